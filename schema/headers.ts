@@ -1,0 +1,83 @@
+/** Codecs of the contract's headers. Parsed once at the edge; malformed is an error, never ignored. */
+import { SppError } from './errors.ts';
+
+export const headerNames = {
+  latencyBudget: 'x-latency-budget',
+  costBudget: 'x-cost-budget',
+  minQuality: 'x-min-quality',
+  slaClass: 'x-sla-class',
+  pathLevel: 'x-path-level',
+  pathSparsity: 'x-path-sparsity',
+  pathQuality: 'x-path-quality',
+  cost: 'x-cost',
+  policyVersion: 'x-policy-version',
+  budgetRemaining: 'x-latency-budget-remaining',
+  artifactVersion: 'x-artifact-version',
+  decision: 'x-path-decision',
+} as const;
+
+/** The longest budget that makes sense: one day. Anything above is a unit mistake. */
+const MAX_LATENCY_BUDGET_MS = 86_400_000;
+const DURATION = /^(?<value>\d{1,12}(?:\.\d{1,9})?)(?<unit>ms|s)?$/;
+const MONEY = /^(?<value>\d{1,12}(?:\.\d{1,9})?)(?<unit>u)?$/;
+const UNIT_INTERVAL = /^(?:0(?:\.\d{1,9})?|1(?:\.0{1,9})?)$/;
+
+/**
+ * `40`, `40ms` or `1.5s` as milliseconds.
+ * @throws `bad-header` when malformed, zero, or above one day
+ */
+export function parseLatencyBudget(text: string): number {
+  const groups = DURATION.exec(text.trim())?.groups;
+  const budgetMs =
+    groups === undefined ? Number.NaN : Number(groups.value) * (groups.unit === 's' ? 1000 : 1);
+  if (!(budgetMs > 0 && budgetMs <= MAX_LATENCY_BUDGET_MS)) {
+    throw badHeader(
+      'X-Latency-Budget',
+      text,
+      'a positive number of milliseconds such as 40 or 40ms, or seconds such as 1.5s',
+    );
+  }
+  return budgetMs;
+}
+
+/**
+ * US dollars (`0.0005`) or micro-dollars (`500u`) as micro-dollars.
+ * @throws `bad-header` when malformed or zero
+ */
+export function parseCostBudget(text: string): number {
+  const groups = MONEY.exec(text.trim())?.groups;
+  const microUsd = groups === undefined ? Number.NaN : Number(groups.value) * (groups.unit === 'u' ? 1 : 1e6);
+  if (!(microUsd > 0)) {
+    throw badHeader('X-Cost-Budget', text, 'US dollars such as 0.0005, or micro-dollars such as 500u');
+  }
+  return microUsd;
+}
+
+/**
+ * A quality between 0 and 1.
+ * @throws `bad-header` otherwise
+ */
+export function parseMinQuality(text: string): number {
+  if (!UNIT_INTERVAL.test(text.trim())) throw badHeader('X-Min-Quality', text, 'a number from 0 to 1');
+  return Number(text.trim());
+}
+
+/** Milliseconds as a header value: at most three decimals, never an exponent. */
+export function formatMs(ms: number): string {
+  return String(Number(Math.max(0, ms).toFixed(3)));
+}
+
+/** Entries of a `Server-Timing` header (W3C), durations in ms. */
+export function formatServerTiming(entries: Readonly<Record<string, number>>): string {
+  return Object.entries(entries)
+    .map(([name, ms]) => `${name};dur=${formatMs(ms)}`)
+    .join(', ');
+}
+
+function badHeader(header: string, text: string, wanted: string): SppError {
+  const shown = text.length > 40 ? `${text.slice(0, 40)}...` : text;
+  return new SppError('bad-header', `${header}: ${JSON.stringify(shown)} is not understood.`, {
+    hint: `Send ${wanted}.`,
+    details: { header },
+  });
+}

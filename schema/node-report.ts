@@ -1,0 +1,32 @@
+/** What an inference node tells the gateway about itself at `GET /v2/report`. */
+import { z } from 'zod';
+import { artifactVersionSchema, latencyProfileSchema, modelIdSchema } from './manifest.ts';
+
+export const nodeStateSchema = z.enum(['starting', 'ready', 'draining']);
+
+export const nodeModelSchema = z.strictObject({
+  model: modelIdSchema,
+  artifactVersion: artifactVersionSchema,
+  levels: z.array(
+    z.strictObject({
+      level: z.int().nonnegative(),
+      resident: z.boolean(),
+      /** Execution times measured on this node: at load first, then from live requests. */
+      profiles: z.array(latencyProfileSchema),
+    }),
+  ),
+});
+
+export const nodeReportSchema = z.strictObject({
+  node: z.string().min(1).max(128),
+  state: nodeStateSchema,
+  /** Milliseconds since the epoch, by the node's clock. */
+  reportedAtMs: z.number().nonnegative(),
+  workers: z.int().positive(),
+  queueLength: z.int().nonnegative(),
+  inFlight: z.int().nonnegative(),
+  models: z.array(nodeModelSchema),
+});
+
+export type NodeReport = z.infer<typeof nodeReportSchema>;
+export type NodeState = z.infer<typeof nodeStateSchema>;
