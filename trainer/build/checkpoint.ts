@@ -1,0 +1,70 @@
+/**
+ * What an interrupted build leaves behind, beside the artifact it was making: `.checkpoint/` with one file a stage.
+ * Files are written beside and renamed, so a kill at any moment leaves the last whole one. Numbers are kept in full
+ * (structured clone), because a resumed run must go on bit for bit.
+ */
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { deserialize, serialize } from 'node:v8';
+import { z } from 'zod';
+import { writeDurably } from '../../schema/artifact/write.ts';
+import { SppError } from '../../schema/errors.ts';
+
+const FOLDER = '.checkpoint';
+
+/** What a run must have in common with the checkpoint that it continues. */
+const runSchema = z.object({
+  formatVersion: z.literal(1),
+  fingerprint: z.string(),
+  workers: z.int().positive(),
+});
+export type RunIdentity = z.infer<typeof runSchema>;
+
+export class Checkpoint {
+  private readonly directory: string;
+
+  constructor(artifactDirectory: string) {
+    this.directory = join(artifactDirectory, FOLDER);
+  }
+
+  /** The run that left this checkpoint; undefined when there is none. */
+  async run(): Promise<RunIdentity | undefined> {
+    return this.read('run', runSchema);
+  }
+
+  async begin(run: RunIdentity): Promise<void> {
+    await this.remove();
+    await mkdir(this.directory, { recursive: true });
+    await this.write('run', run);
+  }
+
+  /** @throws `bad-checkpoint` when the file is damaged */
+  async read<T>(stage: string, schema: z.ZodType<T>): Promise<T | undefined> {
+    let bytes: Buffer;
+    try {
+      bytes = await readFile(join(this.directory, stage));
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+      throw error;
+    }
+    try {
+      return schema.parse(deserialize(bytes));
+    } catch (cause) {
+      throw new SppError('bad-checkpoint', `The checkpoint file ${join(this.directory, stage)} is damaged.`, {
+        hint: 'Start over with --force.',
+        cause,
+      });
+    }
+  }
+
+  async write(stage: string, value: unknown): Promise<void> {
+    await writeDurably(this.directory, stage, serialize(value));
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Schemas for the numeric arrays that checkpoints hold. */
+export const float64Array = z.instanceof(Float64Array);

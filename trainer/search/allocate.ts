@@ -1,0 +1,65 @@
+/** Cuts the path into levels: which share of each pair's units every level keeps. */
+import type { Pair } from '../pairs/pair.ts';
+import { indexUnits, pairOf } from './units.ts';
+
+/** `count` shares of the dense FLOPs, evenly from `lowest` to 1, ascending. */
+export function evenGrid(count: number, lowest: number): number[] {
+  return Array.from({ length: count }, (_, i) =>
+    count === 1 ? 1 : lowest + ((1 - lowest) * i) / (count - 1),
+  );
+}
+
+/**
+ * Widths of every level, sparsest first.
+ * Units are taken in path order while they fit under each share of the dense model's FLOPs; every pair keeps at least its
+ * first unit, so that no level loses a layer's shape; the last level, share 1, keeps all.
+ * @param order flat indices of all units, most wanted first
+ * @param shares ascending shares of `totalFlops`, the last one 1
+ */
+export function allocateLevels(
+  pairs: readonly Pair[],
+  order: readonly number[],
+  totalFlops: number,
+  shares: readonly number[],
+): number[][] {
+  const index = indexUnits(pairs);
+  const fixed = totalFlops - pairs.reduce((sum, pair) => sum + pair.units * pair.flopsPerUnit, 0);
+  const widths = pairs.map(() => 1);
+  // The first unit of each pair is spoken for, wherever it stands in the order.
+  const spoken = new Set<number>();
+  for (const p of pairs.keys()) {
+    const first = order.find((unit) => pairOf(index, unit) === p);
+    if (first !== undefined) spoken.add(first);
+  }
+  let used = fixed + pairs.reduce((sum, pair) => sum + pair.flopsPerUnit, 0);
+  const queue = order.filter((unit) => !spoken.has(unit));
+  const levels: number[][] = [];
+  let taken = 0;
+  for (const share of shares) {
+    while (taken < queue.length) {
+      const pair = pairOf(index, queue[taken] as number);
+      const cost = pairs[pair]?.flopsPerUnit ?? 0;
+      if (share < 1 && used + cost > share * totalFlops) break;
+      widths[pair] = (widths[pair] ?? 0) + 1;
+      used += cost;
+      taken++;
+    }
+    levels.push([...widths]);
+  }
+  return levels;
+}
+
+/** FLOPs and parameters at given widths. */
+export function sizeAt(
+  pairs: readonly Pair[],
+  widths: readonly number[],
+  dense: { flops: number; params: number },
+): { flops: number; params: number } {
+  let { flops, params } = dense;
+  for (const [p, pair] of pairs.entries()) {
+    const cut = pair.units - (widths[p] ?? pair.units);
+    flops -= cut * pair.flopsPerUnit;
+    params -= cut * pair.paramsPerUnit;
+  }
+  return { flops, params };
+}
