@@ -1,0 +1,64 @@
+/**
+ * Does a graph make sense? Protobuf parsers accept almost anything, so this is where a damaged file shows:
+ * every value is made once and before it is read, and no quantised operator stands in the way.
+ */
+import { SppError } from '../../schema/errors.ts';
+import type { Graph, GraphNode } from './graph.ts';
+
+const QUANTISED =
+  /^(QLinear|Quantize|Dequantize|DynamicQuantize|MatMulInteger|ConvInteger|MatMulNBits|QGemm|QAttention)/;
+
+const REEXPORT = 'Export the model again and check it with onnx.checker.check_model.';
+
+/**
+ * @param source how messages call the file
+ * @throws `bad-model` naming the first thing that is wrong
+ */
+export function checkGraph(graph: Graph, source: string): void {
+  const fail = (message: string, hint = REEXPORT): never => {
+    throw new SppError('bad-model', `${source}: ${message}`, { hint });
+  };
+  if (graph.nodes.length === 0) fail('the graph has no nodes.');
+  if (graph.outputs.length === 0) fail('the graph has no outputs.');
+  checkQuantisation(graph.nodes, fail);
+  for (const domain of new Set(graph.nodes.map((node) => node.domain)))
+    if (graph.opsets[domain] === undefined) fail(`no opset version for the domain '${domain || 'ai.onnx'}'.`);
+
+  const defined = new Set(graph.initializers.keys());
+  for (const input of graph.inputs) {
+    if (defined.has(input.name)) fail(`the value ${input.name} is defined twice.`);
+    defined.add(input.name);
+  }
+  const madeSomewhere = new Set(graph.nodes.flatMap((node) => node.outputs));
+  for (const node of graph.nodes) {
+    for (const input of node.inputs) {
+      if (input === '' || defined.has(input)) continue;
+      fail(
+        madeSomewhere.has(input)
+          ? `node ${node.name} (${node.opType}) reads ${input} before it is made; the nodes are not in topological order.`
+          : `node ${node.name} (${node.opType}) reads ${input}, which nothing makes.`,
+      );
+    }
+    for (const output of node.outputs) {
+      if (output === '') continue;
+      if (defined.has(output)) fail(`the value ${output} is defined twice.`);
+      defined.add(output);
+    }
+  }
+  for (const output of graph.outputs)
+    if (!defined.has(output.name)) fail(`the output ${output.name} is made by no node.`);
+}
+
+function checkQuantisation(
+  nodes: readonly GraphNode[],
+  fail: (message: string, hint: string) => never,
+): void {
+  const found = nodes.filter((node) => QUANTISED.test(node.opType));
+  const [first] = found;
+  if (!first) return;
+  const types = [...new Set(found.map((node) => node.opType))].join(', ');
+  fail(
+    `the model is quantised: ${found.length} nodes of type ${types} (first: ${first.name}).`,
+    'Start from the float32 model; quantise the levels after the path is built.',
+  );
+}

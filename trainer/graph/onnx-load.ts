@@ -1,0 +1,56 @@
+/** The file side of `readOnnx`: a model by its path, with the data files that lie beside it. */
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { basename, dirname, relative, resolve } from 'node:path';
+import { SppError } from '../../schema/errors.ts';
+import type { Graph } from './graph.ts';
+import { readOnnx } from './onnx-file.ts';
+
+/**
+ * @throws `bad-model` when the file cannot be read or is not a usable model
+ */
+export function readOnnxFile(path: string): Graph {
+  const folder = dirname(resolve(path));
+  return readOnnx(readWhole(path), basename(path), (location, offset, length) =>
+    readRange(folder, location, offset, length),
+  );
+}
+
+function readWhole(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new SppError('bad-model', `The model file ${path} cannot be read.`, {
+      hint: 'Check the path and its permissions.',
+      cause,
+    });
+  }
+}
+
+function readRange(folder: string, location: string, offset: number, length: number): Uint8Array {
+  const path = resolve(folder, location);
+  // A model file must not make us read outside its own folder.
+  if (relative(folder, path).startsWith('..') || resolve(location) === location)
+    throw new SppError('bad-model', `The model keeps data in ${location}, outside its own folder.`, {
+      hint: 'Save the model again with its data beside it.',
+    });
+  const bytes = new Uint8Array(length);
+  try {
+    const file = openSync(path, 'r');
+    try {
+      let done = 0;
+      while (done < length) {
+        const count = readSync(file, bytes, done, length - done, offset + done);
+        if (count === 0) break;
+        done += count;
+      }
+      return bytes.subarray(0, done);
+    } finally {
+      closeSync(file);
+    }
+  } catch (cause) {
+    throw new SppError('bad-model', `The model's data file ${location} cannot be read.`, {
+      hint: 'Keep the data file in the same folder as the model.',
+      cause,
+    });
+  }
+}

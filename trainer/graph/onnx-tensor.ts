@@ -1,0 +1,196 @@
+/**
+ * The codec between ONNX's TensorProto and our Tensor: raw bytes and typed fields, half floats widened to float32.
+ * ONNX stores little-endian; so do all platforms Node 24 runs on, hence typed arrays are views of copied bytes.
+ */
+import { create } from '@bufbuild/protobuf';
+import {
+  type TensorProto,
+  TensorProto_DataLocation,
+  TensorProto_DataType,
+  TensorProtoSchema,
+} from 'onnx-buf';
+import { SppError } from '../../schema/errors.ts';
+import { type Dtype, elementCount, type Tensor, type TensorData } from './graph.ts';
+
+/** Bytes of a file beside the model, as an initializer with external data asks for them. */
+export type ReadExternal = (location: string, offset: number, length: number) => Uint8Array;
+
+interface Codec {
+  readonly dtype: Dtype;
+  readonly bytes: number;
+  readonly fromRaw: (buffer: ArrayBuffer) => TensorData;
+  readonly fromFields: (proto: TensorProto) => TensorData;
+}
+
+const widen = (bits: Uint16Array, toFloat: (half: number) => number): Float32Array =>
+  Float32Array.from(bits, toFloat);
+
+const codecs: Readonly<Record<number, Codec>> = {
+  [TensorProto_DataType.FLOAT]: {
+    dtype: 'float32',
+    bytes: 4,
+    fromRaw: (buffer) => new Float32Array(buffer),
+    fromFields: (proto) => Float32Array.from(proto.floatData),
+  },
+  [TensorProto_DataType.DOUBLE]: {
+    dtype: 'float64',
+    bytes: 8,
+    fromRaw: (buffer) => new Float64Array(buffer),
+    fromFields: (proto) => Float64Array.from(proto.doubleData),
+  },
+  [TensorProto_DataType.FLOAT16]: {
+    dtype: 'float32',
+    bytes: 2,
+    fromRaw: (buffer) => widen(new Uint16Array(buffer), halfToFloat),
+    fromFields: (proto) => widen(Uint16Array.from(proto.int32Data), halfToFloat),
+  },
+  [TensorProto_DataType.BFLOAT16]: {
+    dtype: 'float32',
+    bytes: 2,
+    fromRaw: (buffer) => widen(new Uint16Array(buffer), brainToFloat),
+    fromFields: (proto) => widen(Uint16Array.from(proto.int32Data), brainToFloat),
+  },
+  [TensorProto_DataType.INT64]: {
+    dtype: 'int64',
+    bytes: 8,
+    fromRaw: (buffer) => new BigInt64Array(buffer),
+    fromFields: (proto) => BigInt64Array.from(proto.int64Data),
+  },
+  [TensorProto_DataType.INT32]: {
+    dtype: 'int32',
+    bytes: 4,
+    fromRaw: (buffer) => new Int32Array(buffer),
+    fromFields: (proto) => Int32Array.from(proto.int32Data),
+  },
+  [TensorProto_DataType.UINT8]: {
+    dtype: 'uint8',
+    bytes: 1,
+    fromRaw: (buffer) => new Uint8Array(buffer),
+    fromFields: (proto) => Uint8Array.from(proto.int32Data),
+  },
+  [TensorProto_DataType.BOOL]: {
+    dtype: 'bool',
+    bytes: 1,
+    fromRaw: (buffer) => new Uint8Array(buffer),
+    fromFields: (proto) => Uint8Array.from(proto.int32Data),
+  },
+};
+
+/** What is written for each of our element types. */
+export const onnxElementTypes = {
+  float32: TensorProto_DataType.FLOAT,
+  float64: TensorProto_DataType.DOUBLE,
+  int64: TensorProto_DataType.INT64,
+  int32: TensorProto_DataType.INT32,
+  uint8: TensorProto_DataType.UINT8,
+  bool: TensorProto_DataType.BOOL,
+} as const satisfies Record<Dtype, TensorProto_DataType>;
+
+/**
+ * Our element type for ONNX's number; float16 and bfloat16 become float32.
+ * @throws `bad-model` for any other type, naming it and `owner`
+ */
+export function dtypeOf(elementType: number, owner: string): Dtype {
+  const codec = codecs[elementType];
+  if (codec) return codec.dtype;
+  const name = TensorProto_DataType[elementType] ?? `number ${elementType}`;
+  throw new SppError('bad-model', `${owner} has the element type ${name}, which is not supported.`, {
+    hint: 'Export the model in float32, unquantised; indices and shapes may be int64, int32 or bool.',
+  });
+}
+
+/**
+ * @param owner how messages call the tensor
+ * @param external reads external data; absent where the file came without a folder
+ * @throws `bad-model` when the type is not supported or the data do not fill the shape
+ */
+export function readTensor(proto: TensorProto, owner: string, external?: ReadExternal): Tensor {
+  const dtype = dtypeOf(proto.dataType, owner);
+  const codec = codecs[proto.dataType] as Codec;
+  const dims = proto.dims.map(Number);
+  const count = elementCount(dims);
+  if (dims.some((dim) => dim < 0) || !Number.isSafeInteger(count))
+    throw damaged(`${owner} has the impossible shape [${dims.join(', ')}].`);
+  const data = readData(proto, owner, codec, count, external);
+  if (data.length !== count)
+    throw damaged(`${owner} has shape [${dims.join(', ')}] but ${data.length} elements of data.`);
+  return { dtype, dims, data };
+}
+
+function readData(
+  proto: TensorProto,
+  owner: string,
+  codec: Codec,
+  count: number,
+  external: ReadExternal | undefined,
+): TensorData {
+  if (proto.dataLocation === TensorProto_DataLocation.EXTERNAL)
+    return rawData(externalBytes(proto, owner, external, count * codec.bytes), owner, codec, count);
+  if (proto.rawData.byteLength > 0) return rawData(proto.rawData, owner, codec, count);
+  return codec.fromFields(proto);
+}
+
+function rawData(raw: Uint8Array, owner: string, codec: Codec, count: number): TensorData {
+  if (raw.byteLength !== count * codec.bytes)
+    throw damaged(`${owner} needs ${count * codec.bytes} bytes of data but has ${raw.byteLength}.`);
+  // The copy aligns the bytes and lets go of the whole file.
+  return codec.fromRaw(Uint8Array.from(raw).buffer);
+}
+
+function externalBytes(
+  proto: TensorProto,
+  owner: string,
+  external: ReadExternal | undefined,
+  expected: number,
+): Uint8Array {
+  const entries = new Map(proto.externalData.map(({ key, value }) => [key, value]));
+  const location = entries.get('location');
+  if (location === undefined) throw damaged(`${owner} keeps its data outside the file but says not where.`);
+  if (!external)
+    throw new SppError(
+      'bad-model',
+      `${owner} keeps its data in the file ${location}, which is not at hand.`,
+      {
+        hint: 'Load the model by its path, with its data files in the same folder, or save it as one file.',
+      },
+    );
+  const offset = Number(entries.get('offset') ?? 0);
+  const length = Number(entries.get('length') ?? expected);
+  if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(length) || length < 0)
+    throw damaged(`${owner} names an impossible range of ${location}.`);
+  return external(location, offset, length);
+}
+
+function damaged(message: string): SppError {
+  return new SppError('bad-model', message, {
+    hint: 'The file is damaged or was cut short; export or download it again.',
+  });
+}
+
+/** The tensor as an initializer of this name, data in raw bytes. */
+export function writeTensor(name: string, tensor: Tensor): TensorProto {
+  const { data } = tensor;
+  const rawData = new Uint8Array(data.byteLength);
+  rawData.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return create(TensorProtoSchema, {
+    name,
+    dims: tensor.dims.map(BigInt),
+    dataType: onnxElementTypes[tensor.dtype],
+    rawData,
+  });
+}
+
+/** IEEE 754 binary16, given as its bits. */
+export function halfToFloat(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** bfloat16, given as its bits: the upper half of a float32. */
+export function brainToFloat(bits: number): number {
+  return new Float32Array(Uint32Array.of(bits << 16).buffer)[0] as number;
+}
