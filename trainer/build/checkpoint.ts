@@ -66,5 +66,5 @@ export class Checkpoint {
   }
 }
 
-/** Schemas for the numeric arrays that checkpoints hold. */
-export const float64Array = z.instanceof(Float64Array);
+/** Schema of the numeric arrays that checkpoints hold. */
+export const float64Array: z.ZodType<Float64Array> = z.instanceof(Float64Array);

@@ -63,3 +63,6 @@ export function* blocks(count: number, size: number): Generator<number[]> {
     yield Array.from({ length: Math.min(size, count - start) }, (_, i) => start + i);
   }
 }
+
+/** Mean and deviation of MNIST's training pixels, the values that models for it are usually trained with. */
+export const mnistNormalisation: Normalisation = { scale: 1 / 255, mean: [0.1307], std: [0.3081] };

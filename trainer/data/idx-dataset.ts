@@ -4,11 +4,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { SppError } from '../../schema/errors.ts';
-import type { Dataset, Normalisation, Split } from './dataset.ts';
+import { type Dataset, mnistNormalisation, type Normalisation, type Split } from './dataset.ts';
 import { type IdxArray, parseIdx } from './idx.ts';
-
-/** Mean and deviation of MNIST's training pixels, the values that models for it are usually trained with. */
-export const mnistNormalisation: Normalisation = { scale: 1 / 255, mean: [0.1307], std: [0.3081] };
 
 /** Resolves `--data`: `mnist` (the bundled package) or `idx:DIRECTORY`. @throws `bad-data` */
 export async function openDataset(

@@ -5,7 +5,7 @@ import { indexUnits, pairOf } from './units.ts';
 /** `count` shares of the dense FLOPs, evenly from `lowest` to 1, ascending. */
 export function evenGrid(count: number, lowest: number): number[] {
   return Array.from({ length: count }, (_, i) =>
-    count === 1 ? 1 : lowest + ((1 - lowest) * i) / (count - 1),
+    i === count - 1 ? 1 : lowest + ((1 - lowest) * i) / (count - 1),
   );
 }
 

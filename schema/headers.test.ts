@@ -1,0 +1,85 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { SppError } from './errors.ts';
+import {
+  formatMs,
+  formatServerTiming,
+  parseCostBudget,
+  parseLatencyBudget,
+  parseMinQuality,
+} from './headers.ts';
+
+describe('X-Latency-Budget', () => {
+  test.each([
+    ['40', 40],
+    ['40ms', 40],
+    ['1.5s', 1500],
+    ['0.25', 0.25],
+    [' 7ms ', 7],
+    ['86400s', 86_400_000],
+  ])('%s is %d ms', (text, ms) => {
+    expect(parseLatencyBudget(text)).toBe(ms);
+  });
+
+  test.each([
+    '',
+    '0',
+    '0ms',
+    '-5',
+    '+5',
+    '5 ms',
+    '5MS',
+    'ms',
+    '1e3',
+    'NaN',
+    'Infinity',
+    '5m',
+    '0x10',
+    '5,0',
+    '1.',
+    '.5',
+    '99999999999',
+    '40, 50',
+    '٤٠',
+  ])('refuses %j', (text) => {
+    expect(() => parseLatencyBudget(text)).toThrow(SppError);
+    expect(() => parseLatencyBudget(text)).toThrow(/X-Latency-Budget/);
+  });
+
+  test('any text is a positive number or a bad-header error', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[0-9.mse-]{0,8}$/)), (text) => {
+        try {
+          expect(parseLatencyBudget(text)).toBeGreaterThan(0);
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'bad-header', status: 400 });
+        }
+      }),
+    );
+  });
+
+  test('what is written is read back to the microsecond', () => {
+    fc.assert(
+      fc.property(fc.double({ min: 0.001, max: 86_400_000, noNaN: true }), (ms) => {
+        expect(Math.abs(parseLatencyBudget(formatMs(ms)) - ms)).toBeLessThanOrEqual(0.0005001);
+      }),
+    );
+  });
+});
+
+describe('other headers', () => {
+  test('cost budgets are dollars or micro-dollars', () => {
+    expect(parseCostBudget('0.0005')).toBeCloseTo(500, 9);
+    expect(parseCostBudget('50u')).toBe(50);
+    for (const bad of ['0', '-1', '5$', 'u', '']) expect(() => parseCostBudget(bad)).toThrow(/X-Cost-Budget/);
+  });
+
+  test('minimum quality lies between 0 and 1', () => {
+    expect(parseMinQuality('0.97')).toBe(0.97);
+    for (const bad of ['1.1', '-0', '97%', '']) expect(() => parseMinQuality(bad)).toThrow(/X-Min-Quality/);
+  });
+
+  test('Server-Timing lists durations', () => {
+    expect(formatServerTiming({ select: 0.1234, execute: 2 })).toBe('select;dur=0.123, execute;dur=2');
+  });
+});

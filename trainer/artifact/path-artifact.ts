@@ -1,0 +1,100 @@
+/** Puts a finished path into the artifact's form: weights in path order, a graph without them, levels with what is theirs. */
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { ModelProtoSchema, StringStringEntryProtoSchema, TensorProto_DataLocation } from 'onnx-buf';
+import type { ArtifactSource, LevelMeasures } from '../../schema/artifact/write.ts';
+import type { ManifestPair, ManifestTensor, Port } from '../../schema/manifest.ts';
+import type { Datatype } from '../../schema/protocol.ts';
+import type { Dtype, Graph, ValueInfo } from '../graph/graph.ts';
+import { writeOnnx } from '../graph/onnx-file.ts';
+import { cutGraph } from '../pairs/cut.ts';
+import type { Pair, PreparedModel } from '../pairs/pair.ts';
+import { floatTensor } from '../weights/linear-weights.ts';
+
+const datatypeOf: Readonly<Record<Dtype, Datatype>> = {
+  float32: 'FP32',
+  float64: 'FP64',
+  int64: 'INT64',
+  int32: 'INT32',
+  uint8: 'UINT8',
+  bool: 'BOOL',
+};
+
+export interface PathLevel extends LevelMeasures {
+  /** The level's graph, cut in path order. */
+  readonly cut: Graph;
+}
+
+/** The parts of an artifact that follow from the graph, the order and the levels. */
+export function pathArtifact(
+  model: PreparedModel,
+  order: readonly (readonly number[])[],
+  levels: readonly PathLevel[],
+  own: readonly string[],
+): Pick<ArtifactSource, 'graph' | 'weights' | 'levels'> &
+  Pick<ArtifactSource['header'], 'pairs' | 'tensors' | 'shapeConstants' | 'inputs' | 'outputs'> {
+  const ordered = cutGraph(model, order);
+  const names = [...ordered.initializers]
+    .filter(([, tensor]) => tensor.dtype === 'float32')
+    .map(([name]) => name);
+  return {
+    graph: emptied(ordered, new Set(names)),
+    weights: new Map(names.map((name) => [name, floatTensor(ordered.initializers, name).data])),
+    levels: levels.map(({ cut, ...measures }) => ({
+      ...measures,
+      own: new Map(own.map((name) => [name, floatTensor(cut.initializers, name).data])),
+    })),
+    pairs: model.pairs.map(manifestPair),
+    tensors: names.map((name) => manifestTensor(name, ordered, model.pairs)),
+    shapeConstants: model.shapeConstants.map(({ tensor, index, pair, factor }) => ({
+      tensor,
+      index,
+      pair,
+      factor,
+    })),
+    inputs: model.graph.inputs.map(port),
+    outputs: model.graph.outputs.map(port),
+  };
+}
+
+function manifestPair(pair: Pair): ManifestPair {
+  const { name, kind, heads, kvHeads, units, flopsPerUnit, paramsPerUnit } = pair;
+  return {
+    name,
+    kind,
+    heads,
+    ...(kvHeads === undefined ? {} : { kvHeads }),
+    units,
+    flopsPerUnit,
+    paramsPerUnit,
+  };
+}
+
+function manifestTensor(name: string, graph: Graph, pairs: readonly Pair[]): ManifestTensor {
+  const unitAxes = pairs.flatMap((pair, p) =>
+    pair.unitAxes
+      .filter((axis) => axis.tensor === name)
+      .map(({ axis, outer, inner }) => ({ axis, pair: p, outer, inner })),
+  );
+  return { name, dims: [...(graph.initializers.get(name)?.dims ?? [])], unitAxes };
+}
+
+function port(value: ValueInfo): Port {
+  return {
+    name: value.name,
+    datatype: datatypeOf[value.dtype],
+    shape: value.dims.map((dim) => (typeof dim === 'number' ? dim : -1)),
+  };
+}
+
+/** graph.onnx: the named initializers keep name and type, and point at the weights instead of holding them. */
+function emptied(graph: Graph, names: ReadonlySet<string>): Uint8Array {
+  const model = fromBinary(ModelProtoSchema, writeOnnx(graph));
+  for (const tensor of model.graph?.initializer ?? []) {
+    if (!names.has(tensor.name)) continue;
+    tensor.rawData = new Uint8Array(0);
+    tensor.floatData = [];
+    tensor.dataLocation = TensorProto_DataLocation.EXTERNAL;
+    tensor.externalData = [create(StringStringEntryProtoSchema, { key: 'location', value: 'weights' })];
+  }
+  return toBinary(ModelProtoSchema, model);
+}

@@ -1,0 +1,26 @@
+/** Options of a build, as the command line and other callers give them: one schema for types, defaults and checks. */
+import { z } from 'zod';
+import { modelIdSchema } from '../../schema/manifest.ts';
+import { defaultInclusion } from '../search/inclusion.ts';
+
+export const buildOptionsSchema = z.strictObject({
+  /** Name under which the model is served. */
+  id: modelIdSchema,
+  levels: z.int().min(2).max(100).default(16),
+  /** Share of the dense FLOPs that level 0 keeps at most. */
+  lowest: z.number().gt(0).lt(1).default(0.25),
+  seed: z.int().min(0).max(0x7fffffff).default(0),
+  steps: z.int().min(10).max(100_000).default(defaultInclusion.steps),
+  batch: z.int().min(1).max(4096).default(128),
+  loss: z.enum(['distil', 'cross-entropy']).default('distil'),
+  rotate: z.boolean().default(true),
+  compensate: z.boolean().default(true),
+  backend: z.string().default('auto'),
+  workers: z.int().min(1).max(256).optional(),
+  /** Training examples that calibration, teacher and search draw from. */
+  calibration: z.int().min(64).default(8192),
+  /** Test examples that each level's quality is measured on. */
+  testSamples: z.int().min(1).default(10_000),
+});
+
+export type BuildOptions = z.infer<typeof buildOptionsSchema>;

@@ -1,0 +1,170 @@
+/** Runs the search: gradients from an engine, the inclusion's step on the host, a checkpoint now and then. */
+import { z } from 'zod';
+import { SppError } from '../../schema/errors.ts';
+import type { MaskEngine, MaskStep } from '../engine/mask-engine.ts';
+import type { Tensor } from '../graph/graph.ts';
+import type { Pair } from '../pairs/pair.ts';
+import {
+  type InclusionOptions,
+  type InclusionState,
+  inclusionStep,
+  initialState,
+  supportShare,
+  type UnitScales,
+} from '../search/inclusion.ts';
+import { randomSource, sampleIndices, streams } from '../search/random.ts';
+import { indexUnits, joinPairs, splitByPair, unitCosts } from '../search/units.ts';
+import { type Pool, takeRows } from './calibration.ts';
+import { float64Array } from './checkpoint.ts';
+import type { StageProgress } from './progress.ts';
+
+export interface SearchContext {
+  readonly engine: MaskEngine;
+  readonly pairs: readonly Pair[];
+  readonly pool: Pool;
+  /** Dense logits of the pool, row by row. */
+  readonly teacher: Tensor;
+  readonly batch: number;
+  readonly loss: 'distil' | 'cross-entropy';
+  readonly seed: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Batches over which the Fisher diagonal is averaged. */
+const FISHER_BATCHES = 24;
+const CHECKPOINT_EVERY = 10;
+
+export const inclusionStateSchema = z.object({
+  step: z.int().nonnegative(),
+  masks: float64Array,
+  dual: float64Array,
+  gamma: float64Array,
+  entry: float64Array,
+});
+
+/**
+ * h_j, the Fisher diagonal in the masks at M = 1, flat over all units: E[g_j^2] of single examples' gradients g of
+ * -log p(y), estimated from batches of B as B E[(mean g)^2], since gradients of the log-likelihood average to 0 under
+ * the model. y is drawn from the dense model's own distribution, so no labels are needed; with the task's loss it is the label.
+ */
+export async function estimateCurvature(
+  context: SearchContext,
+  progress: StageProgress,
+): Promise<Float64Array> {
+  const index = indexUnits(context.pairs);
+  const ones = splitByPair(index, new Float64Array(index.total).fill(1));
+  const sum = new Float64Array(index.total);
+  for (let batch = 0; batch < FISHER_BATCHES; batch++) {
+    throwIfAborted(context.signal);
+    const source = randomSource(context.seed, streams.fisher, batch);
+    const rows = sampleIndices(source, context.pool.indices.length, context.batch);
+    const labels =
+      context.loss === 'distil'
+        ? sampleLabels(takeRows(context.teacher, rows), () => source.uniform())
+        : labelsOf(context, rows);
+    const result = await context.engine.step({
+      ...batchOf(context, rows),
+      masks: ones,
+      loss: { kind: 'cross-entropy', output: context.pool.output, labels },
+    });
+    const gradient = joinPairs(index, result.gradients);
+    for (const [j, g] of gradient.entries()) sum[j] = (sum[j] as number) + g * g;
+    progress.update(batch + 1, { loss: result.loss });
+  }
+  return sum.map((value) => (value * context.batch) / FISHER_BATCHES);
+}
+
+/** Scales of all units, with a floor that keeps a unit no batch ever touched from dividing by nothing. */
+export function unitScales(pairs: readonly Pair[], curvature: Float64Array): UnitScales {
+  const largest = curvature.reduce((a, b) => Math.max(a, b), 0);
+  if (!(largest > 0 && Number.isFinite(largest))) {
+    throw new SppError('numerical-failure', 'No unit has any influence on the loss.', {
+      hint: 'Check that the data fits the model: the dense model seems to answer the same whatever it is shown.',
+    });
+  }
+  const cost = unitCosts(pairs);
+  const mean = cost.reduce((a, b) => a + b, 0) / cost.length;
+  return { curvature: curvature.map((h) => Math.max(h, largest * 1e-12)), cost: cost.map((c) => c / mean) };
+}
+
+/** Runs the inclusion from `state` (or its start) to the end. `save` is awaited every few steps and on interruption. */
+export async function runSearch(
+  context: SearchContext,
+  scales: UnitScales,
+  options: InclusionOptions,
+  from: InclusionState | undefined,
+  save: (state: InclusionState) => Promise<void>,
+  progress: StageProgress,
+): Promise<InclusionState> {
+  const index = indexUnits(context.pairs);
+  let state = from ?? initialState(index.total);
+  while (state.step < options.steps) {
+    if (context.signal?.aborted) {
+      await save(state);
+      throwIfAborted(context.signal);
+    }
+    const rows = sampleIndices(
+      randomSource(context.seed, streams.search, state.step),
+      context.pool.indices.length,
+      context.batch,
+    );
+    const { loss, gradients } = await context.engine.step({
+      ...batchOf(context, rows),
+      masks: splitByPair(index, state.masks),
+      loss: lossOf(context, rows),
+    });
+    if (!Number.isFinite(loss)) {
+      await save(state);
+      throw new SppError('numerical-failure', `The loss is ${loss} at step ${state.step} of the search.`, {
+        hint: 'Check the data and its normalisation; the last good state is kept, and --resume goes on from it.',
+      });
+    }
+    state = inclusionStep(state, joinPairs(index, gradients), scales, options);
+    if (state.step % CHECKPOINT_EVERY === 0) await save(state);
+    progress.update(state.step, { loss, support: supportShare(state) });
+  }
+  return state;
+}
+
+function batchOf(context: SearchContext, rows: readonly number[]): Pick<MaskStep, 'feeds'> {
+  const { pool } = context;
+  return {
+    feeds: { [pool.input]: pool.dataset.train.inputs(rows.map((row) => pool.indices[row] as number)) },
+  };
+}
+
+function lossOf(context: SearchContext, rows: readonly number[]): MaskStep['loss'] {
+  const { output } = context.pool;
+  return context.loss === 'distil'
+    ? { kind: 'kl', output, teacher: takeRows(context.teacher, rows) }
+    : { kind: 'cross-entropy', output, labels: labelsOf(context, rows) };
+}
+
+function labelsOf(context: SearchContext, rows: readonly number[]): Int32Array {
+  return context.pool.dataset.train.labels(rows.map((row) => context.pool.indices[row] as number));
+}
+
+/** One draw from softmax(logits) for each row. */
+export function sampleLabels(logits: Tensor, uniform: () => number): Int32Array {
+  const values = logits.data as Float32Array;
+  const classes = logits.dims.at(-1) ?? 1;
+  return Int32Array.from({ length: values.length / classes }, (_, row) => {
+    const scores = values.subarray(row * classes, (row + 1) * classes);
+    const top = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+    const weights = Array.from(scores, (score) => Math.exp(score - top));
+    let rest = uniform() * weights.reduce((a, b) => a + b, 0);
+    const drawn = weights.findIndex((weight) => {
+      rest -= weight;
+      return rest < 0;
+    });
+    return drawn === -1 ? classes - 1 : drawn;
+  });
+}
+
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) {
+    throw new SppError('interrupted', 'The build was interrupted; what it had done is kept.', {
+      hint: 'Run the same command with --resume to go on.',
+    });
+  }
+}

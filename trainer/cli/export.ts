@@ -1,0 +1,36 @@
+/** `trainer export`: one level as a plain ONNX file, for any runtime. */
+import { rename, writeFile } from 'node:fs/promises';
+import { Command } from 'commander';
+import { assembleLevel, filesOfLevel } from '../../schema/artifact/level-model.ts';
+import { openArtifact } from '../../schema/artifact/store.ts';
+import { SppError } from '../../schema/errors.ts';
+
+export function exportCommand(): Command {
+  return new Command('export')
+    .description('Write one level of an artifact as an ONNX file.')
+    .argument('<directory>', 'the artifact')
+    .requiredOption('--level <k>', '0 is the sparsest')
+    .requiredOption('--out <file>', 'the ONNX file to write')
+    .action(async (directory: string, flags: { level: string; out: string }) => {
+      const level = Number(flags.level);
+      if (!Number.isInteger(level) || flags.level.trim() === '') {
+        throw new SppError('usage', `--level ${flags.level} is not a level number.`);
+      }
+      const artifact = await openArtifact(directory);
+      const paths = filesOfLevel(artifact.manifest, level);
+      const files = new Map(
+        await Promise.all(paths.map(async (path) => [path, await artifact.read(path)] as const)),
+      );
+      const model = assembleLevel(
+        artifact.manifest,
+        await artifact.read(artifact.manifest.graph),
+        level,
+        files,
+      );
+      await writeFile(`${flags.out}.partial`, model);
+      await rename(`${flags.out}.partial`, flags.out);
+      process.stdout.write(
+        `${flags.out}: level ${level} of ${artifact.manifest.model.id}, ${model.length} bytes\n`,
+      );
+    });
+}

@@ -1,0 +1,57 @@
+/** The trainer's command line. Commands live in files of their own; this one owns errors and exit codes. */
+import { Command, CommanderError } from 'commander';
+import { problemDocument, SppError } from '../../schema/errors.ts';
+import { buildPathCommand } from './build-path.ts';
+import { checkCommand } from './check.ts';
+import { exportCommand } from './export.ts';
+import { inspectCommand } from './inspect.ts';
+import { levelsCommand } from './levels.ts';
+import { uploadCommand } from './upload.ts';
+import { verifyCommand } from './verify.ts';
+
+function program(): Command {
+  const root = new Command('trainer')
+    .description('Prunes a pretrained transformer along its whole solution path, in one run.')
+    .showHelpAfterError('(add --help for what this command takes)')
+    .exitOverride();
+  for (const command of [
+    inspectCommand(),
+    checkCommand(),
+    buildPathCommand(),
+    levelsCommand(),
+    verifyCommand(),
+    exportCommand(),
+    uploadCommand(),
+  ]) {
+    root.addCommand(command.exitOverride());
+  }
+  return root;
+}
+
+/** @returns the exit code: 0 done, 1 the work failed, 2 the command or its input is wrong */
+async function main(argv: readonly string[]): Promise<number> {
+  try {
+    await program().parseAsync(argv, { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    report(error, argv.includes('--json'));
+    return error instanceof SppError ? error.exitCode : 1;
+  }
+}
+
+/** One clear paragraph on stderr; with --json also a problem object on stdout. A foreseen error shows no stack. */
+function report(error: unknown, json: boolean): void {
+  if (error instanceof SppError) {
+    process.stderr.write(
+      `error: ${error.message}${error.hint === undefined ? '' : ` ${error.hint}`} [${error.code}]\n`,
+    );
+  } else {
+    process.stderr.write(
+      `error: unexpected: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
+  }
+  if (json) process.stdout.write(`${JSON.stringify(problemDocument(error))}\n`);
+}
+
+process.exitCode = await main(process.argv.slice(2));

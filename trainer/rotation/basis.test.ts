@@ -1,0 +1,83 @@
+import { EigenvalueDecomposition, Matrix, SingularValueDecomposition } from 'ml-matrix';
+import { describe, expect, test } from 'vitest';
+import { randomSource } from '../search/random.ts';
+import { queryKeyBasis, valueBasis } from './basis.ts';
+
+function randomMatrix(rows: number, cols: number, seed: number): Matrix {
+  const source = randomSource(seed, 99, 0);
+  return Matrix.zeros(rows, cols).apply(function (this: Matrix, i, j) {
+    this.set(i, j, source.uniform() * 2 - 1);
+  });
+}
+
+/** C^1/2 by eigendecomposition: the textbook form that the code avoids. */
+function squareRoot(c: Matrix): Matrix {
+  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(c, { assumeSymmetric: true });
+  const root = Matrix.diag(realEigenvalues.map((value) => Math.sqrt(Math.max(0, value))));
+  return eigenvectorMatrix.mmul(root).mmul(eigenvectorMatrix.transpose());
+}
+
+const model = 12;
+const head = 4;
+const inputs = randomMatrix(200, model, 1);
+const c = inputs
+  .transpose()
+  .mmul(inputs)
+  .mul(1 / 200);
+
+describe('whitened basis', () => {
+  const q = randomMatrix(model, head, 2);
+  const k = randomMatrix(model, head, 3);
+  const basis = queryKeyBasis(q.transpose().mmul(c).mmul(q), k.transpose().mmul(c).mmul(k));
+
+  test('scores stay the same', () => {
+    const before = q.mmul(k.transpose());
+    const after = q.mmul(basis.query).mmul(k.mmul(basis.key).transpose());
+    expect(Matrix.sub(after, before).norm()).toBeLessThan(1e-9 * before.norm());
+  });
+
+  test('singular values are those of C^1/2 Wq Wk^T C^1/2', () => {
+    const root = squareRoot(c);
+    const textbook = new SingularValueDecomposition(
+      root.mmul(q).mmul(k.transpose()).mmul(root),
+    ).diagonal.slice(0, head);
+    for (const [i, value] of basis.singularValues.entries()) expect(value).toBeCloseTo(textbook[i]!, 6);
+  });
+
+  test('cutting the last units is the best truncation of the scores on the data', () => {
+    const root = squareRoot(c);
+    const scores = (width: number) => {
+      const keep = Array.from({ length: width }, (_, i) => i);
+      const all = Array.from({ length: model }, (_, i) => i);
+      return q
+        .mmul(basis.query)
+        .subMatrixColumn(keep)
+        .mmul(k.mmul(basis.key).subMatrixColumn(keep).transpose())
+        .selection(all, all);
+    };
+    for (let width = 1; width < head; width++) {
+      const lost = root
+        .mmul(Matrix.sub(q.mmul(k.transpose()), scores(width)))
+        .mmul(root)
+        .norm();
+      const best = Math.sqrt(basis.singularValues.slice(width).reduce((sum, s) => sum + s * s, 0));
+      expect(lost).toBeCloseTo(best, 6);
+    }
+  });
+
+  test('value and projection keep their product', () => {
+    const o = randomMatrix(head, model, 4);
+    const turned = valueBasis(q.transpose().mmul(c).mmul(q), o);
+    const after = q.mmul(turned.value).mmul(turned.projection.mmul(o));
+    expect(Matrix.sub(after, q.mmul(o)).norm()).toBeLessThan(1e-9 * q.mmul(o).norm());
+  });
+
+  test('a head with a dead direction is still turned without loss', () => {
+    const dead = q.clone();
+    for (let row = 0; row < model; row++) dead.set(row, 3, 0);
+    const turned = queryKeyBasis(dead.transpose().mmul(c).mmul(dead), k.transpose().mmul(c).mmul(k));
+    const before = dead.mmul(k.transpose());
+    const after = dead.mmul(turned.query).mmul(k.mmul(turned.key).transpose());
+    expect(Matrix.sub(after, before).norm()).toBeLessThan(1e-5 * before.norm());
+  });
+});
