@@ -1,10 +1,16 @@
 /** Turns widths into models: cut, compensate with the damping that does best on held-out data. */
+
+import { availableParallelism } from 'node:os';
 import { compensateLevel } from '../compensation/compensate-level.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { cutGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import type { Moments } from '../statistics/activation-moments.ts';
+import type { CalibratedModel } from './calibrate-model.ts';
 import { logitsOf, type Pool } from './calibration.ts';
+import type { BuildOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+import { throwIfAborted } from './search-stage.ts';
 
 /** Relative dampings that are tried, weakest first. */
 const DAMPINGS = [1e-4, 1e-3, 1e-2, 1e-1] as const;
@@ -25,6 +31,32 @@ export function keepAt(order: readonly (readonly number[])[], widths: readonly n
 
 export function plainLevel(model: PreparedModel, keep: readonly (readonly number[])[]): LevelModel {
   return { full: model.graph, cut: cutGraph(model, keep), keep };
+}
+
+/** Models of all levels, sparsest first. */
+export async function buildLevels(
+  calibrated: CalibratedModel,
+  order: readonly (readonly number[])[],
+  widths: readonly (readonly number[])[],
+  options: Pick<BuildOptions, 'compensate'>,
+  progress: Progress,
+  signal?: AbortSignal,
+): Promise<LevelModel[]> {
+  const { model, moments, pool, holdoutTeacher } = calibrated;
+  const stage = progress.stage('compensate', widths.length);
+  const levels: LevelModel[] = [];
+  for (const row of widths) {
+    throwIfAborted(signal);
+    const keep = keepAt(order, row);
+    levels.push(
+      options.compensate
+        ? await compensatedLevel(model, keep, moments, pool, holdoutTeacher, availableParallelism())
+        : plainLevel(model, keep),
+    );
+    stage.update(levels.length);
+  }
+  stage.finish();
+  return levels;
 }
 
 /** The best of no compensation and of each damping, by KL(dense || level) on the pool's held-out examples. */

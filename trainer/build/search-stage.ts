@@ -31,7 +31,7 @@ export interface SearchContext {
 }
 
 /** Batches over which the Fisher diagonal is averaged. */
-const FISHER_BATCHES = 24;
+export const FISHER_BATCHES = 24;
 const CHECKPOINT_EVERY = 10;
 
 export const inclusionStateSchema = z.object({

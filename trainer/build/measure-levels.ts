@@ -1,0 +1,84 @@
+/** Measures every level the way it will be served: quality on the test split, latency by batch size. */
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+import { qualitySchema } from '../../schema/manifest.ts';
+import type { PathLevel } from '../artifact/path-artifact.ts';
+import type { Dataset } from '../data/dataset.ts';
+import { writeOnnx } from '../graph/onnx-file.ts';
+import { measureAccuracy } from '../measure/accuracy.ts';
+import { measureLatency } from '../measure/latency.ts';
+import { sizeAt } from '../search/allocate.ts';
+import type { CalibratedModel } from './calibrate-model.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import type { LevelModel } from './level-stage.ts';
+import type { BuildOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+import { throwIfAborted } from './search-stage.ts';
+
+const LATENCY_BATCHES = [1, 8] as const;
+const LATENCY_ROUNDS = 100;
+
+export interface MeasureRequest {
+  readonly dataset: Dataset;
+  readonly options: BuildOptions;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal;
+}
+
+export async function measureLevels(
+  request: MeasureRequest,
+  calibrated: CalibratedModel,
+  levels: readonly LevelModel[],
+  widths: readonly (readonly number[])[],
+  checkpoint: Checkpoint,
+): Promise<PathLevel[]> {
+  const { options, dataset, progress } = request;
+  const { model, pool } = calibrated;
+  const samples = Math.min(options.testSamples, dataset.test.count);
+  const done = (await checkpoint.read('qualities', z.array(qualitySchema))) ?? [];
+  const measuring = progress.stage('measure', levels.length * samples);
+  for (const [level, { cut }] of levels.entries()) {
+    throwIfAborted(request.signal);
+    if (done[level] !== undefined) continue;
+    const quality = await measureAccuracy({
+      model: writeOnnx(cut),
+      input: pool.input,
+      output: pool.output,
+      split: dataset.test,
+      samples,
+      threads: availableParallelism(),
+      onProgress: (n) => measuring.update(level * samples + n),
+    });
+    done.push(quality);
+    await checkpoint.write('qualities', done);
+  }
+  measuring.finish();
+  const timing = progress.stage('latency', LATENCY_BATCHES.length * LATENCY_ROUNDS);
+  const latencies = await measureLatency({
+    models: levels.map(({ cut }) => writeOnnx(cut)),
+    feeds: (batch) => ({
+      [pool.input]: dataset.test.inputs(Array.from({ length: batch }, (_, i) => i % dataset.test.count)),
+    }),
+    batches: LATENCY_BATCHES,
+    rounds: LATENCY_ROUNDS,
+    device: 'cpu',
+    onProgress: (n) => timing.update(n),
+  });
+  timing.finish();
+  return levels.map(({ cut }, level) => {
+    const row = widths[level] ?? [];
+    const { flops, params } = sizeAt(model.pairs, row, model);
+    const relativeFlops = Math.min(1, flops / model.flops);
+    return {
+      cut,
+      widths: [...row],
+      flops,
+      params,
+      relativeFlops,
+      relativeParams: Math.min(1, params / model.params),
+      sparsity: 1 - relativeFlops,
+      quality: done[level] as (typeof done)[number],
+      latency: latencies[level] ?? [],
+    };
+  });
+}

@@ -1,0 +1,76 @@
+/** The search from a calibrated model to the inclusion's last state, with memory of what an earlier run had done. */
+import { availableParallelism } from 'node:os';
+import { createMaskEngine } from '../engine/mask-engine.ts';
+import { defaultInclusion, type InclusionOptions, type InclusionState } from '../search/inclusion.ts';
+import type { CalibratedModel } from './calibrate-model.ts';
+import type { BuildOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+import { estimateCurvature, FISHER_BATCHES, runSearch, unitScales } from './search-stage.ts';
+
+/** What a run remembers of the search; a build keeps it in its checkpoint, a benchmark nowhere. */
+export interface SearchMemory {
+  readonly curvature: Float64Array | undefined;
+  readonly state: InclusionState | undefined;
+  saveCurvature(curvature: Float64Array): Promise<void>;
+  saveState(state: InclusionState): Promise<void>;
+}
+
+export const noMemory: SearchMemory = {
+  curvature: undefined,
+  state: undefined,
+  saveCurvature: async () => {},
+  saveState: async () => {},
+};
+
+export function inclusionOptions(options: Pick<BuildOptions, 'steps'>): InclusionOptions {
+  return { ...defaultInclusion, steps: options.steps };
+}
+
+export async function searchPath(
+  { model, pool, teacher }: CalibratedModel,
+  options: BuildOptions,
+  progress: Progress,
+  memory: SearchMemory = noMemory,
+  signal?: AbortSignal,
+): Promise<InclusionState> {
+  const inclusion = inclusionOptions(options);
+  if (memory.state !== undefined && memory.state.step >= inclusion.steps) return memory.state;
+  const workers = options.workers ?? Math.min(8, availableParallelism());
+  const engine = await createMaskEngine({
+    graph: model.graph,
+    pairs: model.pairs,
+    backend: options.backend,
+    workers,
+  });
+  try {
+    const { batch, loss, seed } = options;
+    const context = {
+      engine,
+      pairs: model.pairs,
+      pool,
+      teacher,
+      batch,
+      loss,
+      seed,
+      ...(signal ? { signal } : {}),
+    };
+    progress.note(
+      `searching on ${engine.backend} with ${engine.workers} worker${engine.workers === 1 ? '' : 's'}`,
+    );
+    let curvature = memory.curvature;
+    if (curvature === undefined) {
+      const estimating = progress.stage('curvature', FISHER_BATCHES);
+      curvature = await estimateCurvature(context, estimating);
+      await memory.saveCurvature(curvature);
+      estimating.finish();
+    }
+    const searching = progress.stage('search', inclusion.steps);
+    const scales = unitScales(model.pairs, curvature);
+    const state = await runSearch(context, scales, inclusion, memory.state, memory.saveState, searching);
+    await memory.saveState(state);
+    searching.finish();
+    return state;
+  } finally {
+    await engine.close();
+  }
+}
