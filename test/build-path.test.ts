@@ -1,0 +1,207 @@
+/** The offline job as a whole, small: interruption, resumption, and bad input on its way. */
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { assembleLevel, filesOfLevel } from '../schema/artifact/level-model.ts';
+import { openArtifact } from '../schema/artifact/store.ts';
+import type { Manifest } from '../schema/manifest.ts';
+import { verifyArtifact } from '../trainer/artifact/verify.ts';
+import { type BuildRequest, buildPath } from '../trainer/build/build-path.ts';
+import { buildOptionsSchema } from '../trainer/build/options.ts';
+import { type Progress, silentProgress } from '../trainer/build/progress.ts';
+import { openDataset } from '../trainer/data/idx-dataset.ts';
+import { createOrtSession } from '../trainer/runtime/ort-session.ts';
+
+const model = new URL('../examples/digits/digits.onnx', import.meta.url).pathname;
+const options = buildOptionsSchema.parse({
+  id: 'digits',
+  levels: 4,
+  steps: 24,
+  batch: 16,
+  calibration: 256,
+  testSamples: 200,
+  workers: 2,
+});
+
+let root: string;
+let whole: Manifest;
+const dataset = await openDataset('mnist');
+
+function request(out: string, overrides: Partial<BuildRequest> = {}): BuildRequest {
+  return {
+    modelPath: model,
+    dataset,
+    out: join(root, out),
+    options,
+    resume: false,
+    force: false,
+    progress: silentProgress,
+    ...overrides,
+  };
+}
+
+/** Aborts once `stage` has reached `at`. */
+function abortAt(stage: string, at: number): Pick<BuildRequest, 'progress' | 'signal'> {
+  const controller = new AbortController();
+  const progress: Progress = {
+    note: () => {},
+    stage: (name) => ({
+      update: (done) => {
+        if (name === stage && done >= at) controller.abort();
+      },
+      finish: () => {},
+    }),
+  };
+  return { progress, signal: controller.signal };
+}
+
+function weightFiles(manifest: Manifest) {
+  return manifest.files.map(({ path, sha256 }) => [path, sha256]);
+}
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'build-path-'));
+  whole = await buildPath(request('whole'));
+});
+
+afterAll(async () => {
+  await rm(root, { recursive: true, force: true });
+});
+
+describe('build-path', () => {
+  test('leaves an artifact that verifies, and no checkpoint', async () => {
+    expect(await verifyArtifact(join(root, 'whole'), silentProgress)).toMatchObject({
+      model: 'digits',
+      levels: 4,
+    });
+    expect(await readdir(join(root, 'whole'))).not.toContain('.checkpoint');
+    expect(whole.levels.map((level) => level.relativeFlops)).toEqual(
+      whole.levels.map((level) => level.relativeFlops).toSorted(),
+    );
+    expect(whole.levels.at(-1)?.sparsity).toBe(0);
+  });
+
+  test.each([
+    ['search', 7],
+    ['search', 20],
+    ['compensate', 2],
+    ['measure', 300],
+  ])('interrupted in %s at %d and resumed, gives the same weights bit for bit', async (stage, at) => {
+    const out = `${stage}-${at}`;
+    await expect(buildPath(request(out, abortAt(stage, at)))).rejects.toMatchObject({ code: 'interrupted' });
+    const resumed = await buildPath(request(out, { resume: true }));
+    expect(weightFiles(resumed)).toEqual(weightFiles(whole));
+    expect(resumed.levels.map((level) => level.quality)).toEqual(whole.levels.map((level) => level.quality));
+  });
+
+  test('an unfinished build is neither overwritten nor continued as something else', async () => {
+    await expect(buildPath(request('half', abortAt('search', 5)))).rejects.toMatchObject({
+      code: 'interrupted',
+    });
+    await expect(buildPath(request('half'))).rejects.toMatchObject({
+      code: 'usage',
+      hint: expect.stringContaining('--resume'),
+    });
+    const other = { ...options, seed: 1 };
+    await expect(buildPath(request('half', { resume: true, options: other }))).rejects.toMatchObject({
+      code: 'bad-checkpoint',
+    });
+    await expect(verifyArtifact(join(root, 'half'), silentProgress)).rejects.toMatchObject({
+      code: 'unknown-artifact',
+    });
+  });
+
+  test('a finished artifact is not overwritten unasked', async () => {
+    await expect(buildPath(request('whole'))).rejects.toMatchObject({
+      code: 'usage',
+      hint: expect.stringContaining('--force'),
+    });
+  });
+
+  test('a damaged checkpoint is named, not guessed at', async () => {
+    await expect(buildPath(request('damaged', abortAt('search', 12)))).rejects.toMatchObject({
+      code: 'interrupted',
+    });
+    await writeFile(join(root, 'damaged', '.checkpoint', 'search'), 'nonsense');
+    await expect(buildPath(request('damaged', { resume: true }))).rejects.toMatchObject({
+      code: 'bad-checkpoint',
+    });
+  });
+
+  test('the dense level answers as the file it was built from', async () => {
+    const artifact = await openArtifact(join(root, 'whole'));
+    const top = whole.levels.length - 1;
+    const files = new Map(
+      await Promise.all(
+        filesOfLevel(whole, top).map(async (path) => [path, await artifact.read(path)] as const),
+      ),
+    );
+    const dense = assembleLevel(whole, await artifact.read(whole.graph), top, files);
+    const feeds = { pixel_values: dataset.test.inputs([0, 1, 2, 3, 4, 5, 6, 7]) };
+    const [ours, original] = await Promise.all(
+      [dense, new Uint8Array(await readFile(model))].map(async (bytes) => {
+        const session = await createOrtSession(bytes, { threads: 1 });
+        const { logits } = await session.run(feeds);
+        await session.close();
+        return logits?.data as Float32Array;
+      }),
+    );
+    const scale = Math.max(...original!.map(Math.abs));
+    for (const [i, value] of original!.entries())
+      expect(Math.abs(ours![i]! - value) / scale).toBeLessThan(1e-4);
+  });
+});
+
+describe('bad input', () => {
+  test('a model file that is cut off', async () => {
+    const bytes = await readFile(model);
+    const path = join(root, 'cut.onnx');
+    await writeFile(path, bytes.subarray(0, bytes.length / 2));
+    await expect(buildPath(request('cut', { modelPath: path }))).rejects.toMatchObject({ code: 'bad-model' });
+  });
+
+  test('a file that is no model, and one that is not there', async () => {
+    const path = join(root, 'text.onnx');
+    await writeFile(path, 'this is not a model');
+    await expect(buildPath(request('text', { modelPath: path }))).rejects.toMatchObject({
+      code: 'bad-model',
+    });
+    await expect(buildPath(request('none', { modelPath: join(root, 'none.onnx') }))).rejects.toMatchObject({
+      code: 'bad-model',
+    });
+  });
+
+  test('data of another shape than the model takes', async () => {
+    const directory = join(root, 'wide');
+    await mkdir(directory);
+    const header = (...dims: number[]) => {
+      const bytes = Buffer.alloc(4 + 4 * dims.length);
+      bytes.set([0, 0, 8, dims.length]);
+      for (const [i, dim] of dims.entries()) bytes.writeUInt32BE(dim, 4 + 4 * i);
+      return bytes;
+    };
+    for (const prefix of ['train', 't10k']) {
+      await writeFile(
+        join(directory, `${prefix}-images-idx3-ubyte`),
+        Buffer.concat([header(2, 4, 4), Buffer.alloc(32)]),
+      );
+      await writeFile(
+        join(directory, `${prefix}-labels-idx1-ubyte`),
+        Buffer.concat([header(2), Buffer.alloc(2)]),
+      );
+    }
+    const wide = await openDataset(`idx:${directory}`);
+    await expect(buildPath(request('wide-out', { dataset: wide }))).rejects.toMatchObject({
+      code: 'bad-data',
+      message: expect.stringContaining('[1, 4, 4]'),
+    });
+  });
+
+  test('inputs so large that the dense model overflows', async () => {
+    const huge = await openDataset('mnist', { scale: 1e30, mean: [0], std: [1e-30] });
+    await expect(buildPath(request('huge', { dataset: huge }))).rejects.toMatchObject({
+      code: 'numerical-failure',
+    });
+  });
+});

@@ -1,0 +1,99 @@
+import { describe, expect, test } from 'vitest';
+import type { Dataset } from '../data/dataset.ts';
+import type { MaskEngine } from '../engine/mask-engine.ts';
+import type { Pair } from '../pairs/pair.ts';
+import { defaultInclusion } from '../search/inclusion.ts';
+import { randomSource } from '../search/random.ts';
+import { silentProgress } from './progress.ts';
+import { runSearch, type SearchContext, sampleLabels } from './search-stage.ts';
+
+const pair: Pair = {
+  name: 'mlp',
+  kind: 'sequential',
+  heads: 1,
+  units: 3,
+  flopsPerUnit: 1,
+  paramsPerUnit: 1,
+  unitAxes: [],
+  maskSites: [],
+  producers: [],
+  consumers: [],
+};
+
+const split = {
+  count: 4,
+  inputs: (indices: readonly number[]) => ({
+    dtype: 'float32' as const,
+    dims: [indices.length, 1],
+    data: new Float32Array(indices.length),
+  }),
+  labels: (indices: readonly number[]) => new Int32Array(indices.length),
+};
+
+const dataset: Dataset = {
+  name: 'none',
+  shape: [1],
+  classes: 2,
+  normalisation: { scale: 1, mean: [0], std: [1] },
+  train: split,
+  test: split,
+  sha256: '',
+};
+
+/** An engine whose loss is NaN from a given step on, as a diverging model's is. */
+function divergingEngine(after: number): MaskEngine {
+  let step = 0;
+  return {
+    backend: 'test',
+    workers: 1,
+    step: async () => ({
+      loss: step++ < after ? 1 : Number.NaN,
+      gradients: [Float32Array.of(0.1, 0.2, 0.3)],
+    }),
+    close: async () => {},
+  };
+}
+
+describe('search stage', () => {
+  test('a loss that is not a number stops with the step, and the last good state is kept', async () => {
+    const saved: number[] = [];
+    const context: SearchContext = {
+      engine: divergingEngine(5),
+      pairs: [pair],
+      pool: { dataset, input: 'x', output: 'y', indices: [0, 1, 2, 3], holdout: [] },
+      teacher: { dtype: 'float32', dims: [4, 2], data: new Float32Array(8) },
+      batch: 2,
+      loss: 'distil',
+      seed: 0,
+    };
+    const scales = { curvature: Float64Array.of(1, 1, 1), cost: Float64Array.of(1, 1, 1) };
+    const run = runSearch(
+      context,
+      scales,
+      defaultInclusion,
+      undefined,
+      async (state) => void saved.push(state.step),
+      silentProgress.stage('search', 1),
+    );
+    await expect(run).rejects.toMatchObject({
+      code: 'numerical-failure',
+      message: expect.stringContaining('step 5'),
+    });
+    expect(saved.at(-1)).toBe(5);
+  });
+
+  test('labels are drawn with the probabilities that the logits say', () => {
+    const source = randomSource(3, 98, 0);
+    const rows = 4000;
+    const logits = {
+      dtype: 'float32' as const,
+      dims: [rows, 3],
+      data: new Float32Array(rows * 3).map((_, i) => Math.log([0.2, 0.3, 0.5][i % 3]!)),
+    };
+    const labels = sampleLabels(logits, () => source.uniform());
+    const share = (label: number) => labels.filter((drawn) => drawn === label).length / rows;
+    expect(share(0)).toBeCloseTo(0.2, 1);
+    expect(share(1)).toBeCloseTo(0.3, 1);
+    expect(share(2)).toBeCloseTo(0.5, 1);
+  });
+});

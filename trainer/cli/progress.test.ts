@@ -1,0 +1,32 @@
+import { describe, expect, test } from 'vitest';
+import { lineProgress } from './progress.ts';
+
+describe('progress off a terminal', () => {
+  test('writes a JSON line a second at most, with an ETA, and always the end of a stage', () => {
+    const lines: unknown[] = [];
+    let now = 0;
+    const progress = lineProgress(
+      (line) => lines.push(JSON.parse(line)),
+      () => now,
+    );
+    const stage = progress.stage('search', 100);
+    stage.update(1, { loss: 0.5 });
+    for (let step = 2; step <= 50; step++) {
+      now += 100;
+      stage.update(step);
+    }
+    stage.finish();
+    expect(lines[0]).toEqual({
+      stage: 'search',
+      done: 1,
+      total: 100,
+      share: 0.01,
+      elapsedS: 0,
+      etaS: 0,
+      loss: 0.5,
+    });
+    expect(lines).toHaveLength(6);
+    expect(lines.at(-2)).toMatchObject({ done: 41, elapsedS: 4, etaS: 5.76 });
+    expect(lines.at(-1)).toMatchObject({ done: 100, share: 1, etaS: 0 });
+  });
+});
