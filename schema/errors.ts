@@ -27,6 +27,7 @@ export const problems = {
   'budget-infeasible': { status: 422, exit: 1, title: 'No level fits the latency budget' },
   'queue-full': { status: 429, exit: 1, title: 'The queue is full' },
   'no-node': { status: 503, exit: 1, title: 'No inference node can take the request' },
+  'level-unavailable': { status: 503, exit: 1, title: 'This level cannot be served at the moment' },
   draining: { status: 503, exit: 1, title: 'The node is draining' },
   'not-ready': { status: 503, exit: 1, title: 'Not ready yet' },
   'budget-overrun': { status: 504, exit: 1, title: 'The latency budget ran out' },

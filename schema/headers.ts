@@ -24,15 +24,16 @@ const UNIT_INTERVAL = /^(?:0(?:\.\d{1,9})?|1(?:\.0{1,9})?)$/;
 
 /**
  * `40`, `40ms` or `1.5s` as milliseconds.
+ * @param header how the message calls the header that `text` came from
  * @throws `bad-header` when malformed, zero, or above one day
  */
-export function parseLatencyBudget(text: string): number {
+export function parseLatencyBudget(text: string, header = 'X-Latency-Budget'): number {
   const groups = DURATION.exec(text.trim())?.groups;
   const budgetMs =
     groups === undefined ? Number.NaN : Number(groups.value) * (groups.unit === 's' ? 1000 : 1);
   if (!(budgetMs > 0 && budgetMs <= MAX_LATENCY_BUDGET_MS)) {
     throw badHeader(
-      'X-Latency-Budget',
+      header,
       text,
       'a positive number of milliseconds such as 40 or 40ms, or seconds such as 1.5s',
     );
