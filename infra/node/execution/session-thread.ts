@@ -1,0 +1,86 @@
+/** The worker thread: onnxruntime sessions by level, one call at a time. `run()` blocks, which is why it lives here. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { RawTensor } from '../tensors.ts';
+import type { FromThread, ThreadData, ToThread } from './messages.ts';
+
+const { ep } = workerData as ThreadData;
+const sessions = new Map<number, InferenceSession>();
+
+const sessionOptions: InferenceSession.SessionOptions = {
+  executionProviders: [ep],
+  // One core a thread; threads that spin while idle would steal it from their neighbours.
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+  executionMode: 'sequential',
+  // Failures come back as errors; onnxruntime would print them a second time.
+  logSeverityLevel: 4,
+  extra: { session: { intra_op: { allow_spinning: '0' } } },
+};
+
+let last: Promise<void> = Promise.resolve();
+// One after the other: a session must not be released while it runs.
+parentPort?.on('message', (message: ToThread) => {
+  last = last.then(() => handle(message));
+});
+answer({ kind: 'ready' });
+
+function handle(message: ToThread): Promise<void> {
+  switch (message.kind) {
+    case 'run':
+      return run(message);
+    case 'unload':
+      return unload(message.level);
+    case 'end':
+      return end();
+  }
+}
+
+async function run({ level, model, feeds, outputs }: Extract<ToThread, { kind: 'run' }>): Promise<void> {
+  let stage: 'load' | 'run' = 'load';
+  try {
+    const begun = performance.now();
+    const held = sessions.get(level);
+    const session = held ?? (await load(level, model));
+    const loadMs = held === undefined ? performance.now() - begun : 0;
+    stage = 'run';
+    const tensors = feeds.map(({ name, type, data, dims }) => [
+      name,
+      new Tensor(type as Tensor.Type, data, dims),
+    ]);
+    const results = await session.run(Object.fromEntries(tensors), [...outputs]);
+    const raw = outputs.map((name): RawTensor => {
+      const { type, dims, data } = results[name] as Tensor;
+      return { name, type, dims, data: data as RawTensor['data'] };
+    });
+    answer(
+      { kind: 'done', outputs: raw, loadMs },
+      raw.map(({ data }) => data.buffer),
+    );
+  } catch (error) {
+    answer({ kind: 'failed', stage, message: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+async function load(level: number, model: Uint8Array | undefined): Promise<InferenceSession> {
+  if (model === undefined) throw new Error(`no model was given for level ${level}`);
+  // onnxruntime does not take shared memory, so the bytes are copied for as long as it parses them.
+  const session = await InferenceSession.create(Uint8Array.from(model), sessionOptions);
+  sessions.set(level, session);
+  return session;
+}
+
+async function unload(level: number): Promise<void> {
+  const session = sessions.get(level);
+  sessions.delete(level);
+  await session?.release();
+}
+
+async function end(): Promise<void> {
+  for (const level of [...sessions.keys()]) await unload(level);
+  parentPort?.close();
+}
+
+function answer(message: FromThread, transfer: ArrayBuffer[] = []): void {
+  parentPort?.postMessage(message, transfer);
+}

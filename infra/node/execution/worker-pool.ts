@@ -1,0 +1,245 @@
+/**
+ * A fixed number of session threads, each busy with at most one task. A thread that dies is replaced, after a pause
+ * that grows while replacements die before they are ready; its task is handed back as `WorkerLost`, to be tried again.
+ */
+import { Worker } from 'node:worker_threads';
+import { SppError } from '../../../schema/errors.ts';
+import type { RawTensor } from '../tensors.ts';
+import type { FromThread, ThreadData, ToThread } from './messages.ts';
+
+/** What the pool needs of a worker thread. */
+export interface Thread {
+  postMessage(message: ToThread): void;
+  on(event: 'message', listener: (message: FromThread) => void): unknown;
+  on(event: 'error', listener: (error: unknown) => void): unknown;
+  on(event: 'exit', listener: (code: number) => void): unknown;
+  terminate(): Promise<unknown>;
+}
+
+export type SpawnThread = (data: ThreadData) => Thread;
+
+export interface LevelModel {
+  readonly level: number;
+  /** The level's ONNX model, in shared memory. */
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+}
+
+export interface Task {
+  readonly model: LevelModel;
+  readonly feeds: readonly RawTensor[];
+  readonly outputs: readonly string[];
+}
+
+export interface TaskResult {
+  readonly outputs: readonly RawTensor[];
+  /** Creating the session, where this thread had none for the level yet; else 0. */
+  readonly loadMs: number;
+  /** From handing the task to a thread until its answer is here, without `loadMs`. */
+  readonly executeMs: number;
+}
+
+/** The thread ended under its task. */
+export class WorkerLost extends Error {
+  override readonly name = 'WorkerLost';
+}
+
+export interface WorkerPool {
+  readonly size: number;
+  /** Threads that could take a task now. */
+  readonly idle: number;
+  /** Set while threads keep dying before they are ready, and cleared when one gets there. */
+  readonly fault: SppError | undefined;
+  /**
+   * Runs a task at once on an idle thread, by preference one that has the level's session; undefined when none is idle.
+   * Rejects with `WorkerLost`, `bad-request` (the model refused the input) or `level-unavailable` (the model did not load).
+   */
+  start(task: Task): Promise<TaskResult> | undefined;
+  /** Lets threads drop a level's session. */
+  unload(level: number): void;
+  close(): Promise<void>;
+}
+
+export interface PoolOptions {
+  readonly size: number;
+  readonly ep: string;
+  /** Called when a thread has become idle, and when `fault` has changed. */
+  readonly onChange: () => void;
+  /** Called when a thread has died. */
+  readonly onLost: (reason: string) => void;
+  readonly spawn?: SpawnThread;
+}
+
+interface Slot {
+  thread: Thread;
+  ready: boolean;
+  idle: boolean;
+  levels: Set<number>;
+  /** Takes the thread's next answer. */
+  answer: ((message: FromThread) => void) | undefined;
+  lost: ((error: WorkerLost) => void) | undefined;
+}
+
+const FIRST_RESPAWN_MS = 50;
+const LONGEST_RESPAWN_MS = 5000;
+const FAULT_AFTER_DEATHS = 3;
+/** A thread ends when its present run does; a run that takes longer than this is given up. */
+const LONGEST_END_MS = 10_000;
+
+const spawnSessionThread: SpawnThread = (workerData) =>
+  new Worker(new URL('./session-thread.ts', import.meta.url), { workerData });
+
+export function workerPool(options: PoolOptions): WorkerPool {
+  const spawn = options.spawn ?? spawnSessionThread;
+  const slots = new Set<Slot>();
+  const respawns = new Set<NodeJS.Timeout>();
+  let deathsBeforeReady = 0;
+  let fault: SppError | undefined;
+  let closed = false;
+
+  const open = () => {
+    const thread = spawn({ ep: options.ep });
+    const slot: Slot = {
+      thread,
+      ready: false,
+      idle: false,
+      levels: new Set(),
+      answer: undefined,
+      lost: undefined,
+    };
+    let reason = 'it ended';
+    slots.add(slot);
+    thread.on('message', (message) => {
+      if (message.kind !== 'ready') return slot.answer?.(message);
+      slot.ready = true;
+      slot.idle = true;
+      deathsBeforeReady = 0;
+      fault = undefined;
+      options.onChange();
+    });
+    thread.on('error', (error) => {
+      reason = error instanceof Error ? error.message : String(error);
+    });
+    thread.on('exit', (code) => {
+      slots.delete(slot);
+      if (closed) return slot.lost?.(new WorkerLost('The pool was closed.'));
+      options.onLost(`exit code ${code}: ${reason}`);
+      if (!slot.ready) deathsBeforeReady++;
+      replace(reason);
+      slot.lost?.(new WorkerLost(`A worker thread was lost: ${reason}.`));
+    });
+  };
+
+  const replace = (reason: string) => {
+    const pauseMs =
+      deathsBeforeReady === 0 ? 0 : Math.min(LONGEST_RESPAWN_MS, FIRST_RESPAWN_MS * 2 ** deathsBeforeReady);
+    const timer = setTimeout(() => {
+      respawns.delete(timer);
+      open();
+    }, pauseMs);
+    respawns.add(timer);
+    if (deathsBeforeReady < FAULT_AFTER_DEATHS) return;
+    fault = new SppError('backend-unavailable', `Worker threads do not start: ${reason}.`, {
+      hint: 'See the log; check that onnxruntime-node is installed for this platform.',
+    });
+    options.onChange();
+  };
+
+  const ask = (slot: Slot, message: ToThread) =>
+    new Promise<FromThread>((resolve, reject) => {
+      slot.answer = resolve;
+      slot.lost = reject;
+      slot.thread.postMessage(message);
+    }).finally(() => {
+      slot.answer = undefined;
+      slot.lost = undefined;
+    });
+
+  const end = async ({ thread }: Slot) => {
+    const ended = new Promise<void>((resolve) => thread.on('exit', () => resolve()));
+    thread.postMessage({ kind: 'end' });
+    // Terminating a thread inside onnxruntime aborts the whole process, so that is the last resort.
+    const limit = setTimeout(() => void thread.terminate(), LONGEST_END_MS);
+    await ended;
+    clearTimeout(limit);
+  };
+
+  const run = async (slot: Slot, { model, feeds, outputs }: Task): Promise<TaskResult> => {
+    const begun = performance.now();
+    const { level } = model;
+    const held = slot.levels.has(level);
+    slot.levels.add(level);
+    // Feeds are copied, not transferred: a task whose thread dies is run again.
+    const answer = await ask(slot, {
+      kind: 'run',
+      level,
+      model: held ? undefined : model.bytes,
+      feeds,
+      outputs,
+    });
+    if (answer.kind === 'done') {
+      const elapsedMs = performance.now() - begun;
+      return { outputs: answer.outputs, loadMs: answer.loadMs, executeMs: elapsedMs - answer.loadMs };
+    }
+    if (answer.kind !== 'failed') throw new Error(`a worker thread answered ${answer.kind} to a task`);
+    if (answer.stage === 'load') slot.levels.delete(level);
+    throw refusal(level, options.ep, answer.stage, answer.message);
+  };
+
+  for (let i = 0; i < options.size; i++) open();
+  return {
+    size: options.size,
+    get idle() {
+      return [...slots].filter((slot) => slot.idle).length;
+    },
+    get fault() {
+      return fault;
+    },
+    start(task) {
+      const idle = [...slots].filter((slot) => slot.idle);
+      const slot = idle.find((candidate) => candidate.levels.has(task.model.level)) ?? idle[0];
+      if (slot === undefined) return undefined;
+      slot.idle = false;
+      return run(slot, task).finally(() => {
+        slot.idle = slots.has(slot);
+        if (slot.idle) options.onChange();
+      });
+    },
+    unload(level) {
+      for (const slot of slots)
+        if (slot.levels.delete(level)) slot.thread.postMessage({ kind: 'unload', level });
+    },
+    async close() {
+      closed = true;
+      for (const timer of respawns) clearTimeout(timer);
+      await Promise.all([...slots].map(end));
+    },
+  };
+}
+
+function refusal(level: number, ep: string, stage: 'load' | 'run', message: string): SppError {
+  if (stage === 'load')
+    return new SppError(
+      'level-unavailable',
+      `onnxruntime (${ep}) does not load level ${level}: ${sentence(message)}`,
+      {
+        hint:
+          ep === 'cpu'
+            ? 'The artifact may be made for another onnxruntime; verify it.'
+            : `The execution provider ${ep} may not be installed here; try --ep cpu.`,
+        details: { level, reason: 'bad-artifact' },
+      },
+    );
+  if (/alloc/i.test(message))
+    return new SppError('internal', `Level ${level} ran out of memory on these inputs.`, {
+      hint: 'Send a smaller batch.',
+    });
+  // Shapes and datatypes were checked before, so what is left is values: a token id beyond the vocabulary, say.
+  return new SppError('bad-request', `The model cannot compute these inputs: ${sentence(message)}`, {
+    hint: 'Compare shapes and values of the inputs with what the model was exported for.',
+  });
+}
+
+/** onnxruntime's words as the end of a sentence of ours. */
+function sentence(message: string): string {
+  return `${message.trim().replace(/\.$/, '').replace(/\s+/g, ' ')}.`;
+}

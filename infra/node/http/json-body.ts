@@ -1,0 +1,98 @@
+/** Reads a JSON body within bounds on its size and on its depth, before anything else is done with it. */
+import { SppError } from '../../../schema/errors.ts';
+
+/** The protocol needs 4 levels around a tensor of at most 16 dimensions. */
+const MAX_DEPTH = 32;
+
+/**
+ * @throws `unsupported-media-type`, `body-too-large`, `bad-json`
+ */
+export async function readJsonBody(request: Request, maxBytes: number): Promise<unknown> {
+  requireJson(request.headers);
+  const bytes = await readBounded(request, maxBytes);
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new SppError('bad-json', 'The body is not UTF-8.', { cause });
+  }
+  requireShallow(bytes);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message.slice(0, 200) : 'it cannot be parsed';
+    throw new SppError('bad-json', `The body is not valid JSON: ${reason}.`, { cause });
+  }
+}
+
+function requireJson(headers: Headers): void {
+  if (headers.has('inference-header-content-length'))
+    throw new SppError('unsupported-media-type', 'Binary tensors are not supported by this server.', {
+      hint: 'Send tensors as JSON and leave Inference-Header-Content-Length out.',
+    });
+  const type = headers.get('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
+  if (type !== 'application/json' && !type.endsWith('+json'))
+    throw new SppError(
+      'unsupported-media-type',
+      type === ''
+        ? 'The request has no Content-Type.'
+        : `The Content-Type ${JSON.stringify(type)} is not JSON.`,
+      { hint: 'Send Content-Type: application/json.' },
+    );
+  const encoding = headers.get('content-encoding');
+  if (encoding !== null && encoding.toLowerCase() !== 'identity')
+    throw new SppError(
+      'unsupported-media-type',
+      `The Content-Encoding ${JSON.stringify(encoding)} is not supported.`,
+      {
+        hint: 'Send the body uncompressed.',
+      },
+    );
+}
+
+async function readBounded(request: Request, maxBytes: number): Promise<Uint8Array> {
+  const tooLarge = () =>
+    new SppError('body-too-large', `The body is over the limit of ${maxBytes} bytes.`, {
+      hint: 'Send a smaller batch, or start the node with a larger --max-body-bytes.',
+      details: { maxBodyBytes: maxBytes },
+    });
+  const declared = request.headers.get('content-length');
+  if (declared !== null) {
+    if (Number(declared) > maxBytes) throw tooLarge();
+    // Node holds the sender to the declared length.
+    return new Uint8Array(await request.arrayBuffer());
+  }
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  for await (const chunk of request.body ?? []) {
+    total += chunk.length;
+    if (total > maxBytes) throw tooLarge();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Millions of brackets are a small body but hundreds of megabytes of arrays: depth is bounded before parsing. */
+function requireShallow(bytes: Uint8Array): void {
+  let depth = 0;
+  let quoted = false;
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i];
+    if (quoted) {
+      if (byte === BACKSLASH) i++;
+      else if (byte === QUOTE) quoted = false;
+    } else if (byte === QUOTE) quoted = true;
+    else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
+      depth++;
+      if (depth > MAX_DEPTH)
+        throw new SppError('bad-json', `The body nests deeper than ${MAX_DEPTH} arrays and objects.`);
+    } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) depth--;
+  }
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;

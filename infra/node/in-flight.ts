@@ -1,0 +1,40 @@
+/** Counts work that has been accepted and not finished, so that stopping can wait for it. */
+
+export interface InFlight {
+  readonly count: number;
+  /** Counts `work` until it settles. */
+  track<T>(work: () => Promise<T>): Promise<T>;
+  /** Resolves true when nothing is in flight, false when `limitMs` pass before. */
+  idle(limitMs: number): Promise<boolean>;
+}
+
+export function inFlight(): InFlight {
+  const waiting = new Set<() => void>();
+  let count = 0;
+  return {
+    get count() {
+      return count;
+    },
+    async track(work) {
+      count++;
+      try {
+        return await work();
+      } finally {
+        count--;
+        if (count === 0) for (const wake of waiting) wake();
+      }
+    },
+    idle: (limitMs) =>
+      new Promise((resolve) => {
+        if (count === 0) return resolve(true);
+        const finish = (idle: boolean) => {
+          clearTimeout(timer);
+          waiting.delete(wake);
+          resolve(idle);
+        };
+        const wake = () => finish(true);
+        const timer = setTimeout(() => finish(false), limitMs);
+        waiting.add(wake);
+      }),
+  };
+}

@@ -1,0 +1,82 @@
+/** Command line of the inference node. */
+import { Command, CommanderError, Option } from 'commander';
+import { SppError } from '../../schema/errors.ts';
+import { authModes, executionProviders, logLevels, type NodeOptions } from './options.ts';
+import { startNode } from './server.ts';
+
+const program = new Command('node infra/node/main.ts')
+  .description('Serves every level of a path artifact over the Open Inference Protocol.')
+  .requiredOption(
+    '--artifact <location>',
+    'directory, URL of a version, or URL of a model (.../v1/artifacts/<model>) whose active version is followed',
+  )
+  .option(
+    '--host <host>',
+    'address to listen on; any but a loopback address needs NODE_TOKEN (default 127.0.0.1)',
+  )
+  .option('--port <port>', 'port to listen on, 0 for a free one (default 8788)')
+  .option('--name <name>', 'how the node calls itself (default: host name)')
+  .option('--workers <n>', 'threads that run the model (default: one a core)')
+  .addOption(
+    new Option('--ep <provider>', 'onnxruntime execution provider (default cpu)').choices(executionProviders),
+  )
+  .option('--max-body-bytes <n>', 'largest request body (default 8388608)')
+  .option('--queue-limit <n>', 'requests that may wait for a worker (default 256)')
+  .option('--memory-budget-mb <n>', 'for levels in memory, least recently used goes first (default 1024)')
+  .addOption(
+    new Option('--auth <mode>', 'what callers need (default: none on a loopback host, else token)').choices(
+      authModes,
+    ),
+  )
+  .option('--drain-ms <ms>', 'time for accepted requests to finish on SIGTERM (default 10000)')
+  .option('--poll-ms <ms>', 'between looks for a newer active version (default 5000)')
+  .addOption(new Option('--log-level <level>', 'log on stderr (default info)').choices(logLevels))
+  .addHelpText(
+    'after',
+    `
+Environment:
+  NODE_TOKEN  bearer token: shown to the gateway, and asked of callers under --auth token
+
+Example:
+  node infra/node/main.ts --artifact artifacts/digits
+  curl -s http://127.0.0.1:8788/v2/models/digits`,
+  )
+  .exitOverride()
+  .configureOutput({ outputError: () => {} })
+  .action(run);
+
+await program.parseAsync().catch(fail);
+
+async function run(flags: Record<string, string>): Promise<void> {
+  const token = process.env.NODE_TOKEN;
+  const node = await startNode({ ...flags, ...(token ? { token } : {}) } as unknown as NodeOptions);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      process.once(signal, () => process.exit(1));
+      node.close().then(() => process.exit(0), fail);
+    });
+  }
+  try {
+    await node.ready;
+  } catch (error) {
+    if (error instanceof SppError && error.code === 'interrupted') return;
+    await node.close();
+    throw error;
+  }
+  const [model] = node.report().models;
+  process.stdout.write(`ready ${node.url} ${model?.model}@${model?.artifactVersion}\n`);
+}
+
+function fail(error: unknown): never {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) process.exit(0);
+    process.stderr.write(`${error.message.replace(/^error: /, '').replace(/\.$/, '')}. See --help.\n`);
+    process.exit(2);
+  }
+  const known = error instanceof SppError ? error : undefined;
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(
+    `${known ? [message, known.hint].filter(Boolean).join(' ') : `Unexpected failure: ${message}`}\n`,
+  );
+  process.exit(known?.exitCode ?? 1);
+}

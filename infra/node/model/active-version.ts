@@ -1,0 +1,89 @@
+/** Which artifact version to serve, where the location leaves that to the gateway. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { SppError } from '../../../schema/errors.ts';
+import { artifactVersionSchema, modelIdSchema } from '../../../schema/manifest.ts';
+
+const indexSchema = z.looseObject({
+  model: modelIdSchema,
+  active: artifactVersionSchema.nullable(),
+  versions: z.array(z.unknown()),
+});
+
+const REQUEST_TIMEOUT_MS = 10_000;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5000;
+
+/** Whether a location is a model's index (`.../v1/artifacts/{model}`) rather than one version or a directory. */
+export function isModelIndex(location: string): boolean {
+  return /^https?:\/\/[^?#]*\/artifacts\/[^/?#]+\/?$/.test(location);
+}
+
+export interface FollowOptions {
+  readonly indexUrl: string;
+  readonly token: string | undefined;
+  /** Ends the following. */
+  readonly signal: AbortSignal;
+  /** Between polls once a version is served. */
+  readonly intervalMs: number;
+  /** Called with each newly active version; one that throws is tried again at the next poll. */
+  readonly onVersion: (version: string, url: string) => Promise<void>;
+  /** What keeps it from serving the active version. Called once for each new reason, not for each poll. */
+  readonly onTrouble: (error: unknown) => void;
+}
+
+/**
+ * Polls the index until aborted: quickly at first, backing off while there is nothing to serve.
+ * @throws `unauthorized`, which no waiting mends, as long as nothing is served yet
+ */
+export async function followActiveVersion(options: FollowOptions): Promise<void> {
+  const { signal, intervalMs, onVersion, onTrouble } = options;
+  const base = options.indexUrl.replace(/\/$/, '');
+  let served: string | undefined;
+  let trouble: string | undefined;
+  let pauseMs = FIRST_PAUSE_MS;
+  while (!signal.aborted) {
+    try {
+      const active = await fetchActive(base, options.token, signal);
+      if (active === null && served === undefined)
+        throw new SppError('not-ready', `No version is active at ${base} yet.`);
+      if (active !== null && active !== served) {
+        await onVersion(active, `${base}/${active}`);
+        served = active;
+      }
+      trouble = undefined;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof SppError && error.code === 'unauthorized' && served === undefined) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      if (reason !== trouble) onTrouble(error);
+      trouble = reason;
+    }
+    await sleep(served === undefined ? pauseMs : intervalMs, undefined, { signal }).catch(() => {});
+    pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
+  }
+}
+
+async function fetchActive(
+  base: string,
+  token: string | undefined,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const response = await fetch(base, {
+    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
+  }).catch((cause: unknown) => {
+    throw new SppError('not-ready', `${base} cannot be reached.`, { cause });
+  });
+  if (response.status === 401 || response.status === 403)
+    throw new SppError('unauthorized', `${base} answered ${response.status}.`, {
+      hint: 'Set NODE_TOKEN to the token that the gateway expects of nodes.',
+    });
+  if (!response.ok) {
+    await response.body?.cancel();
+    throw new SppError('not-ready', `${base} answered ${response.status}.`);
+  }
+  const parsed = indexSchema.safeParse(await response.json().catch(() => undefined));
+  if (!parsed.success) throw new SppError('not-ready', `${base} does not answer with a model's index.`);
+  return parsed.data.active;
+}

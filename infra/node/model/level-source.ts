@@ -1,0 +1,62 @@
+/** Where a level's ONNX model comes from: an artifact's graph and the chunks of the level's prefix. */
+import { assembleLevel, filesOfLevel, levelOf } from '../../../schema/artifact/level-model.ts';
+import type { Artifact } from '../../../schema/artifact/store.ts';
+import { SppError } from '../../../schema/errors.ts';
+import type { Manifest } from '../../../schema/manifest.ts';
+
+export interface LevelSource {
+  readonly manifest: Manifest;
+  /**
+   * The whole model of a level, its weights inside.
+   * @throws `unknown-level`; `level-unavailable` naming the file that is damaged, missing or out of reach
+   */
+  model(level: number): Promise<Uint8Array>;
+}
+
+/** Trying again sooner would only hash the same damaged bytes once more. */
+const RETRY_AFTER_S = 5;
+
+/**
+ * Levels of an opened artifact. Chunks are shared by all levels above them, so what has been read and checked is kept;
+ * what could not be read is not, so that the next call tries again.
+ */
+export function artifactLevels(artifact: Artifact): LevelSource {
+  const { manifest } = artifact;
+  const reads = new Map<string, Promise<Uint8Array>>();
+  const shared = new Set([manifest.graph, ...manifest.levels.map((level) => level.chunk)]);
+
+  const read = (path: string): Promise<Uint8Array> => {
+    if (!shared.has(path)) return artifact.read(path);
+    const known = reads.get(path);
+    if (known !== undefined) return known;
+    const reading = artifact.read(path);
+    reads.set(path, reading);
+    reading.catch(() => reads.delete(path));
+    return reading;
+  };
+
+  return {
+    manifest,
+    async model(level) {
+      levelOf(manifest, level);
+      try {
+        const graph = await read(manifest.graph);
+        const paths = filesOfLevel(manifest, level);
+        const files = await Promise.all(paths.map(async (path) => [path, await read(path)] as const));
+        return assembleLevel(manifest, graph, level, new Map(files));
+      } catch (cause) {
+        const known = cause instanceof SppError;
+        throw new SppError(
+          'level-unavailable',
+          `Level ${level} of ${manifest.model.id} cannot be served: ${known ? cause.message : 'its files cannot be read.'}`,
+          {
+            cause,
+            retryAfterS: RETRY_AFTER_S,
+            hint: 'Levels that do not need this file are served; the node tries again by itself.',
+            details: { level, reason: known ? cause.code : 'bad-artifact' },
+          },
+        );
+      }
+    },
+  };
+}

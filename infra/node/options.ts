@@ -1,0 +1,76 @@
+/** The node's options: one schema gives types, defaults and checks to the command line and to callers in process. */
+import { availableParallelism, hostname } from 'node:os';
+import { z } from 'zod';
+import { SppError } from '../../schema/errors.ts';
+
+export const executionProviders = ['cpu', 'webgpu', 'cuda'] as const;
+export const logLevels = ['silent', 'error', 'warn', 'info', 'debug'] as const;
+export const authModes = ['none', 'token'] as const;
+
+const positive = z.coerce.number().int().positive();
+
+export const nodeOptionsSchema = z.strictObject({
+  /** A directory, an artifact version's URL, or a model's index (`.../v1/artifacts/{model}`), whose active version is followed. */
+  artifact: z.string().min(1),
+  host: z.string().min(1).default('127.0.0.1'),
+  /** 0 takes a free port. */
+  port: z.coerce.number().int().min(0).max(65_535).default(8788),
+  /** How the node calls itself in reports and logs. */
+  name: z.string().min(1).max(128).default(hostname()),
+  /** Threads that run the model. */
+  workers: positive.max(512).default(availableParallelism()),
+  ep: z.enum(executionProviders).default('cpu'),
+  maxBodyBytes: positive.max(2 ** 30).default(8 * 2 ** 20),
+  /** Requests that may wait for a worker. */
+  queueLimit: positive.default(256),
+  /** For level models and sessions; the sparsest level stays whatever it takes. */
+  memoryBudgetMb: positive.default(1024),
+  logLevel: z.enum(logLevels).default('info'),
+  /** `none` is the default on a loopback host only. */
+  auth: z.enum(authModes).optional(),
+  /** Bearer token: shown to the gateway, and asked of callers under `auth: token`. */
+  token: z.string().min(1).optional(),
+  /** How long accepted requests may take to finish when the node stops. */
+  drainMs: z.coerce.number().int().nonnegative().default(10_000),
+  /** Between looks for a newer active version, and between tries at levels that could not be served. */
+  pollMs: positive.default(5000),
+});
+
+export type NodeOptions = z.input<typeof nodeOptionsSchema>;
+export type ResolvedNodeOptions = z.output<typeof nodeOptionsSchema> & { auth: (typeof authModes)[number] };
+
+/** @throws `usage` naming the option and what was wrong with it, or when a host that others can reach would be left open */
+export function resolveOptions(options: NodeOptions): ResolvedNodeOptions {
+  const parsed = nodeOptionsSchema.safeParse(options);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map(
+      ({ path, message }) => `${flag(String(path[0] ?? ''))}: ${message}`,
+    );
+    throw new SppError('usage', `The options are not valid: ${faults.join('; ')}.`, {
+      hint: 'See --help for what each option takes.',
+    });
+  }
+  const resolved = parsed.data;
+  if (resolved.queueLimit < resolved.workers)
+    throw new SppError(
+      'usage',
+      `--queue-limit ${resolved.queueLimit} is below the ${resolved.workers} workers it has to feed.`,
+    );
+  const auth = resolved.auth ?? (isLoopback(resolved.host) ? 'none' : 'token');
+  if (auth === 'token' && resolved.token === undefined)
+    throw new SppError('usage', `The node would ask callers for a token, but NODE_TOKEN is not set.`, {
+      hint: isLoopback(resolved.host)
+        ? 'Set NODE_TOKEN, or leave --auth token out.'
+        : `Set NODE_TOKEN: --host ${resolved.host} can be reached by others.`,
+    });
+  return { ...resolved, auth };
+}
+
+/** Whether only this machine can reach a host. A name counts only if it is `localhost`: others may resolve to anything. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
+
+function flag(option: string): string {
+  return `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}

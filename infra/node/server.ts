@@ -1,0 +1,202 @@
+/** The node as a whole: opens the artifact, serves it over HTTP, follows newer versions, drains when told to stop. */
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createAdaptorServer } from '@hono/node-server';
+import type { Logger } from 'pino';
+import { openArtifact } from '../../schema/artifact/store.ts';
+import { SppError } from '../../schema/errors.ts';
+import type { NodeReport, NodeState } from '../../schema/node-report.ts';
+import type { SpawnThread } from './execution/worker-pool.ts';
+import { type NodeView, nodeApp } from './http/app.ts';
+import { type InFlight, inFlight } from './in-flight.ts';
+import { createLogger } from './log.ts';
+import { followActiveVersion, isModelIndex } from './model/active-version.ts';
+import { artifactLevels } from './model/level-source.ts';
+import { type ServedModel, servedModel } from './model/served-model.ts';
+import { type NodeOptions, resolveOptions } from './options.ts';
+
+export interface RunningNode {
+  readonly url: string;
+  /** Resolves when the node answers inference requests; rejects when it never will. */
+  readonly ready: Promise<void>;
+  report(): NodeReport;
+  /** Drains: refuses new requests, finishes accepted ones within `drainMs`, ends threads and sockets. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** Parts that a caller may bring along. */
+export interface NodeParts {
+  readonly log?: Logger;
+  readonly spawn?: SpawnThread;
+}
+
+interface Service {
+  readonly model: ServedModel;
+  readonly inFlight: InFlight;
+}
+
+/** Slow senders hold a socket no longer than this. */
+const REQUEST_TIMEOUT_MS = 60_000;
+
+/**
+ * Starts a node; it listens when this resolves, and is ready when `ready` resolves.
+ * @throws `usage` for wrong options or a port that is taken; `unknown-artifact`, `bad-artifact`, `unauthorized` when the
+ *   artifact cannot be opened (a model's index may also answer later)
+ */
+export async function startNode(options: NodeOptions, parts: NodeParts = {}): Promise<RunningNode> {
+  const settings = resolveOptions(options);
+  const log = parts.log ?? createLogger(settings.logLevel, settings.name);
+  const stop = new AbortController();
+  const open = (location: string) =>
+    openArtifact(location, {
+      signal: stop.signal,
+      ...(settings.token === undefined ? {} : { token: settings.token }),
+    });
+  const following = isModelIndex(settings.artifact);
+  const first = following ? undefined : await open(settings.artifact);
+
+  const services = new Set<Service>();
+  let state: NodeState = 'starting';
+  let current: Service | undefined;
+  const accepted = inFlight();
+  const usable = Promise.withResolvers<void>();
+  // Callers that only close the node need not listen.
+  usable.promise.catch(() => {});
+
+  const serve = async (artifact: Awaited<ReturnType<typeof open>>) => {
+    const model = servedModel({
+      source: artifactLevels(artifact),
+      workers: settings.workers,
+      ep: settings.ep,
+      queueLimit: settings.queueLimit,
+      memoryBudgetBytes: settings.memoryBudgetMb * 2 ** 20,
+      log,
+      spawn: parts.spawn,
+    });
+    const service: Service = { model, inFlight: inFlight() };
+    services.add(service);
+    try {
+      await model.measure(() => take(service));
+    } catch (error) {
+      await retire(service, 0);
+      throw error;
+    }
+  };
+
+  /** Requests that have begun keep the version they began with. */
+  const take = (service: Service) => {
+    if (current === service || state === 'draining') return;
+    const previous = current;
+    current = service;
+    state = 'ready';
+    const { id, version } = service.model.manifest.model;
+    log.info({ model: id, version, levels: service.model.manifest.levels.length }, 'serving');
+    usable.resolve();
+    if (previous !== undefined) void retire(previous, settings.drainMs);
+  };
+
+  const retire = async (service: Service, limitMs: number) => {
+    if (!(await service.inFlight.idle(limitMs)))
+      log.warn({ inFlight: service.inFlight.count }, 'requests did not finish in time and are refused');
+    await service.model.close();
+    services.delete(service);
+  };
+
+  const report = (): NodeReport => ({
+    node: settings.name,
+    state,
+    reportedAtMs: Date.now(),
+    workers: settings.workers,
+    queueLength: current?.model.queueLength ?? 0,
+    inFlight: current?.model.inFlight ?? 0,
+    models: current === undefined ? [] : [current.model.report()],
+  });
+
+  const node: NodeView = {
+    get state() {
+      return state;
+    },
+    get current() {
+      return current;
+    },
+    accepted,
+    report,
+  };
+  const app = nodeApp({
+    node,
+    name: settings.name,
+    maxBodyBytes: settings.maxBodyBytes,
+    token: settings.auth === 'token' ? settings.token : undefined,
+    log,
+  });
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    serverOptions: { requestTimeout: REQUEST_TIMEOUT_MS },
+  }) as Server;
+  const url = await listen(server, settings.host, settings.port);
+  log.info({ url, artifact: settings.artifact, workers: settings.workers, ep: settings.ep }, 'listening');
+
+  const work =
+    first !== undefined
+      ? serve(first)
+      : followActiveVersion({
+          indexUrl: settings.artifact,
+          token: settings.token,
+          signal: stop.signal,
+          intervalMs: settings.pollMs,
+          onVersion: async (_version, location) => serve(await open(location)),
+          onTrouble: (error) =>
+            log.warn({ err: error }, 'the active version cannot be served yet; trying again'),
+        });
+  work.catch((error: unknown) => usable.reject(error));
+
+  // Levels that could not be served may have been mended since.
+  const mending = setInterval(() => {
+    current?.model.measure().catch((error: unknown) => log.warn({ err: error }, 'no level can be served'));
+  }, settings.pollMs);
+
+  let closing: Promise<void> | undefined;
+  const close = async () => {
+    log.info({ inFlight: accepted.count }, 'draining');
+    state = 'draining';
+    clearInterval(mending);
+    stop.abort();
+    if (!(await accepted.idle(settings.drainMs)))
+      log.warn({ inFlight: accepted.count }, 'requests did not finish in time and are refused');
+    const closed = once(server, 'close');
+    server.close();
+    await Promise.all([...services].map((service) => retire(service, 0)));
+    await accepted.idle(1000);
+    server.closeIdleConnections();
+    const lingering = setTimeout(() => server.closeAllConnections(), 1000);
+    await closed;
+    clearTimeout(lingering);
+    usable.reject(new SppError('interrupted', 'The node was stopped before it was ready.'));
+    log.info('stopped');
+  };
+  return {
+    url,
+    ready: usable.promise,
+    report,
+    close: () => {
+      closing ??= close();
+      return closing;
+    },
+  };
+}
+
+async function listen(server: Server, host: string, port: number): Promise<string> {
+  server.listen(port, host);
+  try {
+    await once(server, 'listening');
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SppError('usage', `The node cannot listen on ${host}:${port}: ${reason}.`, {
+      hint: 'Choose another --host or --port.',
+      cause,
+    });
+  }
+  const { port: taken } = server.address() as AddressInfo;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${taken}`;
+}
