@@ -1,0 +1,93 @@
+/** onnxruntime as the trainer uses it: our tensors in, our tensors out, on the cpu. The reference for everything else. */
+import ort from 'onnxruntime-node';
+import { SppError } from '../../schema/errors.ts';
+import type { Dtype, Tensor } from '../graph/graph.ts';
+
+interface OrtSessionOptions {
+  /** Threads of one run; 1 by default. */
+  readonly threads?: number;
+  /** false: nodes run as they stand, nothing fused or folded; true by default. */
+  readonly optimise?: boolean;
+}
+
+export interface OrtSession {
+  /** Names of the graph's outputs, in its order. */
+  readonly outputs: readonly string[];
+  /**
+   * @param outputs what to compute; all outputs where absent. Outputs of element types that Tensor does not know are left out
+   * @throws `bad-model` when onnxruntime refuses the feeds or a node fails
+   */
+  run(feeds: Readonly<Record<string, Tensor>>, outputs?: readonly string[]): Promise<Record<string, Tensor>>;
+  /** Frees native memory; the session cannot run afterwards. */
+  close(): Promise<void>;
+}
+
+const ERROR_SEVERITY = 3;
+
+const dtypes: Readonly<Partial<Record<ort.Tensor.Type, Dtype>>> = {
+  float32: 'float32',
+  float64: 'float64',
+  int64: 'int64',
+  int32: 'int32',
+  uint8: 'uint8',
+  bool: 'bool',
+};
+
+/**
+ * @param model a whole ONNX file
+ * @throws `bad-model` when onnxruntime cannot load it
+ */
+export async function createOrtSession(
+  model: Uint8Array,
+  { threads = 1, optimise = true }: OrtSessionOptions = {},
+): Promise<OrtSession> {
+  const session = await ort.InferenceSession.create(model, {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    graphOptimizationLevel: optimise ? 'all' : 'disabled',
+    logSeverityLevel: ERROR_SEVERITY,
+    // Spinning threads of several sessions take the cores from each other.
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
+  }).catch((cause: unknown) => {
+    throw refused('onnxruntime cannot load the model', cause);
+  });
+  return {
+    outputs: session.outputNames,
+    async run(feeds, outputs) {
+      const values = Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)] as const);
+      const result = await session
+        .run(Object.fromEntries(values), outputs ?? session.outputNames)
+        .catch((cause: unknown) => {
+          throw refused('onnxruntime cannot run the model', cause);
+        });
+      return Object.fromEntries(
+        Object.entries(result).flatMap(([name, value]) => {
+          const tensor = fromOrt(value);
+          return tensor === undefined ? [] : [[name, tensor]];
+        }),
+      );
+    },
+    close: () => session.release(),
+  };
+}
+
+function toOrt({ dtype, data, dims }: Tensor): ort.Tensor {
+  return new ort.Tensor(dtype as 'float32', data as Float32Array, dims);
+}
+
+function fromOrt(value: ort.Tensor): Tensor | undefined {
+  const dtype = dtypes[value.type];
+  return dtype === undefined
+    ? undefined
+    : { dtype, dims: [...value.dims], data: value.data as Tensor['data'] };
+}
+
+function refused(what: string, cause: unknown): SppError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new SppError('bad-model', `${what}: ${message.trim()}`, {
+    hint: 'Check that the file runs in onnxruntime by itself, with inputs of these shapes.',
+    cause,
+  });
+}
