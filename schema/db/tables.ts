@@ -1,0 +1,97 @@
+/** The gateway's D1 tables. Migrations are generated from here: `npm run db:generate`. */
+import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
+import type { LatencyProfile, Port, Quality } from '../manifest.ts';
+import type { Policy } from '../policy.ts';
+
+/** One row a model; `activeVersion` is what nodes are told to serve. */
+export const models = sqliteTable('models', {
+  id: text().primaryKey(),
+  activeVersion: text().notNull(),
+  updatedAtMs: integer().notNull(),
+});
+
+/** An uploaded artifact. A row exists only once every file of its manifest has been found whole in R2. */
+export const artifactVersions = sqliteTable(
+  'artifact_versions',
+  {
+    model: text()
+      .notNull()
+      .references(() => models.id),
+    version: text().notNull(),
+    /** Grows with every upload of a model: the newest version has the highest. */
+    ordinal: integer().notNull(),
+    manifestSha256: text().notNull(),
+    task: text().notNull(),
+    inputs: text({ mode: 'json' }).$type<readonly Port[]>().notNull(),
+    outputs: text({ mode: 'json' }).$type<readonly Port[]>().notNull(),
+    labels: text({ mode: 'json' }).$type<readonly string[] | null>(),
+    bytes: integer().notNull(),
+    createdAtMs: integer().notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.model, table.version] }),
+    uniqueIndex('artifact_versions_ordinal').on(table.model, table.ordinal),
+  ],
+);
+
+/** What the selector and the model's metadata need to know of a level. */
+export const levels = sqliteTable(
+  'levels',
+  {
+    model: text().notNull(),
+    version: text().notNull(),
+    level: integer().notNull(),
+    sparsity: real().notNull(),
+    relativeFlops: real().notNull(),
+    relativeParams: real().notNull(),
+    flops: real().notNull(),
+    params: integer().notNull(),
+    quality: text({ mode: 'json' }).$type<Quality>().notNull(),
+    /** As the trainer measured it; nodes report their own. */
+    latency: text({ mode: 'json' }).$type<readonly LatencyProfile[]>().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.model, table.version, table.level] })],
+);
+
+/** Every policy there has been; the one with the highest version is in force. Two writers of one version collide here. */
+export const policies = sqliteTable('policies', {
+  version: integer().primaryKey(),
+  document: text({ mode: 'json' }).$type<Policy>().notNull(),
+  createdAtMs: integer().notNull(),
+});
+
+/** API keys of clients. The key itself is shown once and stored nowhere. */
+export const apiKeys = sqliteTable(
+  'api_keys',
+  {
+    id: text().primaryKey(),
+    name: text().notNull(),
+    /** The key's public part, by which its row is found. */
+    prefix: text().notNull(),
+    salt: text().notNull(),
+    /** HMAC-SHA256 of salt and key under the deployment's pepper, hex. */
+    hash: text().notNull(),
+    createdAtMs: integer().notNull(),
+    expiresAtMs: integer(),
+    revokedAtMs: integer(),
+  },
+  (table) => [uniqueIndex('api_keys_prefix').on(table.prefix)],
+);
+
+/** One row for each change an operator made, written in the same batch as the change. */
+export const audit = sqliteTable(
+  'audit',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    atMs: integer().notNull(),
+    actor: text().notNull(),
+    action: text().notNull(),
+    target: text().notNull(),
+    detail: text({ mode: 'json' }).$type<Readonly<Record<string, unknown>>>().notNull(),
+  },
+  (table) => [index('audit_at').on(table.atMs)],
+);
+
+export type LevelRow = typeof levels.$inferSelect;
+export type ArtifactVersionRow = typeof artifactVersions.$inferSelect;
+export type ApiKeyRow = typeof apiKeys.$inferSelect;
