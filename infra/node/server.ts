@@ -66,7 +66,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
 
   const serve = async (artifact: Awaited<ReturnType<typeof open>>) => {
     const model = servedModel({
-      source: artifactLevels(artifact),
+      source: artifactLevels(artifact, settings.pollMs / 1000),
       workers: settings.workers,
       ep: settings.ep,
       queueLimit: settings.queueLimit,

@@ -24,7 +24,7 @@ export interface Scheduler {
   submit(job: Job): Promise<JobResult>;
   /** To be called when the pool has changed. */
   pump(): void;
-  /** Refuses what still waits. */
+  /** Refuses what still waits, what comes, and what loses its thread. */
   close(error: SppError): void;
 }
 
@@ -42,6 +42,7 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool): Sched
   /** Jobs whose thread was lost go before the queue: they have waited already. */
   const again: Waiting[] = [];
   let inFlight = 0;
+  let closed: SppError | undefined;
 
   const refuseLate = (entry: Waiting) =>
     entry.settle({
@@ -74,6 +75,7 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool): Sched
       entry.settle({ result: { ...result, queueMs: startedMs - entry.enqueuedAtMs } });
     } catch (error) {
       if (!(error instanceof WorkerLost)) entry.settle({ error });
+      else if (closed !== undefined) entry.settle({ error: closed });
       else if (entry.attempts < MAX_ATTEMPTS) again.push(entry);
       else
         entry.settle({
@@ -109,8 +111,8 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool): Sched
     submit: (job) =>
       new Promise<JobResult>((resolve, reject) => {
         job.signal?.throwIfAborted();
-        const { fault } = pool;
-        if (fault !== undefined) throw fault;
+        const refusal = closed ?? pool.fault;
+        if (refusal !== undefined) throw refusal;
         const now = performance.now();
         const onAbort = () => {
           if (queue.remove(entry)) entry.settle({ error: job.signal?.reason });
@@ -139,6 +141,7 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool): Sched
       }),
     pump,
     close(error) {
+      closed = error;
       for (const entry of [...again.splice(0), ...queue.clear()]) entry.settle({ error });
     },
   };

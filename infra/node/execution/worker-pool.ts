@@ -85,7 +85,7 @@ const FAULT_AFTER_DEATHS = 3;
 /** A thread ends when its present run does; a run that takes longer than this is given up. */
 const LONGEST_END_MS = 10_000;
 
-const spawnSessionThread: SpawnThread = (workerData) =>
+export const spawnSessionThread: SpawnThread = (workerData) =>
   new Worker(new URL('./session-thread.ts', import.meta.url), { workerData });
 
 export function workerPool(options: PoolOptions): WorkerPool {

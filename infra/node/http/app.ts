@@ -63,6 +63,8 @@ export function nodeApp(options: AppOptions): Hono {
       response = problemResponse(error, allow.length > 0 ? { allow: allow.join(', ') } : {});
     }
     response.headers.set(REQUEST_ID_HEADER, requestId);
+    // A kept connection would hold up the end of the server, and bring its client back to a node that refuses.
+    if (node.state === 'draining') response.headers.set('connection', 'close');
     const fields = {
       requestId,
       ...(trace !== undefined && TRACEPARENT.test(trace) ? { traceparent: trace } : {}),

@@ -13,14 +13,12 @@ export interface LevelSource {
   model(level: number): Promise<Uint8Array>;
 }
 
-/** Trying again sooner would only hash the same damaged bytes once more. */
-const RETRY_AFTER_S = 5;
-
 /**
  * Levels of an opened artifact. Chunks are shared by all levels above them, so what has been read and checked is kept;
  * what could not be read is not, so that the next call tries again.
+ * @param retryAfterS how long a failure lasts for callers: trying sooner would hash the same damaged bytes once more
  */
-export function artifactLevels(artifact: Artifact): LevelSource {
+export function artifactLevels(artifact: Artifact, retryAfterS: number): LevelSource {
   const { manifest } = artifact;
   const reads = new Map<string, Promise<Uint8Array>>();
   const shared = new Set([manifest.graph, ...manifest.levels.map((level) => level.chunk)]);
@@ -51,7 +49,7 @@ export function artifactLevels(artifact: Artifact): LevelSource {
           `Level ${level} of ${manifest.model.id} cannot be served: ${known ? cause.message : 'its files cannot be read.'}`,
           {
             cause,
-            retryAfterS: RETRY_AFTER_S,
+            retryAfterS,
             hint: 'Levels that do not need this file are served; the node tries again by itself.',
             details: { level, reason: known ? cause.code : 'bad-artifact' },
           },

@@ -1,0 +1,128 @@
+import { EventEmitter } from 'node:events';
+import { afterEach, describe, expect, test } from 'vitest';
+import { openArtifact } from '../../../schema/artifact/store.ts';
+import { gatedThreads } from '../../../test/support/gated-threads.ts';
+import { disposables, temporaryDirectory } from '../../../test/support/node-client.ts';
+import { tinyReference, writeTinyArtifact } from '../../../test/support/tiny-model.ts';
+import { artifactLevels } from '../model/level-source.ts';
+import { packInputs } from '../tensors.ts';
+import { type LevelModel, type PoolOptions, type Task, WorkerLost, workerPool } from './worker-pool.ts';
+
+const scope = disposables();
+afterEach(() => scope.dispose());
+
+const X = [[0.5, -1, 2, 0.25]];
+const TOKEN = [3];
+
+async function tinyTask(level: number): Promise<Task> {
+  const directory = await temporaryDirectory(scope);
+  const manifest = await writeTinyArtifact(directory);
+  const bytes = await artifactLevels(await openArtifact(directory), 1).model(level);
+  const { feeds } = packInputs(manifest.inputs, [
+    { name: 'x', datatype: 'FP32', shape: [1, 4], data: X.flat() },
+    { name: 'token', datatype: 'INT64', shape: [1], data: TOKEN },
+  ]);
+  return { model: shared(level, bytes), feeds, outputs: ['logits'] };
+}
+
+function shared(level: number, bytes: Uint8Array): LevelModel {
+  const model = { level, bytes: new Uint8Array(new SharedArrayBuffer(bytes.length)) };
+  model.bytes.set(bytes);
+  return model;
+}
+
+/** A pool, and a promise of its next idle thread. */
+function open(options: Partial<PoolOptions> = {}) {
+  const changes = new EventEmitter();
+  const lost: string[] = [];
+  const pool = workerPool({
+    size: 1,
+    ep: 'cpu',
+    onChange: () => changes.emit('change'),
+    onLost: (reason) => lost.push(reason),
+    ...options,
+  });
+  scope.onDispose(() => pool.close());
+  const until = async (condition: () => boolean) => {
+    while (!condition()) await new Promise((resolve) => changes.once('change', resolve));
+  };
+  return { pool, lost, until };
+}
+
+describe('worker pool', () => {
+  test('runs a level on a thread, loads it once, and loads it again after it was unloaded', async () => {
+    const task = await tinyTask(1);
+    const { pool, until } = open();
+    await until(() => pool.idle === 1);
+    const first = await pool.start(task);
+    expect(first?.loadMs).toBeGreaterThan(0);
+    const wanted = tinyReference(1, X, TOKEN).logits.flat();
+    for (const [i, value] of [...first!.outputs[0]!.data].entries()) expect(value).toBeCloseTo(wanted[i]!, 5);
+    await until(() => pool.idle === 1);
+    expect((await pool.start(task))?.loadMs).toBe(0);
+    pool.unload(1);
+    await until(() => pool.idle === 1);
+    expect((await pool.start(task))?.loadMs).toBeGreaterThan(0);
+  });
+
+  test('takes no task while no thread is idle', async () => {
+    const task = await tinyTask(0);
+    const { pool, until } = open();
+    await until(() => pool.idle === 1);
+    const running = pool.start(task);
+    expect(pool.idle).toBe(0);
+    expect(pool.start(task)).toBeUndefined();
+    await running;
+  });
+
+  test('hands a task back when its thread dies, and replaces the thread', async () => {
+    const task = await tinyTask(0);
+    const gate = gatedThreads();
+    const { pool, lost, until } = open({ spawn: gate.spawn });
+    await until(() => pool.idle === 1);
+    gate.hold();
+    const running = expect(pool.start(task)).rejects.toBeInstanceOf(WorkerLost);
+    await gate.held(1);
+    await gate.killHeld();
+    await running;
+    gate.release();
+    await until(() => pool.idle === 1);
+    await expect(pool.start(task)).resolves.toMatchObject({ outputs: [{ name: 'logits' }] });
+    expect([gate.spawned, lost.length]).toEqual([2, 1]);
+  });
+
+  test('tells a model that does not load from an input that it cannot compute', async () => {
+    const task = await tinyTask(0);
+    const { pool, until } = open();
+    await until(() => pool.idle === 1);
+    const damaged = shared(2, task.model.bytes.slice(0, 50));
+    await expect(pool.start({ ...task, model: damaged })).rejects.toMatchObject({
+      code: 'level-unavailable',
+    });
+    await until(() => pool.idle === 1);
+    const feeds = task.feeds.map((feed) =>
+      feed.name === 'token' ? { ...feed, data: BigInt64Array.of(99n) } : feed,
+    );
+    await expect(pool.start({ ...task, feeds })).rejects.toMatchObject({
+      code: 'bad-request',
+      message: expect.stringContaining('out of data bounds'),
+    });
+    await until(() => pool.idle === 1);
+    await expect(pool.start(task)).resolves.toMatchObject({ outputs: [{ name: 'logits' }] });
+  });
+
+  test('says that threads do not start when they keep dying before they are ready', async () => {
+    const stillborn = () => {
+      const thread = Object.assign(new EventEmitter(), { postMessage: () => {}, terminate: async () => 0 });
+      setImmediate(() => {
+        thread.emit('error', new Error('no such library'));
+        thread.emit('exit', 1);
+      });
+      return thread;
+    };
+    const { pool, until } = open({ spawn: stillborn });
+    await until(() => pool.fault !== undefined);
+    expect(pool.fault).toMatchObject({ code: 'backend-unavailable' });
+    expect(pool.fault?.message).toContain('no such library');
+  });
+});

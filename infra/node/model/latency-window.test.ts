@@ -1,0 +1,60 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { latencyProfileSchema } from '../../../schema/manifest.ts';
+import { latencyWindows, quantile } from './latency-window.ts';
+
+describe('latency windows', () => {
+  test('the quantile is the smallest time that at least that share does not exceed', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 }),
+        fc.constantFrom(0.5, 0.95, 0.99),
+        (times, q) => {
+          const share = (limit: number) => times.filter((time) => time <= limit).length / times.length;
+          const got = quantile(
+            times.toSorted((a, b) => a - b),
+            q,
+          );
+          expect(times).toContain(got);
+          expect(share(got)).toBeGreaterThanOrEqual(q - 1e-12);
+          for (const smaller of times.filter((time) => time < got)) expect(share(smaller)).toBeLessThan(q);
+        },
+      ),
+    );
+  });
+
+  test('the last 256 times count', () => {
+    const windows = latencyWindows('cpu', 1);
+    for (let i = 0; i < 100; i++) windows.record(0, 1, 1000);
+    for (let i = 0; i < 256; i++) windows.record(0, 1, 2);
+    expect(windows.profiles(0)).toEqual([
+      { device: 'cpu', threads: 1, batch: 1, samples: 256, p50Ms: 2, p95Ms: 2, p99Ms: 2 },
+    ]);
+  });
+
+  test('levels and batch sizes are kept apart', () => {
+    const windows = latencyWindows('cpu', 1);
+    windows.record(0, 4, 40);
+    windows.record(0, 1, 10);
+    windows.record(1, 1, 30);
+    expect(windows.profiles(0).map(({ batch, p50Ms }) => [batch, p50Ms])).toEqual([
+      [1, 10],
+      [4, 40],
+    ]);
+    expect(windows.profiles(1).map(({ batch, p50Ms }) => [batch, p50Ms])).toEqual([[1, 30]]);
+    expect(windows.profiles(2)).toEqual([]);
+  });
+
+  test('any choice of batch sizes takes bounded room and leaves batch 1', () => {
+    const windows = latencyWindows('cpu', 1);
+    for (let batch = 1; batch <= 100; batch++) windows.record(0, batch, batch);
+    const kept = windows.profiles(0).map(({ batch }) => batch);
+    expect(kept).toEqual([1, 94, 95, 96, 97, 98, 99, 100]);
+  });
+
+  test('profiles fit the schema even where the clock saw no time pass', () => {
+    const windows = latencyWindows('cpu', 1);
+    windows.record(0, 1, 0);
+    for (const profile of windows.profiles(0)) latencyProfileSchema.parse(profile);
+  });
+});

@@ -1,0 +1,421 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { nodeReportSchema } from '../../schema/node-report.ts';
+import { inferResponseSchema, modelMetadataSchema, serverMetadataSchema } from '../../schema/protocol.ts';
+import { gatedThreads } from '../../test/support/gated-threads.ts';
+import {
+  disposables,
+  inferOk,
+  post,
+  problemOf,
+  readyNode,
+  temporaryDirectory,
+  tinyRequest,
+} from '../../test/support/node-client.ts';
+import { TINY, tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+import { type RunningNode, startNode } from './server.ts';
+
+const scope = disposables();
+afterEach(() => scope.dispose());
+
+const X = [
+  [0.5, -1, 2, 0.25],
+  [-3, 1, 0, 1],
+];
+const TOKEN = [3, 0];
+
+async function tinyArtifact(options?: Parameters<typeof writeTinyArtifact>[1]): Promise<string> {
+  const directory = await temporaryDirectory(scope);
+  await writeTinyArtifact(directory, options);
+  return directory;
+}
+
+async function flipByte(file: string): Promise<Buffer> {
+  const bytes = await readFile(file);
+  const damaged = Buffer.from(bytes);
+  damaged[7]! ^= 1;
+  await writeFile(file, damaged);
+  return bytes;
+}
+
+describe('a node that is ready', () => {
+  const shared = disposables();
+  let node: RunningNode;
+  let model: string;
+  beforeAll(async () => {
+    const directory = await temporaryDirectory(shared);
+    await writeTinyArtifact(directory);
+    node = await readyNode(shared, { artifact: directory, workers: 2, maxBodyBytes: 100_000 });
+    model = `${node.url}/v2/models/tiny`;
+  });
+  afterAll(() => shared.dispose());
+
+  test.each([...TINY.widths.keys()])('answers level %i as the formula does', async (level) => {
+    const { response, body } = await inferOk(
+      `${model}/versions/${level}/infer`,
+      tinyRequest(X, TOKEN, { id: 'q1' }),
+    );
+    const wanted = tinyReference(level, X, TOKEN);
+    expect(inferResponseSchema.parse(body)).toMatchObject({
+      model_name: 'tiny',
+      model_version: String(level),
+      id: 'q1',
+      outputs: [
+        { name: 'logits', datatype: 'FP32', shape: [2, 3] },
+        { name: 'label', datatype: 'INT64', shape: [2], data: wanted.label },
+      ],
+    });
+    for (const [i, value] of wanted.logits.flat().entries())
+      expect(body.outputs[0]?.data[i], `logit ${i}`).toBeCloseTo(value, 5);
+    expect(response.headers.get('x-artifact-version')).toBe('v1');
+    expect(response.headers.get('server-timing')).toMatch(
+      /^queue;dur=[\d.]+, (load;dur=[\d.]+, )?execute;dur=[\d.]+$/,
+    );
+  });
+
+  test('serves the dense level where no version is named, and only the outputs asked for', async () => {
+    const request = tinyRequest(X, TOKEN, { outputs: [{ name: 'label' }] });
+    const { body } = await inferOk(`${model}/infer`, request);
+    expect(body.model_version).toBe('2');
+    expect(body.outputs).toEqual([
+      { name: 'label', datatype: 'INT64', shape: [2], data: tinyReference(2, X, TOKEN).label },
+    ]);
+  });
+
+  test('sends an output that is not finite as null and says so', async () => {
+    const { body } = await inferOk(`${model}/versions/2/infer`, tinyRequest([[3e38, -3e38, 0, 3e38]], [0]));
+    expect(body.outputs[0]?.data).toContain(null);
+    expect(body.outputs[0]?.parameters).toEqual({ non_finite: expect.any(Number) });
+  });
+
+  test('describes itself as the protocol says', async () => {
+    const get = async (path: string) => (await fetch(`${node.url}${path}`)).json() as Promise<unknown>;
+    expect(serverMetadataSchema.parse(await get('/v2')).extensions).toEqual([]);
+    expect(await get('/v2/health/live')).toEqual({ live: true });
+    expect(await get('/v2/health/ready')).toEqual({ ready: true });
+    expect(modelMetadataSchema.parse(await get('/v2/models/tiny'))).toMatchObject({
+      name: 'tiny',
+      versions: ['0', '1', '2'],
+      inputs: [
+        { name: 'x', datatype: 'FP32', shape: [-1, 4] },
+        { name: 'token', datatype: 'INT64', shape: [-1] },
+      ],
+    });
+    expect(modelMetadataSchema.parse(await get('/v2/models/tiny/versions/1')).versions).toEqual(['1']);
+    expect(await get('/v2/models/tiny/ready')).toMatchObject({ ready: true });
+    expect(await get('/v2/models/tiny/versions/1/ready')).toMatchObject({ version: '1', ready: true });
+  });
+
+  test('reports every level measured before it called itself ready, and counts live requests in', async () => {
+    const report = async () => nodeReportSchema.parse(await (await fetch(`${node.url}/v2/report`)).json());
+    const before = await report();
+    expect(before).toMatchObject({ node: 'test', state: 'ready', workers: 2, queueLength: 0, inFlight: 0 });
+    expect(before.models[0]?.levels.map(({ level, resident }) => [level, resident])).toEqual([
+      [0, true],
+      [1, true],
+      [2, true],
+    ]);
+    for (const { profiles } of before.models[0]!.levels) {
+      expect(profiles[0]).toMatchObject({ device: 'cpu', threads: 1, batch: 1 });
+      expect(profiles[0]!.samples).toBeGreaterThanOrEqual(3);
+    }
+    const threes = tinyRequest([X[0]!, X[0]!, X[0]!], [0, 0, 0]);
+    await inferOk(`${model}/versions/1/infer`, threes);
+    const batches = (await report()).models[0]!.levels[1]!.profiles.map(({ batch, samples }) => [
+      batch,
+      samples,
+    ]);
+    expect(batches).toContainEqual([3, 1]);
+  });
+
+  test('gives the request id back, and makes one where there is none or a strange one', async () => {
+    const id = async (headers: Record<string, string>) =>
+      (await fetch(`${node.url}/v2`, { headers })).headers.get('x-request-id');
+    expect(await id({ 'x-request-id': 'abc-1' })).toBe('abc-1');
+    expect(await id({ 'x-request-id': 'a b' })).toMatch(/^[\da-f-]{36}$/);
+    expect(await id({})).toMatch(/^[\da-f-]{36}$/);
+  });
+
+  const good = tinyRequest(X, TOKEN);
+  test.each([
+    ['broken JSON', '{"inputs":', {}, 400, 'bad-json', /not valid JSON/],
+    ['no body', '', {}, 400, 'bad-json', /not valid JSON/],
+    ['an array', [], {}, 400, 'bad-request', /not an inference request/],
+    ['no inputs', { inputs: [] }, {}, 400, 'bad-request', /inputs/],
+    ['a deep body', '['.repeat(1000), {}, 400, 'bad-json', /deeper/],
+    [
+      'an unknown datatype',
+      { inputs: [{ ...good.inputs[0], datatype: 'F32' }] },
+      {},
+      400,
+      'bad-request',
+      /datatype/,
+    ],
+    ['a wrong shape', tinyRequest([[1, 2, 3]], [0]), {}, 400, 'bad-shape', /"x" has 3 elements/],
+    ['a token beyond the table', tinyRequest([X[0]!], [99]), {}, 400, 'bad-request', /out of data bounds/],
+    ['text', good, { 'content-type': 'text/plain' }, 415, 'unsupported-media-type', /text\/plain/],
+    ['a compressed body', good, { 'content-encoding': 'gzip' }, 415, 'unsupported-media-type', /gzip/],
+    [
+      'binary tensors',
+      good,
+      { 'inference-header-content-length': '5' },
+      415,
+      'unsupported-media-type',
+      /Binary/,
+    ],
+    [
+      'a malformed budget',
+      good,
+      { 'x-latency-budget': 'soon' },
+      400,
+      'bad-header',
+      /X-Latency-Budget: "soon"/,
+    ],
+    [
+      'a malformed remaining budget',
+      good,
+      { 'x-latency-budget-remaining': '-1' },
+      400,
+      'bad-header',
+      /X-Latency-Budget-Remaining/,
+    ],
+    ['a spent budget', good, { 'x-latency-budget-remaining': '0' }, 504, 'budget-overrun', /run out/],
+    ['a large body', JSON.stringify(good) + ' '.repeat(100_000), {}, 413, 'body-too-large', /100000 bytes/],
+  ])('refuses %s', async (_, body, headers, status, code, message) => {
+    const response = await post(`${model}/infer`, body, headers);
+    expect(response.status).toBe(status);
+    expect(await problemOf(response)).toMatchObject({ status, code, error: expect.stringMatching(message) });
+  });
+
+  test('refuses a body over the limit that comes in pieces of unknown total', async () => {
+    const body = new ReadableStream({
+      pull: (controller) => controller.enqueue(new TextEncoder().encode(' '.repeat(10_000))),
+    });
+    const request: RequestInit & { duplex: 'half' } = {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+      duplex: 'half',
+    };
+    const response = await fetch(`${model}/infer`, request);
+    expect(response.status).toBe(413);
+    expect(await problemOf(response)).toMatchObject({ code: 'body-too-large' });
+  });
+
+  test('refuses bytes that are not UTF-8', async () => {
+    const response = await fetch(`${model}/infer`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: Uint8Array.of(0x22, 0xff, 0x22),
+    });
+    expect(await problemOf(response)).toMatchObject({ status: 400, code: 'bad-json' });
+  });
+
+  test.each([
+    ['GET', '/nothing', 404, 'not-found', null],
+    ['GET', '/v2/models/other', 404, 'unknown-model', null],
+    ['GET', '/v2/models/tiny/versions/3', 404, 'unknown-level', null],
+    ['GET', '/v2/models/tiny/versions/01/ready', 404, 'unknown-level', null],
+    ['POST', '/v2/models/tiny/versions/-1/infer', 404, 'unknown-level', null],
+    ['POST', '/v2/models/other/infer', 404, 'unknown-model', null],
+    ['GET', '/v2/models/tiny/infer', 405, 'method-not-allowed', 'POST'],
+    ['DELETE', '/v2/models/tiny', 405, 'method-not-allowed', 'GET'],
+  ])('%s %s is %i %s', async (method, path, status, code, allow) => {
+    const response = await fetch(`${node.url}${path}`, { method });
+    expect(response.status).toBe(status);
+    expect(response.headers.get('allow')).toBe(allow);
+    expect(await problemOf(response)).toMatchObject({ status, code });
+  });
+});
+
+describe('a node under load', () => {
+  test('refuses what its queue cannot hold, and answers the rest', async () => {
+    const gate = gatedThreads();
+    const node = await readyNode(
+      scope,
+      { artifact: await tinyArtifact(), queueLimit: 1 },
+      { spawn: gate.spawn },
+    );
+    gate.hold();
+    const url = `${node.url}/v2/models/tiny/infer`;
+    const running = post(url, tinyRequest(X, TOKEN));
+    await gate.held(1);
+    // Of two more, one waits and one is refused: which, the sockets decide.
+    const more = [post(url, tinyRequest(X, TOKEN)), post(url, tinyRequest(X, TOKEN))];
+    const refused = await Promise.race(more);
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get('retry-after')).toBe('1');
+    expect(await problemOf(refused)).toMatchObject({ code: 'queue-full' });
+    expect(node.report()).toMatchObject({ queueLength: 1, inFlight: 1 });
+    gate.release();
+    expect((await running).status).toBe(200);
+    expect((await Promise.all(more)).map(({ status }) => status).sort()).toEqual([200, 429]);
+  });
+
+  test('refuses a request whose budget passes while it waits', async () => {
+    const gate = gatedThreads();
+    const node = await readyNode(scope, { artifact: await tinyArtifact() }, { spawn: gate.spawn });
+    gate.hold();
+    const url = `${node.url}/v2/models/tiny/infer`;
+    const running = post(url, tinyRequest(X, TOKEN));
+    await gate.held(1);
+    const late = await post(url, tinyRequest(X, TOKEN), {
+      'x-latency-budget': '1s',
+      'x-latency-budget-remaining': '2',
+    });
+    expect(await problemOf(late)).toMatchObject({ status: 504, code: 'budget-overrun' });
+    gate.release();
+    expect((await running).status).toBe(200);
+  });
+
+  test('forgets a waiting request whose client has gone', async () => {
+    const gate = gatedThreads();
+    const node = await readyNode(
+      scope,
+      { artifact: await tinyArtifact(), queueLimit: 1 },
+      { spawn: gate.spawn },
+    );
+    gate.hold();
+    const url = `${node.url}/v2/models/tiny/infer`;
+    const running = post(url, tinyRequest(X, TOKEN));
+    await gate.held(1);
+    const client = new AbortController();
+    const gone = expect(post(url, tinyRequest(X, TOKEN), {}, client.signal)).rejects.toThrow();
+    await expect.poll(() => node.report().queueLength).toBe(1);
+    client.abort();
+    await gone;
+    await expect.poll(() => node.report().queueLength).toBe(0);
+    gate.release();
+    expect((await running).status).toBe(200);
+  });
+
+  test('answers a request whose worker dies under it', async () => {
+    const gate = gatedThreads();
+    const node = await readyNode(
+      scope,
+      { artifact: await tinyArtifact(), workers: 2 },
+      { spawn: gate.spawn },
+    );
+    gate.hold();
+    const running = inferOk(`${node.url}/v2/models/tiny/versions/1/infer`, tinyRequest(X, TOKEN));
+    await gate.held(1);
+    const killed = gate.killHeld();
+    gate.release();
+    await killed;
+    expect((await running).body.outputs[1]?.data).toEqual(tinyReference(1, X, TOKEN).label);
+    await expect.poll(() => gate.spawned).toBe(3);
+  });
+});
+
+describe('a damaged artifact', () => {
+  test('leaves the levels that do not need the file in service, and is taken up again when mended', async () => {
+    const directory = await tinyArtifact();
+    const file = join(directory, 'weights-01.bin');
+    const whole = await flipByte(file);
+    const node = await readyNode(scope, { artifact: directory, pollMs: 100 });
+    const model = `${node.url}/v2/models/tiny`;
+    expect((await post(`${model}/versions/0/infer`, tinyRequest(X, TOKEN))).status).toBe(200);
+    for (const level of [1, 2]) {
+      const response = await post(`${model}/versions/${level}/infer`, tinyRequest(X, TOKEN));
+      expect(response.headers.get('retry-after')).toBe('1');
+      expect(await problemOf(response)).toMatchObject({
+        status: 503,
+        code: 'level-unavailable',
+        reason: 'bad-artifact',
+        detail: expect.stringContaining('weights-01.bin does not match its sha256'),
+      });
+      expect((await fetch(`${model}/versions/${level}/ready`)).status).toBe(503);
+    }
+    expect(node.report().models[0]?.levels.map(({ level }) => level)).toEqual([0]);
+    await writeFile(file, whole);
+    await expect
+      .poll(() => node.report().models[0]?.levels.map(({ level }) => level), { timeout: 20_000 })
+      .toEqual([0, 1, 2]);
+    expect((await post(`${model}/versions/2/infer`, tinyRequest(X, TOKEN))).status).toBe(200);
+  });
+
+  test('of which no level can be served is refused, naming the file', async () => {
+    const directory = await tinyArtifact();
+    await flipByte(join(directory, 'weights-00.bin'));
+    const node = await startNode({ artifact: directory, port: 0, workers: 1, logLevel: 'silent' });
+    scope.onDispose(() => node.close());
+    await expect(node.ready).rejects.toMatchObject({ message: expect.stringContaining('weights-00.bin') });
+    expect((await fetch(`${node.url}/v2/health/live`)).status).toBe(200);
+    expect(await problemOf(await fetch(`${node.url}/v2/health/ready`))).toMatchObject({ code: 'not-ready' });
+    expect(await problemOf(await post(`${node.url}/v2/models/tiny/infer`, {}))).toMatchObject({
+      code: 'not-ready',
+    });
+  });
+
+  test('without a manifest is refused before the node listens', async () => {
+    const directory = await temporaryDirectory(scope);
+    await expect(startNode({ artifact: directory, port: 0 })).rejects.toMatchObject({
+      code: 'unknown-artifact',
+    });
+  });
+});
+
+describe('stopping', () => {
+  test('finishes accepted requests, refuses new ones, then closes the port', async () => {
+    const gate = gatedThreads();
+    const node = await readyNode(scope, { artifact: await tinyArtifact() }, { spawn: gate.spawn });
+    gate.hold();
+    const url = `${node.url}/v2/models/tiny/infer`;
+    const [running, waiting] = [post(url, tinyRequest(X, TOKEN)), post(url, tinyRequest(X, TOKEN))];
+    await gate.held(1);
+    await expect.poll(() => node.report().queueLength).toBe(1);
+    const closed = node.close();
+    expect(node.report().state).toBe('draining');
+    expect(await problemOf(await fetch(`${node.url}/v2/health/ready`))).toMatchObject({ code: 'draining' });
+    const refused = await post(url, tinyRequest(X, TOKEN));
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(await problemOf(refused)).toMatchObject({ code: 'draining' });
+    gate.release();
+    expect((await Promise.all([running, waiting])).map(({ status }) => status)).toEqual([200, 200]);
+    await closed;
+    await expect(fetch(`${node.url}/v2`)).rejects.toThrow();
+  });
+
+  test('refuses what does not finish in time', async () => {
+    const gate = gatedThreads();
+    const node = await readyNode(
+      scope,
+      { artifact: await tinyArtifact(), drainMs: 1 },
+      { spawn: gate.spawn },
+    );
+    gate.hold();
+    const url = `${node.url}/v2/models/tiny/infer`;
+    const responses = [post(url, tinyRequest(X, TOKEN)), post(url, tinyRequest(X, TOKEN))];
+    await gate.held(1);
+    await expect.poll(() => node.report().queueLength).toBe(1);
+    await node.close();
+    for (const response of await Promise.all(responses))
+      expect(await problemOf(response)).toMatchObject({ status: 503, code: 'draining' });
+  });
+});
+
+describe('access', () => {
+  test('needs the token under auth: token, but for health', async () => {
+    const node = await readyNode(scope, { artifact: await tinyArtifact(), auth: 'token', token: 'right' });
+    const status = async (path: string, authorization?: string) =>
+      (await fetch(`${node.url}${path}`, authorization ? { headers: { authorization } } : {})).status;
+    expect(await status('/v2/health/live')).toBe(200);
+    expect(await status('/v2/health/ready')).toBe(200);
+    for (const wrong of [undefined, 'Bearer wrong', 'Bearer rightt', 'Basic right', 'Bearer'])
+      expect([wrong, await status('/v2/report', wrong)]).toEqual([wrong, 401]);
+    expect(await status('/nothing')).toBe(401);
+    expect(await status('/v2/report', 'Bearer right')).toBe(200);
+    const authorization = 'Bearer right';
+    const response = await post(`${node.url}/v2/models/tiny/infer`, tinyRequest(X, TOKEN), { authorization });
+    expect(response.status).toBe(200);
+  });
+
+  test('is not left open on a host that others can reach', async () => {
+    const artifact = await tinyArtifact();
+    await expect(startNode({ artifact, host: '0.0.0.0', port: 0 })).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringContaining('NODE_TOKEN'),
+    });
+  });
+});

@@ -1,0 +1,63 @@
+/** Real session threads behind a gate, so that a test can hold requests inside a node and let threads die under them. */
+import type { ToThread } from '../../infra/node/execution/messages.ts';
+import { type SpawnThread, spawnSessionThread, type Thread } from '../../infra/node/execution/worker-pool.ts';
+
+export interface GatedThreads {
+  readonly spawn: SpawnThread;
+  readonly spawned: number;
+  /** From now on runs stop at the gate. */
+  hold(): void;
+  /** Opens the gate and lets through what stands there. */
+  release(): void;
+  /** Resolves when `count` runs stand at the gate. */
+  held(count: number): Promise<void>;
+  /** Ends the threads whose run stands at the gate. */
+  killHeld(): Promise<void>;
+}
+
+export function gatedThreads(): GatedThreads {
+  const standing = new Map<Thread, ToThread>();
+  const waiters: { count: number; wake: () => void }[] = [];
+  let closed = false;
+  let spawned = 0;
+  const wake = () => {
+    for (const waiter of waiters) if (standing.size >= waiter.count) waiter.wake();
+  };
+  return {
+    spawn(data) {
+      spawned++;
+      const thread = spawnSessionThread(data);
+      const gated: Thread = {
+        on: thread.on.bind(thread) as Thread['on'],
+        terminate: () => thread.terminate(),
+        postMessage(message) {
+          if (!closed || message.kind !== 'run') return thread.postMessage(message);
+          standing.set(thread, message);
+          wake();
+        },
+      };
+      return gated;
+    },
+    get spawned() {
+      return spawned;
+    },
+    hold() {
+      closed = true;
+    },
+    release() {
+      closed = false;
+      for (const [thread, message] of standing) thread.postMessage(message);
+      standing.clear();
+    },
+    held: (count) =>
+      new Promise((resolve) => {
+        waiters.push({ count, wake: resolve });
+        wake();
+      }),
+    async killHeld() {
+      const threads = [...standing.keys()];
+      standing.clear();
+      await Promise.all(threads.map((thread) => thread.terminate()));
+    },
+  };
+}

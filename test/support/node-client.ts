@@ -1,0 +1,84 @@
+/** Talks to an inference node as a client would, and starts one on a free port for a test. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLogger } from '../../infra/node/log.ts';
+import type { NodeOptions } from '../../infra/node/options.ts';
+import { type NodeParts, type RunningNode, startNode } from '../../infra/node/server.ts';
+import type { InferResponse } from '../../schema/protocol.ts';
+
+export interface Disposable {
+  onDispose(dispose: () => Promise<unknown>): void;
+}
+
+/** Collects what a test opened; `dispose` undoes it, last first. */
+export function disposables(): Disposable & { dispose(): Promise<void> } {
+  const stack: (() => Promise<unknown>)[] = [];
+  return {
+    onDispose: (dispose) => void stack.push(dispose),
+    async dispose() {
+      for (const dispose of stack.splice(0).reverse()) await dispose();
+    },
+  };
+}
+
+export async function temporaryDirectory(scope: Disposable): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'spp-'));
+  scope.onDispose(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** A node that is ready, silent, and closed with its scope. */
+export async function readyNode(
+  scope: Disposable,
+  options: NodeOptions,
+  parts: NodeParts = {},
+): Promise<RunningNode> {
+  const node = await startNode(
+    { port: 0, workers: 1, name: 'test', ...options },
+    { log: createLogger('silent', 'test'), ...parts },
+  );
+  scope.onDispose(() => node.close());
+  await node.ready;
+  return node;
+}
+
+/** An inference request for the tiny model. */
+export function tinyRequest(x: readonly (readonly number[])[], token: readonly number[], extra: object = {}) {
+  return {
+    inputs: [
+      { name: 'x', shape: [x.length, 4], datatype: 'FP32', data: x.flat() },
+      { name: 'token', shape: [token.length], datatype: 'INT64', data: token },
+    ],
+    ...extra,
+  };
+}
+
+export function post(
+  url: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+  signal?: AbortSignal,
+): Promise<Response> {
+  return fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    ...(signal ? { signal } : {}),
+  });
+}
+
+export async function inferOk(url: string, body: unknown, headers: Record<string, string> = {}) {
+  const response = await post(url, body, headers);
+  const text = await response.text();
+  if (response.status !== 200) throw new Error(`${url} answered ${response.status}: ${text}`);
+  return { response, body: JSON.parse(text) as InferResponse };
+}
+
+/** The problem document of a response that must be one. */
+export async function problemOf(response: Response): Promise<Record<string, unknown>> {
+  const type = response.headers.get('content-type');
+  if (type !== 'application/problem+json')
+    throw new Error(`not a problem document but ${response.status} ${type}: ${await response.text()}`);
+  return (await response.json()) as Record<string, unknown>;
+}
