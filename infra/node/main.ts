@@ -70,7 +70,12 @@ async function run(flags: Record<string, string>): Promise<void> {
 function fail(error: unknown): never {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) process.exit(0);
-    process.stderr.write(`${error.message.replace(/^error: /, '').replace(/\.$/, '')}. See --help.\n`);
+    // Commander writes "error: ..." and, below it, what may have been meant.
+    const message = error.message
+      .replace(/^error: /, '')
+      .replace(/\s*\n\s*/g, ' ')
+      .replace(/\.$/, '');
+    process.stderr.write(`${message}. See --help.\n`);
     process.exit(2);
   }
   const known = error instanceof SppError ? error : undefined;

@@ -1,0 +1,194 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, test } from 'vitest';
+import {
+  disposables,
+  inferOk,
+  readyNode,
+  temporaryDirectory,
+  tinyRequest,
+} from '../../test/support/node-client.ts';
+import { tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+
+const scope = disposables();
+afterEach(() => scope.dispose());
+
+const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
+const X = [[0.5, -1, 2, 0.25]];
+const TOKEN = [3];
+
+interface Program {
+  readonly child: ChildProcess;
+  /** What has come so far. */
+  readonly output: { stdout: string; stderr: string };
+  /** Resolves with the exit code once all output is here. */
+  readonly ended: Promise<number | null>;
+  line(start: string): Promise<string>;
+}
+
+function program(args: readonly string[], env: Record<string, string> = {}): Program {
+  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, NODE_TOKEN: '', ...env } });
+  const output = { stdout: '', stderr: '' };
+  const ended = once(child, 'close').then(([code]) => code as number | null);
+  for (const stream of ['stdout', 'stderr'] as const)
+    child[stream].setEncoding('utf8').on('data', (text: string) => {
+      output[stream] += text;
+    });
+  scope.onDispose(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  const find = (start: string) => output.stdout.split('\n').find((line) => line.startsWith(start));
+  return {
+    child,
+    output,
+    ended,
+    async line(start) {
+      const early = ended.then((code) => {
+        throw new Error(`ended with ${code} before a line "${start}": ${output.stderr}`);
+      });
+      early.catch(() => {});
+      while (find(start) === undefined) await Promise.race([once(child.stdout, 'data'), early]);
+      return find(start) ?? '';
+    },
+  };
+}
+
+/** The gateway's artifact endpoints over directories on disk, one a version. */
+async function artifactServer(token: string) {
+  const versions = new Map<string, string>();
+  const state = { active: null as string | null };
+  const listener: RequestListener = async (request, response) => {
+    const [, , , model, version, file] = (request.url ?? '').split('/');
+    const directory = versions.get(version ?? '');
+    if (request.headers.authorization !== `Bearer ${token}`) response.writeHead(401).end();
+    else if (version === undefined)
+      response.end(JSON.stringify({ model, active: state.active, versions: [...versions.keys()] }));
+    else if (directory === undefined || file === undefined) response.writeHead(404).end();
+    else response.end(await readFile(join(directory, basename(file))));
+  };
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  scope.onDispose(async () => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/artifacts/tiny`;
+  const publish = async (version: string, scale: number) => {
+    const directory = await temporaryDirectory(scope);
+    await writeTinyArtifact(directory, { version, scale });
+    versions.set(version, directory);
+    state.active = version;
+  };
+  return { url, publish };
+}
+
+describe('the node as a program', () => {
+  test('says when it is ready, serves, and ends with 0 on SIGTERM', async () => {
+    const artifact = await temporaryDirectory(scope);
+    await writeTinyArtifact(artifact);
+    const node = program(['--artifact', artifact, '--port', '0', '--workers', '1']);
+    const ready = await node.line('ready');
+    const url = /^ready (http:\/\/127\.0\.0\.1:\d+) tiny@v1$/.exec(ready)?.[1];
+    const { body } = await inferOk(`${url}/v2/models/tiny/infer`, tinyRequest(X, TOKEN), {
+      traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
+    });
+    expect(body.outputs[1]?.data).toEqual(tinyReference(2, X, TOKEN).label);
+    node.child.kill('SIGTERM');
+    expect(await node.ended).toBe(0);
+    for (const line of node.output.stderr.trim().split('\n')) expect(JSON.parse(line)).toHaveProperty('msg');
+    expect(node.output.stdout.trim().split('\n')).toEqual([ready]);
+  });
+
+  test('logs the trace of a request', async () => {
+    const artifact = await temporaryDirectory(scope);
+    await writeTinyArtifact(artifact);
+    const node = program(['--artifact', artifact, '--port', '0', '--workers', '1', '--log-level', 'debug']);
+    const [, url] = (await node.line('ready')).split(' ');
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    await fetch(`${url}/v2`, { headers: { traceparent, 'x-request-id': 'r1' } });
+    node.child.kill('SIGINT');
+    expect(await node.ended).toBe(0);
+    const lines = node.output.stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines).toContainEqual(
+      expect.objectContaining({ requestId: 'r1', traceparent, method: 'GET', path: '/v2', status: 200 }),
+    );
+  });
+
+  test.each([
+    ['no artifact', [], 2, /--artifact/],
+    ['an unknown option', ['--artifact', '.', '--prot', '1'], 2, /--prot/],
+    ['a port that is none', ['--artifact', '.', '--port', '99999'], 2, /--port/],
+    ['a directory without an artifact', ['--artifact', import.meta.dirname], 2, /no manifest\.json/],
+    ['an open host without a token', ['--artifact', '.', '--host', '0.0.0.0'], 2, /NODE_TOKEN/],
+    [
+      'a gateway that is not there',
+      ['--artifact', 'http://127.0.0.1:1/v1/artifacts/tiny/v1'],
+      1,
+      /127\.0\.0\.1:1/,
+    ],
+  ])('refuses %s in one paragraph', async (_, args, code, message) => {
+    const node = program(args);
+    expect(await node.ended).toBe(code);
+    expect(node.output.stderr).toMatch(message);
+    expect(node.output.stderr.trim().split('\n').length).toBe(1);
+    expect(node.output.stdout).toBe('');
+  });
+
+  test('explains itself', async () => {
+    const node = program(['--help']);
+    expect(await node.ended).toBe(0);
+    for (const word of ['--artifact', '--workers', 'NODE_TOKEN', 'Example'])
+      expect(node.output.stdout).toContain(word);
+  });
+});
+
+describe('an artifact behind a gateway', () => {
+  test('is awaited, fetched with the token, and exchanged for a newer version without a failed request', async () => {
+    const gateway = await artifactServer('secret');
+    const node = program(['--artifact', gateway.url, '--port', '0', '--workers', '1', '--poll-ms', '20'], {
+      NODE_TOKEN: 'secret',
+    });
+    await gateway.publish('v1', 1);
+    const [, url] = (await node.line('ready')).split(' ');
+    const ask = () => inferOk(`${url}/v2/models/tiny/infer`, tinyRequest(X, TOKEN));
+    const first = await ask();
+    expect(first.response.headers.get('x-artifact-version')).toBe('v1');
+    await gateway.publish('v2', -3);
+    let answer = first;
+    while (answer.response.headers.get('x-artifact-version') !== 'v2') {
+      answer = await ask();
+      const scale = answer.response.headers.get('x-artifact-version') === 'v2' ? -3 : 1;
+      for (const [i, value] of tinyReference(2, X, TOKEN, scale).logits.flat().entries())
+        expect(answer.body.outputs[0]?.data[i]).toBeCloseTo(value, 4);
+    }
+    node.child.kill('SIGTERM');
+    expect(await node.ended).toBe(0);
+    expect(node.output.stderr).not.toContain('secret');
+  });
+
+  test('of a fixed version is served as such', async () => {
+    const gateway = await artifactServer('secret');
+    await gateway.publish('v1', 1);
+    await gateway.publish('v2', 2);
+    const node = await readyNode(scope, { artifact: `${gateway.url}/v1`, token: 'secret' });
+    expect(node.report().models[0]?.artifactVersion).toBe('v1');
+  });
+
+  test('that does not want our token ends the program', async () => {
+    const gateway = await artifactServer('secret');
+    const node = program(['--artifact', gateway.url, '--port', '0', '--log-level', 'silent'], {
+      NODE_TOKEN: 'other',
+    });
+    expect(await node.ended).toBe(2);
+    expect(node.output.stderr).toMatch(/401.*NODE_TOKEN/);
+  });
+});
