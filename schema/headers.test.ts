@@ -7,6 +7,7 @@ import {
   parseCostBudget,
   parseLatencyBudget,
   parseMinQuality,
+  parseServerTiming,
 } from './headers.ts';
 
 describe('X-Latency-Budget', () => {
@@ -81,5 +82,16 @@ describe('other headers', () => {
 
   test('Server-Timing lists durations', () => {
     expect(formatServerTiming({ select: 0.1234, execute: 2 })).toBe('select;dur=0.123, execute;dur=2');
+  });
+
+  test('a Server-Timing header is read back, and what is not understood is left out', () => {
+    const name = fc.stringMatching(/^[a-z]{1,8}$/).filter((text) => !(text in Object.prototype));
+    const ms = fc.integer({ min: 0, max: 1e9 }).map((n) => n / 1000);
+    fc.assert(
+      fc.property(fc.dictionary(name, ms, { minKeys: 1 }), (entries) => {
+        expect(parseServerTiming(formatServerTiming(entries))).toEqual({ ...entries });
+      }),
+    );
+    expect(parseServerTiming('miss, db;desc="x";dur=1.5, a;dur=-1, ;dur=2, b;dur=')).toEqual({ db: 1.5 });
   });
 });

@@ -75,6 +75,19 @@ export function formatServerTiming(entries: Readonly<Record<string, number>>): s
     .join(', ');
 }
 
+/**
+ * Durations in ms by name, of a `Server-Timing` header as a peer of ours sends it. What is not understood is left out:
+ * the header informs, nothing fails for want of it.
+ */
+export function parseServerTiming(text: string): Readonly<Record<string, number>> {
+  const entries = text.split(',').flatMap((entry) => {
+    const [name = '', ...parameters] = entry.split(';').map((part) => part.trim());
+    const duration = parameters.find((parameter) => /^dur=\d{1,12}(?:\.\d{1,9})?$/.test(parameter));
+    return name === '' || duration === undefined ? [] : [[name, Number(duration.slice(4))] as const];
+  });
+  return Object.fromEntries(entries);
+}
+
 function badHeader(header: string, text: string, wanted: string): SppError {
   const shown = text.length > 40 ? `${text.slice(0, 40)}...` : text;
   return new SppError('bad-header', `${header}: ${JSON.stringify(shown)} is not understood.`, {
