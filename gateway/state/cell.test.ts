@@ -1,0 +1,126 @@
+import { describe, expect, test } from 'vitest';
+import { type Background, cell } from './cell.ts';
+import { cellMap } from './cell-map.ts';
+
+/** A clock, a source whose loads are answered by hand, and the work left for the background. */
+function bench(maxAgeMs?: number) {
+  let nowMs = 0;
+  const loads: { resolve: (value: string) => void; reject: (error: Error) => void }[] = [];
+  const work: Promise<unknown>[] = [];
+  const errors: unknown[] = [];
+  const background: Background = { waitUntil: (promise) => void work.push(promise) };
+  const options = {
+    load: () =>
+      new Promise<string>((resolve, reject) => {
+        loads.push({ resolve, reject });
+      }),
+    ttlMs: 10,
+    ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
+    now: () => nowMs,
+    onError: (error: unknown) => void errors.push(error),
+  };
+  const pass = (ms: number) => {
+    nowMs += ms;
+  };
+  return { options, background, loads, work, errors, pass };
+}
+
+async function filled(maxAgeMs?: number) {
+  const all = bench(maxAgeMs);
+  const held = cell(all.options);
+  const first = held.get(all.background);
+  all.loads[0]?.resolve('one');
+  expect(await first).toBe('one');
+  return { ...all, held };
+}
+
+describe('a cell', () => {
+  test('answers from memory while it is fresh', async () => {
+    const { held, background, loads, pass } = await filled();
+    pass(9);
+    expect(await held.get(background)).toBe('one');
+    expect(loads).toHaveLength(1);
+  });
+
+  test('answers with the old value while one refresh runs', async () => {
+    const { held, background, loads, work, pass } = await filled();
+    pass(10);
+    expect(await held.get(background)).toBe('one');
+    expect(await held.get(background)).toBe('one');
+    expect(loads).toHaveLength(2);
+    loads[1]?.resolve('two');
+    await Promise.all(work);
+    expect(await held.get(background)).toBe('two');
+  });
+
+  test('a refresh that began before a set does not undo it', async () => {
+    const { held, background, loads, work, pass } = await filled();
+    pass(10);
+    await held.get(background);
+    held.set('newest');
+    loads[1]?.resolve('old');
+    await Promise.all(work);
+    expect(await held.get(background)).toBe('newest');
+  });
+
+  test('a failed refresh is reported, keeps the old value, and is tried again', async () => {
+    const { held, background, loads, work, errors, pass } = await filled();
+    pass(10);
+    await held.get(background);
+    loads[1]?.reject(new Error('storage is away'));
+    await Promise.all(work);
+    expect(errors).toHaveLength(1);
+    expect(await held.get(background)).toBe('one');
+    expect(loads).toHaveLength(3);
+  });
+
+  test('a refresh that never returns does not block later ones', async () => {
+    const { held, background, loads, pass } = await filled();
+    pass(10);
+    await held.get(background);
+    pass(10_000);
+    await held.get(background);
+    expect(loads).toHaveLength(3);
+  });
+
+  test('a value past its greatest age is not used, even when storage fails', async () => {
+    const { held, background, loads, pass } = await filled(50);
+    pass(50);
+    const answer = held.get(background);
+    loads[1]?.reject(new Error('storage is away'));
+    await expect(answer).rejects.toThrow('storage is away');
+  });
+
+  test('a failed first load is the error of those who asked, and is not kept', async () => {
+    const { options, background, loads } = bench();
+    const held = cell(options);
+    const first = held.get(background);
+    loads[0]?.reject(new Error('storage is away'));
+    await expect(first).rejects.toThrow();
+    const second = held.get(background);
+    loads[1]?.resolve('one');
+    expect(await second).toBe('one');
+  });
+});
+
+test('a map of cells forgets the key used longest ago', async () => {
+  const loaded: string[] = [];
+  const background: Background = { waitUntil: () => {} };
+  const map = cellMap({
+    load: async (key: string) => {
+      loaded.push(key);
+      return key.toUpperCase();
+    },
+    ttlMs: 10,
+    now: () => 0,
+    onError: () => {},
+    limit: 2,
+  });
+  for (const key of ['a', 'b', 'a', 'c', 'a', 'b'])
+    expect(await map.get(key, background)).toBe(key.toUpperCase());
+  expect(loaded).toEqual(['a', 'b', 'c', 'b']);
+  map.drop('b');
+  map.set('a', 'set');
+  expect([await map.get('a', background), await map.get('b', background)]).toEqual(['set', 'B']);
+  expect(loaded).toEqual(['a', 'b', 'c', 'b', 'b']);
+});
