@@ -58,8 +58,6 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
       const pauseS = error instanceof SppError ? (error.retryAfterS ?? 0) : 0;
       faults.set(level, { error, untilMs: now() + pauseS * 1000 });
       throw error;
-    } finally {
-      loading.delete(level);
     }
   };
 
@@ -72,8 +70,12 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
       }
       const fault = faults.get(level);
       if (fault !== undefined && now() < fault.untilMs) throw fault.error;
-      const pending = loading.get(level) ?? load(level);
+      const underWay = loading.get(level);
+      if (underWay !== undefined) return underWay;
+      const pending = load(level);
+      const forget = () => loading.delete(level);
       loading.set(level, pending);
+      pending.then(forget, forget);
       return pending;
     },
     has: (level) => resident.has(level),

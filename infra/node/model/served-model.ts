@@ -19,6 +19,8 @@ export interface ServedModelOptions {
   readonly memoryBudgetBytes: number;
   readonly log: Logger;
   readonly spawn?: SpawnThread | undefined;
+  /** What measuring may take before a model that answers is put to use; 8000 unless told. */
+  readonly measureBudgetMs?: number;
 }
 
 export interface LevelRequest {
@@ -104,7 +106,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
 
   const measureAll = async (onUsable: () => void) => {
     const wanted = order.filter((level) => !measured(level));
-    const endMs = performance.now() + MEASURE_BUDGET_MS;
+    const endMs = performance.now() + (options.measureBudgetMs ?? MEASURE_BUDGET_MS);
     for (const [i, level] of wanted.entries()) {
       if (closed) return;
       const now = performance.now();

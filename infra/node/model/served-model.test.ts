@@ -1,0 +1,68 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { openArtifact } from '../../../schema/artifact/store.ts';
+import { disposables, temporaryDirectory } from '../../../test/support/node-client.ts';
+import { TINY, writeTinyArtifact } from '../../../test/support/tiny-model.ts';
+import { createLogger } from '../log.ts';
+import { zeroInputs } from '../tensors.ts';
+import { artifactLevels } from './level-source.ts';
+import { type ServedModelOptions, servedModel } from './served-model.ts';
+
+const scope = disposables();
+afterEach(() => scope.dispose());
+
+async function tiny(options: Partial<ServedModelOptions> = {}) {
+  const directory = await temporaryDirectory(scope);
+  await writeTinyArtifact(directory);
+  const model = servedModel({
+    source: artifactLevels(await openArtifact(directory), 1),
+    workers: 1,
+    ep: 'cpu',
+    queueLimit: 8,
+    memoryBudgetBytes: 2 ** 30,
+    log: createLogger('silent', 'test'),
+    ...options,
+  });
+  scope.onDispose(() => model.close());
+  const profiled = () =>
+    model
+      .report()
+      .levels.filter(({ profiles }) => profiles.length > 0)
+      .map(({ level }) => level);
+  return { model, profiled };
+}
+
+describe('a served model', () => {
+  test('is usable only when all its levels are measured, if that is quick', async () => {
+    const { model, profiled } = await tiny();
+    const atUse: number[][] = [];
+    await model.measure(() => atUse.push(profiled()));
+    expect(atUse).toEqual([[0, 1, 2]]);
+  });
+
+  test('is usable once its sparsest and its dense level are measured, if all take long', async () => {
+    const { model, profiled } = await tiny({ measureBudgetMs: 0 });
+    const atUse: number[][] = [];
+    await model.measure(() => atUse.push(profiled()));
+    expect(atUse[0]).toEqual([0, 2]);
+    expect(profiled()).toEqual([0, 1, 2]);
+  });
+
+  test('measures once, however often it is asked to', async () => {
+    const { model } = await tiny();
+    await Promise.all([model.measure(), model.measure()]);
+    await model.measure();
+    expect(model.report().levels.map(({ profiles }) => profiles[0]?.samples)).toEqual([30, 30, 30]);
+  });
+
+  test('serves all levels in turn within a memory budget that holds few of them', async () => {
+    const { model } = await tiny({ memoryBudgetBytes: 1 });
+    const inputs = zeroInputs(model.manifest.inputs);
+    for (const level of [2, 1, 0, 1, 2, 0]) {
+      await model.infer({ level, inputs, outputs: ['logits'], deadlineMs: undefined });
+      const resident = model.report().levels.filter((entry) => entry.resident);
+      expect(resident.map((entry) => entry.level)).toContain(level);
+      expect(resident.length).toBeLessThanOrEqual(2);
+    }
+    expect(model.denseLevel).toBe(TINY.widths.length - 1);
+  });
+});
