@@ -23,6 +23,7 @@ export const problems = {
   'etag-mismatch': { status: 412, exit: 2, title: 'The resource has changed since it was read' },
   'precondition-required': { status: 428, exit: 2, title: 'If-Match is required' },
   'body-too-large': { status: 413, exit: 2, title: 'The body is over the limit' },
+  'range-not-satisfiable': { status: 416, exit: 2, title: 'The range lies outside of the file' },
   'unsupported-media-type': { status: 415, exit: 2, title: 'This content type is not understood' },
   'budget-infeasible': { status: 422, exit: 1, title: 'No level fits the latency budget' },
   'queue-full': { status: 429, exit: 1, title: 'The queue is full' },
