@@ -1,0 +1,122 @@
+/**
+ * The one seam to TensorFlow.js's backends. A named backend is used or refused, never replaced; `auto` takes the first that is
+ * installed. TensorFlow.js itself goes on with another backend when one fails to start, so what runs is always asserted.
+ */
+import { createRequire } from 'node:module';
+import { dirname, join, sep } from 'node:path';
+import util from 'node:util';
+import * as tf from '@tensorflow/tfjs-core';
+import { SppError } from '../../schema/errors.ts';
+
+export const backendNames = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'cpu'] as const;
+export type BackendName = (typeof backendNames)[number];
+
+const require = createRequire(import.meta.url);
+
+interface Backend {
+  /** The npm package that brings it. */
+  readonly packageName: string;
+  /** What TensorFlow.js calls it. */
+  readonly registered: string;
+  /** Native code uses all cores by itself; the others run one worker per core. */
+  readonly native: boolean;
+  readonly load: () => Promise<void>;
+}
+
+const backends: Readonly<Record<BackendName, Backend>> = {
+  'tfjs-node-gpu': {
+    packageName: '@tensorflow/tfjs-node-gpu',
+    registered: 'tensorflow',
+    native: true,
+    load: () => loadNative('@tensorflow/tfjs-node-gpu'),
+  },
+  'tfjs-node': {
+    packageName: '@tensorflow/tfjs-node',
+    registered: 'tensorflow',
+    native: true,
+    load: () => loadNative('@tensorflow/tfjs-node'),
+  },
+  wasm: {
+    packageName: '@tensorflow/tfjs-backend-wasm',
+    registered: 'wasm',
+    native: false,
+    load: loadWasm,
+  },
+  cpu: {
+    packageName: '@tensorflow/tfjs-backend-cpu',
+    registered: 'cpu',
+    native: false,
+    load: async () => void (await import('@tensorflow/tfjs-backend-cpu')),
+  },
+};
+
+export function isNative(name: BackendName): boolean {
+  return backends[name].native;
+}
+
+/**
+ * The backend that `auto` or a name stands for on this machine, without starting it.
+ * @throws `backend-unavailable` when its package is not installed
+ */
+export function chooseBackend(asked: BackendName | 'auto'): BackendName {
+  if (asked === 'auto') return backendNames.find((name) => isInstalled(name)) ?? 'cpu';
+  if (isInstalled(asked)) return asked;
+  throw new SppError('backend-unavailable', `The backend ${asked} is not installed.`, {
+    hint: `Run \`npm install --no-save ${backends[asked].packageName}\`, or choose among: ${backendNames
+      .filter(isInstalled)
+      .join(', ')}.`,
+  });
+}
+
+function isInstalled(name: BackendName): boolean {
+  try {
+    require.resolve(backends[name].packageName);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Starts a backend in this thread and makes it the one that runs.
+ * @throws `backend-unavailable` when it is not installed or does not start
+ */
+export async function startBackend(asked: BackendName | 'auto'): Promise<BackendName> {
+  const name = chooseBackend(asked);
+  const { registered, load } = backends[name];
+  // Without this TensorFlow.js advertises its native packages and warns about kernels.
+  tf.env().set('PROD', true);
+  try {
+    await load();
+    await tf.setBackend(registered);
+    await tf.ready();
+  } catch (cause) {
+    throw unusable(name, (cause as Error).message, cause);
+  }
+  if (tf.getBackend() !== registered)
+    throw unusable(name, `TensorFlow.js fell back to ${tf.getBackend()}`, undefined);
+  return name;
+}
+
+function unusable(name: BackendName, reason: string, cause: unknown): SppError {
+  return new SppError('backend-unavailable', `The backend ${name} does not start: ${reason}.`, {
+    hint: 'Choose another with --backend, for instance wasm or cpu.',
+    cause,
+  });
+}
+
+/** The native binding still calls a function that Node 23 dropped. */
+async function loadNative(packageName: string): Promise<void> {
+  const legacy = util as typeof util & { isNullOrUndefined?: (value: unknown) => boolean };
+  legacy.isNullOrUndefined ??= (value) => value == null;
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  await import(packageName);
+}
+
+/** One thread per wasm module (workers bring the parallelism) and the binaries by absolute path, so that any cwd will do. */
+async function loadWasm(): Promise<void> {
+  const wasm = await import('@tensorflow/tfjs-backend-wasm');
+  const entry = require.resolve('@tensorflow/tfjs-backend-wasm');
+  wasm.setWasmPaths(join(dirname(entry), '..', 'wasm-out') + sep);
+  tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+}

@@ -1,0 +1,128 @@
+/** Normalisations: softmax, layer and RMS norms, batch norm at inference. */
+import * as tf from '@tensorflow/tfjs-core';
+import { elementCount, floatAttribute, type GraphNode, intAttribute } from '../graph.ts';
+import { positiveAxis, toDevice } from '../value.ts';
+import { always, type Evaluate, input, type OpTable } from './op.ts';
+
+/**
+ * (x - mean) / sqrt(variance + epsilon) over the last axis: [rows, n].
+ * Gradient: (dy - mean(dy) - y mean(dy y)) / sqrt(variance + epsilon).
+ */
+export function normalizeRows(x: tf.Tensor2D, epsilon: number): tf.Tensor2D {
+  return tf.customGrad((input, save) => {
+    const rows = input as tf.Tensor2D;
+    const centred = tf.sub(rows, tf.mean(rows, -1, true));
+    const scale = tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), epsilon)); // [rows, 1]
+    const y = tf.mul(centred, scale);
+    (save as tf.GradSaveFunc)([y, scale]);
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
+      const [z, s] = saved as [tf.Tensor, tf.Tensor];
+      const along = tf.mul(z, tf.mean(tf.mul(dy, z), -1, true));
+      return tf.mul(tf.sub(tf.sub(dy, tf.mean(dy, -1, true)), along), s);
+    };
+    return { value: y, gradFunc };
+  })(x) as tf.Tensor2D;
+}
+
+const layerNormalization: Evaluate = (call) => {
+  const x = toDevice(input(call, 0));
+  const axis = positiveAxis(intAttribute(call.node, 'axis', -1), x.rank);
+  const epsilon = floatAttribute(call.node, 'epsilon', 1e-5);
+  const rows = tf.reshape(x, [-1, elementCount(x.shape.slice(axis))]) as tf.Tensor2D;
+  const flat = (index: number) => tf.reshape(toDevice(input(call, index)), [-1]);
+  const scaled = tf.mul(normalizeRows(rows, epsilon), flat(1));
+  const shifted = call.inputs[2] === undefined ? scaled : tf.add(scaled, flat(2));
+  return tf.reshape(shifted, x.shape);
+};
+
+/** x / sqrt(mean(x²) + epsilon) * scale. */
+const rmsNormalization: Evaluate = (call) => {
+  const x = toDevice(input(call, 0));
+  const axis = positiveAxis(intAttribute(call.node, 'axis', -1), x.rank);
+  const epsilon = floatAttribute(call.node, 'epsilon', 1e-5);
+  const rows = tf.reshape(x, [-1, elementCount(x.shape.slice(axis))]);
+  const scale = tf.rsqrt(tf.add(tf.mean(tf.square(rows), -1, true), epsilon));
+  const scaled = tf.mul(tf.mul(rows, scale), tf.reshape(toDevice(input(call, 1)), [-1]));
+  return tf.reshape(scaled, x.shape);
+};
+
+const onlyFirstOutput = (node: GraphNode) =>
+  node.outputs.slice(1).some((output) => output !== '') ? 'more than its first output' : undefined;
+
+/** Applies a function of rows along any axis. */
+function alongAxis(x: tf.Tensor, given: number, f: (x: tf.Tensor) => tf.Tensor): tf.Tensor {
+  const axis = positiveAxis(given, x.rank);
+  if (axis === x.rank - 1) return f(x);
+  const order = [...x.shape.map((_, a) => a).filter((a) => a !== axis), axis];
+  return tf.transpose(
+    f(tf.transpose(x, order)),
+    order.map((_, a) => order.indexOf(a)),
+  );
+}
+
+/** Since opset 13: along one axis. */
+const perAxis =
+  (f: (x: tf.Tensor) => tf.Tensor): Evaluate =>
+  (call) =>
+    alongAxis(toDevice(input(call, 0)), intAttribute(call.node, 'axis', -1), f);
+
+/** Before opset 13: over all axes from the given one on. */
+const flattened =
+  (f: (x: tf.Tensor) => tf.Tensor): Evaluate =>
+  (call) => {
+    const x = toDevice(input(call, 0));
+    const axis = positiveAxis(intAttribute(call.node, 'axis', 1), x.rank);
+    return tf.reshape(f(tf.reshape(x, [elementCount(x.shape.slice(0, axis)), -1])), x.shape);
+  };
+
+const softmax = (x: tf.Tensor) => tf.softmax(x);
+const logSoftmax = (x: tf.Tensor) => tf.logSoftmax(x);
+
+/** Per-channel values as [C, 1, ...], to broadcast over [N, C, ...]. */
+function perChannel(x: tf.Tensor, rank: number): tf.Tensor {
+  return tf.reshape(x, [-1, ...new Array<number>(Math.max(rank - 2, 0)).fill(1)]);
+}
+
+const batchNormalization: Evaluate = (call) => {
+  const x = toDevice(input(call, 0));
+  const channel = (index: number) => perChannel(toDevice(input(call, index)), x.rank);
+  const epsilon = floatAttribute(call.node, 'epsilon', 1e-5);
+  const factor = tf.mul(channel(1), tf.rsqrt(tf.add(channel(4), epsilon)));
+  return tf.add(tf.mul(x, factor), tf.sub(channel(2), tf.mul(channel(3), factor)));
+};
+
+/** Groups of channels, each normalised over itself and all positions; one group per channel is InstanceNormalization. */
+const grouped =
+  (groupsOf: (node: GraphNode, channels: number) => number): Evaluate =>
+  (call) => {
+    const x = toDevice(input(call, 0));
+    const [n, channels] = x.shape as [number, number];
+    const groups = groupsOf(call.node, channels);
+    const rows = tf.reshape(x, [n * groups, -1]) as tf.Tensor2D;
+    const y = tf.reshape(normalizeRows(rows, floatAttribute(call.node, 'epsilon', 1e-5)), x.shape);
+    const channel = (index: number) => perChannel(toDevice(input(call, index)), x.rank);
+    return tf.add(tf.mul(y, channel(1)), channel(2));
+  };
+
+const globalAveragePool: Evaluate = (call) => {
+  const x = toDevice(input(call, 0));
+  return tf.mean(x, x.shape.map((_, axis) => axis).slice(2), true);
+};
+
+export const normalizeOps: OpTable = {
+  LayerNormalization: always(layerNormalization, onlyFirstOutput),
+  RMSNormalization: always(rmsNormalization),
+  SimplifiedLayerNormalization: always(rmsNormalization, onlyFirstOutput),
+  Softmax: [
+    { since: 1, evaluate: flattened(softmax) },
+    { since: 13, evaluate: perAxis(softmax) },
+  ],
+  LogSoftmax: [
+    { since: 1, evaluate: flattened(logSoftmax) },
+    { since: 13, evaluate: perAxis(logSoftmax) },
+  ],
+  BatchNormalization: always(batchNormalization, onlyFirstOutput),
+  GroupNormalization: [{ since: 21, evaluate: grouped((node) => intAttribute(node, 'num_groups', 1)) }],
+  InstanceNormalization: always(grouped((_node, channels) => channels)),
+  GlobalAveragePool: always(globalAveragePool),
+};
