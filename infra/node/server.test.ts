@@ -1,5 +1,3 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { nodeReportSchema } from '../../schema/node-report.ts';
 import { inferResponseSchema, modelMetadataSchema, serverMetadataSchema } from '../../schema/protocol.ts';
@@ -14,7 +12,7 @@ import {
   tinyRequest,
 } from '../../test/support/node-client.ts';
 import { TINY, tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
-import { type RunningNode, startNode } from './server.ts';
+import type { RunningNode } from './server.ts';
 
 const scope = disposables();
 afterEach(() => scope.dispose());
@@ -29,14 +27,6 @@ async function tinyArtifact(options?: Parameters<typeof writeTinyArtifact>[1]): 
   const directory = await temporaryDirectory(scope);
   await writeTinyArtifact(directory, options);
   return directory;
-}
-
-async function flipByte(file: string): Promise<Buffer> {
-  const bytes = await readFile(file);
-  const damaged = Buffer.from(bytes);
-  damaged[7]! ^= 1;
-  await writeFile(file, damaged);
-  return bytes;
 }
 
 describe('a node that is ready', () => {
@@ -305,117 +295,5 @@ describe('a node under load', () => {
     await killed;
     expect((await running).body.outputs[1]?.data).toEqual(tinyReference(1, X, TOKEN).label);
     await expect.poll(() => gate.spawned).toBe(3);
-  });
-});
-
-describe('a damaged artifact', () => {
-  test('leaves the levels that do not need the file in service, and is taken up again when mended', async () => {
-    const directory = await tinyArtifact();
-    const file = join(directory, 'weights-01.bin');
-    const whole = await flipByte(file);
-    const node = await readyNode(scope, { artifact: directory, pollMs: 100 });
-    const model = `${node.url}/v2/models/tiny`;
-    expect((await post(`${model}/versions/0/infer`, tinyRequest(X, TOKEN))).status).toBe(200);
-    for (const level of [1, 2]) {
-      const response = await post(`${model}/versions/${level}/infer`, tinyRequest(X, TOKEN));
-      expect(response.headers.get('retry-after')).toBe('1');
-      expect(await problemOf(response)).toMatchObject({
-        status: 503,
-        code: 'level-unavailable',
-        reason: 'bad-artifact',
-        detail: expect.stringContaining('weights-01.bin does not match its sha256'),
-      });
-      expect((await fetch(`${model}/versions/${level}/ready`)).status).toBe(503);
-    }
-    expect(node.report().models[0]?.levels.map(({ level }) => level)).toEqual([0]);
-    await writeFile(file, whole);
-    await expect
-      .poll(() => node.report().models[0]?.levels.map(({ level }) => level), { timeout: 20_000 })
-      .toEqual([0, 1, 2]);
-    expect((await post(`${model}/versions/2/infer`, tinyRequest(X, TOKEN))).status).toBe(200);
-  });
-
-  test('of which no level can be served is refused, naming the file', async () => {
-    const directory = await tinyArtifact();
-    await flipByte(join(directory, 'weights-00.bin'));
-    const node = await startNode({ artifact: directory, port: 0, workers: 1, logLevel: 'silent' });
-    scope.onDispose(() => node.close());
-    await expect(node.ready).rejects.toMatchObject({ message: expect.stringContaining('weights-00.bin') });
-    expect((await fetch(`${node.url}/v2/health/live`)).status).toBe(200);
-    expect(await problemOf(await fetch(`${node.url}/v2/health/ready`))).toMatchObject({ code: 'not-ready' });
-    expect(await problemOf(await post(`${node.url}/v2/models/tiny/infer`, {}))).toMatchObject({
-      code: 'not-ready',
-    });
-  });
-
-  test('without a manifest is refused before the node listens', async () => {
-    const directory = await temporaryDirectory(scope);
-    await expect(startNode({ artifact: directory, port: 0 })).rejects.toMatchObject({
-      code: 'unknown-artifact',
-    });
-  });
-});
-
-describe('stopping', () => {
-  test('finishes accepted requests, refuses new ones, then closes the port', async () => {
-    const gate = gatedThreads();
-    const node = await readyNode(scope, { artifact: await tinyArtifact() }, { spawn: gate.spawn });
-    gate.hold();
-    const url = `${node.url}/v2/models/tiny/infer`;
-    const [running, waiting] = [post(url, tinyRequest(X, TOKEN)), post(url, tinyRequest(X, TOKEN))];
-    await gate.held(1);
-    await expect.poll(() => node.report().queueLength).toBe(1);
-    const closed = node.close();
-    expect(node.report().state).toBe('draining');
-    expect(await problemOf(await fetch(`${node.url}/v2/health/ready`))).toMatchObject({ code: 'draining' });
-    const refused = await post(url, tinyRequest(X, TOKEN));
-    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
-    expect(await problemOf(refused)).toMatchObject({ code: 'draining' });
-    gate.release();
-    expect((await Promise.all([running, waiting])).map(({ status }) => status)).toEqual([200, 200]);
-    await closed;
-    await expect(fetch(`${node.url}/v2`)).rejects.toThrow();
-  });
-
-  test('refuses what does not finish in time', async () => {
-    const gate = gatedThreads();
-    const node = await readyNode(
-      scope,
-      { artifact: await tinyArtifact(), drainMs: 1 },
-      { spawn: gate.spawn },
-    );
-    gate.hold();
-    const url = `${node.url}/v2/models/tiny/infer`;
-    const responses = [post(url, tinyRequest(X, TOKEN)), post(url, tinyRequest(X, TOKEN))];
-    await gate.held(1);
-    await expect.poll(() => node.report().queueLength).toBe(1);
-    await node.close();
-    for (const response of await Promise.all(responses))
-      expect(await problemOf(response)).toMatchObject({ status: 503, code: 'draining' });
-  });
-});
-
-describe('access', () => {
-  test('needs the token under auth: token, but for health', async () => {
-    const node = await readyNode(scope, { artifact: await tinyArtifact(), auth: 'token', token: 'right' });
-    const status = async (path: string, authorization?: string) =>
-      (await fetch(`${node.url}${path}`, authorization ? { headers: { authorization } } : {})).status;
-    expect(await status('/v2/health/live')).toBe(200);
-    expect(await status('/v2/health/ready')).toBe(200);
-    for (const wrong of [undefined, 'Bearer wrong', 'Bearer rightt', 'Basic right', 'Bearer'])
-      expect([wrong, await status('/v2/report', wrong)]).toEqual([wrong, 401]);
-    expect(await status('/nothing')).toBe(401);
-    expect(await status('/v2/report', 'Bearer right')).toBe(200);
-    const authorization = 'Bearer right';
-    const response = await post(`${node.url}/v2/models/tiny/infer`, tinyRequest(X, TOKEN), { authorization });
-    expect(response.status).toBe(200);
-  });
-
-  test('is not left open on a host that others can reach', async () => {
-    const artifact = await tinyArtifact();
-    await expect(startNode({ artifact, host: '0.0.0.0', port: 0 })).rejects.toMatchObject({
-      code: 'usage',
-      message: expect.stringContaining('NODE_TOKEN'),
-    });
   });
 });
