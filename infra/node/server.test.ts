@@ -1,3 +1,4 @@
+import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { nodeReportSchema } from '../../schema/node-report.ts';
 import { inferResponseSchema, modelMetadataSchema, serverMetadataSchema } from '../../schema/protocol.ts';
@@ -261,10 +262,12 @@ describe('a node under load', () => {
 
   test('forgets a waiting request whose client has gone', async () => {
     const gate = gatedThreads();
+    const lines: string[] = [];
+    const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
     const node = await readyNode(
       scope,
       { artifact: await tinyArtifact(), queueLimit: 1 },
-      { spawn: gate.spawn },
+      { spawn: gate.spawn, log },
     );
     gate.hold();
     const url = `${node.url}/v2/models/tiny/infer`;
@@ -278,6 +281,8 @@ describe('a node under load', () => {
     await expect.poll(() => node.report().queueLength).toBe(0);
     gate.release();
     expect((await running).status).toBe(200);
+    expect(lines.filter((line) => line.includes('client went away')).length).toBe(1);
+    expect(lines.join('')).not.toContain('request failed');
   });
 
   test('answers a request whose worker dies under it', async () => {

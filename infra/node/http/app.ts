@@ -73,7 +73,9 @@ export function nodeApp(options: AppOptions): Hono {
       status: response.status,
       ms: Math.round((performance.now() - arrivedMs) * 1000) / 1000,
     };
-    if (response.status === 500) log.error({ ...fields, err: failure }, 'request failed');
+    const gone = failure !== undefined && context.req.raw.signal.aborted;
+    if (gone) log.info({ ...fields, status: undefined }, 'client went away');
+    else if (response.status === 500) log.error({ ...fields, err: failure }, 'request failed');
     else if (failure !== undefined) log.info({ ...fields, reason: String(failure) }, 'request refused');
     else log.debug(fields, 'request answered');
     return response;
