@@ -1,0 +1,99 @@
+/** The routes as a Hono app, and what surrounds each of them: identity, access, problem documents. */
+import { type Context, Hono } from 'hono';
+import { problemResponse, SppError } from '../schema/errors.ts';
+import { requireAccess } from './auth/bearer.ts';
+import type { Gateway } from './gateway.ts';
+import { logFailure } from './log.ts';
+import type { Call, Route } from './route.ts';
+import { artifactRoutes } from './routes/artifacts.ts';
+import { inferenceRoutes } from './routes/inference.ts';
+import { keyRoutes } from './routes/keys.ts';
+import { operationRoutes } from './routes/operations.ts';
+import { policyRoutes } from './routes/policy.ts';
+import { problemRoutes } from './routes/problems.ts';
+
+export const routes: readonly Route[] = [
+  ...inferenceRoutes,
+  ...policyRoutes,
+  ...keyRoutes,
+  ...operationRoutes,
+  ...artifactRoutes,
+  ...problemRoutes,
+];
+
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+
+export function createApp(gateway: Gateway): Hono {
+  const app = new Hono();
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const here = routes.filter((route) => route.path === path);
+    for (const route of here) app.on(route.method, path, (context) => answer(gateway, context, route));
+    const allow = here.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
+    app.all(path, (context) =>
+      refusal(
+        context,
+        new SppError('method-not-allowed', `${context.req.path} does not take ${context.req.method}.`, {
+          hint: `Use ${allow}.`,
+        }),
+        { allow },
+      ),
+    );
+  }
+  app.notFound((context) =>
+    refusal(
+      context,
+      new SppError('not-found', `There is nothing at ${context.req.path.slice(0, 200)}.`, {
+        hint: 'Inference is under /v2, operation under /v1.',
+      }),
+    ),
+  );
+  app.onError((error, context) => refusal(context, error));
+  return app;
+}
+
+async function answer(gateway: Gateway, context: Context, route: Route): Promise<Response> {
+  const receivedMs = gateway.now();
+  const request = context.req.raw;
+  const background = context.executionCtx;
+  const call: Call = {
+    gateway,
+    request,
+    url: new URL(request.url),
+    param: (name) => context.req.param(name) ?? '',
+    receivedMs,
+    requestId: requestId(request),
+    background,
+  };
+  try {
+    await requireAccess(route.access, request.headers.get('authorization'), {
+      settings: gateway.settings,
+      keys: gateway.keys,
+      background,
+      nowMs: receivedMs,
+    });
+    const response = await route.handle(call);
+    response.headers.set('x-request-id', call.requestId);
+    return response;
+  } catch (error) {
+    return refusal(context, error, { 'x-request-id': call.requestId });
+  }
+}
+
+/** The problem document of an error; what is our own fault also goes to the log. */
+function refusal(context: Context, error: unknown, headers: Record<string, string> = {}): Response {
+  const response = problemResponse(error, {
+    ...headers,
+    'cache-control': 'no-store',
+    ...(error instanceof SppError && error.code === 'unauthorized' ? { 'www-authenticate': 'Bearer' } : {}),
+  });
+  if (response.status >= 500) {
+    const { method, path } = context.req;
+    logFailure('request failed', error, { method, path, status: response.status, ...headers });
+  }
+  return response;
+}
+
+function requestId(request: Request): string {
+  const given = request.headers.get('x-request-id');
+  return given !== null && REQUEST_ID.test(given) ? given : crypto.randomUUID();
+}

@@ -1,0 +1,74 @@
+/** All that an isolate holds between requests: settings, stores, and its copies of policy, catalog, keys and fleet. */
+import type { ApiKeyRow } from '../schema/db/tables.ts';
+import { SppError } from '../schema/errors.ts';
+import { logFailure } from './log.ts';
+import { type Fleet, fleet } from './nodes/fleet.ts';
+import { fetchReport } from './nodes/report-client.ts';
+import { type Bindings, readSettings, type Settings } from './settings.ts';
+import { type Cell, cell } from './state/cell.ts';
+import { type CellMap, cellMap } from './state/cell-map.ts';
+import { type Catalog, loadCatalog } from './storage/catalog.ts';
+import { type Database, openDatabase } from './storage/database.ts';
+import { findKey } from './storage/keys.ts';
+import { currentPolicy, type VersionedPolicy } from './storage/policies.ts';
+
+export interface Gateway {
+  readonly settings: Settings;
+  readonly db: Database;
+  readonly bucket: R2Bucket;
+  readonly policy: Cell<VersionedPolicy>;
+  readonly catalog: Cell<Catalog>;
+  /** By prefix; null for a prefix that no key has. */
+  readonly keys: CellMap<ApiKeyRow | null>;
+  readonly fleet: Fleet;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+/** How long a change made through another isolate may go unseen here. */
+const STATE_TTL_MS = 5000;
+const KEY_TTL_MS = 10_000;
+/** A revoked key dies everywhere within this, even when the database cannot be read. */
+const KEY_MAX_AGE_MS = 60_000;
+const KEYS_HELD = 10_000;
+
+/** @throws `not-ready` when the bindings are incomplete */
+export function createGateway(bindings: Bindings, now: () => number = Date.now): Gateway {
+  const settings = readSettings({ ...bindings });
+  const db = openDatabase(bindings.DB);
+  const held = <T>(what: string, load: () => Promise<T>) => ({
+    load: () => load().catch((cause: unknown) => unreadable(what, cause)),
+    now,
+    onError: (error: unknown) => logFailure('refresh failed', error, { what }),
+  });
+  return {
+    settings,
+    db,
+    bucket: bindings.ARTIFACTS,
+    policy: cell({ ...held('policy', () => currentPolicy(db)), ttlMs: STATE_TTL_MS }),
+    catalog: cell({ ...held('catalog', () => loadCatalog(db)), ttlMs: STATE_TTL_MS }),
+    keys: cellMap<ApiKeyRow | null>({
+      load: (prefix) => findKey(db, prefix).catch((cause: unknown) => unreadable('key', cause)),
+      ttlMs: KEY_TTL_MS,
+      maxAgeMs: KEY_MAX_AGE_MS,
+      limit: KEYS_HELD,
+      now,
+      onError: (error) => logFailure('refresh failed', error, { what: 'key' }),
+    }),
+    fleet: fleet({
+      nodes: settings.nodes,
+      now,
+      fetchReport: (node) => fetchReport(node, settings.nodeToken),
+    }),
+    now,
+  };
+}
+
+function unreadable(what: string, cause: unknown): never {
+  if (cause instanceof SppError) throw cause;
+  throw new SppError('not-ready', `The ${what} cannot be read at the moment.`, {
+    hint: 'Try again in a moment.',
+    retryAfterS: 1,
+    cause,
+  });
+}

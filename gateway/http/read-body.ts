@@ -1,0 +1,75 @@
+/** Request bodies, read once and within a limit. */
+import { SppError } from '../../schema/errors.ts';
+
+/**
+ * @throws `body-too-large` as soon as that is known, whatever Content-Length said; `bad-request` when the body breaks off
+ */
+export async function readBody(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const declared = Number(request.headers.get('content-length') ?? Number.NaN);
+  if (declared > maxBytes) throw tooLarge(maxBytes);
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  const reader = request.body?.getReader();
+  while (reader !== undefined) {
+    const { done, value } = await reader.read().catch((cause: unknown) => {
+      throw new SppError('bad-request', 'The body broke off before its end.', { cause });
+    });
+    if (done) break;
+    total += value.length;
+    if (total > maxBytes) {
+      await reader.cancel().catch(() => {});
+      throw tooLarge(maxBytes);
+    }
+    chunks.push(value);
+  }
+  const bytes = new Uint8Array(total);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}
+
+/** @throws `bad-json` */
+export function parseJson(bytes: Uint8Array): unknown {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new SppError('bad-json', 'The body is not UTF-8.', { cause });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message.slice(0, 200) : 'it cannot be parsed';
+    throw new SppError('bad-json', `The body is not valid JSON: ${reason}.`, { cause });
+  }
+}
+
+/** @throws `unsupported-media-type` unless the body is announced as uncompressed JSON */
+export function requireJson(headers: Headers): void {
+  const type = headers.get('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
+  if (type !== 'application/json' && !type.endsWith('+json'))
+    throw new SppError(
+      'unsupported-media-type',
+      type === ''
+        ? 'The request has no Content-Type.'
+        : `The Content-Type ${JSON.stringify(type)} is not JSON.`,
+      { hint: 'Send Content-Type: application/json.' },
+    );
+  const encoding = headers.get('content-encoding')?.toLowerCase() ?? 'identity';
+  if (encoding !== 'identity')
+    throw new SppError(
+      'unsupported-media-type',
+      `The Content-Encoding ${JSON.stringify(encoding)} is not supported.`,
+      { hint: 'Send the body uncompressed.' },
+    );
+}
+
+function tooLarge(maxBytes: number): SppError {
+  return new SppError('body-too-large', `The body is over the limit of ${maxBytes} bytes.`, {
+    hint: 'Send it in smaller parts.',
+    details: { maxBodyBytes: maxBytes },
+  });
+}

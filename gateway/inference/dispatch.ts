@@ -1,0 +1,204 @@
+/** One inference: select, forward, once more on another node if the first is gone, and never past the deadline. */
+import { SppError } from '../../schema/errors.ts';
+import type { Fleet } from '../nodes/fleet.ts';
+import { type Candidate, type Decision, select } from '../selector/select.ts';
+import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
+import type { VersionedPolicy } from '../storage/policies.ts';
+import { forward, type NodeAnswer } from './forward.ts';
+import type { RequestBudgets } from './infer-request.ts';
+import { clientResponse, declined } from './node-answer.ts';
+
+export interface InferenceRequest {
+  readonly model: CatalogModel;
+  readonly pinnedLevel: number | undefined;
+  readonly budgets: RequestBudgets;
+  readonly batch: number;
+  readonly body: Uint8Array<ArrayBuffer>;
+  /** Handed on to the node. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** When the gateway had the request; its budget starts here. */
+  readonly receivedMs: number;
+}
+
+export interface DispatchContext {
+  readonly fleet: Fleet;
+  readonly policy: VersionedPolicy;
+  readonly nodeToken: string;
+  readonly now: () => number;
+}
+
+const ATTEMPTS = 2;
+/** What no budget holds gets this multiple of its predicted time, and never longer than the bound, before it is cut off. */
+const INFEASIBLE_SLACK = 4;
+const INFEASIBLE_BOUND_MS = 30_000;
+
+/**
+ * @throws `unknown-level`, `budget-infeasible` before anything is sent, `budget-overrun` after, `no-node`
+ */
+export async function dispatch(request: InferenceRequest, context: DispatchContext): Promise<Response> {
+  const { fleet, policy, now } = context;
+  const version = routedVersion(request.model, fleet);
+  const { pinnedLevel } = request;
+  if (pinnedLevel !== undefined && !version.levels.some(({ level }) => level === pinnedLevel))
+    throw unknownLevel(request.model.id, String(pinnedLevel), version);
+
+  const requestedBudgetMs = request.budgets.latencyMs ?? policy.document.defaultLatencyBudgetMs;
+  const selectStartedMs = now();
+  const decide = (excluded: ReadonlyMap<string, string>): Decision =>
+    select({
+      requestedBudgetMs,
+      budgetLeftMs: request.receivedMs + requestedBudgetMs - now(),
+      costBudgetMicroUsd: request.budgets.costMicroUsd,
+      minQuality: request.budgets.minQuality,
+      batch: request.batch,
+      pinnedLevel,
+      policy: policy.document,
+      levels: version.levels.map((row) => ({ ...row, quality: row.quality.value })),
+      nodes: fleet
+        .options(request.model.id, version.version)
+        .map((node) => ({ ...node, unusable: node.unusable ?? excluded.get(node.name) })),
+    });
+
+  const failed = new Map<string, string>();
+  let refusal: Response | undefined;
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const decision = decide(failed);
+    if (decision.kind !== 'serve') {
+      if (attempt > 1) break;
+      throw refused(decision, requestedBudgetMs);
+    }
+    const { chosen, fits } = decision;
+    const selectMs = now() - selectStartedMs;
+    const deadlineMs = request.receivedMs + timeGranted(requestedBudgetMs, decision, policy);
+    const answer = await attemptOn(chosen, deadlineMs, request, context);
+    if ('unreached' in answer) {
+      failed.set(chosen.node, answer.unreached);
+      fleet.markDown(chosen.node, answer.unreached);
+      continue;
+    }
+    const response = clientResponse(answer, {
+      level: chosen.level,
+      versions: request.model.versions,
+      plannedVersion: version.version,
+      policyVersion: policy.version,
+      decision: fits
+        ? 'fits'
+        : pinnedLevel === undefined
+          ? 'infeasible-served-sparsest'
+          : 'infeasible-served-pinned',
+      selectMs,
+      budgetRemainingMs: request.receivedMs + requestedBudgetMs - now(),
+    });
+    if (!declined(answer)) {
+      if (answer.status === 200) learn(chosen, answer, version.version, request, fleet);
+      return response;
+    }
+    failed.set(chosen.node, `declined with ${answer.status}`);
+    refusal = response;
+  }
+  if (refusal !== undefined) return refusal;
+  throw noNode();
+}
+
+/** A decision as its refusal. */
+function refused(decision: Exclude<Decision, { kind: 'serve' }>, requestedBudgetMs: number): SppError {
+  if (decision.kind === 'no-node') return noNode();
+  const { sparsest, bounds } = decision;
+  const predictedMs = sparsest === undefined ? null : Number(sparsest.predicted.totalMs.toFixed(3));
+  return new SppError(
+    'budget-infeasible',
+    sparsest === undefined
+      ? 'No level lies within the bounds of this request.'
+      : `No level fits a latency budget of ${requestedBudgetMs} ms: the sparsest one allowed takes ${predictedMs} ms.`,
+    {
+      hint:
+        sparsest === undefined
+          ? 'Ask for less quality, another level or another latency budget; GET /v2/models/{model} lists the levels.'
+          : 'Ask with a larger X-Latency-Budget; GET /v2/models/{model} lists what each level takes now.',
+      details: { latencyBudgetMs: requestedBudgetMs, predictedMs, level: sparsest?.level ?? null, bounds },
+    },
+  );
+}
+
+/**
+ * From the request's arrival. A request that fits is cut off at its budget. One that is served although it does not fit
+ * is bounded too: by the largest of its budget, the policy's default budget, and a multiple of its predicted time.
+ */
+function timeGranted(
+  requestedBudgetMs: number,
+  { fits, chosen }: Extract<Decision, { kind: 'serve' }>,
+  { document }: VersionedPolicy,
+): number {
+  if (fits) return requestedBudgetMs;
+  const slackMs = Math.min(INFEASIBLE_BOUND_MS, INFEASIBLE_SLACK * chosen.predicted.totalMs);
+  return Math.max(requestedBudgetMs, document.defaultLatencyBudgetMs, slackMs);
+}
+
+async function attemptOn(
+  chosen: Candidate,
+  deadlineMs: number,
+  request: InferenceRequest,
+  { fleet, nodeToken, now }: DispatchContext,
+) {
+  const leftMs = deadlineMs - now();
+  if (leftMs <= 0)
+    throw new SppError(
+      'budget-overrun',
+      'The latency budget ran out before the request could be sent to a node.',
+      {
+        hint: 'Ask with a larger X-Latency-Budget.',
+      },
+    );
+  const over = fleet.begin(chosen.node);
+  try {
+    return await forward({
+      node: fleet.addressOf(chosen.node),
+      nodeToken,
+      model: request.model.id,
+      level: chosen.level,
+      body: request.body,
+      headers: request.headers,
+      leftMs,
+      now,
+    });
+  } finally {
+    over();
+  }
+}
+
+function learn(
+  { node, level }: Candidate,
+  { networkMs, executeMs, headers }: NodeAnswer,
+  plannedVersion: string,
+  { batch }: InferenceRequest,
+  fleet: Fleet,
+): void {
+  const version = headers.get('x-artifact-version') ?? plannedVersion;
+  fleet.record(node, { version, level, batch, networkMs, executeMs });
+}
+
+/**
+ * The newest version that a usable node serves; while none does, the active one.
+ */
+export function routedVersion(model: CatalogModel, fleet: Fleet): CatalogVersion {
+  const live = fleet.liveVersions(model.id);
+  const versions = [...model.versions.values()].sort((a, b) => b.ordinal - a.ordinal);
+  const version =
+    versions.find((candidate) => live.has(candidate.version)) ?? model.versions.get(model.activeVersion);
+  if (version === undefined) throw new Error(`${model.id} has no version ${model.activeVersion}.`);
+  return version;
+}
+
+export function unknownLevel(model: string, asked: string, { levels }: CatalogVersion): SppError {
+  return new SppError('unknown-level', `${model} has no level ${JSON.stringify(asked.slice(0, 32))}.`, {
+    hint: `Its levels are 0 (sparsest) to ${levels.length - 1} (dense).`,
+  });
+}
+
+/** Which nodes and why is for operators, who have GET /v1/nodes. */
+function noNode(): SppError {
+  return new SppError('no-node', 'No inference node can take the request at the moment.', {
+    hint: 'Try again in a moment.',
+    retryAfterS: 1,
+  });
+}

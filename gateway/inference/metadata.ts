@@ -1,0 +1,68 @@
+/** A model as its clients see it: the protocol's metadata, and beside it what each level is and takes at the moment. */
+import type { Policy } from '../../schema/policy.ts';
+import type { ModelMetadata } from '../../schema/protocol.ts';
+import type { Fleet } from '../nodes/fleet.ts';
+import { predict } from '../selector/predict.ts';
+import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
+import { routedVersion } from './dispatch.ts';
+
+export function modelMetadata(model: CatalogModel, fleet: Fleet, policy: Policy): ModelMetadata {
+  const version = routedVersion(model, fleet);
+  return metadata(model, version, version.levels, fleet, policy);
+}
+
+/** The same for one level alone. */
+export function levelMetadata(
+  model: CatalogModel,
+  level: number,
+  fleet: Fleet,
+  policy: Policy,
+): ModelMetadata {
+  const version = routedVersion(model, fleet);
+  const levels = version.levels.filter((row) => row.level === level);
+  return metadata(model, version, levels, fleet, policy);
+}
+
+function metadata(
+  model: CatalogModel,
+  version: CatalogVersion,
+  levels: CatalogVersion['levels'],
+  fleet: Fleet,
+  policy: Policy,
+): ModelMetadata {
+  return {
+    name: model.id,
+    versions: levels.map(({ level }) => String(level)),
+    platform: 'onnxruntime_onnx',
+    inputs: [...version.inputs],
+    outputs: [...version.outputs],
+    artifactVersion: version.version,
+    task: version.task,
+    ...(version.labels === null ? {} : { labels: version.labels }),
+    levels: levels.map((row) => ({
+      level: row.level,
+      sparsity: row.sparsity,
+      relativeFlops: row.relativeFlops,
+      relativeParams: row.relativeParams,
+      params: row.params,
+      flops: row.flops,
+      quality: row.quality,
+      predictedMs: predictedMs(model, version, row.level, fleet, policy),
+    })),
+  };
+}
+
+/** For one input, at the policy's quantile, on the node that would be quickest; null while no node serves the level. */
+function predictedMs(
+  model: CatalogModel,
+  version: CatalogVersion,
+  level: number,
+  fleet: Fleet,
+  policy: Policy,
+): number | null {
+  const times = fleet
+    .options(model.id, version.version)
+    .filter((node) => node.unusable === undefined)
+    .flatMap((node) => predict(node, level, 1, policy.quantile)?.totalMs ?? []);
+  return times.length === 0 ? null : Number(Math.min(...times).toFixed(3));
+}

@@ -1,0 +1,61 @@
+/** What becomes of a node's answer: which ones the client sees as they are, and under which headers. */
+import { SppError } from '../../schema/errors.ts';
+import { formatMs, formatServerTiming, headerNames } from '../../schema/headers.ts';
+import type { CatalogVersion } from '../storage/catalog.ts';
+import type { NodeAnswer } from './forward.ts';
+
+/** Faults of the request, and refusals the client can act on. Anything else of the node's is nothing to a client. */
+const passedThrough: ReadonlySet<number> = new Set([200, 400, 404, 413, 415, 422, 429, 503, 504]);
+
+/** The node takes no work at the moment: another one may. */
+export function declined(answer: NodeAnswer): boolean {
+  return answer.status === 503 || answer.status === 429;
+}
+
+export interface AnswerContext {
+  readonly level: number;
+  /** Versions by name: the node says which one it answered from, which may have changed under way. */
+  readonly versions: ReadonlyMap<string, CatalogVersion>;
+  readonly plannedVersion: string;
+  readonly policyVersion: number;
+  readonly decision: string;
+  readonly selectMs: number;
+  readonly budgetRemainingMs: number;
+}
+
+/** @throws `upstream-failed` for answers that are the node's own fault */
+export function clientResponse(answer: NodeAnswer, context: AnswerContext): Response {
+  if (!passedThrough.has(answer.status))
+    throw new SppError('upstream-failed', `The inference node answered ${answer.status}.`, {
+      hint: 'Try again; if it lasts, the operator finds the cause in the node’s log.',
+      retryAfterS: 1,
+    });
+  const { level } = context;
+  const version = answer.headers.get(headerNames.artifactVersion) ?? context.plannedVersion;
+  const served = context.versions.get(version)?.levels.find((row) => row.level === level);
+  const headers = new Headers({
+    'content-type': answer.headers.get('content-type') ?? 'application/json',
+    [headerNames.policyVersion]: String(context.policyVersion),
+    [headerNames.decision]: context.decision,
+    [headerNames.artifactVersion]: version,
+    [headerNames.pathLevel]: String(level),
+    [headerNames.budgetRemaining]: formatMs(context.budgetRemainingMs),
+    'server-timing': formatServerTiming({
+      select: context.selectMs,
+      queue: answer.queueMs,
+      execute: answer.executeMs,
+      network: answer.networkMs,
+    }),
+  });
+  if (served !== undefined) {
+    headers.set(headerNames.pathSparsity, String(round(served.sparsity)));
+    headers.set(headerNames.pathQuality, String(round(served.quality.value)));
+  }
+  const retryAfter = answer.headers.get('retry-after');
+  if (retryAfter !== null) headers.set('retry-after', retryAfter);
+  return new Response(answer.body, { status: answer.status, headers });
+}
+
+function round(value: number): number {
+  return Number(value.toFixed(6));
+}

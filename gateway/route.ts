@@ -1,0 +1,52 @@
+/** What a route is: its access stands beside its path, so that none can be forgotten. */
+import { z } from 'zod';
+import { type ProblemCode, SppError } from '../schema/errors.ts';
+import type { Access } from './auth/bearer.ts';
+import type { Gateway } from './gateway.ts';
+import { parseJson, readBody, requireJson } from './http/read-body.ts';
+import type { Background } from './state/cell.ts';
+
+export interface Call {
+  readonly gateway: Gateway;
+  readonly request: Request;
+  readonly url: URL;
+  /** A parameter of the route's path, decoded. */
+  readonly param: (name: string) => string;
+  /** When the gateway had the request, by `gateway.now`. */
+  readonly receivedMs: number;
+  readonly requestId: string;
+  readonly background: Background;
+}
+
+export interface Route {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly path: string;
+  readonly access: Access;
+  readonly handle: (call: Call) => Response | Promise<Response>;
+}
+
+/** Bodies of the operator's interface are documents, not tensors. */
+const MAX_DOCUMENT_BYTES = 2 ** 20;
+
+/** @throws `unsupported-media-type`, `body-too-large`, `bad-json`, and `code` with the faults by path */
+export async function readDocument<T>(
+  { request }: Call,
+  schema: z.ZodType<T>,
+  code: ProblemCode,
+  what: string,
+): Promise<T> {
+  requireJson(request.headers);
+  return validated(parseJson(await readBody(request, MAX_DOCUMENT_BYTES)), schema, code, what);
+}
+
+/** @throws `code`; `errors` in its details has a path and a message for each fault */
+export function validated<T>(value: unknown, schema: z.ZodType<T>, code: ProblemCode, what: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const errors = parsed.error.issues.map(({ path, message }) => ({ path: z.core.toDotPath(path), message }));
+  const first = errors
+    .slice(0, 3)
+    .map(({ path, message }) => (path === '' ? message : `${path}: ${message}`))
+    .join('; ');
+  throw new SppError(code, `${what} is not valid. ${first.slice(0, 500)}.`, { details: { errors } });
+}

@@ -1,0 +1,32 @@
+/** What operators look at: nodes as this isolate sees them, and the trail of changes. */
+import { z } from 'zod';
+import { type Route, validated } from '../route.ts';
+import { listAudit } from '../storage/audit.ts';
+
+const auditQuerySchema = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(500).default(100),
+  before: z.coerce.number().int().positive().optional(),
+});
+
+export const operationRoutes: readonly Route[] = [
+  {
+    method: 'GET',
+    path: '/v1/nodes',
+    access: 'operator',
+    async handle({ gateway, background }) {
+      await gateway.fleet.refresh(background);
+      return Response.json({ nodes: gateway.fleet.view() });
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/audit',
+    access: 'operator',
+    async handle({ gateway, url }) {
+      const query = Object.fromEntries(url.searchParams);
+      const { limit, before } = validated(query, auditQuerySchema, 'bad-request', 'The query');
+      const entries = await listAudit(gateway.db, limit, before);
+      return Response.json({ entries, next: entries.length === limit ? (entries.at(-1)?.id ?? null) : null });
+    },
+  },
+];

@@ -1,0 +1,22 @@
+/** The Worker's entry. An isolate builds its gateway with the first request and keeps it for all that follow. */
+import type { Hono } from 'hono';
+import { problemResponse } from '../schema/errors.ts';
+import { createApp } from './app.ts';
+import { createGateway } from './gateway.ts';
+import { logFailure } from './log.ts';
+import type { Bindings } from './settings.ts';
+
+/** The one mutable thing at module level: it is the isolate's memory, which the hot path lives on. */
+let app: Hono | undefined;
+
+export default {
+  async fetch(request, bindings, context) {
+    try {
+      app ??= createApp(createGateway(bindings));
+      return await app.fetch(request, bindings, context);
+    } catch (error) {
+      logFailure('gateway failed', error);
+      return problemResponse(error);
+    }
+  },
+} satisfies ExportedHandler<Bindings>;
