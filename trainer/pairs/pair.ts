@@ -33,7 +33,10 @@ export interface LinearMap {
 }
 
 /** Where a mask is multiplied in: after this value, along an activation axis that carries the units. */
-export interface MaskSite extends UnitAxisOf {}
+export interface MaskSite extends UnitAxisOf {
+  /** Axes behind the unit axis: a factor of shape [outer * units * inner, 1, ...] with so many ones broadcasts. */
+  readonly trailing: number;
+}
 
 export interface Pair {
   readonly name: string;

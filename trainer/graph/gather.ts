@@ -1,0 +1,19 @@
+/** Picking along one axis of a constant. */
+import type { Tensor } from './graph.ts';
+
+/** Some indices of one axis, in the order given. */
+export function gather(tensor: Tensor, axis: number, indices: readonly number[]): Tensor {
+  const { dims, data } = tensor;
+  const inner = dims.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const length = dims[axis] ?? 1;
+  const outer = inner * length === 0 ? 0 : data.length / (inner * length);
+  const to = dims.with(axis, indices.length);
+  const out = new (data.constructor as new (length: number) => typeof data)(outer * indices.length * inner);
+  for (let o = 0; o < outer; o++) {
+    for (const [i, index] of indices.entries()) {
+      const from = (o * length + index) * inner;
+      out.set(data.subarray(from, from + inner) as never, (o * indices.length + i) * inner);
+    }
+  }
+  return { ...tensor, dims: to, data: out };
+}

@@ -1,0 +1,69 @@
+/** Linear maps as the exporters write them: MatMul with a constant matrix and perhaps an Add, or Gemm. */
+import { consumers, floatAttribute, type Graph, type GraphNode, intAttribute, type Tensor } from './graph.ts';
+
+export interface Linear {
+  readonly node: GraphNode;
+  /** The Add behind a MatMul that brings the bias. */
+  readonly add?: GraphNode;
+  readonly input: string;
+  readonly output: string;
+  readonly weight: string;
+  /** Axes of the weight. */
+  readonly inAxis: 0 | 1;
+  readonly outAxis: 0 | 1;
+  /** Has the outputs along its last axis, all other axes of length 1. */
+  readonly bias?: string;
+}
+
+/** All of a graph, in its order. */
+export function findLinears(graph: Graph): Linear[] {
+  const readers = consumers(graph);
+  const shown = new Set(graph.outputs.map(({ name }) => name));
+  return graph.nodes.flatMap((node): Linear[] => {
+    if (node.domain !== '') return [];
+    if (node.opType === 'Gemm') return gemm(graph, node);
+    if (node.opType !== 'MatMul') return [];
+    const [input = '', weight = ''] = node.inputs;
+    const [product = ''] = node.outputs;
+    const matrix = graph.initializers.get(weight);
+    if (!isMatrix(matrix) || graph.initializers.has(input)) return [];
+    const base = { node, input, weight, inAxis: 0, outAxis: 1 } as const;
+    const [add, ...more] = readers.get(product) ?? [];
+    if (add?.opType === 'Add' && more.length === 0 && !shown.has(product)) {
+      const bias = add.inputs.find((name) => name !== product) ?? '';
+      if (isBias(graph.initializers.get(bias), matrix.dims[1] ?? 0))
+        return [{ ...base, add, bias, output: add.outputs[0] ?? '' }];
+    }
+    return [{ ...base, output: product }];
+  });
+}
+
+function gemm(graph: Graph, node: GraphNode): Linear[] {
+  const [input = '', weight = '', bias = ''] = node.inputs;
+  const matrix = graph.initializers.get(weight);
+  if (!isMatrix(matrix) || graph.initializers.has(input)) return [];
+  if (intAttribute(node, 'transA', 0) !== 0) return [];
+  if (floatAttribute(node, 'alpha', 1) !== 1 || floatAttribute(node, 'beta', 1) !== 1) return [];
+  const turned = intAttribute(node, 'transB', 0) !== 0;
+  const outAxis = turned ? 0 : 1;
+  if (bias !== '' && !isBias(graph.initializers.get(bias), matrix.dims[outAxis] ?? 0)) return [];
+  return [
+    {
+      node,
+      input,
+      output: node.outputs[0] ?? '',
+      weight,
+      inAxis: turned ? 1 : 0,
+      outAxis,
+      ...(bias === '' ? {} : { bias }),
+    },
+  ];
+}
+
+function isMatrix(tensor: Tensor | undefined): tensor is Tensor {
+  return tensor?.dtype === 'float32' && tensor.dims.length === 2;
+}
+
+function isBias(tensor: Tensor | undefined, width: number): boolean {
+  return tensor?.dtype === 'float32' && tensor.data.length === width && tensor.dims.at(-1) === width;
+}

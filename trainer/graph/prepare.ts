@@ -1,0 +1,79 @@
+/** The file's graph in the one plain form that pair finding works on; equal in function, checked at three sizes. */
+import { SppError } from '../../schema/errors.ts';
+import { createOrtSession } from '../runtime/ort-session.ts';
+import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
+import { foldConstants, shapeOnlyValues } from './fold.ts';
+import type { Graph, Tensor } from './graph.ts';
+import { writeOnnx } from './onnx-file.ts';
+import { relativeError } from './relative-error.ts';
+import { normaliseShapes } from './shape-arguments.ts';
+import { splitFusedLinears } from './split-fused.ts';
+import { type Traces, traceGraph, traceSizes } from './trace.ts';
+
+export interface PreparedGraph {
+  readonly graph: Graph;
+  readonly traces: Traces;
+  readonly sizes: readonly FreeSizes[];
+}
+
+/** Float rounding of reordered sums; anything structural is off by far more. */
+const TOLERANCE = 1e-4;
+/** Splits within splits: query-key from value, then query from key. */
+const MOST_SPLITS = 4;
+
+/** @throws `bad-model` when the graph does not run, or the prepared one answers differently */
+export async function prepareGraph(original: Graph, source: string): Promise<PreparedGraph> {
+  const fixed = shapeOnlyValues(original);
+  const first = await traceGraph(original, source, (value) => fixed.has(value));
+  let graph = normaliseShapes(foldConstants(original, first.traces), first.traces);
+  let { traces } = await traceGraph(graph, source, () => false);
+  for (let pass = 0; pass < MOST_SPLITS; pass++) {
+    const split = splitFusedLinears(graph, traces[0]);
+    if (split === graph) break;
+    graph = split;
+    ({ traces } = await traceGraph(graph, source, () => false));
+  }
+  const sizes = traceSizes([...first.lengths]);
+  await checkEqual(original, graph, source, sizes);
+  return { graph, traces, sizes };
+}
+
+async function checkEqual(
+  original: Graph,
+  prepared: Graph,
+  source: string,
+  sizes: readonly FreeSizes[],
+): Promise<void> {
+  const [before, after] = await Promise.all(
+    [original, prepared].map((graph) => createOrtSession(writeOnnx(graph), { optimise: false })),
+  );
+  if (!before || !after) return;
+  try {
+    // A size that no trace has seen shows a free dimension that was taken for another one.
+    for (const [seed, size] of [...sizes, unseenSize(sizes)].entries()) {
+      const inputs = sampleInputs(original, size, seed + 11);
+      compare(await before.run(inputs), await after.run(inputs), source);
+    }
+  } finally {
+    await before.close();
+    await after.close();
+  }
+}
+
+function unseenSize([first]: readonly FreeSizes[]): FreeSizes {
+  return { batch: 5, length: first?.length ?? 1 };
+}
+
+function compare(expected: Record<string, Tensor>, actual: Record<string, Tensor>, source: string): void {
+  for (const [name, tensor] of Object.entries(expected)) {
+    const { relative } = relativeError(actual[name]?.data ?? [], tensor.data);
+    if (relative > TOLERANCE)
+      throw new SppError(
+        'bad-model',
+        `${source} could not be simplified: its output ${name} then differs by ${relative.toExponential(1)}.`,
+        {
+          hint: 'Its shapes depend on more than the input sizes; export with fixed dimensions other than the batch.',
+        },
+      );
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * Shape inference by execution: the graph runs in onnxruntime, unoptimised, with every value exposed.
+ * Running it at several sizes shows which dimensions are free and which are fixed, for every operator that onnxruntime knows.
+ */
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { ModelProtoSchema, ValueInfoProtoSchema } from 'onnx-buf';
+import { SppError } from '../../schema/errors.ts';
+import { createOrtSession } from '../runtime/ort-session.ts';
+import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
+import type { Graph, Tensor } from './graph.ts';
+import { writeOnnx } from './onnx-file.ts';
+
+/** Values of one run. */
+export interface Trace {
+  /** Of every value: inputs, initializers, node outputs of element types that Tensor knows. */
+  readonly dims: ReadonlyMap<string, readonly number[]>;
+  /** Contents of the values that were asked to be kept. */
+  readonly kept: ReadonlyMap<string, Tensor>;
+}
+
+/**
+ * Settings of the free dimensions, tried in order until the model runs at all three: two that share no size, so that
+ * sizes that happen to coincide are told apart, and one with batch 1, for which FLOPs are counted.
+ * Later entries suit models that take lengths in steps only.
+ */
+const LENGTHS = [
+  [7, 11],
+  [8, 12],
+  [16, 48],
+  [64, 96],
+  [224, 256],
+] as const;
+const BATCHES = [2, 3] as const;
+
+export type Traces = readonly [first: Trace, second: Trace, single: Trace];
+
+/** The three settings for one choice of lengths. */
+export function traceSizes([first, second]: readonly [number, number]): [FreeSizes, FreeSizes, FreeSizes] {
+  return [
+    { batch: BATCHES[0], length: first },
+    { batch: BATCHES[1], length: second },
+    { batch: 1, length: first },
+  ];
+}
+
+/**
+ * @param keep whose contents to keep
+ * @returns the traces, and the lengths that the model accepted
+ * @throws `bad-model` when it runs at none
+ */
+export async function traceGraph(
+  graph: Graph,
+  source: string,
+  keep: (value: string) => boolean,
+): Promise<{ traces: Traces; lengths: readonly [number, number] }> {
+  const session = await createOrtSession(withAllOutputs(graph), { optimise: false });
+  let failure: unknown;
+  try {
+    for (const lengths of hasFreeLength(graph) ? LENGTHS : LENGTHS.slice(0, 1)) {
+      try {
+        const [first, second, single] = traceSizes(lengths);
+        const run = async (sizes: FreeSizes, seed: number): Promise<Trace> => {
+          const inputs = sampleInputs(graph, sizes, seed);
+          return traceOf(graph, { ...inputs, ...(await session.run(inputs)) }, keep);
+        };
+        return { traces: [await run(first, 1), await run(second, 2), await run(single, 3)], lengths };
+      } catch (error) {
+        failure = error;
+      }
+    }
+  } finally {
+    await session.close();
+  }
+  throw new SppError(
+    'bad-model',
+    `${source} does not run on random inputs: ${failure instanceof Error ? failure.message : String(failure)}`,
+    {
+      hint: 'Inputs may be of any batch size and length that their shapes leave open; export with the dimensions fixed that are not free.',
+      cause: failure,
+    },
+  );
+}
+
+function hasFreeLength(graph: Graph): boolean {
+  return graph.inputs.some(({ dims }) => dims.some((dim, axis) => axis > 0 && typeof dim === 'string'));
+}
+
+function traceOf(
+  graph: Graph,
+  values: Readonly<Record<string, Tensor>>,
+  keep: (value: string) => boolean,
+): Trace {
+  const dims = new Map<string, readonly number[]>();
+  for (const [name, tensor] of graph.initializers) dims.set(name, tensor.dims);
+  for (const [name, tensor] of Object.entries(values)) dims.set(name, tensor.dims);
+  return { dims, kept: new Map(Object.entries(values).filter(([name]) => keep(name))) };
+}
+
+/** The model with every node output as a graph output too; onnxruntime infers their types. */
+function withAllOutputs(graph: Graph): Uint8Array {
+  const model = fromBinary(ModelProtoSchema, writeOnnx(graph));
+  const known = new Set(graph.outputs.map(({ name }) => name));
+  for (const name of graph.nodes.flatMap(({ outputs }) => outputs)) {
+    if (name !== '' && !known.has(name)) model.graph?.output.push(create(ValueInfoProtoSchema, { name }));
+  }
+  return toBinary(ModelProtoSchema, model);
+}

@@ -1,0 +1,143 @@
+/** Decides for each dimension atom whether it is the inner dimension of a pair, of which kind, and if not, why not. */
+import type { PairKind } from '../../schema/manifest.ts';
+import type { GraphNode } from '../graph/graph.ts';
+import type { Linear } from '../graph/linear.ts';
+import { ELEMENTWISE, LAYOUT } from '../graph/op-classes.ts';
+import { type Atom, fixedSize } from './atoms.ts';
+import type { Contraction, Flow } from './flow.ts';
+import { atomsOf, placementOf, type Reach } from './units.ts';
+
+/** An atom that can be cut. */
+export interface Candidate {
+  readonly atom: Atom;
+  readonly units: number;
+  readonly kind: PairKind;
+  readonly producers: readonly Linear[];
+  readonly consumers: readonly Linear[];
+  /** Products between activations that sum the units (scores) or carry them (mixes). */
+  readonly scores: readonly Contraction[];
+  readonly mixes: readonly Contraction[];
+  /** Place in the graph: the first product that sums the units. */
+  readonly position: number;
+}
+
+export interface Judged {
+  readonly candidates: readonly Candidate[];
+  /** Reason by atom, for atoms that linears make and that are not taken. */
+  readonly refused: ReadonlyMap<Atom, string>;
+}
+
+/** In the order in which the graph sums them. */
+export function judgeAtoms(flow: Flow, linears: readonly Linear[], reach: Reach): Judged {
+  const candidates: Candidate[] = [];
+  const refused = new Map<Atom, string>();
+  const seen = new Set<Atom>();
+  for (const { axis } of flow.contractions) {
+    for (const atom of flow.atoms.leaves(axis)) {
+      const units = fixedSize(flow.atoms.size(atom));
+      if (seen.has(atom) || units === undefined || flow.atoms.reason(atom) !== undefined) continue;
+      seen.add(atom);
+      const judged = judge(flow, linears, reach, atom, units);
+      if (typeof judged === 'string') refused.set(atom, judged);
+      else candidates.push(judged);
+    }
+  }
+  return { candidates, refused };
+}
+
+function judge(
+  flow: Flow,
+  linears: readonly Linear[],
+  reach: Reach,
+  atom: Atom,
+  units: number,
+): Candidate | string {
+  const carries = (linear: Linear, axis: 0 | 1) =>
+    flow.atoms.leaves(flow.axes(linear.weight, linear.node)[axis] ?? []).includes(atom);
+  const producers = distinct(linears.filter((linear) => carries(linear, linear.outAxis)));
+  const consumers = distinct(linears.filter((linear) => carries(linear, linear.inAxis)));
+  const sums = flow.contractions.filter(({ axis }) => flow.atoms.leaves(axis).includes(atom));
+  const scores = sums.filter(({ betweenActivations }) => betweenActivations);
+  const mixes = flow.contractions.filter(
+    (product) => product.betweenActivations && !sums.includes(product) && inOutput(flow, product, atom),
+  );
+  const nodes = new Set(linears.map(({ node }) => node));
+  const foreign = sums.find((product) => !product.betweenActivations && !nodes.has(product.node));
+  if (foreign) return `is summed by ${foreign.node.opType} in a form that is not followed`;
+  if (standsTwice(flow, atom)) return 'stands twice in one tensor';
+  const position = Math.min(...sums.map(({ node }) => flow.graph.nodes.indexOf(node)));
+  const base = { atom, units, consumers, scores, mixes, position };
+
+  if (scores.length > 0) {
+    const ordered = queryFirst(producers, scores, reach, atom);
+    if (consumers.length > 0) return 'is summed both between activations and by a linear';
+    if (!ordered) return `is summed between activations, but ${made(producers)}, not by a query and a key`;
+    if (!scores.every(({ node }) => reachesSoftmax(flow, node)))
+      return 'is summed between activations without a Softmax behind';
+    return { ...base, kind: 'query-key', producers: ordered };
+  }
+  if (consumers.length === 0) return 'is summed by no linear';
+  if (producers.length === 1)
+    return { ...base, kind: mixes.length > 0 ? 'value-projection' : 'sequential', producers };
+  if (mixes.length === 0 && producers.length === 2 && areMultiplied(flow, reach, atom))
+    return { ...base, kind: 'gated', producers };
+  return `${made(producers)}, which do not form a pair`;
+}
+
+function made(producers: readonly Linear[]): string {
+  return producers.length === 1 ? 'is made by one linear' : `is made by ${producers.length} linears together`;
+}
+
+/** Linears that share a matrix are one. */
+function distinct(linears: readonly Linear[]): Linear[] {
+  return [...new Map(linears.toReversed().map((linear) => [linear.weight, linear])).values()].reverse();
+}
+
+function inOutput(flow: Flow, { free }: Contraction, atom: Atom): boolean {
+  return atomsOf(flow, free).has(atom);
+}
+
+function standsTwice(flow: Flow, atom: Atom): boolean {
+  return flow.graph.nodes.some(
+    (node) =>
+      node.outputs.some((output) => placementOf(flow, flow.axesOf(output), atom) === null) ||
+      node.inputs.some((input) => placementOf(flow, flow.axes(input, node), atom) === null),
+  );
+}
+
+/** The linear behind the left operands, then the one behind the right; undefined unless there is exactly one of each. */
+function queryFirst(
+  producers: readonly Linear[],
+  scores: readonly Contraction[],
+  reach: Reach,
+  atom: Atom,
+): Linear[] | undefined {
+  const behind = (side: 'left' | 'right') =>
+    new Set(scores.flatMap((score) => [...(reach.get(score[side])?.get(atom) ?? [])]));
+  const [query, key] = [behind('left'), behind('right')];
+  const find = (weights: ReadonlySet<string>) => producers.find(({ weight }) => weights.has(weight));
+  const [first, second] = [find(query), find(key)];
+  if (query.size !== 1 || key.size !== 1 || !first || !second || first === second) return undefined;
+  return producers.length === 2 ? [first, second] : undefined;
+}
+
+function reachesSoftmax(flow: Flow, from: GraphNode): boolean {
+  const queue = new Set(from.outputs);
+  for (const value of queue) {
+    for (const node of flow.readers.get(value) ?? []) {
+      if (node.opType === 'Softmax') return true;
+      if (ELEMENTWISE.has(node.opType) || LAYOUT.has(node.opType))
+        for (const output of node.outputs) queue.add(output);
+    }
+  }
+  return false;
+}
+
+/** Some product has one linear's units on one side and the other's on the other. */
+function areMultiplied(flow: Flow, reach: Reach, atom: Atom): boolean {
+  return flow.graph.nodes.some((node) => {
+    if (node.opType !== 'Mul') return false;
+    const [left, right] = node.inputs.map((input) => reach.get(input)?.get(atom));
+    return left?.size === 1 && right?.size === 1 && [...left].every((weight) => !right.has(weight));
+  });
+}

@@ -1,0 +1,323 @@
+/**
+ * How axes go through each operator. A rule ties its inputs' atoms together, pins those that cannot be cut, and returns the
+ * axes of its outputs. To follow one more operator, add one entry; what has none pins all that it touches.
+ */
+import { type GraphNode, intAttribute, intsAttribute } from '../graph/graph.ts';
+import { ELEMENTWISE } from '../graph/op-classes.ts';
+import { type Axis, fixedSize, isOne, ratio } from './atoms.ts';
+import { contractionRules } from './contraction-rules.ts';
+import { broadcast, type Flow, type Rule } from './flow.ts';
+
+const rules: Readonly<Record<string, Rule>> = {
+  ...contractionRules,
+  Reshape: regroup,
+  Squeeze: regroup,
+  Unsqueeze: regroup,
+  Flatten: regroup,
+  Transpose: transpose,
+  Expand: expand,
+  Tile: expand,
+  Slice: slice,
+  Concat: concat,
+  Pad: keepUnchanged,
+  Gather: gather,
+  Shape: shape,
+  Dropout: (flow, node) => [input(flow, node)],
+  BatchNormalization: batchNormalization,
+  LayerNormalization: (flow, node) => normalise(flow, node, intAttribute(node, 'axis', -1)),
+  RMSNormalization: (flow, node) => normalise(flow, node, intAttribute(node, 'axis', -1)),
+  SimplifiedLayerNormalization: (flow, node) => normalise(flow, node, intAttribute(node, 'axis', -1)),
+  Softmax: softmax,
+  LogSoftmax: softmax,
+  CumSum: (flow, node) => along(flow, node, flow.constant(node.inputs[1]), 'is summed up by CumSum'),
+  ArgMax: (flow, node) => reduce(flow, node, [intAttribute(node, 'axis', 0)]),
+  ArgMin: (flow, node) => reduce(flow, node, [intAttribute(node, 'axis', 0)]),
+  AveragePool: keepUnchanged,
+  MaxPool: keepUnchanged,
+  GlobalAveragePool: keepUnchanged,
+  Trilu: (flow, node) => along(flow, node, [-1, -2], 'is masked by Trilu'),
+};
+
+const REDUCTION = /^Reduce(Mean|Sum|SumSquare|Max|Min|Prod|L1|L2|LogSum|LogSumExp)$/;
+
+/** Gives a node's outputs their axes. Operators of other domains than ONNX's own are not followed. */
+export function applyRule(flow: Flow, node: GraphNode): void {
+  const found = ruleFor(node)?.(flow, node);
+  const reason = `meets ${node.opType}, which is not followed`;
+  if (!found)
+    for (const value of node.inputs) for (const axis of flow.axes(value, node)) flow.atoms.pin(axis, reason);
+  for (const [i, output] of node.outputs.entries()) {
+    if (output !== '') flow.set(output, found?.[i] ?? flow.unknown(output, reason));
+  }
+}
+
+function ruleFor(node: GraphNode): Rule | undefined {
+  if (node.domain !== '') return undefined;
+  if (ELEMENTWISE.has(node.opType)) return elementwise;
+  if (REDUCTION.test(node.opType))
+    return (flow, reduction) =>
+      reduce(flow, reduction, intsAttribute(reduction, 'axes') ?? flow.constant(reduction.inputs[1]));
+  return rules[node.opType];
+}
+
+function input(flow: Flow, node: GraphNode, index = 0): readonly Axis[] {
+  return flow.axes(node.inputs[index] ?? '', node);
+}
+
+function positive(axis: number, rank: number): number {
+  return axis < 0 ? axis + rank : axis;
+}
+
+/** Aligned axes are the same, but for those that are broadcast. */
+function elementwise(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
+  const sizes = flow.sizes(node.outputs[0] ?? '');
+  if (!sizes) return undefined;
+  const operands = node.inputs.filter((name) => name !== '').map((name) => flow.axes(name, node));
+  return [broadcast(flow, operands, sizes.length)];
+}
+
+/** Reshape and its kin: the same atoms, flattened, grouped by the output's lengths. */
+function regroup(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
+  const sizes = flow.sizes(node.outputs[0] ?? '');
+  if (!sizes) return undefined;
+  let rest: Axis = input(flow, node).flat();
+  const axes: Axis[] = [];
+  for (const size of sizes) {
+    const taken = flow.atoms.takeFirst(rest, size);
+    if (!taken) {
+      const reason = `is regrouped by ${node.opType} across its boundaries`;
+      flow.atoms.pin(rest, reason);
+      return [[...axes, ...sizes.slice(axes.length).map((length) => flow.atoms.axis(length, reason))]];
+    }
+    axes.push(taken.first);
+    rest = taken.rest;
+  }
+  return [axes];
+}
+
+function transpose(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] {
+  const axes = input(flow, node);
+  const perm = intsAttribute(node, 'perm') ?? axes.map((_, i) => axes.length - 1 - i);
+  return [perm.map((axis) => axes[axis] ?? [])];
+}
+
+/** Expand and Tile: a repeated axis is (repeats x what it was). */
+function expand(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
+  const sizes = flow.sizes(node.outputs[0] ?? '');
+  if (!sizes) return undefined;
+  const axes = input(flow, node);
+  return [
+    sizes.map((size, axis) => {
+      const had = axes[axis - sizes.length + axes.length] ?? [];
+      return [...flow.atoms.axis(ratio(size, flow.atoms.length(had))), ...had];
+    }),
+  ];
+}
+
+/** Equal pieces: the axis is (pieces x piece), and pieces keep their atoms; which piece it is cannot be cut. */
+function slice(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
+  const axes = [...input(flow, node)];
+  const sizes = flow.sizes(node.outputs[0] ?? '');
+  const starts = flow.constant(node.inputs[1]);
+  const ends = flow.constant(node.inputs[2]);
+  const along = flow.constant(node.inputs[3]) ?? starts?.map((_, i) => i);
+  const steps = node.inputs[4] ? flow.constant(node.inputs[4]) : starts?.map(() => 1);
+  if (!sizes || !starts || !ends || !along || !steps) return undefined;
+  for (const [i, given] of along.entries()) {
+    const axis = positive(given, axes.length);
+    const from = flow.sizes(node.inputs[0] ?? '')?.[axis] ?? [];
+    const to = sizes[axis] ?? [];
+    const step = steps[i] ?? 1;
+    if (step === 1 && isOne(ratio(from, to))) continue;
+    const taken = piece(flow, axes[axis] ?? [], fixedSize(from), fixedSize(to), starts[i] ?? 0, step);
+    if (!taken) flow.atoms.pin(axes[axis] ?? [], 'is cut by Slice into unequal parts');
+    axes[axis] = taken ?? flow.atoms.axis(to, 'is cut by Slice into unequal parts');
+  }
+  return [axes];
+}
+
+function piece(
+  flow: Flow,
+  axis: Axis,
+  length: number | undefined,
+  taken: number | undefined,
+  start: number,
+  step: number,
+): Axis | undefined {
+  if (length === undefined || taken === undefined || taken === 0 || start < 0 || step < 1) return undefined;
+  if (step > 1) {
+    const parts = taken * step === length && start < step ? split(flow, axis, length, step) : undefined;
+    if (parts) flow.atoms.pin(parts.inner, 'is picked apart by Slice');
+    return parts?.outer;
+  }
+  const grain = greatestDivisor(greatestDivisor(start, taken), length);
+  const parts = grain > 1 ? split(flow, axis, length, grain) : undefined;
+  if (!parts) return undefined;
+  flow.atoms.pin(parts.outer, 'is picked apart by Slice');
+  return [
+    ...flow.atoms.axis(constantSize(flow, axis, taken / grain), 'is picked apart by Slice'),
+    ...parts.inner,
+  ];
+}
+
+/** The axis as (outer x inner). */
+function split(
+  flow: Flow,
+  axis: Axis,
+  length: number,
+  inner: number,
+): { outer: Axis; inner: Axis } | undefined {
+  const parts = flow.atoms.takeFirst(axis, constantSize(flow, axis, length / inner));
+  return parts && { outer: parts.first, inner: parts.rest };
+}
+
+function constantSize(flow: Flow, axis: Axis, length: number): number[] {
+  return flow.atoms.length(axis).map(() => length);
+}
+
+function greatestDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestDivisor(b, a % b);
+}
+
+/** The counterpart of `slice`: equal pieces make (pieces x piece). */
+function concat(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
+  const sizes = flow.sizes(node.outputs[0] ?? '');
+  if (!sizes) return undefined;
+  const axis = positive(intAttribute(node, 'axis', 0), sizes.length);
+  const operands = node.inputs.map((name) => flow.axes(name, node));
+  const axes = broadcast(
+    flow,
+    operands.map((operand) => operand.map((own, i) => (i === axis ? [] : own))),
+    sizes.length,
+  );
+  const joined = operands.map((operand) => operand[axis] ?? []);
+  const lengths = node.inputs.map((name) => fixedSize(flow.sizes(name)?.[axis] ?? []));
+  const grain = lengths.reduce<number>((divisor, length) => greatestDivisor(divisor, length ?? 1), 0);
+  const pieces =
+    grain > 1
+      ? joined.map((own, i) => split(flow, own, lengths[i] ?? 0, grain))
+      : joined.map(() => undefined);
+  const total = sizes[axis] ?? [];
+  if (node.inputs.length === 1) axes[axis] = joined[0] ?? [];
+  else if (pieces.some((parts) => parts === undefined)) {
+    for (const own of joined) flow.atoms.pin(own, 'is joined by Concat with something else');
+    axes[axis] = flow.atoms.axis(total, 'is joined by Concat');
+  } else {
+    const [first] = pieces;
+    for (const parts of pieces) {
+      flow.atoms.pin(parts?.outer ?? [], 'is joined by Concat');
+      flow.atoms.unify(first?.inner ?? [], parts?.inner ?? []);
+    }
+    axes[axis] = [
+      ...flow.atoms.axis(
+        ratio(
+          total,
+          total.map(() => grain),
+        ),
+        'is joined by Concat',
+      ),
+      ...(first?.inner ?? []),
+    ];
+  }
+  return [axes];
+}
+
+/** Axes that keep their length pass; the others are pinned. */
+function keepUnchanged(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
+  const sizes = flow.sizes(node.outputs[0] ?? '');
+  const axes = input(flow, node);
+  const from = flow.sizes(node.inputs[0] ?? '');
+  if (!sizes || !from || sizes.length !== from.length) return undefined;
+  const spatial = node.opType === 'Pad' ? sizes.length : 2;
+  const reason = `is reshaped by ${node.opType}`;
+  return [
+    sizes.map((size, axis) => {
+      if (axis < spatial && isOne(ratio(size, from[axis] ?? []))) return axes[axis] ?? [];
+      flow.atoms.pin(axes[axis] ?? [], reason);
+      return flow.atoms.axis(size, reason);
+    }),
+  ];
+}
+
+function gather(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] {
+  const data = input(flow, node);
+  const axis = positive(intAttribute(node, 'axis', 0), data.length);
+  flow.atoms.pin(data[axis] ?? [], 'is looked up by Gather');
+  return [[...data.slice(0, axis), ...input(flow, node, 1), ...data.slice(axis + 1)]];
+}
+
+/** Only what is read of a shape pins: behind Gather and Slice that is known. */
+function shape(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] {
+  const axes = input(flow, node);
+  const output = node.outputs[0] ?? '';
+  const start = positive(intAttribute(node, 'start', 0), axes.length);
+  const end = Math.min(axes.length, positive(intAttribute(node, 'end', axes.length), axes.length));
+  const all = axes.map((_, axis) => axis).slice(start, end);
+  for (const reader of flow.readers.get(output) ?? []) {
+    for (const axis of entriesRead(flow, reader, all))
+      flow.atoms.pin(axes[axis] ?? [], 'has its length read by Shape');
+  }
+  return [flow.unknown(output, 'a shape')];
+}
+
+function entriesRead(flow: Flow, reader: GraphNode, all: readonly number[]): readonly number[] {
+  const first = flow.constant(reader.inputs[1]);
+  if (reader.opType === 'Gather' && first) return first.map((index) => all.at(index) ?? 0);
+  const [end] = flow.constant(reader.inputs[2]) ?? [];
+  const [step = 1] = reader.inputs[4] ? (flow.constant(reader.inputs[4]) ?? [0]) : [];
+  if (reader.opType === 'Slice' && first && end !== undefined && step === 1)
+    return all.slice(first[0] ?? 0, end);
+  return all;
+}
+
+function batchNormalization(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] {
+  const axes = input(flow, node);
+  for (const index of [1, 2, 3, 4]) flow.atoms.unify(axes[1] ?? [], input(flow, node, index)[0] ?? []);
+  return [axes];
+}
+
+function normalise(flow: Flow, node: GraphNode, from: number): readonly (readonly Axis[])[] {
+  const axes = input(flow, node);
+  const first = positive(from, axes.length);
+  for (const index of [1, 2])
+    if (node.inputs[index]) broadcast(flow, [axes, input(flow, node, index)], axes.length);
+  for (const axis of axes.slice(first)) flow.atoms.pin(axis, `is normalised over by ${node.opType}`);
+  return [axes];
+}
+
+/** Before opset 13 everything from the axis on was one. */
+function softmax(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] {
+  const axes = input(flow, node);
+  const flat = (flow.graph.opsets[''] ?? 0) < 13;
+  const first = positive(intAttribute(node, 'axis', flat ? 1 : -1), axes.length);
+  for (const axis of flat ? axes.slice(first) : axes.slice(first, first + 1))
+    flow.atoms.pin(axis, `is mixed by ${node.opType}`);
+  return [axes];
+}
+
+/** Same shape, but elements along these axes see each other. */
+function along(
+  flow: Flow,
+  node: GraphNode,
+  given: readonly number[] | undefined,
+  reason: string,
+): readonly (readonly Axis[])[] | undefined {
+  const axes = input(flow, node);
+  if (!given) return undefined;
+  for (const axis of given) flow.atoms.pin(axes.at(axis) ?? [], reason);
+  return [axes];
+}
+
+/** @param given none: all axes */
+function reduce(
+  flow: Flow,
+  node: GraphNode,
+  given: readonly number[] | undefined,
+): readonly (readonly Axis[])[] {
+  const axes = input(flow, node);
+  const none = given === undefined || given.length === 0;
+  const reduced = new Set(none ? axes.keys() : given.map((axis) => positive(axis, axes.length)));
+  for (const axis of reduced) flow.atoms.pin(axes[axis] ?? [], `is reduced by ${node.opType}`);
+  const kept = intAttribute(node, 'keepdims', 1) !== 0;
+  return [axes.flatMap((own, axis) => (reduced.has(axis) ? (kept ? [[]] : []) : [own]))];
+}

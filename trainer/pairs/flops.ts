@@ -1,0 +1,34 @@
+/** FLOPs of products and convolutions, one multiply-add counted as two. */
+import { type Graph, type GraphNode, intAttribute, stringAttribute } from '../graph/graph.ts';
+import type { Trace } from '../graph/trace.ts';
+
+type Count = (node: GraphNode, dims: (value: string | undefined) => readonly number[]) => number;
+
+const counts: Readonly<Record<string, Count>> = {
+  MatMul: (node, dims) => 2 * product(dims(node.outputs[0])) * (dims(node.inputs[0]).at(-1) ?? 0),
+  Gemm: (node, dims) =>
+    2 * product(dims(node.outputs[0])) * (dims(node.inputs[0])[intAttribute(node, 'transA', 0) ? 0 : 1] ?? 0),
+  Conv: (node, dims) => 2 * product(dims(node.outputs[0])) * product(dims(node.inputs[1]).slice(1)),
+  Einsum: (node, dims) => {
+    const [terms = ''] = stringAttribute(node, 'equation', '').replaceAll(' ', '').split('->');
+    const lengths = new Map<string, number>();
+    for (const [i, term] of terms.split(',').entries())
+      for (const [axis, letter] of [...term].entries()) lengths.set(letter, dims(node.inputs[i])[axis] ?? 1);
+    return 2 * product([...lengths.values()]);
+  },
+};
+
+/** By node; nodes without products have none. */
+export function flopsByNode(graph: Graph, trace: Trace): Map<GraphNode, number> {
+  const dims = (value: string | undefined) => trace.dims.get(value ?? '') ?? [];
+  return new Map(
+    graph.nodes.flatMap((node) => {
+      const count = counts[node.opType];
+      return count ? [[node, count(node, dims)] as const] : [];
+    }),
+  );
+}
+
+function product(lengths: readonly number[]): number {
+  return lengths.reduce((a, b) => a * b, 1);
+}

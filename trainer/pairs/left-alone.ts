@@ -1,0 +1,54 @@
+/** Says of every linear that no pair took why its outputs cannot be cut. */
+import type { GraphNode } from '../graph/graph.ts';
+import type { Linear } from '../graph/linear.ts';
+import { type Atom, fixedSize } from './atoms.ts';
+import type { Candidate } from './candidates.ts';
+import type { Flow } from './flow.ts';
+import type { LeftAlone } from './pair.ts';
+
+/** Products with constant matrices that `findLinears` does not count. */
+const OTHER_LINEAR = new Set(['MatMul', 'Gemm', 'Conv', 'Einsum']);
+
+/** In graph order, one entry a linear. */
+export function leftAlone(
+  flow: Flow,
+  linears: readonly Linear[],
+  taken: readonly Candidate[],
+  refused: ReadonlyMap<Atom, string>,
+): LeftAlone[] {
+  const inPairs = new Set(
+    taken.flatMap(({ producers, consumers }) => [...producers, ...consumers]).map(({ weight }) => weight),
+  );
+  const byNode = new Map<GraphNode, Linear>(linears.map((linear) => [linear.node, linear]));
+  return flow.graph.nodes.flatMap((node): LeftAlone[] => {
+    const linear = byNode.get(node);
+    if (linear) {
+      if (inPairs.has(linear.weight)) return [];
+      const axis = flow.axes(linear.weight, node)[linear.outAxis] ?? [];
+      return [
+        { name: node.name, reason: `its output axis ${whyNot(flow, flow.atoms.leaves(axis), refused)}` },
+      ];
+    }
+    if (!OTHER_LINEAR.has(node.opType) || !node.inputs.some((input) => isMatrix(flow, input))) return [];
+    const reason =
+      node.opType === 'Conv'
+        ? 'a convolution is no linear map between tokens'
+        : `this form of ${node.opType} is not followed`;
+    return [{ name: node.name, reason }];
+  });
+}
+
+function isMatrix(flow: Flow, value: string): boolean {
+  const tensor = flow.graph.initializers.get(value);
+  return tensor?.dtype === 'float32' && tensor.dims.filter((dim) => dim > 1).length > 1;
+}
+
+/** The reason of the atom that would have been the units: the largest one. */
+function whyNot(flow: Flow, leaves: readonly Atom[], refused: ReadonlyMap<Atom, string>): string {
+  const known = leaves.find((atom) => refused.has(atom));
+  if (known !== undefined) return refused.get(known) ?? '';
+  const size = (atom: Atom) => fixedSize(flow.atoms.size(atom)) ?? 0;
+  const [largest] = leaves.toSorted((a, b) => size(b) - size(a));
+  if (largest === undefined) return 'has length 1';
+  return flow.atoms.reason(largest) ?? 'is summed by no linear';
+}

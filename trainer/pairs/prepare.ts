@@ -1,0 +1,123 @@
+/** From an ONNX file to what every later stage works on: the prepared graph and its pairs. */
+import { SppError } from '../../schema/errors.ts';
+import type { Graph } from '../graph/graph.ts';
+import { findLinears } from '../graph/linear.ts';
+import { readOnnx } from '../graph/onnx-file.ts';
+import { type PreparedGraph, prepareGraph } from '../graph/prepare.ts';
+import { traceGraph } from '../graph/trace.ts';
+import type { FreeSizes } from '../runtime/sample-inputs.ts';
+import type { Atom } from './atoms.ts';
+import { buildPairs, type Plan, planCut } from './build-pairs.ts';
+import { type Candidate, judgeAtoms } from './candidates.ts';
+import { cloneTables } from './clone-tables.ts';
+import { followDimensions } from './dimensions.ts';
+import { flopsByNode } from './flops.ts';
+import { wrongPairs } from './guard.ts';
+import { leftAlone } from './left-alone.ts';
+import type { LeftAlone, PreparedModel } from './pair.ts';
+import { reachOf } from './units.ts';
+
+/**
+ * @param source how messages call the file
+ * @throws `bad-model` when it is not a usable model, `no-pairs` when nothing in it can be cut
+ */
+export async function prepareModel(bytes: Uint8Array, source: string): Promise<PreparedModel> {
+  return preparePairs(readOnnx(bytes, source), source);
+}
+
+/** The same for a graph that has been read. */
+export async function preparePairs(original: Graph, source: string): Promise<PreparedModel> {
+  const prepared = await withOwnTables(await prepareGraph(original, source), source);
+  const { graph, traces, sizes } = prepared;
+  const flow = followDimensions(graph, traces);
+  const linears = findLinears(graph);
+  const { candidates, refused } = judgeAtoms(flow, linears, reachOf(flow, linears));
+  const reasons = new Map(refused);
+  const plans = compatible(
+    candidates.toSorted((a, b) => a.position - b.position),
+    (candidate) => planCut(flow, candidate),
+    reasons,
+  );
+  const [, , single] = traces;
+  let taken = plans;
+  let built = buildPairs(flow, linears, taken, single);
+  const wrong = new Set(await wrongPairs(built, sizes.slice(0, 2)));
+  if (wrong.size > 0) {
+    for (const p of wrong) {
+      const atom = taken[p]?.candidate.atom;
+      if (atom !== undefined)
+        reasons.set(atom, 'was taken for a pair, but masking it does not equal cutting it');
+    }
+    taken = plans.filter((_, p) => !wrong.has(p));
+    built = buildPairs(flow, linears, taken, single);
+  }
+  const rest = leftAlone(
+    flow,
+    linears,
+    taken.map(({ candidate }) => candidate),
+    reasons,
+  );
+  if (built.pairs.length === 0) throw noPairs(source, rest);
+  return {
+    ...built,
+    leftAlone: rest,
+    flops: [...flopsByNode(graph, single).values()].reduce((a, b) => a + b, 0),
+    params: countParams(built.graph),
+  };
+}
+
+/** The sizes of the free dimensions at which a model was traced; what checks run at. */
+export type { FreeSizes };
+
+async function withOwnTables(prepared: PreparedGraph, source: string): Promise<PreparedGraph> {
+  const flow = followDimensions(prepared.graph, prepared.traces);
+  const graph = cloneTables(flow, reachOf(flow, findLinears(prepared.graph)));
+  if (graph === prepared.graph) return prepared;
+  const { traces } = await traceGraph(graph, source, () => false);
+  return { ...prepared, graph, traces };
+}
+
+/** Plans of all candidates but those that cannot be cut, or that move a constant which an earlier one moves already. */
+function compatible(
+  candidates: readonly Candidate[],
+  plan: (candidate: Candidate) => Plan | string,
+  reasons: Map<Atom, string>,
+): Plan[] {
+  const moved = new Set<string>();
+  return candidates.flatMap((candidate) => {
+    const found = plan(candidate);
+    if (typeof found === 'string') {
+      reasons.set(candidate.atom, found);
+      return [];
+    }
+    const keys = found.entries.map(({ reader, input, index }) => `${reader.name} ${input} ${index}`);
+    if (keys.some((key) => moved.has(key))) {
+      reasons.set(candidate.atom, 'shares an axis with the units of another pair');
+      return [];
+    }
+    for (const key of keys) moved.add(key);
+    return [found];
+  });
+}
+
+function countParams({ initializers }: Graph): number {
+  let count = 0;
+  for (const { dtype, data } of initializers.values()) if (dtype === 'float32') count += data.length;
+  return count;
+}
+
+function noPairs(source: string, rest: readonly LeftAlone[]): SppError {
+  const shown = rest.slice(0, 8).map(({ name, reason }) => `${name}: ${reason}`);
+  const more = rest.length > shown.length ? [`and ${rest.length - shown.length} more`] : [];
+  return new SppError(
+    'no-pairs',
+    `${source} has no pair of linears joined by an inner dimension that the rest of the network does not see: no query and key ` +
+      `summed in attention scores, no value and projection, no two layers of an MLP. Left alone: ${
+        [...shown, ...more].join('; ') || 'no linear was found at all'
+      }.`,
+    {
+      hint: 'Export the float model from torch.onnx in eval mode, before operators are fused or quantised.',
+      details: { leftAlone: rest },
+    },
+  );
+}

@@ -1,0 +1,94 @@
+/** Random inputs that a model will accept: free dimensions filled in, token ids within their tables. */
+import {
+  consumers,
+  type Dtype,
+  elementCount,
+  type Graph,
+  type Tensor,
+  type ValueInfo,
+} from '../graph/graph.ts';
+import { type RandomSource, randomSource, streams } from '../search/random.ts';
+
+/** What to put for the dimensions that the caller chooses. Axis 0 is the batch; all others are lengths. */
+export interface FreeSizes {
+  readonly batch: number;
+  readonly length: number;
+}
+
+/** Operators behind which an index is still the same index. */
+const CARRIES_INDEX = new Set([
+  'Cast',
+  'Identity',
+  'Reshape',
+  'Flatten',
+  'Squeeze',
+  'Unsqueeze',
+  'Transpose',
+]);
+
+/**
+ * One tensor an input: floats from the standard normal, indices uniformly within the smallest table that they look up,
+ * and ones for integers that look nothing up (attention masks).
+ */
+export function sampleInputs(graph: Graph, sizes: FreeSizes, seed: number): Record<string, Tensor> {
+  const readers = consumers(graph);
+  return Object.fromEntries(
+    graph.inputs.map((input, i) => {
+      const dims = input.dims.map((dim, axis) => freeSize(dim, axis, sizes));
+      const random = randomSource(seed, streams.samples, i);
+      return [input.name, fill(input.dtype, dims, random, tableSize(graph, readers, input))];
+    }),
+  );
+}
+
+function freeSize(dim: number | string, axis: number, sizes: FreeSizes): number {
+  if (typeof dim === 'number') return dim;
+  return axis === 0 ? sizes.batch : sizes.length;
+}
+
+function tableSize(
+  graph: Graph,
+  readers: ReadonlyMap<string, readonly Graph['nodes'][number][]>,
+  input: ValueInfo,
+): number | undefined {
+  let smallest: number | undefined;
+  const queue = [input.name];
+  for (const value of queue) {
+    for (const node of readers.get(value) ?? []) {
+      if (CARRIES_INDEX.has(node.opType) && node.inputs[0] === value) queue.push(...node.outputs);
+      if (node.opType !== 'Gather' || node.inputs[1] !== value) continue;
+      const axis = node.attributes.axis?.kind === 'int' ? node.attributes.axis.value : 0;
+      const size = graph.initializers.get(node.inputs[0] ?? '')?.dims.at(axis);
+      if (size !== undefined) smallest = Math.min(size, smallest ?? size);
+    }
+  }
+  return smallest;
+}
+
+function fill(
+  dtype: Dtype,
+  dims: readonly number[],
+  random: RandomSource,
+  bound: number | undefined,
+): Tensor {
+  const count = elementCount(dims);
+  const index = () => (bound === undefined ? 1 : random.below(bound));
+  switch (dtype) {
+    case 'float32':
+      return { dtype, dims, data: Float32Array.from({ length: count }, () => normal(random)) };
+    case 'float64':
+      return { dtype, dims, data: Float64Array.from({ length: count }, () => normal(random)) };
+    case 'int64':
+      return { dtype, dims, data: BigInt64Array.from({ length: count }, () => BigInt(index())) };
+    case 'int32':
+      return { dtype, dims, data: Int32Array.from({ length: count }, index) };
+    case 'uint8':
+    case 'bool':
+      return { dtype, dims, data: new Uint8Array(count).fill(1) };
+  }
+}
+
+/** Box-Muller. */
+function normal(random: RandomSource): number {
+  return Math.sqrt(-2 * Math.log(1 - random.uniform())) * Math.cos(2 * Math.PI * random.uniform());
+}
