@@ -79,14 +79,15 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
   }
 }
 
-/** The problem document of an error; what is our own fault also goes to the log. */
+/** The problem document of an error; what is our own fault, or has a cause that the client is not told, goes to the log. */
 function refusal(context: Context, error: unknown, headers: Record<string, string> = {}): Response {
   const response = problemResponse(error, {
     ...headers,
     'cache-control': 'no-store',
     ...(error instanceof SppError && error.code === 'unauthorized' ? { 'www-authenticate': 'Bearer' } : {}),
   });
-  if (response.status >= 500) {
+  const told = error instanceof SppError && error.cause === undefined && error.code !== 'upstream-failed';
+  if (response.status >= 500 && !told) {
     const { method, path } = context.req;
     logFailure('request failed', error, { method, path, status: response.status, ...headers });
   }

@@ -1,0 +1,23 @@
+/** The gateway as one module, the way it is deployed. */
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const ENTRY = fileURLToPath(new URL('../../gateway/worker.ts', import.meta.url));
+
+/** @returns the module's text; a Node-only import anywhere in the gateway fails the build */
+export async function bundleWorker(): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [ENTRY],
+    bundle: true,
+    write: false,
+    format: 'esm',
+    target: 'es2024',
+    platform: 'neutral',
+    mainFields: ['module', 'main'],
+    conditions: ['workerd', 'worker', 'import'],
+    logLevel: 'error',
+  });
+  const [output] = outputFiles;
+  if (output === undefined) throw new Error('esbuild wrote nothing.');
+  return output.text;
+}

@@ -1,0 +1,58 @@
+/** The gateway on this machine: the bundled Worker in workerd, with D1 and R2 kept on disk or in memory. */
+import { join } from 'node:path';
+import { Miniflare } from 'miniflare';
+import { SppError } from '../../schema/errors.ts';
+import { bundleWorker } from './bundle-worker.ts';
+import { migrate } from './migrate.ts';
+
+export interface LocalGatewayOptions {
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly nodes: readonly { readonly name: string; readonly url: string }[];
+  readonly operatorToken: string;
+  readonly nodeToken: string;
+  readonly keyPepper: string;
+  /** Where D1 and R2 are kept; without it they end with the process. */
+  readonly dataDir?: string;
+  readonly vars?: Readonly<Record<string, string>>;
+}
+
+export interface LocalGateway {
+  /** Without a slash at its end. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Kept in step with wrangler.toml by its test. */
+export const COMPATIBILITY_DATE = '2026-07-01';
+
+export async function startLocalGateway(options: LocalGatewayOptions): Promise<LocalGateway> {
+  const { port, dataDir } = options;
+  const miniflare = new Miniflare({
+    modules: true,
+    script: await bundleWorker(),
+    compatibilityDate: COMPATIBILITY_DATE,
+    host: '127.0.0.1',
+    port,
+    // Otherwise it asks the network for what a request's metadata would be.
+    cf: false,
+    d1Databases: { DB: 'solution-path' },
+    r2Buckets: { ARTIFACTS: 'solution-path-artifacts' },
+    ...(dataDir === undefined ? {} : { d1Persist: join(dataDir, 'd1'), r2Persist: join(dataDir, 'r2') }),
+    bindings: {
+      NODES: JSON.stringify(options.nodes),
+      OPERATOR_TOKEN: options.operatorToken,
+      NODE_TOKEN: options.nodeToken,
+      KEY_PEPPER: options.keyPepper,
+      ...options.vars,
+    },
+  });
+  try {
+    const url = await miniflare.ready;
+    await migrate(await miniflare.getD1Database('DB'));
+    return { url: url.origin, close: () => miniflare.dispose() };
+  } catch (cause) {
+    await miniflare.dispose().catch(() => {});
+    throw new SppError('internal', `The gateway did not start on port ${port}.`, { cause });
+  }
+}
