@@ -7,6 +7,7 @@ import { dirname, join, sep } from 'node:path';
 import util from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import { SppError } from '../../schema/errors.ts';
+import { registerGradients } from '../graph/gradients.ts';
 
 export const backendNames = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'cpu'] as const;
 export type BackendName = (typeof backendNames)[number];
@@ -88,6 +89,7 @@ export async function startBackend(asked: BackendName | 'auto'): Promise<Backend
   tf.env().set('PROD', true);
   try {
     await load();
+    registerGradients();
     await tf.setBackend(registered);
     await tf.ready();
   } catch (cause) {
