@@ -1,0 +1,253 @@
+/** The operator's interface in the real runtime: policy, keys, audit, and what is refused. */
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { problems } from '../schema/errors.ts';
+import { defaultPolicy } from '../schema/policy.ts';
+import { COMPATIBILITY_DATE, startLocalGateway } from '../scripts/local/local-gateway.ts';
+import { secrets, send, type TestGateway, testGateway } from './support/gateway.ts';
+import { disposables, problemOf, temporaryDirectory } from './support/node-client.ts';
+
+const scope = disposables();
+let gateway: TestGateway;
+
+beforeAll(async () => {
+  gateway = await testGateway(scope);
+});
+afterAll(() => scope.dispose());
+
+async function putPolicy(document: unknown, ifMatch?: string) {
+  return gateway.operator('PUT', '/v1/policy', {
+    body: document,
+    headers: ifMatch === undefined ? {} : { 'if-match': ifMatch },
+  });
+}
+
+const etag = async () => (await gateway.operator('GET', '/v1/policy')).headers.get('etag') as string;
+
+describe('the policy', () => {
+  test('is read, changed and read back; the versions before stay readable', async () => {
+    const first = await gateway.operator('GET', '/v1/policy');
+    const before = first.headers.get('etag') as string;
+    const document = (await first.json()) as typeof defaultPolicy;
+    const put = await putPolicy({ ...document, reserveMs: 3 }, before);
+    expect(put.status).toBe(200);
+    expect(await put.json()).toEqual({ ...document, reserveMs: 3 });
+    const after = put.headers.get('etag') as string;
+    expect(after).not.toBe(before);
+    expect(await etag()).toBe(after);
+
+    const { versions } = (await (await gateway.operator('GET', '/v1/policy/versions')).json()) as {
+      versions: { version: number }[];
+    };
+    expect(versions.map(({ version }) => version)).toEqual([1, 0]);
+    const original = await gateway.operator('GET', '/v1/policy/versions/0');
+    expect(await original.json()).toEqual(defaultPolicy);
+    expect((await gateway.operator('GET', '/v1/policy/versions/99')).status).toBe(404);
+    expect((await gateway.operator('GET', '/v1/policy/versions/x')).status).toBe(404);
+  });
+
+  test('needs If-Match, and the current one', async () => {
+    const current = await etag();
+    const without = await putPolicy(defaultPolicy);
+    expect(without.status).toBe(428);
+    expect(await problemOf(without)).toMatchObject({ code: 'precondition-required' });
+    const stale = await putPolicy(defaultPolicy, '"77"');
+    expect(stale.status).toBe(412);
+    expect(await problemOf(stale)).toMatchObject({ code: 'etag-mismatch' });
+    expect(await etag()).toBe(current);
+  });
+
+  test('of two changes at once one wins, and the other is told', async () => {
+    const current = await etag();
+    const both = await Promise.all(
+      [5, 6].map((reserveMs) => putPolicy({ ...defaultPolicy, reserveMs }, current)),
+    );
+    expect(both.map(({ status }) => status).sort()).toEqual([200, 412]);
+    const winner = both.find(({ status }) => status === 200);
+    expect(await etag()).toBe(winner?.headers.get('etag'));
+  });
+
+  test('that is not valid is refused with a path for each fault, and nothing changes', async () => {
+    const current = await etag();
+    const bad = {
+      ...defaultPolicy,
+      quantile: 2,
+      surprise: true,
+      tiers: [{ name: 't', upToMs: -1, minSparsity: 0.9, maxSparsity: 0.1 }],
+    };
+    const response = await putPolicy(bad, current);
+    expect(response.status).toBe(422);
+    const problem = await problemOf(response);
+    expect(problem).toMatchObject({ code: 'bad-policy' });
+    const paths = (problem.errors as { path: string }[]).map(({ path }) => path);
+    expect(paths).toEqual(expect.arrayContaining(['quantile', 'tiers[0].upToMs', '']));
+    const ladder = { ...defaultPolicy, tiers: [10, 5].map((upToMs) => ({ name: `t${upToMs}`, upToMs })) };
+    expect(await problemOf(await putPolicy(ladder, current))).toMatchObject({
+      errors: [{ path: 'tiers[1].upToMs' }],
+    });
+    const torn = await gateway.operator('PUT', '/v1/policy', {
+      body: '{"quantile":',
+      headers: { 'if-match': current },
+    });
+    expect(torn.status).toBe(400);
+    expect(await problemOf(torn)).toMatchObject({ code: 'bad-json' });
+    expect(await etag()).toBe(current);
+  });
+
+  test('every change leaves an audit row, every refusal none', async () => {
+    const { entries } = (await (await gateway.operator('GET', '/v1/audit')).json()) as {
+      entries: { id: number; action: string; detail: object }[];
+    };
+    const changes = entries.filter(({ action }) => action === 'policy.replace');
+    expect(changes.map(({ detail }) => detail)).toEqual([
+      { from: 1, to: 2 },
+      { from: 0, to: 1 },
+    ]);
+    const page = await gateway.operator('GET', `/v1/audit?limit=1&before=${entries[0]?.id}`);
+    expect(await page.json()).toEqual({ entries: [entries[1]], next: entries[1]?.id });
+    expect((await gateway.operator('GET', '/v1/audit?limit=0')).status).toBe(400);
+  });
+});
+
+describe('client keys', () => {
+  const withKey = (key: string) => send(gateway.url, 'GET', '/v2', key);
+
+  test('work at once, are shown once, and stop at once when they are revoked', async () => {
+    const created = await gateway.operator('POST', '/v1/keys', { body: { name: 'shop', expiresInDays: 1 } });
+    expect(created.status).toBe(201);
+    const { id, key } = (await created.json()) as { id: string; key: string };
+    expect((await withKey(key)).status).toBe(200);
+    const listed = await (await gateway.operator('GET', '/v1/keys')).text();
+    expect(listed).toContain(id);
+    expect(listed).not.toContain(key);
+    expect(listed).not.toMatch(/hash|salt/);
+
+    expect((await gateway.operator('DELETE', `/v1/keys/${id}`)).status).toBe(204);
+    expect((await withKey(key)).status).toBe(401);
+    expect((await gateway.operator('DELETE', `/v1/keys/${id}`)).status).toBe(204);
+    expect((await gateway.operator('DELETE', '/v1/keys/key_none')).status).toBe(404);
+    const audit = await (await gateway.operator('GET', '/v1/audit')).text();
+    expect(audit).toContain('key.revoke');
+    expect(audit).not.toContain(key);
+  });
+
+  test.each([{}, { name: '' }, { name: 'x', expiresInDays: 0 }, { name: 'x', admin: true }])(
+    'are not made of %j',
+    async (body) => {
+      const response = await gateway.operator('POST', '/v1/keys', { body });
+      expect(response.status).toBe(400);
+      expect(await problemOf(response)).toMatchObject({ code: 'bad-request' });
+    },
+  );
+});
+
+describe('who may do what', () => {
+  test.each([
+    ['GET', '/v1/policy'],
+    ['PUT', '/v1/policy'],
+    ['GET', '/v1/policy/versions'],
+    ['POST', '/v1/keys'],
+    ['GET', '/v1/keys'],
+    ['DELETE', '/v1/keys/x'],
+    ['GET', '/v1/nodes'],
+    ['GET', '/v1/audit'],
+    ['PUT', '/v1/artifacts/tiny/v1/graph.onnx'],
+  ])('%s %s is for operators alone', async (method, path) => {
+    for (const token of [undefined, 'wrong-token', gateway.clientKey, secrets.nodeToken]) {
+      const response = await send(gateway.url, method, path, token);
+      expect(response.status).toBe(401);
+      expect(response.headers.get('www-authenticate')).toBe('Bearer');
+      expect(await problemOf(response)).toMatchObject({
+        code: 'unauthorized',
+        type: '/problems/unauthorized',
+      });
+    }
+  });
+
+  test.each(['/v2', '/v2/models/tiny', '/v2/models/tiny/versions/0'])(
+    '%s is for clients alone',
+    async (path) => {
+      for (const token of [undefined, 'wrong-token', secrets.operatorToken, secrets.nodeToken])
+        expect((await send(gateway.url, 'GET', path, token)).status).toBe(401);
+    },
+  );
+
+  test('artifacts are read by operators and nodes', async () => {
+    const status = async (token: string) =>
+      (await send(gateway.url, 'GET', '/v1/artifacts/tiny', token)).status;
+    expect(await status(secrets.nodeToken)).toBe(200);
+    expect(await status(secrets.operatorToken)).toBe(200);
+    expect(await status(gateway.clientKey)).toBe(401);
+  });
+
+  test('liveness is open', async () => {
+    expect((await send(gateway.url, 'GET', '/v2/health/live', undefined)).status).toBe(200);
+  });
+});
+
+describe('addresses', () => {
+  test.each(['/', '/v3', '/v2/models', '/v1/policy/', '/v1/artifacts/a/b/c/d', '/%2e%2e/etc'])(
+    'nothing is at %s',
+    async (path) => {
+      const response = await gateway.operator('GET', path);
+      expect(response.status).toBe(404);
+      expect(await problemOf(response)).toMatchObject({ code: 'not-found', error: expect.any(String) });
+    },
+  );
+
+  test('a method that an address does not take is 405 with those it takes', async () => {
+    const response = await gateway.operator('DELETE', '/v1/policy');
+    expect(response.status).toBe(405);
+    expect(response.headers.get('allow')).toBe('GET, HEAD, PUT');
+    expect(await problemOf(response)).toMatchObject({ code: 'method-not-allowed' });
+  });
+
+  test('every problem code has a page', async () => {
+    for (const [code, { status, title }] of Object.entries(problems)) {
+      const response = await send(gateway.url, 'GET', `/problems/${code}`, undefined);
+      expect(await response.json()).toMatchObject({ code, status, title });
+    }
+    expect((await send(gateway.url, 'GET', '/problems/toString', undefined)).status).toBe(404);
+  });
+
+  test('a request keeps its id, and gets one if it has none', async () => {
+    const given = await gateway.operator('GET', '/v1/policy', { headers: { 'x-request-id': 'abc-1' } });
+    expect(given.headers.get('x-request-id')).toBe('abc-1');
+    const odd = await gateway.operator('GET', '/v1/policy', { headers: { 'x-request-id': 'a b' } });
+    expect(odd.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+  });
+});
+
+describe('the deployment', () => {
+  test('without secrets serves nobody, and says which are missing', async () => {
+    const bare = await startLocalGateway({ port: 0, nodes: [], ...secrets, operatorToken: 'short' });
+    scope.onDispose(() => bare.close());
+    const response = await send(bare.url, 'GET', '/v1/policy', 'short');
+    expect(response.status).toBe(503);
+    expect(await problemOf(response)).toMatchObject({
+      code: 'not-ready',
+      detail: expect.stringContaining('OPERATOR_TOKEN'),
+    });
+  });
+
+  test('keeps what it was told over a restart', async () => {
+    const dataDir = await temporaryDirectory(scope);
+    const first = await startLocalGateway({ port: 0, nodes: [], ...secrets, dataDir });
+    const put = await send(first.url, 'PUT', '/v1/policy', secrets.operatorToken, {
+      body: { ...defaultPolicy, reserveMs: 9 },
+      headers: { 'if-match': '"0"' },
+    });
+    expect(put.status).toBe(200);
+    await first.close();
+    const second = await startLocalGateway({ port: 0, nodes: [], ...secrets, dataDir });
+    scope.onDispose(() => second.close());
+    const policy = await send(second.url, 'GET', '/v1/policy', secrets.operatorToken);
+    expect(await policy.json()).toMatchObject({ reserveMs: 9 });
+    expect(policy.headers.get('etag')).toBe('"1"');
+  });
+
+  test('runs here as it does at Cloudflare', async () => {
+    const toml = await readFile(new URL('../wrangler.toml', import.meta.url), 'utf8');
+    expect(toml).toContain(`compatibility_date = "${COMPATIBILITY_DATE}"`);
+  });
+});
