@@ -8,6 +8,9 @@ import type { Flow } from './flow.ts';
 import type { Pair } from './pair.ts';
 import { atomsOf, type Placement, placementOf } from './units.ts';
 
+/** Beside layout: what looks at no unit's value. */
+const PASSES = new Set(['Expand', 'Shape']);
+
 /** Placement of a candidate's units along a linear's weight. */
 export function weightPlacement(flow: Flow, linear: Linear, { atom }: Candidate): Placement {
   return placementOf(flow, flow.axes(linear.weight, linear.node), atom) as Placement;
@@ -53,7 +56,7 @@ export function rotationOf(flow: Flow, candidate: Candidate, tied: boolean): Pai
   const free = touching.every(
     (node) =>
       LAYOUT.has(node.opType) ||
-      node.opType === 'Expand' ||
+      PASSES.has(node.opType) ||
       products.has(node) ||
       adds.has(node) ||
       isCommonFactor(flow, node, atom),

@@ -17,16 +17,21 @@ import { leftAlone } from './left-alone.ts';
 import type { LeftAlone, PreparedModel } from './pair.ts';
 import { reachOf } from './units.ts';
 
+/** With the settings of the free dimensions at which the model was traced; checks run at the same. */
+export interface TracedModel extends PreparedModel {
+  readonly sizes: readonly FreeSizes[];
+}
+
 /**
  * @param source how messages call the file
  * @throws `bad-model` when it is not a usable model, `no-pairs` when nothing in it can be cut
  */
-export async function prepareModel(bytes: Uint8Array, source: string): Promise<PreparedModel> {
+export async function prepareModel(bytes: Uint8Array, source: string): Promise<TracedModel> {
   return preparePairs(readOnnx(bytes, source), source);
 }
 
 /** The same for a graph that has been read. */
-export async function preparePairs(original: Graph, source: string): Promise<PreparedModel> {
+export async function preparePairs(original: Graph, source: string): Promise<TracedModel> {
   const prepared = await withOwnTables(await prepareGraph(original, source), source);
   const { graph, traces, sizes } = prepared;
   const flow = followDimensions(graph, traces);
@@ -60,14 +65,12 @@ export async function preparePairs(original: Graph, source: string): Promise<Pre
   if (built.pairs.length === 0) throw noPairs(source, rest);
   return {
     ...built,
+    sizes,
     leftAlone: rest,
     flops: [...flopsByNode(graph, single).values()].reduce((a, b) => a + b, 0),
     params: countParams(built.graph),
   };
 }
-
-/** The sizes of the free dimensions at which a model was traced; what checks run at. */
-export type { FreeSizes };
 
 async function withOwnTables(prepared: PreparedGraph, source: string): Promise<PreparedGraph> {
   const flow = followDimensions(prepared.graph, prepared.traces);

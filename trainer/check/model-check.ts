@@ -1,0 +1,168 @@
+/** "Will my model work?": holds the interpreter, the cutting and the mask gradients to onnxruntime, on random inputs. */
+import * as tf from '@tensorflow/tfjs-core';
+import type { Graph, Tensor } from '../graph/graph.ts';
+import { createInterpreter } from '../graph/interpret.ts';
+import { writeOnnx } from '../graph/onnx-file.ts';
+import { relativeError } from '../graph/relative-error.ts';
+import { isHost, toDevice, type Value } from '../graph/value.ts';
+import { cuttingError, randomKeep } from '../pairs/guard.ts';
+import { maskedGraph } from '../pairs/mask-graph.ts';
+import type { TracedModel } from '../pairs/prepare.ts';
+import { createOrtSession } from '../runtime/ort-session.ts';
+import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
+import { type RandomSource, randomSource, streams } from '../search/random.ts';
+
+/** Largest relative errors that pass. Gradients are held to differences of float32 losses, which carry noise themselves. */
+export const tolerances = { parity: 1e-4, cutting: 1e-4, gradient: 1e-2 } as const;
+
+export interface ModelCheck {
+  readonly parity: { readonly maxRelativeError: number };
+  readonly cutting: { readonly patterns: number; readonly maxRelativeError: number };
+  readonly gradient: { readonly checked: number; readonly maxRelativeError: number };
+}
+
+const PATTERNS = 5;
+/** Pairs whose gradient is checked, spread over the graph. */
+const GRADIENTS = 4;
+
+/**
+ * @param original the graph of the file
+ * @param model the same, prepared; a tfjs backend must have been started
+ */
+export async function checkModel(original: Graph, model: TracedModel): Promise<ModelCheck> {
+  const [first, second] = model.sizes;
+  const sizes = [first, second].filter((size) => size !== undefined);
+  let parity = 0;
+  for (const [seed, size] of sizes.entries())
+    parity = Math.max(parity, await parityError(original, model.graph, size, seed));
+  let cutting = 0;
+  for (let step = 0; step < PATTERNS; step++) {
+    const size = sizes[step % sizes.length] as FreeSizes;
+    cutting = Math.max(cutting, await cuttingError(model, randomKeep(model.pairs, 31, step), size, step));
+  }
+  return {
+    parity: { maxRelativeError: parity },
+    cutting: { patterns: PATTERNS, maxRelativeError: cutting },
+    gradient: await gradientError(model, sizes[0] as FreeSizes),
+  };
+}
+
+export function passes({ parity, cutting, gradient }: ModelCheck): boolean {
+  return (
+    parity.maxRelativeError <= tolerances.parity &&
+    cutting.maxRelativeError <= tolerances.cutting &&
+    gradient.maxRelativeError <= tolerances.gradient
+  );
+}
+
+/** The file's graph in onnxruntime against the prepared one in the interpreter. */
+async function parityError(original: Graph, graph: Graph, size: FreeSizes, seed: number): Promise<number> {
+  const feeds = sampleInputs(original, size, 101 + seed);
+  const session = await createOrtSession(writeOnnx(original));
+  const expected = await session.run(feeds).finally(() => session.close());
+  const interpreter = createInterpreter(graph);
+  try {
+    return tf.tidy(() => {
+      const found = interpreter.run(feeds);
+      const errors = graph.outputs.map(({ name }, i) => {
+        const value = found[i];
+        const reference = expected[name];
+        return value && reference ? relativeError(read(value), reference.data).relative : Infinity;
+      });
+      return Math.max(...errors);
+    });
+  } finally {
+    interpreter.dispose();
+  }
+}
+
+/**
+ * Of a random linear function of the float outputs, at random masks, along a random direction of one pair's mask at a time:
+ * backpropagated, against fourth-order central differences of the masked graph in onnxruntime.
+ */
+async function gradientError(model: TracedModel, size: FreeSizes): Promise<ModelCheck['gradient']> {
+  const { graph, pairs } = model;
+  const feeds = sampleInputs(graph, size, 57);
+  const random = randomSource(57, streams.guard, 0);
+  const masks = pairs.map(({ units }) => vector(units, random, 0.5, 1));
+  const dense = await lossOf(maskedGraph(graph, pairs, masks), feeds);
+  const gradients = backpropagated(model, feeds, masks);
+  const checked = spread(pairs.length, GRADIENTS);
+  const found: number[] = [];
+  const expected: number[] = [];
+  for (const p of checked) {
+    const direction = vector(pairs[p]?.units ?? 0, random, -1, 1);
+    const at = async (step: number) => {
+      const moved = masks.with(
+        p,
+        (masks[p] ?? direction).map((value, i) => value + step * (direction[i] ?? 0)),
+      );
+      return (await lossOf(maskedGraph(graph, pairs, moved), feeds)) - dense;
+    };
+    const h = 0.01;
+    expected.push(((await at(-2 * h)) - (await at(2 * h)) + 8 * ((await at(h)) - (await at(-h)))) / (12 * h));
+    found.push((gradients[p] ?? direction).reduce((sum, value, i) => sum + value * (direction[i] ?? 0), 0));
+  }
+  return { checked: checked.length, maxRelativeError: relativeError(found, expected).relative };
+}
+
+function backpropagated(
+  { graph, pairs }: TracedModel,
+  feeds: Readonly<Record<string, Tensor>>,
+  masks: readonly Float32Array[],
+): Float32Array[] {
+  const outputs = floatOutputs(graph);
+  const interpreter = createInterpreter(graph, { outputs, maskSites: pairs.map((pair) => pair.maskSites) });
+  try {
+    return tf.tidy(() => {
+      const loss = (...inputs: tf.Tensor[]) =>
+        interpreter
+          .run(feeds, inputs as tf.Tensor1D[])
+          .map((value) => {
+            const device = toDevice(value);
+            return tf.sum(tf.mul(device, tf.tensor(weights(device.size), device.shape)));
+          })
+          .reduce((sum, part) => tf.add(sum, part)) as tf.Scalar;
+      return tf
+        .grads(loss)(masks.map((mask) => tf.tensor1d(mask)))
+        .map((gradient) => Float32Array.from(gradient.dataSync()));
+    });
+  } finally {
+    interpreter.dispose();
+  }
+}
+
+async function lossOf(graph: Graph, feeds: Readonly<Record<string, Tensor>>): Promise<number> {
+  const session = await createOrtSession(writeOnnx(graph));
+  const found = await session.run(feeds).finally(() => session.close());
+  let loss = 0;
+  for (const name of floatOutputs(graph)) {
+    const data = (found[name]?.data ?? []) as Float32Array;
+    const by = weights(data.length);
+    for (const [i, value] of data.entries()) loss += value * (by[i] ?? 0);
+  }
+  return loss;
+}
+
+function floatOutputs(graph: Graph): string[] {
+  return graph.outputs.filter(({ dtype }) => dtype === 'float32').map(({ name }) => name);
+}
+
+/** Fixed weights of a random linear function. */
+function weights(length: number): Float32Array {
+  return vector(length, randomSource(59, streams.guard, length), -1, 1);
+}
+
+function vector(length: number, random: RandomSource, low: number, high: number): Float32Array {
+  return Float32Array.from({ length }, () => low + (high - low) * random.uniform());
+}
+
+/** At most `count` indices, evenly over 0..length-1, both ends among them. */
+function spread(length: number, count: number): number[] {
+  const last = Math.max(1, Math.min(count, length) - 1);
+  return [...new Set(Array.from({ length: last + 1 }, (_, i) => Math.round((i * (length - 1)) / last)))];
+}
+
+function read(value: Value): ArrayLike<number | bigint> {
+  return isHost(value) ? value.data : value.dataSync();
+}
