@@ -8,11 +8,15 @@ import util from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import { SppError } from '../../schema/errors.ts';
 import { registerGradients } from '../graph/gradients.ts';
+import { installWasmKernels } from './wasm/kernels.ts';
 
 export const backendNames = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'cpu'] as const;
 export type BackendName = (typeof backendNames)[number];
 
 const require = createRequire(import.meta.url);
+
+/** Backends whose kernels have been replaced: once is enough, and twice would stack. */
+const installed = new WeakSet<object>();
 
 interface Backend {
   /** The npm package that brings it. */
@@ -97,6 +101,10 @@ export async function startBackend(asked: BackendName | 'auto'): Promise<Backend
   }
   if (tf.getBackend() !== registered)
     throw unusable(name, `TensorFlow.js fell back to ${tf.getBackend()}`, undefined);
+  if (name === 'wasm' && !installed.has(tf.backend())) {
+    installWasmKernels();
+    installed.add(tf.backend());
+  }
   return name;
 }
 
