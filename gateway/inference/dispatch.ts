@@ -37,32 +37,13 @@ const INFEASIBLE_BOUND_MS = 30_000;
  */
 export async function dispatch(request: InferenceRequest, context: DispatchContext): Promise<Response> {
   const { fleet, policy, now } = context;
-  const version = routedVersion(request.model, fleet);
   const { pinnedLevel } = request;
-  if (pinnedLevel !== undefined && !version.levels.some(({ level }) => level === pinnedLevel))
-    throw unknownLevel(request.model.id, String(pinnedLevel), version);
-
   const requestedBudgetMs = request.budgets.latencyMs ?? policy.document.defaultLatencyBudgetMs;
   const selectStartedMs = now();
-  const decide = (excluded: ReadonlyMap<string, string>): Decision =>
-    select({
-      requestedBudgetMs,
-      budgetLeftMs: request.receivedMs + requestedBudgetMs - now(),
-      costBudgetMicroUsd: request.budgets.costMicroUsd,
-      minQuality: request.budgets.minQuality,
-      batch: request.batch,
-      pinnedLevel,
-      policy: policy.document,
-      levels: version.levels.map((row) => ({ ...row, quality: row.quality.value })),
-      nodes: fleet
-        .options(request.model.id, version.version)
-        .map((node) => ({ ...node, unusable: node.unusable ?? excluded.get(node.name) })),
-    });
-
   const failed = new Map<string, string>();
   let refusal: Response | undefined;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const decision = decide(failed);
+    const { version, decision } = plan(request, context, requestedBudgetMs, failed);
     if (decision.kind !== 'serve') {
       if (attempt > 1) break;
       throw refused(decision, requestedBudgetMs);
@@ -79,18 +60,14 @@ export async function dispatch(request: InferenceRequest, context: DispatchConte
     const response = clientResponse(answer, {
       level: chosen.level,
       versions: request.model.versions,
-      plannedVersion: version.version,
+      plannedVersion: version,
       policyVersion: policy.version,
-      decision: fits
-        ? 'fits'
-        : pinnedLevel === undefined
-          ? 'infeasible-served-sparsest'
-          : 'infeasible-served-pinned',
+      decision: decisionName(fits, pinnedLevel),
       selectMs,
       budgetRemainingMs: request.receivedMs + requestedBudgetMs - now(),
     });
     if (!declined(answer)) {
-      if (answer.status === 200) learn(chosen, answer, version.version, request, fleet);
+      if (answer.status === 200) learn(chosen, answer, version, request, fleet);
       return response;
     }
     failed.set(chosen.node, `declined with ${answer.status}`);
@@ -98,6 +75,37 @@ export async function dispatch(request: InferenceRequest, context: DispatchConte
   }
   if (refusal !== undefined) return refusal;
   throw noNode();
+}
+
+/** @param failed nodes that this request has tried in vain */
+function plan(
+  request: InferenceRequest,
+  { fleet, policy, now }: DispatchContext,
+  requestedBudgetMs: number,
+  failed: ReadonlyMap<string, string>,
+): { version: string; decision: Decision } {
+  const { model, pinnedLevel, budgets } = request;
+  const version = routedVersion(model, fleet);
+  if (pinnedLevel !== undefined && !version.levels.some(({ level }) => level === pinnedLevel))
+    throw unknownLevel(model.id, String(pinnedLevel), version);
+  const nodes = fleet.options(model.id, version.version);
+  const decision = select({
+    requestedBudgetMs,
+    budgetLeftMs: request.receivedMs + requestedBudgetMs - now(),
+    costBudgetMicroUsd: budgets.costMicroUsd,
+    minQuality: budgets.minQuality,
+    batch: request.batch,
+    pinnedLevel,
+    policy: policy.document,
+    levels: version.levels.map((row) => ({ ...row, quality: row.quality.value })),
+    nodes: nodes.map((node) => ({ ...node, unusable: node.unusable ?? failed.get(node.name) })),
+  });
+  return { version: version.version, decision };
+}
+
+function decisionName(fits: boolean, pinnedLevel: number | undefined): string {
+  if (fits) return 'fits';
+  return pinnedLevel === undefined ? 'infeasible-served-sparsest' : 'infeasible-served-pinned';
 }
 
 /** A decision as its refusal. */
