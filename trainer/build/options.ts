@@ -1,6 +1,7 @@
 /** Options of a build, as the command line and other callers give them: one schema for types, defaults and checks. */
 import { z } from 'zod';
 import { modelIdSchema } from '../../schema/manifest.ts';
+import { backendNames } from '../engine/backend.ts';
 import { defaultInclusion } from '../search/inclusion.ts';
 
 export const buildOptionsSchema = z.strictObject({
@@ -15,7 +16,7 @@ export const buildOptionsSchema = z.strictObject({
   loss: z.enum(['distil', 'cross-entropy']).default('distil'),
   rotate: z.boolean().default(true),
   compensate: z.boolean().default(true),
-  backend: z.string().default('auto'),
+  backend: z.enum(['auto', ...backendNames]).default('auto'),
   workers: z.int().min(1).max(256).optional(),
   /** Training examples that calibration, teacher and search draw from. */
   calibration: z.int().min(64).default(8192),
