@@ -1,0 +1,191 @@
+/** Gateway, artifact and node of this machine, brought up in order and taken down in reverse. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { SppError } from '../../schema/errors.ts';
+import type { Manifest } from '../../schema/manifest.ts';
+import { uploadArtifact } from '../../trainer/upload/upload-artifact.ts';
+import { digitRequest, digitsArtifact } from './digits.ts';
+import { type LocalGateway, startLocalGateway } from './local-gateway.ts';
+import { requireFreePort } from './ports.ts';
+import { type LocalSecrets, localSecrets, safeJson, writePrivate } from './secrets.ts';
+import { type Supervisor, supervise } from './supervisor.ts';
+
+export interface DeploymentOptions {
+  readonly port: number;
+  readonly nodePort: number;
+  readonly dataDir: string;
+  readonly signal: AbortSignal;
+  readonly log: (line: string) => void;
+}
+
+/** What people and scripts need to talk to it; kept in `<data-dir>/dev-credentials.json`. */
+export interface DevCredentials {
+  readonly url: string;
+  readonly nodeUrl: string;
+  readonly clientKey: string;
+  readonly operatorToken: string;
+}
+
+export interface Deployment {
+  readonly credentials: DevCredentials;
+  readonly model: string;
+  /** A request body for the model. */
+  readonly requestFile: string;
+  close(): Promise<void>;
+}
+
+const NODE_MAIN = fileURLToPath(new URL('../../infra/node/main.ts', import.meta.url));
+/** Index of a clearly written seven in the test set. */
+const DIGIT = 0;
+const READY_TRIES = 1200;
+const READY_PAUSE_MS = 100;
+/** So many requests give the gateway measurements to predict by, instead of those of first connections. */
+const WARM_UP_REQUESTS = 64;
+
+/** @throws `usage` for ports in use, `interrupted`, and whatever keeps a part from starting */
+export async function deploy(options: DeploymentOptions): Promise<Deployment> {
+  const { port, nodePort, dataDir, signal, log } = options;
+  if (port === nodePort)
+    throw new SppError('usage', `Gateway and node cannot both have port ${port}.`, {
+      hint: 'Choose another with --node-port.',
+    });
+  await requireFreePort(port, '--port');
+  await requireFreePort(nodePort, '--node-port');
+  const secrets = await localSecrets(join(dataDir, 'secrets.json'));
+  const directory = join(dataDir, 'artifacts', 'digits');
+  const { manifest } = await digitsArtifact(directory, signal, log);
+
+  const running: { close(): Promise<void> }[] = [];
+  const close = async () => {
+    for (const part of running.splice(0).reverse()) await part.close();
+  };
+  try {
+    const nodeUrl = `http://127.0.0.1:${nodePort}`;
+    const gateway = await startLocalGateway({
+      port,
+      nodes: [{ name: 'local', url: nodeUrl }],
+      ...secrets,
+      dataDir: join(dataDir, 'gateway'),
+    });
+    running.push(gateway);
+    await upload(gateway, directory, manifest, secrets, options);
+    const credentialsFile = join(dataDir, 'dev-credentials.json');
+    const clientKey = await reusableKey(gateway, credentialsFile, secrets);
+    const node = startNode(gateway, manifest, options, secrets);
+    running.push({ close: () => node.stop() });
+
+    const requestFile = join(dataDir, 'digit.json');
+    const body = JSON.stringify(await digitRequest(manifest, DIGIT));
+    await writeFile(requestFile, body);
+    await inferenceAnswers(gateway, manifest.model.id, clientKey, body, node, signal);
+    const credentials = { url: gateway.url, nodeUrl, clientKey, operatorToken: secrets.operatorToken };
+    await writePrivate(credentialsFile, credentials);
+    return { credentials, model: manifest.model.id, requestFile, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Through the code that uploads anywhere else; a version that is active already costs one request. */
+async function upload(
+  { url }: LocalGateway,
+  dir: string,
+  { model }: Manifest,
+  { operatorToken }: LocalSecrets,
+  { signal, log }: DeploymentOptions,
+): Promise<void> {
+  const index = await fetch(`${url}/v1/artifacts/${model.id}`, {
+    headers: { authorization: `Bearer ${operatorToken}` },
+    signal,
+  });
+  const { active } = z.looseObject({ active: z.string().nullable() }).parse(await index.json());
+  if (active === model.version) {
+    log(`${model.id} ${model.version} is uploaded already`);
+    return;
+  }
+  const { sentFiles, skippedFiles } = await uploadArtifact({ dir, url, token: operatorToken, signal });
+  log(`uploaded ${model.id} ${model.version}: ${sentFiles} files sent, ${skippedFiles} were there`);
+}
+
+/** The key of the last start while it is good, else a new one. */
+async function reusableKey({ url }: LocalGateway, file: string, secrets: LocalSecrets): Promise<string> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  const known = z.looseObject({ clientKey: z.string() }).safeParse(safeJson(text));
+  if (known.success) {
+    const response = await fetch(`${url}/v2`, {
+      headers: { authorization: `Bearer ${known.data.clientKey}` },
+    });
+    await response.body?.cancel();
+    if (response.ok) return known.data.clientKey;
+  }
+  const response = await fetch(`${url}/v1/keys`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${secrets.operatorToken}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ name: 'local development' }),
+  });
+  if (!response.ok)
+    throw new SppError('internal', `The gateway made no client key: ${await response.text()}`);
+  return z.looseObject({ key: z.string() }).parse(await response.json()).key;
+}
+
+function startNode(
+  { url }: LocalGateway,
+  { model }: Manifest,
+  { nodePort, log }: DeploymentOptions,
+  { nodeToken }: LocalSecrets,
+): Supervisor {
+  const artifact = `${url}/v1/artifacts/${model.id}`;
+  const flags = [
+    '--artifact',
+    artifact,
+    '--port',
+    String(nodePort),
+    '--name',
+    'local',
+    '--log-level',
+    'warn',
+  ];
+  return supervise({
+    command: process.execPath,
+    args: [NODE_MAIN, ...flags],
+    env: { ...process.env, NODE_TOKEN: nodeToken },
+    log,
+  });
+}
+
+/** Waits until a real inference comes back, then lets the gateway learn how long they take. */
+async function inferenceAnswers(
+  { url }: LocalGateway,
+  model: string,
+  clientKey: string,
+  body: string,
+  node: Supervisor,
+  signal: AbortSignal,
+): Promise<void> {
+  const infer = async () => {
+    const response = await fetch(`${url}/v2/models/${model}/infer`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${clientKey}`, 'content-type': 'application/json' },
+      body,
+      signal,
+    });
+    return { ok: response.ok, text: await response.text() };
+  };
+  let last = '';
+  for (let i = 0; i < READY_TRIES && !node.givenUp; i++) {
+    const { ok, text } = await infer();
+    if (ok) {
+      for (let n = 0; n < WARM_UP_REQUESTS; n++) await infer();
+      return;
+    }
+    last = text;
+    await pause(READY_PAUSE_MS, undefined, { signal });
+  }
+  throw new SppError('not-ready', `No inference was possible: ${last.slice(0, 300)}`, {
+    hint: 'The inference node’s log above may say why.',
+  });
+}

@@ -1,0 +1,51 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Miniflare } from 'miniflare';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type MigratableDatabase, migrate } from './migrate.ts';
+
+let miniflare: Miniflare;
+let db: MigratableDatabase;
+let directory: string;
+
+beforeAll(async () => {
+  miniflare = new Miniflare({
+    modules: true,
+    script: 'export default { fetch: () => new Response() }',
+    cf: false,
+    d1Databases: { DB: 'test' },
+  });
+  db = await miniflare.getD1Database('DB');
+  directory = await mkdtemp(join(tmpdir(), 'spp-'));
+});
+afterAll(async () => {
+  await miniflare.dispose();
+  await rm(directory, { recursive: true });
+});
+
+const tables = async () => {
+  const { results } = await db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all();
+  return results.map(({ name }) => name);
+};
+
+test('the committed migrations make the tables, once', async () => {
+  expect(await migrate(db)).toEqual(['0000_first.sql']);
+  expect(await tables()).toEqual(
+    expect.arrayContaining(['models', 'artifact_versions', 'levels', 'policies', 'api_keys', 'audit']),
+  );
+  expect(await migrate(db)).toEqual([]);
+});
+
+test('a migration that fails half way leaves nothing of itself, and is tried again', async () => {
+  const file = join(directory, '0001_second.sql');
+  await writeFile(
+    file,
+    'CREATE TABLE half (a integer);\n--> statement-breakpoint\nCREATE TABLE half (b integer);',
+  );
+  await expect(migrate(db, directory)).rejects.toThrow();
+  expect(await tables()).not.toContain('half');
+  await writeFile(file, 'CREATE TABLE half (a integer);');
+  expect(await migrate(db, directory)).toEqual(['0001_second.sql']);
+  expect(await tables()).toContain('half');
+});
