@@ -22,7 +22,8 @@ export interface OrtSession {
   close(): Promise<void>;
 }
 
-const ERROR_SEVERITY = 3;
+/** Failures come as exceptions with the same words; sizes that a model refuses are tried on purpose. */
+const FATAL_SEVERITY = 4;
 
 const dtypes: Readonly<Partial<Record<ort.Tensor.Type, Dtype>>> = {
   float32: 'float32',
@@ -47,7 +48,7 @@ export async function createOrtSession(
     interOpNumThreads: 1,
     executionMode: 'sequential',
     graphOptimizationLevel: optimise ? 'all' : 'disabled',
-    logSeverityLevel: ERROR_SEVERITY,
+    logSeverityLevel: FATAL_SEVERITY,
     // Spinning threads of several sessions take the cores from each other.
     extra: { session: { intra_op: { allow_spinning: '0' } } },
   }).catch((cause: unknown) => {

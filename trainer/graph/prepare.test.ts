@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'vitest';
+import { GraphBuilder } from '../../test/support/graph-builder.ts';
+import { prepareGraph } from './prepare.ts';
+
+const index = (b: GraphBuilder, value: bigint) =>
+  b.constant({ dtype: 'int64', dims: [], data: BigInt64Array.of(value) });
+
+describe('preparing a graph', () => {
+  test('shape arithmetic collapses into constants, copies and one inferred length', async () => {
+    const b = new GraphBuilder();
+    const x = b.input('x', ['n', 'm', 6]);
+    const size = (axis: bigint) =>
+      b.op('Unsqueeze', [b.op('Gather', [b.op('Shape', [x]), index(b, axis)]), b.ints(0)]);
+    const half = b.op('Div', [size(2n), b.ints(2)]);
+    const y = b.op('Reshape', [x, b.op('Concat', [size(0n), size(1n), b.ints(2), half], { axis: 0 })]);
+    const { graph } = await prepareGraph(b.build({ y: [y, ['n', 'm', 2, 3]] }), 'built');
+    expect(graph.nodes.map(({ opType }) => opType)).toEqual(['Reshape', 'Identity']);
+    const shape = graph.initializers.get(graph.nodes[0]?.inputs[1] ?? '');
+    expect(shape?.data).toEqual(BigInt64Array.of(0n, 0n, 2n, 3n));
+  });
+
+  test('what no input can change becomes an initializer; what follows a free dimension stays', async () => {
+    const b = new GraphBuilder();
+    const x = b.input('x', ['n', 4]);
+    const table = b.op('Tanh', [b.op('Transpose', [b.weight(4, 1)])]);
+    const count = b.op('Cast', [b.op('Gather', [b.op('Shape', [x]), index(b, 0n)])], { to: 1 });
+    const y = b.op('Mul', [b.op('Mul', [x, table]), count]);
+    const { graph } = await prepareGraph(b.build({ y: [y, ['n', 4]] }), 'built');
+    const left = graph.nodes.map(({ opType }) => opType);
+    expect(left).not.toContain('Tanh');
+    expect(left.filter((opType) => opType === 'Mul')).toHaveLength(2);
+    expect(left).toContain('Shape');
+    expect(graph.initializers.get(table)?.dims).toEqual([1, 4]);
+  });
+
+  test('indices are not folded just because two runs agreed', async () => {
+    const b = new GraphBuilder();
+    const ids = b.input('ids', ['n', 'm'], 'int64');
+    const mask = b.op('Cast', [ids], { to: 1 });
+    const y = b.op('Mul', [mask, b.scalar(2)]);
+    const { graph } = await prepareGraph(b.build({ y: [y, ['n', 'm']] }), 'built');
+    expect(graph.nodes.map(({ opType }) => opType)).toEqual(['Cast', 'Mul', 'Identity']);
+  });
+
+  test("a model that runs at no size is refused with onnxruntime's reason", async () => {
+    const b = new GraphBuilder();
+    const x = b.input('x', ['n', 4]);
+    const graph = b.build({ y: [b.op('Reshape', [x, b.ints(5, 5)]), [5, 5]] });
+    await expect(prepareGraph(graph, 'odd.onnx')).rejects.toMatchObject({
+      code: 'bad-model',
+      message: expect.stringMatching(/^odd\.onnx does not run on random inputs/),
+    });
+  });
+});
