@@ -1,14 +1,19 @@
-/** Aligned text tables for people: first column left, the others right. */
+/** Aligned text tables for people: numbers to the right, words to the left. */
 export function textTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
-  return all
+  const columns = header.map((name, column) => {
+    const cells = rows.map((row) => row[column] ?? '');
+    const width = Math.max(name.length, ...cells.map((cell) => cell.length));
+    const numeric = cells.length > 0 && cells.every((cell) => /^[-+]?\d/.test(cell) || cell === '-');
+    return numeric && column > 0
+      ? (cell: string) => cell.padStart(width)
+      : (cell: string) => cell.padEnd(width);
+  });
+  return [header, ...rows]
     .map((row) =>
-      row
-        .map((cell, column) =>
-          column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
-        )
-        .join('  '),
+      columns
+        .map((align, c) => align(row[c] ?? ''))
+        .join('  ')
+        .trimEnd(),
     )
     .join('\n');
 }
