@@ -4,6 +4,7 @@ import { type GraphNode, intAttribute, intsAttribute, stringAttribute } from '..
 import { toDevice } from '../value.ts';
 import { product2d } from './linear.ts';
 import { always, type Evaluate, input, type OpTable } from './op.ts';
+import { sliceAxis } from './shape.ts';
 
 interface Geometry {
   readonly kernel: readonly [number, number];
@@ -91,10 +92,12 @@ function convolve(x: tf.Tensor4D, w: tf.Tensor4D, { strides, dilations, pads, gr
     const perChannel = tf.reshape(filter, [filter.shape[0], filter.shape[1], channels, -1]) as tf.Tensor4D;
     return tf.depthwiseConv2d(wide, perChannel, step, 'valid', 'NHWC', spread);
   }
-  const inputs = tf.split(wide, groups, 3);
-  const filters = tf.split(filter, groups, 3);
-  const parts = inputs.map((part, g) =>
-    tf.conv2d(part as tf.Tensor4D, filters[g] as tf.Tensor4D, step, 'valid', 'NHWC', spread),
+  const group = (t: tf.Tensor4D, g: number) => {
+    const count = t.shape[3] / groups;
+    return sliceAxis(t, { axis: 3, start: g * count, count, step: 1 }) as tf.Tensor4D;
+  };
+  const parts = Array.from({ length: groups }, (_, g) =>
+    tf.conv2d(group(wide, g), group(filter, g), step, 'valid', 'NHWC', spread),
   );
   return tf.concat(parts, 3);
 }

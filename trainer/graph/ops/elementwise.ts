@@ -41,10 +41,9 @@ function predicate(host: Unary, device: (x: tf.Tensor) => tf.Tensor): Evaluate {
 function variadic(host: Binary, device: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor): Evaluate {
   return (call) => {
     const pair = arithmetic(host, device);
-    return call.inputs.reduce<Value>(
-      (left, right) => pair({ ...call, inputs: [left, right] }) as Value,
-      input(call, 0),
-    );
+    return call.inputs
+      .slice(1)
+      .reduce<Value>((left, right) => pair({ ...call, inputs: [left, right] }) as Value, input(call, 0));
   };
 }
 

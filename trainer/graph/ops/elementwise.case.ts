@@ -1,0 +1,123 @@
+/** Cases of the operators that work element by element. */
+import fc from 'fast-check';
+import type { Tensor } from '../graph.ts';
+import {
+  anyShape,
+  binary,
+  bools,
+  broadcastPair,
+  compare,
+  floats,
+  int,
+  integerPair,
+  integers,
+  type OpCase,
+  one,
+  text,
+  two,
+  unary,
+} from './one-node.case.ts';
+
+const elementwise: OpCase[] = [
+  binary('Add'),
+  binary('Sub'),
+  binary('Mul'),
+  binary('Div', 0.5, 3),
+  binary('Max'),
+  binary('Min'),
+  {
+    name: 'Pow 2',
+    opType: 'Pow',
+    inputs: anyShape.chain((d) =>
+      fc.tuple(floats(d), fc.constant<Tensor>({ dtype: 'float32', dims: [], data: Float32Array.of(2) })),
+    ),
+    differentiate: [0],
+  },
+  {
+    name: 'Pow 3',
+    opType: 'Pow',
+    inputs: anyShape.chain((d) =>
+      fc.tuple(floats(d), fc.constant<Tensor>({ dtype: 'float32', dims: [], data: Float32Array.of(3) })),
+    ),
+    differentiate: [0],
+  },
+  { name: 'Pow of tensors', opType: 'Pow', inputs: two(0.5, 2) },
+  ...['Add', 'Sub', 'Mul', 'Div', 'Mod', 'Max', 'Min'].map((opType) => integerPair(opType)),
+  integerPair('Mod', { name: 'Mod with fmod', attributes: { fmod: int(1) } }),
+  ...['Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'].map(compare),
+  ...['Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'].map((opType) =>
+    integerPair(opType, { outputs: ['bool'] }),
+  ),
+  ...['And', 'Or', 'Xor'].map(
+    (opType): OpCase => ({
+      name: opType,
+      opType,
+      inputs: broadcastPair.chain(([a, b]) => fc.tuple(bools(a), bools(b))),
+      outputs: ['bool'],
+    }),
+  ),
+  { name: 'Not', opType: 'Not', inputs: anyShape.chain((d) => fc.tuple(bools(d))), outputs: ['bool'] },
+  { name: 'IsNaN', opType: 'IsNaN', inputs: anyShape.chain((d) => fc.tuple(floats(d))), outputs: ['bool'] },
+  ...['Neg', 'Sin', 'Cos', 'Exp'].map((opType) => unary(opType)),
+  ...['Floor', 'Ceil', 'Round', 'Sign'].map((opType) => unary(opType, -3, 3, { differentiate: [] })),
+  unary('Abs', 0.1, 3),
+  unary('Sqrt', 0.5, 3),
+  unary('Log', 0.5, 3),
+  unary('Reciprocal', 0.5, 3),
+  {
+    name: 'Where',
+    opType: 'Where',
+    inputs: broadcastPair.chain(([a, b]) => fc.tuple(bools(b), floats(a), floats(b))),
+    differentiate: [1, 2],
+  },
+  {
+    name: 'Clip',
+    opType: 'Clip',
+    inputs: anyShape.chain((d) =>
+      fc.tuple(
+        floats(d),
+        ...[-1, 1].map((x) => fc.constant<Tensor>({ dtype: 'float32', dims: [], data: Float32Array.of(x) })),
+      ),
+    ),
+    differentiate: [0],
+  },
+  { name: 'Cast to int64', opType: 'Cast', attributes: { to: int(7) }, inputs: one(), outputs: ['int64'] },
+  {
+    name: 'Cast to bool',
+    opType: 'Cast',
+    attributes: { to: int(9) },
+    inputs: anyShape.chain((d) => fc.tuple(integers(d, -1, 1))),
+    outputs: ['bool'],
+  },
+  {
+    name: 'Cast from bool',
+    opType: 'Cast',
+    attributes: { to: int(1) },
+    inputs: anyShape.chain((d) => fc.tuple(bools(d))),
+  },
+  {
+    name: 'Sum of three',
+    opType: 'Sum',
+    inputs: anyShape.chain((d) => fc.tuple(floats(d), floats(d), floats(d))),
+    differentiate: [0, 2],
+  },
+  { name: 'Mean of two', opType: 'Mean', inputs: two(), differentiate: [0, 1] },
+];
+
+/** tfjs's erf is a rational approximation, 1.5e-7 absolute. */
+const activations: OpCase[] = [
+  ...['Erf', 'Tanh', 'Sigmoid', 'Softplus', 'Mish'].map((opType) => unary(opType, -3, 3, { opset: 18 })),
+  ...['Relu', 'LeakyRelu', 'Elu', 'HardSwish', 'HardSigmoid'].map((opType) => unary(opType, -2.9, 2.9)),
+  unary('Gelu', -4, 4, { opset: 20 }),
+  unary('Gelu', -4, 4, {
+    name: 'Gelu by tanh',
+    opset: 20,
+    attributes: { approximate: text('tanh') },
+    // Far left the result is a small difference of larger numbers.
+    tolerance: 1e-4,
+  }),
+  unary('QuickGelu', -3, 3, { domain: 'com.microsoft' }),
+  unary('Gelu', -3, 3, { name: 'com.microsoft.Gelu', domain: 'com.microsoft' }),
+];
+
+export const elementwiseCases: readonly OpCase[] = [...elementwise, ...activations];
