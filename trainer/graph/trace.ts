@@ -19,51 +19,62 @@ export interface Trace {
 }
 
 /**
- * Settings of the free dimensions, tried in order until the model runs at all three: two that share no size, so that
- * sizes that happen to coincide are told apart, and one with batch 1, for which FLOPs are counted.
- * Later entries suit models that take lengths in steps only.
+ * Lengths of the free dimensions, tried in order until the model runs: two for traces, which share no remainder that padding
+ * to windows or patches would make equal, and one that checks what was concluded from them. Later entries suit models that
+ * take lengths in steps only.
  */
 const LENGTHS = [
-  [7, 11],
-  [8, 12],
-  [16, 48],
-  [64, 96],
-  [224, 256],
+  [7, 12, 10],
+  [8, 20, 12],
+  [16, 48, 32],
+  [64, 160, 96],
+  [224, 320, 256],
 ] as const;
 const BATCHES = [2, 3] as const;
+const UNSEEN_BATCH = 5;
+
+/** Of the free dimensions, in one model. */
+export interface TraceSizes {
+  /** Two that differ in batch and length, and one with batch 1, for which FLOPs are counted. */
+  readonly traced: readonly [FreeSizes, FreeSizes, FreeSizes];
+  readonly unseen: FreeSizes;
+}
 
 export type Traces = readonly [first: Trace, second: Trace, single: Trace];
 
-/** The three settings for one choice of lengths. */
-export function traceSizes([first, second]: readonly [number, number]): [FreeSizes, FreeSizes, FreeSizes] {
-  return [
-    { batch: BATCHES[0], length: first },
-    { batch: BATCHES[1], length: second },
-    { batch: 1, length: first },
-  ];
+function sizesOf([first, second, unseen]: readonly [number, number, number]): TraceSizes {
+  return {
+    traced: [
+      { batch: BATCHES[0], length: first },
+      { batch: BATCHES[1], length: second },
+      { batch: 1, length: first },
+    ],
+    unseen: { batch: UNSEEN_BATCH, length: unseen },
+  };
 }
 
 /**
  * @param keep whose contents to keep
- * @returns the traces, and the lengths that the model accepted
+ * @returns the traces, and the sizes that the model accepted
  * @throws `bad-model` when it runs at none
  */
 export async function traceGraph(
   graph: Graph,
   source: string,
   keep: (value: string) => boolean,
-): Promise<{ traces: Traces; lengths: readonly [number, number] }> {
+): Promise<{ traces: Traces; sizes: TraceSizes }> {
   const session = await createOrtSession(withAllOutputs(graph), { optimise: false });
   let failure: unknown;
   try {
     for (const lengths of hasFreeLength(graph) ? LENGTHS : LENGTHS.slice(0, 1)) {
       try {
-        const [first, second, single] = traceSizes(lengths);
+        const sizes = sizesOf(lengths);
+        const [first, second, single] = sizes.traced;
         const run = async (sizes: FreeSizes, seed: number): Promise<Trace> => {
           const inputs = sampleInputs(graph, sizes, seed);
           return traceOf(graph, { ...inputs, ...(await session.run(inputs)) }, keep);
         };
-        return { traces: [await run(first, 1), await run(second, 2), await run(single, 3)], lengths };
+        return { traces: [await run(first, 1), await run(second, 2), await run(single, 3)], sizes };
       } catch (error) {
         failure = error;
       }

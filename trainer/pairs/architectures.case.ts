@@ -246,6 +246,70 @@ export const architectures: readonly Architecture[] = [
     pairs: ['sequential 1x32'],
   },
   {
+    name: 'an MLP of pointwise convolutions over channels first',
+    graph: () =>
+      model((b, x) => {
+        const channels = b.op('Transpose', [x], { perm: [0, 2, 1] });
+        const hidden = b.op('Gelu', [b.op('Conv', [channels, b.weight(32, WIDTH, 1), b.weight(32)])]);
+        const out = b.op('Conv', [hidden, b.weight(WIDTH, 32, 1), b.weight(WIDTH)], { kernel_shape: [1] });
+        return b.op('Transpose', [out], { perm: [0, 2, 1] });
+      }),
+    pairs: ['sequential 1x32'],
+  },
+  {
+    name: 'an inner layer that a spatial convolution mixes, beside an MLP',
+    graph: () =>
+      model((b, x) => {
+        const channels = b.op('Transpose', [x], { perm: [0, 2, 1] });
+        const hidden = b.op('Conv', [channels, b.weight(32, WIDTH, 1)]);
+        const mixed = b.op('Conv', [hidden, b.weight(WIDTH, 32, 3)], { pads: [1, 1] });
+        return b.op('Transpose', [mixed], { perm: [0, 2, 1] });
+      }, mlp),
+    pairs: ['sequential 1x32'],
+    reason: /a convolution is no linear map/,
+  },
+  {
+    name: 'all sizes fixed, batch 1',
+    graph: () => {
+      const graph = model((b, x) => attend(b, ...threeHeads(b, x)), mlp);
+      const fix = (info: Graph['inputs'][number]) => ({ ...info, dims: [1, 7, WIDTH] });
+      return { ...graph, inputs: graph.inputs.map(fix), outputs: graph.outputs.map(fix) };
+    },
+    pairs: [...ATTENTION, 'sequential 1x32'],
+  },
+  {
+    name: 'lengths that coincide with heads, head size and width',
+    graph: () => {
+      const graph = model((b, x) => attend(b, ...threeHeads(b, x)), mlp);
+      const fix = (info: Graph['inputs'][number]) => ({ ...info, dims: [HEADS, WIDTH, WIDTH] });
+      return { ...graph, inputs: graph.inputs.map(fix), outputs: graph.outputs.map(fix) };
+    },
+    pairs: [...ATTENTION, 'sequential 1x32'],
+  },
+  {
+    name: 'keys and values of earlier positions as inputs: only the MLP can be cut',
+    graph: () => {
+      const b = new GraphBuilder();
+      const x = b.input('x', ['batch', 'length', WIDTH]);
+      const past = (name: string) => b.input(name, ['batch', HEADS, 'past_length', HEAD]);
+      const [q, k, v] = threeHeads(b, norm(b, x));
+      const keys = b.op('Concat', [past('past.key'), k], { axis: 2 });
+      const values = b.op('Concat', [past('past.value'), v], { axis: 2 });
+      const mask = b.input('mask', ['batch', 1, 1, 'past_length + length']);
+      const scores = b.op('MatMul', [q, b.op('Transpose', [keys], { perm: [0, 1, 3, 2] })]);
+      const weights = b.op('Softmax', [b.op('Add', [scores, mask])], { axis: -1 });
+      const y = b.op('Add', [x, project(b, b.op('MatMul', [weights, values]))]);
+      const z = norm(b, b.op('Add', [y, mlp(b, norm(b, y))]));
+      return b.build({
+        z: [z, ['batch', 'length', WIDTH]],
+        'present.key': [keys, ['batch', HEADS, 'total', HEAD]],
+        'present.value': [values, ['batch', HEADS, 'total', HEAD]],
+      });
+    },
+    pairs: ['sequential 1x32'],
+    reason: /comes from the input past/,
+  },
+  {
     name: 'layers that share their matrices',
     graph: () => {
       const b = new GraphBuilder();

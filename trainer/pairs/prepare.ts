@@ -3,6 +3,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { findLinears } from '../graph/linear.ts';
 import { readOnnx } from '../graph/onnx-file.ts';
+import { linearConvolutions, linearName, pointwiseConvolutions } from '../graph/pointwise-convolution.ts';
 import { type PreparedGraph, prepareGraph } from '../graph/prepare.ts';
 import { traceGraph } from '../graph/trace.ts';
 import type { FreeSizes } from '../runtime/sample-inputs.ts';
@@ -32,41 +33,49 @@ export async function prepareModel(bytes: Uint8Array, source: string): Promise<T
 
 /** The same for a graph that has been read. */
 export async function preparePairs(original: Graph, source: string): Promise<TracedModel> {
+  const pointwise = pointwiseConvolutions(original);
+  const model = await analyse(linearConvolutions(original, new Set(pointwise)), source);
+  const inPairs = new Set(
+    model.pairs.flatMap(({ producers, consumers }) => [...producers, ...consumers]).map(({ node }) => node),
+  );
+  const used = pointwise.filter((name) => inPairs.has(linearName(name)));
+  // Those that no pair needs go back to what they were, which is faster.
+  const final =
+    used.length === pointwise.length
+      ? model
+      : await analyse(linearConvolutions(original, new Set(used)), source);
+  if (final.pairs.length === 0) throw noPairs(source, final.leftAlone);
+  return final;
+}
+
+/** What can be cut; perhaps nothing. */
+async function analyse(original: Graph, source: string): Promise<TracedModel> {
   const prepared = await withOwnTables(await prepareGraph(original, source), source);
   const { graph, traces, sizes } = prepared;
+  const [, , single] = traces;
   const flow = followDimensions(graph, traces);
   const linears = findLinears(graph);
   const { candidates, refused } = judgeAtoms(flow, linears, reachOf(flow, linears));
   const reasons = new Map(refused);
-  const plans = compatible(
+  let plans = compatible(
     candidates.toSorted((a, b) => a.position - b.position),
     (candidate) => planCut(flow, candidate),
     reasons,
   );
-  const [, , single] = traces;
-  let taken = plans;
-  let built = buildPairs(flow, linears, taken, single);
+  let built = buildPairs(flow, linears, plans, single);
   const wrong = new Set(await wrongPairs(built, sizes.slice(0, 2)));
   if (wrong.size > 0) {
-    for (const p of wrong) {
-      const atom = taken[p]?.candidate.atom;
-      if (atom !== undefined)
-        reasons.set(atom, 'was taken for a pair, but masking it does not equal cutting it');
-    }
-    taken = plans.filter((_, p) => !wrong.has(p));
-    built = buildPairs(flow, linears, taken, single);
+    for (const [p, { candidate }] of plans.entries())
+      if (wrong.has(p))
+        reasons.set(candidate.atom, 'was taken for a pair, but masking it does not equal cutting it');
+    plans = plans.filter((_, p) => !wrong.has(p));
+    built = buildPairs(flow, linears, plans, single);
   }
-  const rest = leftAlone(
-    flow,
-    linears,
-    taken.map(({ candidate }) => candidate),
-    reasons,
-  );
-  if (built.pairs.length === 0) throw noPairs(source, rest);
+  const taken = plans.map(({ candidate }) => candidate);
   return {
     ...built,
     sizes,
-    leftAlone: rest,
+    leftAlone: leftAlone(flow, linears, taken, reasons),
     flops: [...flopsByNode(graph, single).values()].reduce((a, b) => a + b, 0),
     params: countParams(built.graph),
   };

@@ -43,7 +43,12 @@ export function sampleInputs(graph: Graph, sizes: FreeSizes, seed: number): Reco
 
 function freeSize(dim: number | string, axis: number, sizes: FreeSizes): number {
   if (typeof dim === 'number') return dim;
-  return axis === 0 ? sizes.batch : sizes.length;
+  if (axis === 0) return sizes.batch;
+  // Exporters name sums of lengths too: `past_sequence_length + 1`.
+  return dim
+    .split('+')
+    .map((part) => part.trim())
+    .reduce((sum, part) => sum + (/^\d+$/.test(part) ? Number(part) : sizes.length), 0);
 }
 
 function tableSize(
