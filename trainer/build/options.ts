@@ -12,7 +12,7 @@ export const buildOptionsSchema = z.strictObject({
   lowest: z.number().gt(0).lt(1).default(0.25),
   seed: z.int().min(0).max(0x7fffffff).default(0),
   steps: z.int().min(10).max(100_000).default(defaultInclusion.steps),
-  batch: z.int().min(1).max(4096).default(128),
+  batch: z.int().min(1).max(4096).default(64),
   loss: z.enum(['distil', 'cross-entropy']).default('distil'),
   rotate: z.boolean().default(true),
   compensate: z.boolean().default(true),

@@ -29,7 +29,7 @@ export interface InclusionOptions {
 }
 
 export const defaultInclusion: InclusionOptions = {
-  steps: 200,
+  steps: 120,
   couplingQuantiles: [0.97, 0.3],
   kappa: 1,
   lambda: 8,
