@@ -2,7 +2,7 @@
  * npm start [-- --port 8787 --data-dir .data]
  * Everything on this machine: builds the digits path if there is none, starts gateway and node, prints a request to try.
  */
-import { relative, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { SppError } from '../schema/errors.ts';
 import { type Deployment, deploy } from './local/deployment.ts';
@@ -64,9 +64,8 @@ async function main(argv: readonly string[]): Promise<number> {
 
 function announce({ credentials, model, requestFile }: Deployment): void {
   const { url, clientKey } = credentials;
-  const file = relative('', requestFile);
   const line = (budget: string) =>
-    `curl -si ${url}/v2/models/${model}/infer -H 'Authorization: Bearer ${clientKey}' -H 'Content-Type: application/json' -H 'X-Latency-Budget: ${budget}' -d '@${file}'`;
+    `curl -si ${url}/v2/models/${model}/infer -H 'Authorization: Bearer ${clientKey}' -H 'Content-Type: application/json' -H 'X-Latency-Budget: ${budget}' -d '@${requestFile}'`;
   process.stdout.write(`ready ${url}\n\n${line('5ms')}\n${line('50ms')}\n`);
 }
 

@@ -68,7 +68,6 @@ export async function forward(request: ForwardRequest): Promise<NodeAnswer | Unr
       throw new SppError('budget-overrun', 'The latency budget ran out while the node was at work.', {
         hint: 'Ask with a larger X-Latency-Budget, or let the operator lower the quality that the policy promises.',
         details: { level },
-        cause,
       });
     return { unreached: 'lost the connection', cause };
   }

@@ -69,6 +69,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
       nodes: [{ name: 'local', url: nodeUrl }],
       ...secrets,
       dataDir: join(dataDir, 'gateway'),
+      callerHandlesSignals: true,
     });
     running.push(gateway);
     await upload(gateway, directory, manifest, secrets, options);

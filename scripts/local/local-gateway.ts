@@ -15,6 +15,8 @@ export interface LocalGatewayOptions {
   /** Where D1 and R2 are kept; without it they end with the process. */
   readonly dataDir?: string;
   readonly vars?: Readonly<Record<string, string>>;
+  /** Miniflare's handlers of SIGINT and SIGTERM end the process at once; whoever has more to close than this handles them. */
+  readonly callerHandlesSignals?: boolean;
 }
 
 export interface LocalGateway {
@@ -28,9 +30,11 @@ export const COMPATIBILITY_DATE = '2026-07-01';
 
 export async function startLocalGateway(options: LocalGatewayOptions): Promise<LocalGateway> {
   const { port, dataDir } = options;
+  const script = await bundleWorker();
+  const handlers = signalHandlers();
   const miniflare = new Miniflare({
     modules: true,
-    script: await bundleWorker(),
+    script,
     compatibilityDate: COMPATIBILITY_DATE,
     host: '127.0.0.1',
     port,
@@ -47,6 +51,7 @@ export async function startLocalGateway(options: LocalGatewayOptions): Promise<L
       ...options.vars,
     },
   });
+  if (options.callerHandlesSignals) removeOtherHandlers(handlers);
   try {
     const url = await miniflare.ready;
     await migrate(await miniflare.getD1Database('DB'));
@@ -54,5 +59,18 @@ export async function startLocalGateway(options: LocalGatewayOptions): Promise<L
   } catch (cause) {
     await miniflare.dispose().catch(() => {});
     throw new SppError('internal', `The gateway did not start on port ${port}.`, { cause });
+  }
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
+function signalHandlers(): Set<NodeJS.SignalsListener> {
+  return new Set(SIGNALS.flatMap((signal) => process.listeners(signal)));
+}
+
+/** Removes the signal handlers that were added since; the runtime still ends with the process. */
+function removeOtherHandlers(kept: ReadonlySet<NodeJS.SignalsListener>): void {
+  for (const signal of SIGNALS) {
+    for (const listener of process.listeners(signal)) if (!kept.has(listener)) process.off(signal, listener);
   }
 }
