@@ -177,7 +177,7 @@ const conv = (
   differentiate,
 });
 const convolutions: OpCase[] = [
-  conv('Conv into patches', { strides: ints(4, 4) }, [2, 3, 8, 12], [5, 3, 4, 4], true, [0, 1, 2]),
+  conv('Conv into patches', { strides: ints(4, 4) }, [2, 2, 8, 4], [3, 2, 4, 4], true, [0, 1, 2]),
   conv('Conv into patches with a rest', { strides: ints(3, 3) }, [1, 2, 8, 10], [4, 2, 3, 3], false),
   conv(
     'Conv, padded and strided',

@@ -109,7 +109,7 @@ const activations: OpCase[] = [
   ...['Erf', 'Tanh', 'Sigmoid', 'Softplus', 'Mish'].map((opType) => unary(opType, -3, 3, { opset: 18 })),
   ...['Relu', 'LeakyRelu', 'Elu', 'HardSwish', 'HardSigmoid'].map((opType) => unary(opType, -2.9, 2.9)),
   unary('Gelu', -4, 4, { opset: 20 }),
-  unary('Gelu', -4, 4, {
+  unary('Gelu', -2, 4, {
     name: 'Gelu by tanh',
     opset: 20,
     attributes: { approximate: text('tanh') },
