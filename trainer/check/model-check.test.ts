@@ -1,0 +1,48 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startBackend } from '../engine/backend.ts';
+import { architectures } from '../pairs/architectures.case.ts';
+import { preparePairs } from '../pairs/prepare.ts';
+import { checkModel, passes } from './model-check.ts';
+
+const names = [
+  'separate projections and an MLP',
+  'two key-value heads, repeated by Expand',
+  'rotary positions by halves, one table for two layers',
+  'a gated MLP with gate and up in one matrix',
+];
+
+describe('checking a model', () => {
+  beforeAll(() => startBackend('cpu'));
+
+  test.each(names)('%s holds', async (name) => {
+    const graph = architectures.find((architecture) => architecture.name === name)?.graph();
+    if (!graph) throw new Error(`no architecture ${name}`);
+    const result = await checkModel(graph, await preparePairs(graph, name));
+    expect(result.cutting.patterns).toBe(5);
+    expect(result.gradient.checked).toBeGreaterThan(0);
+    expect(passes(result)).toBe(true);
+  });
+
+  test('a wrong shape constant, mask site or weight is seen', async () => {
+    const graph = architectures[0]?.graph();
+    if (!graph) throw new Error('no architecture');
+    const model = await preparePairs(graph, 'wrong');
+    const [first, ...rest] = model.pairs;
+    if (!first) throw new Error('no pair');
+    const shifted = { ...first, unitAxes: first.unitAxes.slice(1) };
+    const cut = await checkModel(graph, { ...model, pairs: [shifted, ...rest] });
+    expect(cut.cutting.maxRelativeError).toBe(Infinity);
+
+    const initializers = new Map(model.graph.initializers);
+    const weight = first.producers[0]?.weight.tensor ?? '';
+    const tensor = initializers.get(weight);
+    if (!tensor) throw new Error('no weight');
+    initializers.set(weight, {
+      ...tensor,
+      data: Float32Array.from(tensor.data, (value) => 2 * Number(value)),
+    });
+    const parity = await checkModel(graph, { ...model, graph: { ...model.graph, initializers } });
+    expect(parity.parity.maxRelativeError).toBeGreaterThan(1e-3);
+    expect(passes(parity)).toBe(false);
+  });
+});
