@@ -39,7 +39,7 @@ describe('checking a model', () => {
     if (!tensor) throw new Error('no weight');
     initializers.set(weight, {
       ...tensor,
-      data: Float32Array.from(tensor.data, (value) => 2 * Number(value)),
+      data: Float32Array.from(tensor.data as Float32Array, (value) => 2 * value),
     });
     const parity = await checkModel(graph, { ...model, graph: { ...model.graph, initializers } });
     expect(parity.parity.maxRelativeError).toBeGreaterThan(1e-3);

@@ -1,6 +1,6 @@
 /** The file's graph in the one plain form that pair finding works on; equal in function, checked at several sizes. */
 import { SppError } from '../../schema/errors.ts';
-import { createOrtSession } from '../runtime/ort-session.ts';
+import { allCores, createOrtSession } from '../runtime/ort-session.ts';
 import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
 import { foldConstants, shapeOnlyValues } from './fold.ts';
 import type { Graph, Tensor } from './graph.ts';
@@ -8,7 +8,7 @@ import { writeOnnx } from './onnx-file.ts';
 import { relativeError } from './relative-error.ts';
 import { normaliseShapes } from './shape-arguments.ts';
 import { splitFusedLinears } from './split-fused.ts';
-import { type TraceSizes, type Traces, traceGraph } from './trace.ts';
+import { type TraceSizes, type Traces, traceGraph, traceOnce } from './trace.ts';
 
 export interface PreparedGraph {
   readonly graph: Graph;
@@ -26,13 +26,13 @@ export async function prepareGraph(original: Graph, source: string): Promise<Pre
   const fixed = shapeOnlyValues(original);
   const first = await traceGraph(original, source, (value) => fixed.has(value));
   let graph = normaliseShapes(foldConstants(original, first.traces), first.traces);
-  let { traces } = await traceGraph(graph, source, () => false);
+  const [, , single] = first.sizes.traced;
   for (let pass = 0; pass < MOST_SPLITS; pass++) {
-    const split = splitFusedLinears(graph, traces[0]);
+    const split = splitFusedLinears(graph, await traceOnce(graph, single));
     if (split === graph) break;
     graph = split;
-    ({ traces } = await traceGraph(graph, source, () => false));
   }
+  const { traces } = await traceGraph(graph, source, () => false);
   await checkEqual(original, graph, source, first.sizes);
   return { graph, traces, sizes: first.sizes.traced };
 }
@@ -41,15 +41,17 @@ async function checkEqual(
   original: Graph,
   prepared: Graph,
   source: string,
-  { traced, unseen }: TraceSizes,
+  { traced: [, , single], unseen }: TraceSizes,
 ): Promise<void> {
   const [before, after] = await Promise.all(
-    [original, prepared].map((graph) => createOrtSession(writeOnnx(graph), { optimise: false })),
+    [original, prepared].map((graph) =>
+      createOrtSession(writeOnnx(graph), { optimise: false, threads: allCores }),
+    ),
   );
   if (!before || !after) return;
   try {
     // A size that no trace has seen shows a free dimension that was taken for another one.
-    for (const [seed, size] of [...traced, unseen].entries()) {
+    for (const [seed, size] of [single, unseen].entries()) {
       const inputs = sampleInputs(original, size, seed + 11);
       const expected = await before.run(inputs).catch((error: unknown) => {
         if (size === unseen) return undefined; // a length that the model itself does not take

@@ -5,7 +5,7 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, ValueInfoProtoSchema } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
-import { createOrtSession } from '../runtime/ort-session.ts';
+import { allCores, createOrtSession } from '../runtime/ort-session.ts';
 import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
 import type { Graph, Tensor } from './graph.ts';
 import { writeOnnx } from './onnx-file.ts';
@@ -31,7 +31,7 @@ const LENGTHS = [
   [224, 320, 256],
 ] as const;
 const BATCHES = [2, 3] as const;
-const UNSEEN_BATCH = 5;
+const UNSEEN_BATCH = 4;
 
 /** Of the free dimensions, in one model. */
 export interface TraceSizes {
@@ -63,7 +63,7 @@ export async function traceGraph(
   source: string,
   keep: (value: string) => boolean,
 ): Promise<{ traces: Traces; sizes: TraceSizes }> {
-  const session = await createOrtSession(withAllOutputs(graph), { optimise: false });
+  const session = await createOrtSession(withAllOutputs(graph), { optimise: false, threads: allCores });
   let failure: unknown;
   try {
     for (const lengths of hasFreeLength(graph) ? LENGTHS : LENGTHS.slice(0, 1)) {
@@ -90,6 +90,14 @@ export async function traceGraph(
       cause: failure,
     },
   );
+}
+
+/** One more run of a graph that is known to run at this size, for the shapes of values that a pass has added. */
+export async function traceOnce(graph: Graph, size: FreeSizes): Promise<Trace> {
+  const session = await createOrtSession(withAllOutputs(graph), { optimise: false, threads: allCores });
+  const inputs = sampleInputs(graph, size, 1);
+  const values = await session.run(inputs).finally(() => session.close());
+  return traceOf(graph, { ...inputs, ...values }, () => false);
 }
 
 function hasFreeLength(graph: Graph): boolean {

@@ -2,7 +2,7 @@
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
 import { relativeError } from '../graph/relative-error.ts';
-import { createOrtSession } from '../runtime/ort-session.ts';
+import { allCores, createOrtSession } from '../runtime/ort-session.ts';
 import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
 import { randomSource, shuffledRange, streams } from '../search/random.ts';
 import { cutGraph } from './cut.ts';
@@ -54,7 +54,7 @@ async function outputsOf(
   graph: Graph,
   inputs: Readonly<Record<string, Tensor>>,
 ): Promise<Record<string, Tensor>> {
-  const session = await createOrtSession(writeOnnx(graph));
+  const session = await createOrtSession(writeOnnx(graph), { threads: allCores });
   try {
     return await session.run(inputs);
   } finally {

@@ -63,7 +63,7 @@ async function analyse(original: Graph, source: string): Promise<TracedModel> {
     reasons,
   );
   let built = buildPairs(flow, linears, plans, single);
-  const wrong = new Set(await wrongPairs(built, sizes.slice(0, 2)));
+  const wrong = new Set(await wrongPairs(built, sizes.slice(1)));
   if (wrong.size > 0) {
     for (const [p, { candidate }] of plans.entries())
       if (wrong.has(p))

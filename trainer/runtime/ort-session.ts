@@ -1,10 +1,11 @@
 /** onnxruntime as the trainer uses it: our tensors in, our tensors out, on the cpu. The reference for everything else. */
+import { availableParallelism } from 'node:os';
 import ort from 'onnxruntime-node';
 import { SppError } from '../../schema/errors.ts';
 import type { Dtype, Tensor } from '../graph/graph.ts';
 
 interface OrtSessionOptions {
-  /** Threads of one run; 1 by default. */
+  /** Threads of one run; 1 by default, `allCores` for what runs alone. */
   readonly threads?: number;
   /** false: nodes run as they stand, nothing fused or folded; true by default. */
   readonly optimise?: boolean;
@@ -21,6 +22,9 @@ export interface OrtSession {
   /** Frees native memory; the session cannot run afterwards. */
   close(): Promise<void>;
 }
+
+/** For runs beside which nothing else computes. */
+export const allCores = availableParallelism();
 
 /** Failures come as exceptions with the same words; sizes that a model refuses are tried on purpose. */
 const FATAL_SEVERITY = 4;
