@@ -73,7 +73,8 @@ export function chooseBackend(asked: BackendName | 'auto'): BackendName {
   });
 }
 
-function isInstalled(name: BackendName): boolean {
+/** Is the package that brings the backend there? Says nothing on whether it starts. */
+export function isInstalled(name: BackendName): boolean {
   try {
     require.resolve(backends[name].packageName);
     return true;

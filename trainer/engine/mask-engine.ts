@@ -6,8 +6,8 @@
 import { availableParallelism } from 'node:os';
 import { SppError } from '../../schema/errors.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
+import type { MaskedAxis } from '../graph/mask-site.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
-import type { Pair } from '../pairs/pair.ts';
 import { type BackendName, chooseBackend, isNative, startBackend } from './backend.ts';
 import type { LossTarget } from './loss.ts';
 import { createMaskProgram, type ShardSums } from './mask-program.ts';
@@ -20,13 +20,13 @@ export interface MaskStep {
   readonly masks: readonly Float32Array[];
   /**
    * `kl`: mean over rows of KL(softmax(teacher) || softmax(masked)), teacher = dense logits [B, ..., C].
-   * `cross-entropy`: labels [B], or one for each of the output's rows.
+   * `cross-entropy`: labels [B], or one for each of the output's rows, -1 where a row does not count.
    */
   readonly loss: LossTarget;
 }
 
 export interface MaskGradients {
-  /** Mean over the output's rows; NaN or infinite when the computation left the finite numbers: the caller decides. */
+  /** Mean over the output's rows that count; NaN or infinite when the computation left the finite numbers: the caller decides. */
   readonly loss: number;
   /** One per pair, summed over that pair's sites, of the mean loss. */
   readonly gradients: readonly Float32Array[];
@@ -40,9 +40,16 @@ export interface MaskEngine {
   close(): Promise<void>;
 }
 
+/** What the engine needs to know of a pair. */
+export interface MaskedPair {
+  readonly name: string;
+  readonly units: number;
+  readonly maskSites: readonly MaskedAxis[];
+}
+
 export interface MaskEngineOptions {
   readonly graph: Graph;
-  readonly pairs: readonly Pick<Pair, 'name' | 'units' | 'maskSites'>[];
+  readonly pairs: readonly MaskedPair[];
   readonly backend: BackendName | 'auto';
   /** Threads for wasm and cpu; default one per core, at most 8. Native backends thread by themselves and always run as one. */
   readonly workers?: number;
@@ -67,11 +74,16 @@ export async function createMaskEngine(options: MaskEngineOptions): Promise<Mask
     checkMasks(masks, pairs);
     const used = batched.length > 0 ? batched : Object.keys(feeds);
     const shards = splitBatch({ feeds, loss }, lanes.length, used);
-    const sums = await Promise.all(
-      shards.map(
-        (shard, lane) => lanes[lane]?.ask({ shards: microBatches(shard, microBatch, used), masks }) ?? [],
+    // All lanes are waited for, even when one fails: a thread takes one question at a time.
+    const outcomes = await Promise.allSettled(
+      shards.map((shard, lane) =>
+        (lanes[lane] as Lane).ask({ shards: microBatches(shard, microBatch, used), masks }),
       ),
     );
+    const sums = outcomes.map((outcome) => {
+      if (outcome.status === 'rejected') throw outcome.reason;
+      return outcome.value;
+    });
     return meanOf(sums.flat());
   };
   let last: Promise<unknown> = Promise.resolve();
@@ -110,7 +122,7 @@ async function threadLanes(count: number, data: Parameters<typeof startMaskThrea
 async function inlineLane(
   backend: BackendName,
   graph: Graph,
-  sites: readonly Pair['maskSites'][],
+  sites: readonly (readonly MaskedAxis[])[],
 ): Promise<Lane> {
   await startBackend(backend);
   const program = createMaskProgram(graph, sites);
@@ -125,7 +137,7 @@ function microBatches(shard: Shard, size: number, batched: readonly string[]): S
   return splitBatch(shard, Math.ceil(batch / size), batched);
 }
 
-function checkMasks(masks: readonly Float32Array[], pairs: MaskEngineOptions['pairs']): void {
+function checkMasks(masks: readonly Float32Array[], pairs: readonly MaskedPair[]): void {
   const wrong = pairs.find((pair, index) => masks[index]?.length !== pair.units);
   if (wrong || masks.length !== pairs.length)
     throw new SppError(

@@ -4,6 +4,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { createInterpreter, type Interpreter } from '../graph/interpret.ts';
 import type { MaskedAxis } from '../graph/mask-site.ts';
+import { resolveOps } from '../graph/ops/index.ts';
 import { toDevice } from '../graph/value.ts';
 import { lossSum } from './loss.ts';
 import type { Shard } from './shard.ts';
@@ -22,8 +23,13 @@ export interface MaskProgram {
   dispose(): void;
 }
 
-/** @param sites the mask sites of each pair */
+/**
+ * @param sites the mask sites of each pair
+ * @throws `unsupported-op` listing all operators that are missing
+ */
 export function createMaskProgram(graph: Graph, sites: readonly (readonly MaskedAxis[])[]): MaskProgram {
+  // Operators are checked now; the program itself waits until a step says which output it wants.
+  resolveOps(graph);
   const programs = new Map<string, Interpreter>();
   const programFor = (output: string): Interpreter => {
     const known = programs.get(output);
@@ -43,9 +49,9 @@ export function createMaskProgram(graph: Graph, sites: readonly (readonly Masked
           const [logits] = program.run(feeds, inputs as tf.Tensor1D[]);
           if (logits === undefined)
             throw new SppError('bad-model', `The graph has no output ${loss.output}.`);
-          const device = toDevice(logits);
-          rows = device.size / (device.shape.at(-1) as number);
-          return lossSum(device, loss);
+          const target = lossSum(toDevice(logits), loss);
+          rows = target.rows;
+          return target.sum;
         };
         const { value, grads } = tf.valueAndGrads(forward)(masks.map((mask) => tf.tensor1d(mask)));
         sums = {

@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Tensor } from '../graph/graph.ts';
+import { readOnnx, writeOnnx } from '../graph/onnx-file.ts';
+import { relativeError } from '../graph/relative-error.ts';
+import { type BackendName, backendNames, chooseBackend, isInstalled, startBackend } from './backend.ts';
+import { createMaskEngine, type MaskEngine, type MaskStep } from './mask-engine.ts';
+import { startMaskThread } from './mask-thread.ts';
+
+const graph = readOnnx(
+  readFileSync(new URL('../../examples/digits/digits.onnx', import.meta.url)),
+  'digits.onnx',
+);
+const pairs = [
+  { name: 'values', units: 16, maskSites: [{ tensor: 'getitem_2', axis: 3, outer: 1, inner: 1 }] },
+  { name: 'mlp', units: 256, maskSites: [{ tensor: 'gelu_3', axis: 2, outer: 1, inner: 1 }] },
+];
+
+function waves(dims: number[], pace: number): Tensor {
+  const length = dims.reduce((a, b) => a * b, 1);
+  return { dtype: 'float32', dims, data: Float32Array.from({ length }, (_, i) => Math.sin(i * pace)) };
+}
+
+const step: MaskStep = {
+  feeds: { pixel_values: waves([7, 1, 28, 28], 0.37) },
+  masks: pairs.map(({ units }) => Float32Array.from({ length: units }, (_, j) => 1 - 0.3 * Math.sin(j) ** 2)),
+  loss: { kind: 'kl', output: 'logits', teacher: waves([7, 10], 1.3) },
+};
+
+describe('an engine of two workers', () => {
+  let engine: MaskEngine;
+  beforeAll(async () => {
+    engine = await createMaskEngine({ graph, pairs, backend: 'wasm', workers: 2 });
+  });
+  afterAll(async () => {
+    await engine.close();
+  });
+
+  test('says what it runs on', () => {
+    expect([engine.backend, engine.workers]).toEqual(['wasm', 2]);
+  });
+
+  test('gives the same numbers again, bit for bit', async () => {
+    const [first, second] = [await engine.step(step), await engine.step(step)];
+    expect(second).toEqual(first);
+  });
+
+  test('agrees with one worker, with small micro-batches, and with the cpu backend', async () => {
+    const expected = await engine.step(step);
+    for (const options of [
+      { backend: 'wasm', workers: 1 },
+      { backend: 'wasm', workers: 1, microBatch: 2 },
+      { backend: 'cpu', workers: 2 },
+    ] as const) {
+      const other = await createMaskEngine({ graph, pairs, ...options });
+      const result = await other.step(step);
+      await other.close();
+      expect(Math.abs(result.loss - expected.loss) / expected.loss).toBeLessThan(1e-5);
+      result.gradients.forEach((gradient, pair) => {
+        expect(relativeError(gradient, expected.gradients[pair] as Float32Array).relative).toBeLessThan(1e-4);
+      });
+    }
+  });
+
+  test('answers steps asked for at once one after the other', async () => {
+    const alone = await engine.step(step);
+    const together = await Promise.all([engine.step(step), engine.step(step)]);
+    expect(together).toEqual([alone, alone]);
+  });
+
+  test('hands back a loss that is not a number', async () => {
+    const broken = waves([7, 1, 28, 28], 0.37);
+    (broken.data as Float32Array)[5] = Number.NaN;
+    const { loss } = await engine.step({ ...step, feeds: { pixel_values: broken } });
+    expect(loss).toBeNaN();
+  });
+
+  test('refuses masks and feeds that do not fit, and goes on', async () => {
+    await expect(engine.step({ ...step, masks: step.masks.slice(1) })).rejects.toMatchObject({
+      code: 'bad-shape',
+    });
+    const feeds = { pixel_values: waves([7, 1, 28, 27], 0.37) };
+    await expect(engine.step({ ...step, feeds })).rejects.toMatchObject({
+      code: 'bad-shape',
+      message: expect.stringContaining('pixel_values'),
+    });
+    expect((await engine.step(step)).loss).toBeGreaterThan(0);
+  });
+});
+
+test('a graph that cannot run is refused when the engine is made, with the reason', async () => {
+  const broken = {
+    ...graph,
+    nodes: graph.nodes.map((n) => (n.opType === 'Gelu' ? { ...n, opType: 'Bogus' } : n)),
+  };
+  await expect(createMaskEngine({ graph: broken, pairs, backend: 'wasm', workers: 1 })).rejects.toMatchObject(
+    { code: 'unsupported-op', message: expect.stringContaining('Bogus') },
+  );
+});
+
+test('a worker that dies fails what it was asked, and says so', async () => {
+  const thread = await startMaskThread({
+    backend: 'wasm',
+    model: writeOnnx(graph),
+    sites: pairs.map((pair) => pair.maskSites),
+  });
+  const answer = thread.ask({ shards: [step], masks: step.masks });
+  const outcome = expect(answer).rejects.toMatchObject({
+    code: 'internal',
+    message: expect.stringContaining('died'),
+  });
+  await thread.close();
+  await outcome;
+  await expect(thread.ask({ shards: [step], masks: step.masks })).rejects.toMatchObject({ code: 'internal' });
+});
+
+describe('backends', () => {
+  const missing = (['tfjs-node-gpu', 'tfjs-node'] as const).find((name) => !isInstalled(name));
+
+  test.skipIf(missing === undefined)(
+    'one that is not installed is refused with the way out (skipped where all are installed)',
+    () => {
+      expect(() => chooseBackend(missing as BackendName)).toThrow(
+        expect.objectContaining({
+          code: 'backend-unavailable',
+          hint: expect.stringContaining('npm install'),
+        }),
+      );
+    },
+  );
+
+  test('auto takes the first that is installed', () => {
+    expect(chooseBackend('auto')).toBe(backendNames.find(isInstalled));
+  });
+
+  test('a named one runs, and no other', async () => {
+    expect(await startBackend('cpu')).toBe('cpu');
+    expect(tf.getBackend()).toBe('cpu');
+    expect(await startBackend('wasm')).toBe('wasm');
+    expect(tf.getBackend()).toBe('wasm');
+  });
+});
