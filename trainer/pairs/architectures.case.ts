@@ -310,6 +310,93 @@ export const architectures: readonly Architecture[] = [
     reason: /comes from the input past/,
   },
   {
+    name: 'heads that talk: linears over the heads before and after Softmax',
+    graph: () =>
+      model((b, x) => {
+        const [q, k, v] = threeHeads(b, x);
+        const talk = (scores: string) => {
+          const last = b.op('Transpose', [scores], { perm: [0, 2, 3, 1] });
+          const mixed = b.linear(last, b.weight(HEADS, HEADS), b.weight(HEADS));
+          return b.op('Transpose', [mixed], { perm: [0, 3, 1, 2] });
+        };
+        const scores = talk(b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]));
+        return project(b, b.op('MatMul', [talk(b.op('Softmax', [scores], { axis: -1 })), v]));
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'content and position scores of the same queries and keys',
+    graph: () =>
+      model((b, x) => {
+        const few = b.slice(x, 1, 0, 7);
+        const [wq, wk, wv] = [b.weight(WIDTH, INNER), b.weight(WIDTH, INNER), b.weight(WIDTH, INNER)];
+        const make = (from: string, weight: string) => heads(b, b.linear(from, weight), HEADS, HEAD);
+        const [q, k, v] = [make(few, wq), make(few, wk), make(few, wv)];
+        const positions = b.op('Tanh', [
+          b.op('Mul', [b.op('ReduceMean', [x, b.ints(1)]), b.weight(1, 7, WIDTH)]),
+        ]);
+        const dot = (left: string, right: string) =>
+          b.op('MatMul', [left, b.op('Transpose', [right], { perm: [0, 1, 3, 2] })]);
+        const toKey = b.op('Transpose', [dot(k, make(positions, wq))], { perm: [0, 1, 3, 2] });
+        const scores = b.op('Sum', [dot(q, k), dot(q, make(positions, wk)), toKey]);
+        const mixed = b.op('MatMul', [b.op('Softmax', [scores], { axis: -1 }), v]);
+        return b.op('ReduceMean', [project(b, mixed), b.ints(1)]);
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'packed attention, length first, heads merged into the batch',
+    graph: () =>
+      model((b, x) => {
+        const rows = b.op('Transpose', [x], { perm: [1, 0, 2] });
+        const fused = b.linear(rows, b.weight(WIDTH, 3 * INNER), b.weight(3 * INNER));
+        const parts = b.op('Reshape', [fused, b.ints(0, 0, 3, INNER)]);
+        const moved = b.op('Transpose', [b.op('Unsqueeze', [parts, b.ints(0)])], { perm: [3, 1, 2, 0, 4] });
+        const stacked = b.op('Squeeze', [moved, b.ints(3)]);
+        const length = b.op('Slice', [b.op('Shape', [rows]), b.ints(0), b.ints(1), b.ints(0)]);
+        const pick = (i: bigint) => {
+          const index = b.constant({ dtype: 'int64', dims: [], data: BigInt64Array.of(i) });
+          const one = b.op('Gather', [stacked, index], { axis: 0 });
+          const shape = b.op('Concat', [length, b.ints(-1), b.ints(HEAD)], { axis: 0 });
+          return b.op('Transpose', [b.op('Reshape', [one, shape])], { perm: [1, 0, 2] });
+        };
+        const [q, k, v] = [pick(0n), pick(1n), pick(2n)];
+        const scores = b.op('MatMul', [
+          b.op('Mul', [q, b.scalar(0.4)]),
+          b.op('Transpose', [k], { perm: [0, 2, 1] }),
+        ]);
+        const mixed = b.op('Transpose', [b.op('MatMul', [b.op('Softmax', [scores], { axis: -1 }), v])], {
+          perm: [1, 0, 2],
+        });
+        const shape = b.op('Concat', [length, b.ints(-1), b.ints(INNER)], { axis: 0 });
+        const out = b.linear(b.op('Reshape', [mixed, shape]), b.weight(INNER, WIDTH), b.weight(WIDTH));
+        return b.op('Transpose', [out], { perm: [1, 0, 2] });
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'an MLP whose units are gated by their own mean',
+    graph: () =>
+      model((b, x) => {
+        const hidden = b.op('Relu', [b.linear(x, b.weight(WIDTH, 32), b.weight(32))]);
+        const pooled = b.op('ReduceMean', [hidden, b.ints(1)]);
+        const squeezed = b.op('Relu', [b.linear(pooled, b.weight(32, 8))]);
+        const gate = b.op('Sigmoid', [b.linear(squeezed, b.weight(8, 32), b.weight(32))]);
+        return b.linear(b.op('Mul', [hidden, gate]), b.weight(32, WIDTH));
+      }),
+    pairs: ['gated 1x32', 'sequential 1x8'],
+  },
+  {
+    name: 'an MLP whose hidden layer is grouped and ungrouped on the way',
+    graph: () =>
+      model((b, x) => {
+        const hidden = b.linear(x, b.weight(WIDTH, 32), b.weight(32));
+        const grouped = b.op('Relu', [b.op('Reshape', [hidden, b.ints(0, 0, 4, 8)])]);
+        return b.linear(b.op('Reshape', [grouped, b.ints(0, 0, 32)]), b.weight(32, WIDTH));
+      }),
+    pairs: ['sequential 1x8'],
+  },
+  {
     name: 'layers that share their matrices',
     graph: () => {
       const b = new GraphBuilder();

@@ -4,7 +4,7 @@ import type { GraphNode } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';
 import { ELEMENTWISE, LAYOUT } from '../graph/op-classes.ts';
 import { type Atom, fixedSize } from './atoms.ts';
-import type { Contraction, Flow } from './flow.ts';
+import { COUNTS_HEADS, type Contraction, type Flow } from './flow.ts';
 import { atomsOf, placementOf, type Reach } from './units.ts';
 
 /** An atom that can be cut. */
@@ -72,16 +72,23 @@ function judge(
     const ordered = queryFirst(producers, scores, reach, atom);
     if (consumers.length > 0) return 'is summed both between activations and by a linear';
     if (!ordered) return `is summed between activations, but ${made(producers)}, not by a query and a key`;
-    if (!scores.every(({ node }) => reachesSoftmax(flow, node)))
+    if (!scores.some((score) => reachesSoftmax(flow, score)))
       return 'is summed between activations without a Softmax behind';
     return { ...base, kind: 'query-key', producers: ordered };
   }
   if (consumers.length === 0) return 'is summed by no linear';
+  if (producers.some((linear) => mixesHeads(flow, linear))) return 'is a mix of heads';
   if (producers.length === 1)
     return { ...base, kind: mixes.length > 0 ? 'value-projection' : 'sequential', producers };
   if (mixes.length === 0 && producers.length === 2 && areMultiplied(flow, reach, atom))
     return { ...base, kind: 'gated', producers };
   return `${made(producers)}, which do not form a pair`;
+}
+
+/** A linear over the heads themselves. */
+function mixesHeads(flow: Flow, { weight, node, inAxis }: Linear): boolean {
+  const leaves = flow.atoms.leaves(flow.axes(weight, node)[inAxis] ?? []);
+  return leaves.length > 0 && leaves.every((atom) => flow.atoms.reason(atom) === COUNTS_HEADS);
 }
 
 function made(producers: readonly Linear[]): string {
@@ -105,28 +112,44 @@ function standsTwice(flow: Flow, atom: Atom): boolean {
   );
 }
 
-/** The linear behind the left operands, then the one behind the right; undefined unless there is exactly one of each. */
+/**
+ * The linear behind the first scores' left operand, then the one behind the right; undefined where more than these two make the
+ * units. Further scores of the same units (relative positions) may have them either way round.
+ */
 function queryFirst(
   producers: readonly Linear[],
   scores: readonly Contraction[],
   reach: Reach,
   atom: Atom,
 ): Linear[] | undefined {
-  const behind = (side: 'left' | 'right') =>
-    new Set(scores.flatMap((score) => [...(reach.get(score[side])?.get(atom) ?? [])]));
-  const [query, key] = [behind('left'), behind('right')];
-  const find = (weights: ReadonlySet<string>) => producers.find(({ weight }) => weights.has(weight));
+  const [score] = scores;
+  const behind = (value = '') => [...(reach.get(value)?.get(atom) ?? [])];
+  const [query, key] = [behind(score?.left), behind(score?.right)];
+  const find = (weights: readonly string[]) => producers.find(({ weight }) => weight === weights[0]);
   const [first, second] = [find(query), find(key)];
-  if (query.size !== 1 || key.size !== 1 || !first || !second || first === second) return undefined;
+  if (query.length !== 1 || key.length !== 1 || !first || !second || first === second) return undefined;
   return producers.length === 2 ? [first, second] : undefined;
 }
 
-function reachesSoftmax(flow: Flow, from: GraphNode): boolean {
-  const queue = new Set(from.outputs);
+/** Operators between scores and their Softmax, beside layout and elementwise ones: padding, sinks, relative positions. */
+const TO_SOFTMAX = new Set(['Concat', 'Slice', 'Pad', 'Expand', 'Gather', 'GatherElements']);
+
+/** Looks through linears that mix heads only. */
+function reachesSoftmax(flow: Flow, score: Contraction): boolean {
+  const own = atomsOf(flow, score.free);
+  const talks = (node: GraphNode) =>
+    flow.contractions.some(
+      (product) =>
+        product.node === node &&
+        !product.betweenActivations &&
+        flow.atoms.leaves(product.axis).every((atom) => own.has(atom)),
+    );
+  const queue = new Set(score.node.outputs);
   for (const value of queue) {
     for (const node of flow.readers.get(value) ?? []) {
       if (node.opType === 'Softmax') return true;
-      if (ELEMENTWISE.has(node.opType) || LAYOUT.has(node.opType))
+      const { opType } = node;
+      if (ELEMENTWISE.has(opType) || LAYOUT.has(opType) || TO_SOFTMAX.has(opType) || talks(node))
         for (const output of node.outputs) queue.add(output);
     }
   }

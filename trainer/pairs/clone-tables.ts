@@ -7,7 +7,7 @@ import { producers } from '../graph/graph.ts';
 import { ELEMENTWISE } from '../graph/op-classes.ts';
 import { draftOf } from '../graph/rewrite.ts';
 import { type Atom, fixedSize } from './atoms.ts';
-import type { Flow } from './flow.ts';
+import { COUNTS_HEADS, type Flow } from './flow.ts';
 import { atomsOf, type Reach } from './units.ts';
 
 /** A table at the place where it meets units that linears made. */
@@ -75,6 +75,8 @@ function meets(flow: Flow, reach: Reach, node: GraphNode, input: number): Meetin
   const weights = new Set<string>();
   for (const atom of atomsOf(flow, flow.axesOf(value))) {
     if (fixedSize(flow.atoms.size(atom)) === undefined || reach.get(value)?.get(atom)) continue;
+    // A bias of scores by head may stay shared: heads are never cut.
+    if (flow.atoms.reason(atom) === COUNTS_HEADS) continue;
     const from = node.inputs.flatMap((other) => [...(reach.get(other)?.get(atom) ?? [])]);
     if (from.length === 0) continue;
     atoms.add(atom);

@@ -1,7 +1,7 @@
 /** How axes go through products that sum: MatMul, Gemm, Einsum, Conv. They note what they contract for pair finding. */
 import { type GraphNode, intAttribute, stringAttribute } from '../graph/graph.ts';
 import type { Axis } from './atoms.ts';
-import { broadcast, type Flow, type Rule } from './flow.ts';
+import { broadcast, COUNTS_HEADS, type Flow, type Rule } from './flow.ts';
 
 export const contractionRules: Readonly<Record<string, Rule>> = {
   MatMul: matMul,
@@ -35,7 +35,7 @@ function contract(
   { batch, others }: { batch: readonly Axis[]; others: readonly Axis[] },
 ): void {
   const betweenActivations = !flow.isConstant(left) && !flow.isConstant(right);
-  for (const along of batch) flow.atoms.pin(along, 'counts heads or batches');
+  for (const along of batch) flow.atoms.pin(along, COUNTS_HEADS);
   flow.contractions.push({ node, left, right, axis, free: [...batch, ...others], betweenActivations });
 }
 

@@ -76,6 +76,9 @@ export class Flow {
   }
 }
 
+/** Why heads are never cut; also said of batches. */
+export const COUNTS_HEADS = 'counts heads or batches';
+
 /** Axes of each output; undefined where the rule does not cover this form of the operator. */
 export type Rule = (flow: Flow, node: GraphNode) => readonly (readonly Axis[])[] | undefined;
 

@@ -13,7 +13,9 @@ import { type Candidate, judgeAtoms } from './candidates.ts';
 import { cloneTables } from './clone-tables.ts';
 import { followDimensions } from './dimensions.ts';
 import { flopsByNode } from './flops.ts';
+import type { Flow } from './flow.ts';
 import { wrongPairs } from './guard.ts';
+import { weightPlacement } from './heads.ts';
 import { leftAlone } from './left-alone.ts';
 import type { LeftAlone, PreparedModel } from './pair.ts';
 import { reachOf } from './units.ts';
@@ -58,8 +60,8 @@ async function analyse(original: Graph, source: string): Promise<TracedModel> {
   const { candidates, refused } = judgeAtoms(flow, linears, reachOf(flow, linears));
   const reasons = new Map(refused);
   let plans = compatible(
-    candidates.toSorted((a, b) => a.position - b.position),
-    (candidate) => planCut(flow, candidate),
+    flow,
+    candidates.toSorted((a, b) => a.position - b.position || b.units - a.units),
     reasons,
   );
   let built = buildPairs(flow, linears, plans, single);
@@ -89,26 +91,28 @@ async function withOwnTables(prepared: PreparedGraph, source: string): Promise<P
   return { ...prepared, graph, traces };
 }
 
-/** Plans of all candidates but those that cannot be cut, or that move a constant which an earlier one moves already. */
-function compatible(
-  candidates: readonly Candidate[],
-  plan: (candidate: Candidate) => Plan | string,
-  reasons: Map<Atom, string>,
-): Plan[] {
+/** Plans of all candidates but those that cannot be cut, or that share a weight's axis or a constant with an earlier one. */
+function compatible(flow: Flow, candidates: readonly Candidate[], reasons: Map<Atom, string>): Plan[] {
   const moved = new Set<string>();
+  const planned = new Set<Atom>();
   return candidates.flatMap((candidate) => {
-    const found = plan(candidate);
-    if (typeof found === 'string') {
-      reasons.set(candidate.atom, found);
+    const plan = planCut(flow, candidate);
+    if (typeof plan === 'string') {
+      reasons.set(candidate.atom, plan);
       return [];
     }
-    const keys = found.entries.map(({ reader, input, index }) => `${reader.name} ${input} ${index}`);
-    if (keys.some((key) => moved.has(key))) {
+    const keys = plan.entries.map(({ reader, input, index }) => `${reader.name} ${input} ${index}`);
+    const beside = [...candidate.producers, ...candidate.consumers].flatMap((linear) => {
+      const { outerAtoms, innerAtoms } = weightPlacement(flow, linear, candidate);
+      return [...outerAtoms, ...innerAtoms];
+    });
+    if (keys.some((key) => moved.has(key)) || beside.some((atom) => planned.has(atom))) {
       reasons.set(candidate.atom, 'shares an axis with the units of another pair');
       return [];
     }
     for (const key of keys) moved.add(key);
-    return [found];
+    planned.add(candidate.atom);
+    return [plan];
   });
 }
 
