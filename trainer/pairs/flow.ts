@@ -94,6 +94,16 @@ export function broadcast(flow: Flow, operands: readonly (readonly Axis[])[], ra
   });
 }
 
+/** An input's axes; none where it is absent. */
+export function input(flow: Flow, node: GraphNode, index = 0): readonly Axis[] {
+  return flow.axes(node.inputs[index] ?? '', node);
+}
+
+/** An axis counted from the front. */
+export function positive(axis: number, rank: number): number {
+  return axis < 0 ? axis + rank : axis;
+}
+
 const MATRIX_INPUT: Readonly<Record<string, number>> = { MatMul: 1, Gemm: 1, Conv: 1 };
 
 export function isMatrixOf(node: GraphNode, value: string): boolean {

@@ -1,0 +1,232 @@
+/** Ways to lay out attention, and what must be found in them. */
+import { GraphBuilder } from '../../test/support/graph-builder.ts';
+import type { Graph } from '../graph/graph.ts';
+import {
+  type Architecture,
+  ATTENTION,
+  attend,
+  HEAD,
+  HEADS,
+  heads,
+  INNER,
+  mlp,
+  model,
+  norm,
+  project,
+  threeHeads,
+  WIDTH,
+} from './layout-blocks.case.ts';
+
+export const attentionLayouts: readonly Architecture[] = [
+  {
+    name: 'separate projections and an MLP',
+    graph: () => model((b, x) => attend(b, ...threeHeads(b, x)), mlp),
+    pairs: [...ATTENTION, 'sequential 1x32'],
+  },
+  {
+    name: 'query, key and value fused head by head, split along the head size',
+    graph: () =>
+      model((b, x) => {
+        const fused = b.linear(x, b.weight(WIDTH, 3 * INNER), b.weight(3 * INNER));
+        const rows = b.op('Reshape', [fused, b.ints(0, 0, HEADS, 3 * HEAD)]);
+        const parts = b.ops('Split', [rows, b.ints(HEAD, HEAD, HEAD)], 3, { axis: -1 });
+        const [q = '', k = '', v = ''] = parts.map((part) =>
+          b.op('Transpose', [part], { perm: [0, 2, 1, 3] }),
+        );
+        return attend(b, q, k, v);
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'one key-value head, split off a fused matrix in unequal parts',
+    graph: () =>
+      model((b, x) => {
+        const fused = b.linear(x, b.weight(WIDTH, INNER + 2 * HEAD), b.weight(INNER + 2 * HEAD));
+        const [q = '', k = '', v = ''] = b.ops('Split', [fused, b.ints(INNER, HEAD, HEAD)], 3, { axis: -1 });
+        return attend(b, heads(b, q, HEADS, HEAD), heads(b, k, 1, HEAD), heads(b, v, 1, HEAD));
+      }),
+    pairs: [`query-key 4/1x${HEAD}`, `value-projection 4/1x${HEAD}`],
+  },
+  {
+    name: 'two key-value heads, repeated by Expand',
+    graph: () =>
+      model((b, x) => {
+        const few = () => {
+          const made = heads(b, b.linear(x, b.weight(WIDTH, 2 * HEAD)), 2, HEAD);
+          const spread = b.op('Expand', [b.op('Unsqueeze', [made, b.ints(2)]), b.ints(1, 1, 2, 1, 1)]);
+          return b.op('Reshape', [spread, b.ints(0, HEADS, -1, HEAD)]);
+        };
+        return attend(b, heads(b, b.linear(x, b.weight(WIDTH, INNER)), HEADS, HEAD), few(), few());
+      }),
+    pairs: [`query-key 4/2x${HEAD}`, `value-projection 4/2x${HEAD}`],
+  },
+  {
+    name: 'queries and keys normalised per head',
+    graph: () =>
+      model((b, x) => {
+        const [q, k, v] = threeHeads(b, x);
+        const normed = (value: string) => b.op('LayerNormalization', [value, b.weight(HEAD)], { axis: -1 });
+        return attend(b, normed(q), normed(k), v);
+      }),
+    pairs: [ATTENTION[1] as string],
+    reason: /normalised over by LayerNormalization/,
+  },
+  {
+    name: 'heads merged into the batch, scaled queries, scores biased by a table',
+    graph: () =>
+      model((b, x) => {
+        const merged = (value: string) => b.op('Reshape', [value, b.ints(-1, 7, HEAD)]);
+        const [q, k, v] = threeHeads(b, b.slice(x, 1, 0, 7)).map(merged) as [string, string, string];
+        const scaled = b.op('Mul', [q, b.scalar(0.4)]);
+        const scores = b.op('MatMul', [scaled, b.op('Transpose', [k], { perm: [0, 2, 1] })]);
+        const biased = b.op('Add', [scores, b.weight(7, 7)]);
+        const mixed = b.op('MatMul', [b.op('Softmax', [biased], { axis: -1 }), v]);
+        const pooled = project(b, b.op('Reshape', [mixed, b.ints(-1, HEADS, 7, HEAD)]));
+        return b.op('ReduceMean', [pooled, b.ints(1)], { keepdims: 1 });
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'products written as Einsum',
+    graph: () =>
+      model((b, x) => {
+        const make = () => b.op('Reshape', [b.linear(x, b.weight(WIDTH, INNER)), b.ints(0, 0, HEADS, HEAD)]);
+        const scores = b.op('Einsum', [make(), make()], { equation: 'bqhd,bkhd->bhqk' });
+        const mixed = b.op('Einsum', [b.op('Softmax', [scores], { axis: -1 }), make()], {
+          equation: 'bhqk,bkhd->bqhd',
+        });
+        return b.linear(b.op('Reshape', [mixed, b.ints(0, 0, INNER)]), b.weight(INNER, WIDTH));
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'all sizes fixed, batch 1',
+    graph: () => {
+      const graph = model((b, x) => attend(b, ...threeHeads(b, x)), mlp);
+      const fix = (info: Graph['inputs'][number]) => ({ ...info, dims: [1, 7, WIDTH] });
+      return { ...graph, inputs: graph.inputs.map(fix), outputs: graph.outputs.map(fix) };
+    },
+    pairs: [...ATTENTION, 'sequential 1x32'],
+  },
+  {
+    name: 'lengths that coincide with heads, head size and width',
+    graph: () => {
+      const graph = model((b, x) => attend(b, ...threeHeads(b, x)), mlp);
+      const fix = (info: Graph['inputs'][number]) => ({ ...info, dims: [HEADS, WIDTH, WIDTH] });
+      return { ...graph, inputs: graph.inputs.map(fix), outputs: graph.outputs.map(fix) };
+    },
+    pairs: [...ATTENTION, 'sequential 1x32'],
+  },
+  {
+    name: 'keys and values of earlier positions as inputs: only the MLP can be cut',
+    graph: () => {
+      const b = new GraphBuilder();
+      const x = b.input('x', ['batch', 'length', WIDTH]);
+      const past = (name: string) => b.input(name, ['batch', HEADS, 'past_length', HEAD]);
+      const [q, k, v] = threeHeads(b, norm(b, x));
+      const keys = b.op('Concat', [past('past.key'), k], { axis: 2 });
+      const values = b.op('Concat', [past('past.value'), v], { axis: 2 });
+      const mask = b.input('mask', ['batch', 1, 1, 'past_length + length']);
+      const scores = b.op('MatMul', [q, b.op('Transpose', [keys], { perm: [0, 1, 3, 2] })]);
+      const weights = b.op('Softmax', [b.op('Add', [scores, mask])], { axis: -1 });
+      const y = b.op('Add', [x, project(b, b.op('MatMul', [weights, values]))]);
+      const z = norm(b, b.op('Add', [y, mlp(b, norm(b, y))]));
+      return b.build({
+        z: [z, ['batch', 'length', WIDTH]],
+        'present.key': [keys, ['batch', HEADS, 'total', HEAD]],
+        'present.value': [values, ['batch', HEADS, 'total', HEAD]],
+      });
+    },
+    pairs: ['sequential 1x32'],
+    reason: /comes from the input past/,
+  },
+  {
+    name: 'heads that talk: linears over the heads before and after Softmax',
+    graph: () =>
+      model((b, x) => {
+        const [q, k, v] = threeHeads(b, x);
+        const talk = (scores: string) => {
+          const last = b.op('Transpose', [scores], { perm: [0, 2, 3, 1] });
+          const mixed = b.linear(last, b.weight(HEADS, HEADS), b.weight(HEADS));
+          return b.op('Transpose', [mixed], { perm: [0, 3, 1, 2] });
+        };
+        const scores = talk(b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]));
+        return project(b, b.op('MatMul', [talk(b.op('Softmax', [scores], { axis: -1 })), v]));
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'content and position scores of the same queries and keys',
+    graph: () =>
+      model((b, x) => {
+        const few = b.slice(x, 1, 0, 7);
+        const [wq, wk, wv] = [b.weight(WIDTH, INNER), b.weight(WIDTH, INNER), b.weight(WIDTH, INNER)];
+        const make = (from: string, weight: string) => heads(b, b.linear(from, weight), HEADS, HEAD);
+        const [q, k, v] = [make(few, wq), make(few, wk), make(few, wv)];
+        const positions = b.op('Tanh', [
+          b.op('Mul', [b.op('ReduceMean', [x, b.ints(1)]), b.weight(1, 7, WIDTH)]),
+        ]);
+        const dot = (left: string, right: string) =>
+          b.op('MatMul', [left, b.op('Transpose', [right], { perm: [0, 1, 3, 2] })]);
+        const toKey = b.op('Transpose', [dot(k, make(positions, wq))], { perm: [0, 1, 3, 2] });
+        const scores = b.op('Sum', [dot(q, k), dot(q, make(positions, wk)), toKey]);
+        const mixed = b.op('MatMul', [b.op('Softmax', [scores], { axis: -1 }), v]);
+        return b.op('ReduceMean', [project(b, mixed), b.ints(1)]);
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'packed attention, length first, heads merged into the batch',
+    graph: () =>
+      model((b, x) => {
+        const rows = b.op('Transpose', [x], { perm: [1, 0, 2] });
+        const fused = b.linear(rows, b.weight(WIDTH, 3 * INNER), b.weight(3 * INNER));
+        const parts = b.op('Reshape', [fused, b.ints(0, 0, 3, INNER)]);
+        const moved = b.op('Transpose', [b.op('Unsqueeze', [parts, b.ints(0)])], { perm: [3, 1, 2, 0, 4] });
+        const stacked = b.op('Squeeze', [moved, b.ints(3)]);
+        const length = b.op('Slice', [b.op('Shape', [rows]), b.ints(0), b.ints(1), b.ints(0)]);
+        const pick = (i: bigint) => {
+          const index = b.constant({ dtype: 'int64', dims: [], data: BigInt64Array.of(i) });
+          const one = b.op('Gather', [stacked, index], { axis: 0 });
+          const shape = b.op('Concat', [length, b.ints(-1), b.ints(HEAD)], { axis: 0 });
+          return b.op('Transpose', [b.op('Reshape', [one, shape])], { perm: [1, 0, 2] });
+        };
+        const [q, k, v] = [pick(0n), pick(1n), pick(2n)];
+        const scores = b.op('MatMul', [
+          b.op('Mul', [q, b.scalar(0.4)]),
+          b.op('Transpose', [k], { perm: [0, 2, 1] }),
+        ]);
+        const mixed = b.op('Transpose', [b.op('MatMul', [b.op('Softmax', [scores], { axis: -1 }), v])], {
+          perm: [1, 0, 2],
+        });
+        const shape = b.op('Concat', [length, b.ints(-1), b.ints(INNER)], { axis: 0 });
+        const out = b.linear(b.op('Reshape', [mixed, shape]), b.weight(INNER, WIDTH), b.weight(WIDTH));
+        return b.op('Transpose', [out], { perm: [1, 0, 2] });
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'attention without Softmax',
+    graph: () =>
+      model((b, x) => {
+        const [q, k, v] = threeHeads(b, x);
+        const scores = b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
+        return project(b, b.op('MatMul', [b.op('Relu', [scores]), v]));
+      }),
+    pairs: [ATTENTION[1] as string],
+    reason: /without a Softmax/,
+  },
+  {
+    name: 'cross attention with keys and values from another input',
+    graph: () => {
+      const b = new GraphBuilder();
+      const x = b.input('x', ['batch', 'length', WIDTH]);
+      const memory = b.input('memory', ['batch', 'memory', 10]);
+      const make = (from: string, width: number) =>
+        heads(b, b.linear(from, b.weight(width, INNER), b.weight(INNER)), HEADS, HEAD);
+      const out = attend(b, make(norm(b, x), WIDTH), make(memory, 10), make(memory, 10));
+      return b.build({ y: [norm(b, b.op('Add', [x, out])), ['batch', 'length', WIDTH]] });
+    },
+    pairs: ATTENTION,
+  },
+];

@@ -1,0 +1,118 @@
+/** Ways to lay out an MLP, and what must be found in them. */
+import { GraphBuilder } from '../../test/support/graph-builder.ts';
+import { type Architecture, mlp, model, norm, WIDTH } from './layout-blocks.case.ts';
+
+export const mlpLayouts: readonly Architecture[] = [
+  {
+    name: 'a gated MLP with gate and up in one matrix',
+    graph: () =>
+      model((b, x) => {
+        const fused = b.linear(x, b.weight(WIDTH, 40), b.weight(40));
+        const [gate = '', up = ''] = b.ops('Split', [fused, b.ints(20, 20)], 2, { axis: -1 });
+        const open = b.op('Mul', [gate, b.op('Sigmoid', [gate])]);
+        return b.linear(b.op('Mul', [open, up]), b.weight(20, WIDTH));
+      }),
+    pairs: ['gated 1x20'],
+  },
+  {
+    name: 'an MLP with a factor and an offset of its own for each unit',
+    graph: () =>
+      model((b, x) => {
+        const hidden = b.op('Relu', [b.linear(x, b.weight(WIDTH, 32), b.weight(32))]);
+        const scaled = b.op('Add', [b.op('Mul', [hidden, b.weight(32)]), b.weight(1, 1, 32)]);
+        return b.linear(scaled, b.weight(32, WIDTH));
+      }),
+    pairs: ['sequential 1x32'],
+  },
+  {
+    name: 'an MLP of pointwise convolutions over channels first',
+    graph: () =>
+      model((b, x) => {
+        const channels = b.op('Transpose', [x], { perm: [0, 2, 1] });
+        const hidden = b.op('Gelu', [b.op('Conv', [channels, b.weight(32, WIDTH, 1), b.weight(32)])]);
+        const out = b.op('Conv', [hidden, b.weight(WIDTH, 32, 1), b.weight(WIDTH)], { kernel_shape: [1] });
+        return b.op('Transpose', [out], { perm: [0, 2, 1] });
+      }),
+    pairs: ['sequential 1x32'],
+  },
+  {
+    name: 'an inner layer that a spatial convolution mixes, beside an MLP',
+    graph: () =>
+      model((b, x) => {
+        const channels = b.op('Transpose', [x], { perm: [0, 2, 1] });
+        const hidden = b.op('Conv', [channels, b.weight(32, WIDTH, 1)]);
+        const mixed = b.op('Conv', [hidden, b.weight(WIDTH, 32, 3)], { pads: [1, 1] });
+        return b.op('Transpose', [mixed], { perm: [0, 2, 1] });
+      }, mlp),
+    pairs: ['sequential 1x32'],
+    reason: /a convolution is no linear map/,
+  },
+  {
+    name: 'an MLP whose units are gated by their own mean',
+    graph: () =>
+      model((b, x) => {
+        const hidden = b.op('Relu', [b.linear(x, b.weight(WIDTH, 32), b.weight(32))]);
+        const pooled = b.op('ReduceMean', [hidden, b.ints(1)]);
+        const squeezed = b.op('Relu', [b.linear(pooled, b.weight(32, 8))]);
+        const gate = b.op('Sigmoid', [b.linear(squeezed, b.weight(8, 32), b.weight(32))]);
+        return b.linear(b.op('Mul', [hidden, gate]), b.weight(32, WIDTH));
+      }),
+    pairs: ['gated 1x32', 'sequential 1x8'],
+  },
+  {
+    name: 'an MLP whose hidden layer is grouped and ungrouped on the way',
+    graph: () =>
+      model((b, x) => {
+        const hidden = b.linear(x, b.weight(WIDTH, 32), b.weight(32));
+        const grouped = b.op('Relu', [b.op('Reshape', [hidden, b.ints(0, 0, 4, 8)])]);
+        return b.linear(b.op('Reshape', [grouped, b.ints(0, 0, 32)]), b.weight(32, WIDTH));
+      }),
+    pairs: ['sequential 1x8'],
+  },
+  {
+    name: 'layers that share their matrices',
+    graph: () => {
+      const b = new GraphBuilder();
+      let x = b.input('x', ['batch', 'length', WIDTH]);
+      const [up, down, bias] = [b.weight(WIDTH, 32), b.weight(32, WIDTH), b.weight(32)];
+      for (let layer = 0; layer < 2; layer++)
+        x = b.op('Add', [x, b.linear(b.op('Gelu', [b.linear(norm(b, x), up, bias)]), down)]);
+      return b.build({ y: [norm(b, x), ['batch', 'length', WIDTH]] });
+    },
+    pairs: ['sequential 1x32'],
+  },
+  {
+    name: 'equal biases that the exporter stored once for all layers',
+    graph: () => {
+      const b = new GraphBuilder();
+      let x = b.input('x', ['batch', 'length', WIDTH]);
+      const bias = b.weight(WIDTH);
+      for (let layer = 0; layer < 2; layer++) {
+        const hidden = b.op('Gelu', [b.linear(norm(b, x), b.weight(WIDTH, WIDTH), bias)]);
+        x = b.op('Add', [x, b.linear(hidden, b.weight(WIDTH, WIDTH), bias)]);
+      }
+      return b.build({ y: [norm(b, x), ['batch', 'length', WIDTH]] });
+    },
+    pairs: ['sequential 1x16', 'sequential 1x16'],
+  },
+  {
+    name: 'a hidden layer that Softmax mixes, beside an MLP',
+    graph: () =>
+      model((b, x) => {
+        const hidden = b.op('Softmax', [b.linear(x, b.weight(WIDTH, 12))], { axis: -1 });
+        return b.linear(hidden, b.weight(12, WIDTH));
+      }, mlp),
+    pairs: ['sequential 1x32'],
+    reason: /mixed by Softmax/,
+  },
+  {
+    name: 'an operator that is not followed, beside an MLP',
+    graph: () =>
+      model((b, x) => {
+        const [values = ''] = b.ops('TopK', [b.linear(x, b.weight(WIDTH, 12)), b.ints(12)], 2, { axis: -1 });
+        return b.linear(values, b.weight(12, WIDTH));
+      }, mlp),
+    pairs: ['sequential 1x32'],
+    reason: /TopK, which is not followed/,
+  },
+];
