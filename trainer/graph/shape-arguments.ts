@@ -1,6 +1,7 @@
 /**
  * Writes layout operators in one plain form: shape arguments are constants wherever the traces allow, free dimensions are
- * copied or inferred, and Split and picking Gather become Slice. What is left of the shape arithmetic falls away as dead code.
+ * copied or inferred, Split and picking Gather become Slice, and what changes nothing goes. The rest of the shape arithmetic falls
+ * away as dead code.
  */
 import { type Graph, type GraphNode, intAttribute } from './graph.ts';
 import { type Draft, draftOf, int64, integers, rename, shapeVector, withoutDeadCode } from './rewrite.ts';
@@ -27,6 +28,8 @@ const rewrites: Readonly<Record<string, Rewrite>> = {
   Slice: rewriteSlice,
   Split: rewriteSplit,
   Gather: rewriteGather,
+  Cast: rewriteCast,
+  Identity: (pass, node) => stands(pass, node.outputs[0] ?? '', node.inputs[0] ?? ''),
 };
 
 export function normaliseShapes(graph: Graph, traces: Traces): Graph {
@@ -202,6 +205,15 @@ function rewriteGather(pass: Pass, node: GraphNode): boolean {
     attributes: byInput ? {} : { axes: { kind: 'ints', value: [axis] } },
   });
   return true;
+}
+
+/** To the type that the input has already: left behind where half precision was widened. */
+function rewriteCast(pass: Pass, node: GraphNode): boolean {
+  const [input = ''] = node.inputs;
+  const [output = ''] = node.outputs;
+  const [{ dtypes }] = pass.traces;
+  const dtype = dtypes.get(input);
+  return dtype !== undefined && dtype === dtypes.get(output) && stands(pass, output, input);
 }
 
 interface Bound {

@@ -7,13 +7,14 @@ import { ModelProtoSchema, ValueInfoProtoSchema } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
 import { allCores, createOrtSession } from '../runtime/ort-session.ts';
 import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
-import type { Graph, Tensor } from './graph.ts';
+import type { Dtype, Graph, Tensor } from './graph.ts';
 import { writeOnnx } from './onnx-file.ts';
 
 /** Values of one run. */
 export interface Trace {
   /** Of every value: inputs, initializers, node outputs of element types that Tensor knows. */
   readonly dims: ReadonlyMap<string, readonly number[]>;
+  readonly dtypes: ReadonlyMap<string, Dtype>;
   /** Contents of the values that were asked to be kept. */
   readonly kept: ReadonlyMap<string, Tensor>;
 }
@@ -109,10 +110,12 @@ function traceOf(
   values: Readonly<Record<string, Tensor>>,
   keep: (value: string) => boolean,
 ): Trace {
-  const dims = new Map<string, readonly number[]>();
-  for (const [name, tensor] of graph.initializers) dims.set(name, tensor.dims);
-  for (const [name, tensor] of Object.entries(values)) dims.set(name, tensor.dims);
-  return { dims, kept: new Map(Object.entries(values).filter(([name]) => keep(name))) };
+  const all = new Map([...graph.initializers, ...Object.entries(values)]);
+  return {
+    dims: new Map([...all].map(([name, tensor]) => [name, tensor.dims])),
+    dtypes: new Map([...all].map(([name, tensor]) => [name, tensor.dtype])),
+    kept: new Map(Object.entries(values).filter(([name]) => keep(name))),
+  };
 }
 
 /** The model with every node output as a graph output too; onnxruntime infers their types. */
