@@ -69,6 +69,28 @@ export const f32x4Mul = (a: Code, b: Code): Code => [a, b, simd(0xe6)];
 /** a * b + c, fused where the processor can; part of relaxed SIMD. */
 export const f32x4RelaxedMultiplyAdd = (a: Code, b: Code, c: Code): Code => [a, b, c, simd(0x105)];
 
+export const f32x4Sub = (a: Code, b: Code): Code => [a, b, simd(0xe5)];
+export const f32x4Div = (a: Code, b: Code): Code => [a, b, simd(0xe7)];
+/** b < a ? b : a, and a < b ? b : a: one instruction each where the IEEE forms take ten; a that is not a number stays. */
+export const f32x4PseudoMin = (a: Code, b: Code): Code => [a, b, simd(0xea)];
+export const f32x4PseudoMax = (a: Code, b: Code): Code => [a, b, simd(0xeb)];
+export const f32x4Abs = (a: Code): Code => [a, simd(0xe0)];
+export const f32x4Neg = (a: Code): Code => [a, simd(0xe1)];
+/** All four lanes a constant. */
+export const f32x4Const = (value: number): Code => {
+  const lane = floatBytes(value);
+  return simd(0x0c, [lane, lane, lane, lane]);
+};
+export const i32x4Const = (value: number): Code => {
+  const lane = [...new Uint8Array(Int32Array.of(value).buffer)];
+  return simd(0x0c, [lane, lane, lane, lane]);
+};
+export const f32x4FirstLane = (a: Code): Code => [a, simd(0x1f, 0)];
+export const i32x4Add = (a: Code, b: Code): Code => [a, b, simd(0xae)];
+export const i32x4ShiftLeft = (a: Code, bits: number): Code => [a, i32(bits), simd(0xab)];
+export const v128And = (a: Code, b: Code): Code => [a, b, simd(0x4e)];
+export const v128Or = (a: Code, b: Code): Code => [a, b, simd(0x50)];
+
 /** Repeats `body` while `i + step <= limit`, then adds `step` to i. */
 export function loopBy(i: Local, step: number, limit: Code, body: Code): Code {
   const goesOn = lessOrEqual(add(get(i), i32(step)), limit);

@@ -96,6 +96,57 @@ test('transposes of any rank move every element to its place', () => {
   );
 });
 
+describe('elementary functions', () => {
+  /** erf by its series; converges for the arguments tested. */
+  function erf(x: number): number {
+    let term = x;
+    let sum = x;
+    for (let n = 1; n < 200; n++) {
+      term *= (-x * x) / n;
+      sum += term / (2 * n + 1);
+    }
+    return (2 / Math.sqrt(Math.PI)) * sum;
+  }
+
+  // Any length, so that the part behind the last whole vector is used too; nothing behind the array is touched.
+  const values = (limit: number) =>
+    fc.array(fc.double({ min: -limit, max: limit, noNaN: true }), { minLength: 1, maxLength: 13 });
+
+  test.each([
+    { name: 'exp', run: tf.exp<tf.Tensor>, exact: Math.exp, limit: 80, relative: 3e-7, absolute: 1e-37 },
+    { name: 'erf', run: tf.erf<tf.Tensor>, exact: erf, limit: 4, relative: 0, absolute: 4e-7 },
+    { name: 'tanh', run: tf.tanh<tf.Tensor>, exact: Math.tanh, limit: 20, relative: 0, absolute: 2e-7 },
+  ])('$name', ({ run, exact, limit, relative, absolute }) => {
+    fc.assert(
+      fc.property(values(limit), (given) => {
+        tf.tidy(() => {
+          const guard = tf.tensor1d([7, 7, 7, 7]);
+          const result = run(tf.tensor1d(given)).dataSync();
+          given.forEach((x, i) => {
+            const expected = exact(Math.fround(x));
+            const error = Math.abs((result[i] as number) - expected);
+            expect(error, `f(${x}) = ${result[i]}, not ${expected}`).toBeLessThanOrEqual(
+              relative * Math.abs(expected) + absolute,
+            );
+          });
+          expect([...guard.dataSync()]).toEqual([7, 7, 7, 7]);
+        });
+      }),
+    );
+  });
+
+  test('have the right limits', () => {
+    tf.tidy(() => {
+      const edges = tf.tensor1d([-Infinity, Infinity, Number.NaN, -1000, 1000, 0]);
+      expect([...tf.exp(edges).dataSync()]).toEqual([0, Infinity, Number.NaN, 0, Infinity, 1]);
+      expect([...tf.tanh(edges).dataSync()]).toEqual([-1, 1, Number.NaN, -1, 1, 0]);
+      expect(tf.erf(tf.tensor1d([-1000, 1000, Number.NaN])).dataSync()).toEqual(
+        Float32Array.of(-1, 1, Number.NaN),
+      );
+    });
+  });
+});
+
 test('a clone shares its data, and outlives what it was cloned from', () => {
   const { numDataBuffers } = tf.memory();
   const original = tf.tensor1d([1, 2, 3]);

@@ -1,6 +1,7 @@
 /**
  * Kernels put in the place of tfjs-backend-wasm's own, where those are slow: batched and transposing matrix products (2 GF as
- * shipped), transposes of more than four axes, and Identity, which copies. They work in the backend's own memory.
+ * shipped), transposes of more than four axes, scalar exp, erf and tanh, and Identity, which copies. They work in the backend's
+ * own memory.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { SppError } from '../../../schema/errors.ts';
@@ -132,6 +133,16 @@ const identity: Kernel = (inputs, _attributes, backend) => {
   return { dataId: x.dataId, shape: x.shape, dtype: x.dtype };
 };
 
+function unary(run: (from: number, to: number, count: number) => void): Kernel {
+  return (inputs, _attributes, backend) => {
+    const { x } = inputs as { x: tf.TensorInfo };
+    const out = backend.makeOutput(x.shape, 'float32');
+    const at = (tensor: tf.TensorInfo) => backend.dataIdMap.get(tensor.dataId).memoryOffset;
+    run(at(x), at(out), tf.util.sizeFromShape(x.shape));
+    return out;
+  };
+}
+
 /** Puts the kernels in place for the wasm backend that runs; call after it is set. */
 export function installWasmKernels(): void {
   const backend = tf.backend() as unknown as WasmBackend;
@@ -148,6 +159,10 @@ export function installWasmKernels(): void {
   // Booleans take a byte, all other types of this backend four.
   replace(tf.Transpose, turn, (inputs) => inputs.x?.dtype === 'float32' || inputs.x?.dtype === 'int32');
   replace(tf.Identity, identity, () => true);
+  const isFloat = (inputs: Inputs) => inputs.x?.dtype === 'float32';
+  replace(tf.Exp, unary(numeric.exp), isFloat);
+  replace(tf.Erf, unary(numeric.erf), isFloat);
+  replace(tf.Tanh, unary(numeric.tanh), isFloat);
 }
 
 /** Registers a kernel for what it takes; the rest goes where it went before. */

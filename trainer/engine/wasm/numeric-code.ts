@@ -1,4 +1,4 @@
-/** The two loops that tfjs's wasm backend lacks a fast form of, as WebAssembly: a matrix product and a strided copy. */
+/** The loops that tfjs's wasm backend lacks a fast form of, as WebAssembly: a matrix product, a strided copy, and functions of `unary-code.ts`. */
 import {
   add,
   assemble,
@@ -26,9 +26,11 @@ import {
   type WasmFunction,
 } from './assembler.ts';
 import { type WasmMemory, webAssembly } from './runtime.ts';
+import { type UnaryName, unaryFunctions } from './unary-code.ts';
 
 /** All arguments are byte addresses, byte strides or element counts. */
-export interface NumericFunctions {
+export interface NumericFunctions
+  extends Readonly<Record<UnaryName, (from: number, to: number, count: number) => void>> {
   /**
    * C[n, m] = A[n, k] B[k, m]: A anywhere (element i, p at a + i * aRow + p * aColumn), rows of B contiguous
    * (bRow bytes apart), C dense. A block of C stays in registers while k runs.
@@ -153,8 +155,10 @@ function copyFunction(): WasmFunction {
 
 /** The functions over a memory, with fused multiply-add where the engine has relaxed SIMD. */
 export function instantiateNumeric(memory: WasmMemory): NumericFunctions {
-  const relaxed = assemble([matmulFunction(f32x4RelaxedMultiplyAdd), copyFunction()]);
-  const bytes = webAssembly.validate(relaxed) ? relaxed : assemble([matmulFunction(twoStep), copyFunction()]);
+  const compile = (multiplyAdd: MultiplyAdd) =>
+    assemble([matmulFunction(multiplyAdd), copyFunction(), ...unaryFunctions]);
+  const relaxed = compile(f32x4RelaxedMultiplyAdd);
+  const bytes = webAssembly.validate(relaxed) ? relaxed : compile(twoStep);
   const { exports } = new webAssembly.Instance(new webAssembly.Module(bytes), { env: { memory } });
-  return exports as unknown as NumericFunctions;
+  return exports as NumericFunctions;
 }
