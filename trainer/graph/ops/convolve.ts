@@ -4,7 +4,7 @@ import { type GraphNode, intAttribute, intsAttribute, stringAttribute } from '..
 import { toDevice } from '../value.ts';
 import { product2d } from './linear.ts';
 import { always, type Evaluate, input, type OpTable } from './op.ts';
-import { sliceAxis } from './shape.ts';
+import { sliceAxis } from './slice.ts';
 
 interface Geometry {
   readonly kernel: readonly [number, number];

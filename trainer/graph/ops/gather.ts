@@ -3,7 +3,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { elementCount, intAttribute } from '../graph.ts';
 import { dimsOf, hostValue, isHost, positiveAxis, stridesOf, toHost, type Value } from '../value.ts';
 import { always, type Evaluate, input, type OpTable } from './op.ts';
-import { reshape, sliceAxis } from './shape.ts';
+import { reshape } from './shape.ts';
+import { sliceAxis } from './slice.ts';
 
 /** More runs of neighbouring indices than this are gathered in one go instead of being sliced out one by one. */
 const MOST_SLICES = 16;

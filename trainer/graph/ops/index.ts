@@ -10,6 +10,7 @@ import { normalizeOps } from './normalize.ts';
 import type { OpTable, OpVersion } from './op.ts';
 import { reduceOps } from './reduce.ts';
 import { shapeOps } from './shape.ts';
+import { sliceOps } from './slice.ts';
 
 export const ops: OpTable = {
   ...activationOps,
@@ -20,6 +21,7 @@ export const ops: OpTable = {
   ...normalizeOps,
   ...reduceOps,
   ...shapeOps,
+  ...sliceOps,
 };
 
 /**
