@@ -51,4 +51,29 @@ describe('preparing a graph', () => {
       message: expect.stringMatching(/^odd\.onnx does not run on random inputs/),
     });
   });
+
+  test('an operator that onnxruntime does not have is named', async () => {
+    const b = new GraphBuilder();
+    const graph = b.build({ y: [b.op('FancyNorm', [b.input('x', ['n', 4])]), ['n', 4]] });
+    await expect(prepareGraph(graph, 'fancy.onnx')).rejects.toMatchObject({
+      code: 'bad-model',
+      message: expect.stringMatching(/^fancy\.onnx: .*FancyNorm/s),
+    });
+  });
+
+  test('padding to a window, equal at many lengths, is not taken for a constant', async () => {
+    const b = new GraphBuilder();
+    const x = b.input('x', ['n', 'm', 6]);
+    const length = b.op('Gather', [b.op('Shape', [x]), index(b, 1n)]);
+    const missing = b.op('Mod', [
+      b.op('Sub', [index(b, 5n), b.op('Mod', [length, index(b, 5n)])]),
+      index(b, 5n),
+    ]);
+    const pads = b.op('Concat', [b.ints(0, 0, 0, 0), b.op('Unsqueeze', [missing, b.ints(0)]), b.ints(0)], {
+      axis: 0,
+    });
+    const graph = b.build({ y: [b.op('Pad', [x, pads]), ['n', 'p', 6]] });
+    const prepared = (await prepareGraph(graph, 'padded')).graph;
+    expect(prepared.nodes.map(({ opType }) => opType)).toContain('Mod');
+  });
 });

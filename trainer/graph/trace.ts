@@ -20,30 +20,30 @@ export interface Trace {
 }
 
 /**
- * Lengths of the free dimensions, tried in order until the model runs: two for traces, which share no remainder that padding
- * to windows or patches would make equal, and one that checks what was concluded from them. Later entries suit models that
- * take lengths in steps only.
+ * Lengths of the free dimensions, tried in order until the model runs: three for traces, so that padding to windows or patches is
+ * not the same at all of them, and one that checks what was concluded. Later entries suit models that take lengths in steps only.
  */
 const LENGTHS = [
-  [7, 12, 10],
-  [8, 20, 12],
-  [16, 48, 32],
-  [64, 160, 96],
-  [224, 320, 256],
+  [7, 12, 10, 9],
+  [8, 20, 14, 12],
+  [16, 48, 64, 32],
+  [64, 160, 224, 96],
+  [224, 320, 384, 256],
 ] as const;
-const BATCHES = [2, 3] as const;
+const BATCHES = [2, 3, 2] as const;
 const UNSEEN_BATCH = 4;
 
 /** Of the free dimensions, in one model. */
 export interface TraceSizes {
-  /** Two that differ in batch and length, and one with batch 1, for which FLOPs are counted. */
+  /** Two that differ in batch and length, one with batch 1, for which FLOPs are counted. */
   readonly traced: readonly [FreeSizes, FreeSizes, FreeSizes];
   readonly unseen: FreeSizes;
 }
 
-export type Traces = readonly [first: Trace, second: Trace, single: Trace];
+/** Behind the three of `TraceSizes` one more where lengths are free and the model takes a third one. */
+export type Traces = readonly [first: Trace, second: Trace, single: Trace, ...more: Trace[]];
 
-function sizesOf([first, second, unseen]: readonly [number, number, number]): TraceSizes {
+function sizesOf([first, second, , unseen]: (typeof LENGTHS)[number]): TraceSizes {
   return {
     traced: [
       { batch: BATCHES[0], length: first },
@@ -57,17 +57,26 @@ function sizesOf([first, second, unseen]: readonly [number, number, number]): Tr
 /**
  * @param keep whose contents to keep
  * @returns the traces, and the sizes that the model accepted
- * @throws `bad-model` when it runs at none
+ * @throws `bad-model` when onnxruntime does not load it, or runs it at none
  */
 export async function traceGraph(
   graph: Graph,
   source: string,
   keep: (value: string) => boolean,
 ): Promise<{ traces: Traces; sizes: TraceSizes }> {
-  const session = await createOrtSession(withAllOutputs(graph), { optimise: false, threads: allCores });
+  const session = await createOrtSession(withAllOutputs(graph), {
+    optimise: false,
+    threads: allCores,
+  }).catch((cause: Error) => {
+    throw new SppError('bad-model', `${source}: ${cause.message}`, {
+      hint: 'Export the model again; operators of runtimes other than onnxruntime cannot be run here.',
+      cause,
+    });
+  });
   let failure: unknown;
   try {
-    for (const lengths of hasFreeLength(graph) ? LENGTHS : LENGTHS.slice(0, 1)) {
+    const free = hasFreeLength(graph);
+    for (const lengths of free ? LENGTHS : LENGTHS.slice(0, 1)) {
       try {
         const sizes = sizesOf(lengths);
         const [first, second, single] = sizes.traced;
@@ -75,7 +84,11 @@ export async function traceGraph(
           const inputs = sampleInputs(graph, sizes, seed);
           return traceOf(graph, { ...inputs, ...(await session.run(inputs)) }, keep);
         };
-        return { traces: [await run(first, 1), await run(second, 2), await run(single, 3)], sizes };
+        const traces = [await run(first, 1), await run(second, 2), await run(single, 3)] as const;
+        // Position tables may end before the third length.
+        const third = { batch: BATCHES[2], length: lengths[2] };
+        const more = free ? await run(third, 4).catch(() => undefined) : undefined;
+        return { traces: more ? [...traces, more] : traces, sizes };
       } catch (error) {
         failure = error;
       }

@@ -80,8 +80,9 @@ function judge(
   if (producers.some((linear) => mixesHeads(flow, linear))) return 'is a mix of heads';
   if (producers.length === 1)
     return { ...base, kind: mixes.length > 0 ? 'value-projection' : 'sequential', producers };
-  if (mixes.length === 0 && producers.length === 2 && areMultiplied(flow, reach, atom))
-    return { ...base, kind: 'gated', producers };
+  const gated =
+    mixes.length === 0 && producers.length === 2 ? gateFirst(flow, reach, atom, producers) : undefined;
+  if (gated) return { ...base, kind: 'gated', producers: gated };
   return `${made(producers)}, which do not form a pair`;
 }
 
@@ -156,11 +157,22 @@ function reachesSoftmax(flow: Flow, score: Contraction): boolean {
   return false;
 }
 
-/** Some product has one linear's units on one side and the other's on the other. */
-function areMultiplied(flow: Flow, reach: Reach, atom: Atom): boolean {
-  return flow.graph.nodes.some((node) => {
-    if (node.opType !== 'Mul') return false;
-    const [left, right] = node.inputs.map((input) => reach.get(input)?.get(atom));
-    return left?.size === 1 && right?.size === 1 && [...left].every((weight) => !right.has(weight));
-  });
+/**
+ * Two linears whose units some product multiplies, one on each side; first the gate, which comes through an activation while the
+ * other comes as it is.
+ */
+function gateFirst(
+  flow: Flow,
+  reach: Reach,
+  atom: Atom,
+  producers: readonly Linear[],
+): readonly Linear[] | undefined {
+  for (const { opType, inputs } of flow.graph.nodes) {
+    if (opType !== 'Mul') continue;
+    const sides = inputs.map((input) => [...(reach.get(input)?.get(atom) ?? [])]);
+    const [left, right] = sides.map(([weight]) => producers.find((linear) => linear.weight === weight));
+    if (sides.some(({ length }) => length !== 1) || !left || !right || left === right) continue;
+    return left.output === inputs[0] ? [right, left] : [left, right];
+  }
+  return undefined;
 }

@@ -3,7 +3,7 @@ import type { GraphNode } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';
 import { type Atom, fixedSize } from './atoms.ts';
 import type { Candidate } from './candidates.ts';
-import type { Flow } from './flow.ts';
+import { COUNTS_HEADS, type Flow } from './flow.ts';
 import type { LeftAlone } from './pair.ts';
 
 /** Products with constant matrices that `findLinears` does not count. */
@@ -43,12 +43,10 @@ function isMatrix(flow: Flow, value: string): boolean {
   return tensor?.dtype === 'float32' && tensor.dims.filter((dim) => dim > 1).length > 1;
 }
 
-/** The reason of the atom that would have been the units: the largest one. */
+/** The reason of the atom that would have been the units: the largest one that does not count heads. */
 function whyNot(flow: Flow, leaves: readonly Atom[], refused: ReadonlyMap<Atom, string>): string {
-  const known = leaves.find((atom) => refused.has(atom));
-  if (known !== undefined) return refused.get(known) ?? '';
+  const reasonOf = (atom: Atom) => refused.get(atom) ?? flow.atoms.reason(atom) ?? 'is summed by no linear';
   const size = (atom: Atom) => fixedSize(flow.atoms.size(atom)) ?? 0;
-  const [largest] = leaves.toSorted((a, b) => size(b) - size(a));
-  if (largest === undefined) return 'has length 1';
-  return flow.atoms.reason(largest) ?? 'is summed by no linear';
+  const bySize = leaves.toSorted((a, b) => size(b) - size(a)).map(reasonOf);
+  return bySize.find((reason) => reason !== COUNTS_HEADS) ?? bySize[0] ?? 'has length 1';
 }

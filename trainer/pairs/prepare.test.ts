@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { GraphBuilder } from '../../test/support/graph-builder.ts';
 import { architectures } from './architectures.case.ts';
 import { CUT_TOLERANCE, cuttingError, randomKeep } from './guard.ts';
+import { model, WIDTH } from './layout-blocks.case.ts';
 import type { Pair } from './pair.ts';
 import { prepareModel, preparePairs, type TracedModel } from './prepare.ts';
 
@@ -12,53 +13,66 @@ function shortForm({ kind, heads, kvHeads, units }: Pair): string {
   return `${kind} ${heads}${kvHeads === undefined ? '' : `/${kvHeads}`}x${units}`;
 }
 
-async function expectCutsExact(model: TracedModel): Promise<void> {
+async function expectCutsExact(found: TracedModel): Promise<void> {
   for (let step = 0; step < PATTERNS; step++) {
-    const size = model.sizes[step % model.sizes.length];
+    const size = found.sizes[step % found.sizes.length];
     if (!size) throw new Error('the model was not traced');
-    const error = await cuttingError(model, randomKeep(model.pairs, 5, step), size, step);
+    const error = await cuttingError(found, randomKeep(found.pairs, 5, step), size, step);
     expect(error).toBeLessThanOrEqual(CUT_TOLERANCE);
   }
 }
 
 describe('layouts', () => {
   test.each(architectures)('$name', async ({ graph, pairs, reason }) => {
-    const model = await preparePairs(graph(), 'built');
-    expect(model.pairs.map(shortForm)).toEqual(pairs);
-    if (reason) expect(model.leftAlone.map((entry) => entry.reason).join('\n')).toMatch(reason);
-    await expectCutsExact(model);
+    const found = await preparePairs(graph(), 'built');
+    expect(found.pairs.map(shortForm)).toEqual(pairs);
+    if (reason) expect(found.leftAlone.map((entry) => entry.reason).join('\n')).toMatch(reason);
+    await expectCutsExact(found);
   });
+});
+
+test('the gate of a gated MLP comes first, whichever way round it is written', async () => {
+  for (const gateIs of [0, 1]) {
+    const graph = model((b, x) => {
+      const [first, second] = [b.linear(x, b.weight(WIDTH, 20)), b.linear(x, b.weight(WIDTH, 20))];
+      const [gate, up] = gateIs === 0 ? [first, second] : [second, first];
+      return b.linear(b.op('Mul', [up, b.op('Gelu', [gate])]), b.weight(20, WIDTH));
+    });
+    const { pairs, graph: prepared } = await preparePairs(graph, 'gated');
+    const [gate] = pairs[0]?.producers ?? [];
+    expect(prepared.nodes.find(({ opType }) => opType === 'Gelu')?.inputs[0]).toBe(gate?.output);
+  }
 });
 
 describe('digits', () => {
   test('four layers of three pairs each, all else left alone with a reason', async () => {
-    const model = await prepareModel(readFileSync('examples/digits/digits.onnx'), 'digits.onnx');
-    expect(model.pairs.map(({ name }) => name)).toEqual(
+    const found = await prepareModel(readFileSync('examples/digits/digits.onnx'), 'digits.onnx');
+    expect(found.pairs.map(({ name }) => name)).toEqual(
       [0, 1, 2, 3].flatMap((layer) => [
         `layer${layer}.query-key`,
         `layer${layer}.value-projection`,
         `layer${layer}.mlp`,
       ]),
     );
-    expect(model.pairs.slice(0, 3).map(shortForm)).toEqual([
+    expect(found.pairs.slice(0, 3).map(shortForm)).toEqual([
       'query-key 4x16',
       'value-projection 4x16',
       'sequential 1x256',
     ]);
     // 50 tokens, width 64: two projections and one attention product for each unit of each of 4 heads.
-    expect(model.pairs[0]?.flopsPerUnit).toBe(2 * (2 * 50 * 64 * 4) + 2 * 4 * 50 * 50);
-    expect(model.pairs[2]?.flopsPerUnit).toBe(2 * (2 * 50 * 64));
-    expect(model.pairs[2]?.paramsPerUnit).toBe(64 + 1 + 64);
-    expect(model.pairs.map(({ rotation }) => rotation !== undefined).slice(0, 3)).toEqual([
+    expect(found.pairs[0]?.flopsPerUnit).toBe(2 * (2 * 50 * 64 * 4) + 2 * 4 * 50 * 50);
+    expect(found.pairs[2]?.flopsPerUnit).toBe(2 * (2 * 50 * 64));
+    expect(found.pairs[2]?.paramsPerUnit).toBe(64 + 1 + 64);
+    expect(found.pairs.map(({ rotation }) => rotation !== undefined).slice(0, 3)).toEqual([
       true,
       true,
       false,
     ]);
-    expect(model.leftAlone.map(({ reason }) => reason)).toEqual([
+    expect(found.leftAlone.map(({ reason }) => reason)).toEqual([
       'a convolution is no linear map between tokens',
       'its output axis reaches the output logits',
     ]);
-    await expectCutsExact(model);
+    await expectCutsExact(found);
   });
 });
 
@@ -83,7 +97,7 @@ describe.skipIf(!existsSync(graphs))(`exported by torch.onnx (needs ${graphs})`,
   const cases = Object.keys(expected).flatMap((name) => [`${name}.dynamo`, `${name}.ts`]);
 
   test.each(cases)('%s', async (name) => {
-    const model = await prepareModel(readFileSync(`${graphs}/${name}.onnx`), name);
+    const found = await prepareModel(readFileSync(`${graphs}/${name}.onnx`), name);
     const layers = expected[name.split('.')[0] ?? ''] ?? [];
     const wanted = layers.flatMap(({ query_key, value_projection, mlp }) => [
       ...(query_key ? [expectedForm('query-key', query_key)] : []),
@@ -91,8 +105,8 @@ describe.skipIf(!existsSync(graphs))(`exported by torch.onnx (needs ${graphs})`,
       ...(mlp ? [expectedForm(mlp.gated ? 'gated' : 'sequential', mlp)] : []),
     ]);
     // Towers of a two-tower model may stand in either order.
-    expect(model.pairs.map(shortForm).sort()).toEqual(wanted.sort());
-    await expectCutsExact(model);
+    expect(found.pairs.map(shortForm).sort()).toEqual(wanted.sort());
+    await expectCutsExact(found);
   });
 });
 
