@@ -53,17 +53,18 @@ export interface MaskEngineOptions {
   readonly backend: BackendName | 'auto';
   /** Threads for wasm and cpu; default one per core, at most 8. Native backends thread by themselves and always run as one. */
   readonly workers?: number;
-  /** Examples computed at once in a thread; default 64. Larger batches are added up: memory stays bounded and caches warm. */
+  /** Examples computed at once in a thread; default 64, native 128. Larger batches are added up: memory stays bounded and caches warm. */
   readonly microBatch?: number;
 }
 
 const MOST_WORKERS = 8;
-const MICRO_BATCH = 64;
+const MICRO_BATCH = { thread: 64, native: 128 } as const;
 
 /** @throws `backend-unavailable`, and what building the interpreter throws */
 export async function createMaskEngine(options: MaskEngineOptions): Promise<MaskEngine> {
-  const { graph, pairs, microBatch = MICRO_BATCH } = options;
+  const { graph, pairs } = options;
   const backend = chooseBackend(options.backend);
+  const microBatch = options.microBatch ?? MICRO_BATCH[isNative(backend) ? 'native' : 'thread'];
   const sites = pairs.map((pair) => pair.maskSites);
   const workers = isNative(backend) ? 1 : (options.workers ?? Math.min(MOST_WORKERS, availableParallelism()));
   const lanes = isNative(backend)
