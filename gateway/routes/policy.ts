@@ -17,9 +17,7 @@ export const policyRoutes: readonly Route[] = [
     path: '/v1/policy',
     access: 'operator',
     async handle({ gateway }) {
-      const current = await currentPolicy(gateway.db);
-      gateway.policy.set(current);
-      return policyResponse(current);
+      return policyResponse(await currentPolicy(gateway.db));
     },
   },
   {
