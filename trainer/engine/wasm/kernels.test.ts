@@ -114,8 +114,9 @@ describe('elementary functions', () => {
 
   test.each([
     { name: 'exp', run: tf.exp<tf.Tensor>, exact: Math.exp, limit: 80, relative: 3e-7, absolute: 1e-37 },
-    { name: 'erf', run: tf.erf<tf.Tensor>, exact: erf, limit: 4, relative: 0, absolute: 4e-7 },
-    { name: 'tanh', run: tf.tanh<tf.Tensor>, exact: Math.tanh, limit: 20, relative: 0, absolute: 2e-7 },
+    // 1.5e-7 by the formula, the rest by rounding a tail that is nearly one.
+    { name: 'erf', run: tf.erf<tf.Tensor>, exact: erf, limit: 4, relative: 0, absolute: 8e-7 },
+    { name: 'tanh', run: tf.tanh<tf.Tensor>, exact: Math.tanh, limit: 20, relative: 0, absolute: 4e-7 },
   ])('$name', ({ run, exact, limit, relative, absolute }) => {
     fc.assert(
       fc.property(values(limit), (given) => {

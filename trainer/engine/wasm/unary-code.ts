@@ -99,7 +99,7 @@ function exponential(x: Code, [n, r, bits]: readonly [Local, Local, Local, Local
 const withSignOf = (x: Local, magnitude: Code, pool: Pool): Code =>
   v128Or(magnitude, v128And(get(x), pool.integer(-(2 ** 31))));
 
-/** Abramowitz and Stegun 7.1.26: 1.5e-7 absolute. */
+/** Abramowitz and Stegun 7.1.26: 1.5e-7 absolute, and as much again by rounding near zero. */
 const ERF_COEFFICIENTS = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592];
 
 const expressions = {
