@@ -1,4 +1,5 @@
 /** Uploads to the real runtime: nothing half-finished is ever served, and repeating does no harm. */
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
@@ -11,6 +12,8 @@ import { type UploadRequest, uploadArtifact } from '../trainer/upload/upload-art
 import { secrets, send, type TestGateway, testGateway } from './support/gateway.ts';
 import { disposables, problemOf, temporaryDirectory } from './support/node-client.ts';
 import { writeTinyArtifact } from './support/tiny-model.ts';
+
+const MAIN = new URL('../trainer/cli/main.ts', import.meta.url).pathname;
 
 const scope = disposables();
 let gateway: TestGateway;
@@ -253,6 +256,35 @@ describe('reading a file', () => {
     expect(head.status).toBe(200);
     expect(head.headers.get('content-length')).toBe('10');
     expect(head.headers.get('x-content-sha256')).toBe(sha256('0123456789'));
+  });
+});
+
+describe('trainer upload', () => {
+  const run = (args: readonly string[], env: Record<string, string> = {}) =>
+    new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
+      const command = [MAIN, 'upload', ...args];
+      execFile(process.execPath, command, { env: { ...process.env, ...env } }, (error, stdout, stderr) =>
+        resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
+      );
+    });
+
+  test('sends an artifact with the token of a file or of the environment', async () => {
+    const { dir } = await artifact('cli1');
+    const tokenFile = join(await temporaryDirectory(scope), 'token');
+    await writeFile(tokenFile, `${secrets.operatorToken}\n`);
+    const first = await run([dir, '--to', gateway.url, '--token-file', tokenFile, '--json']);
+    expect(first.code).toBe(0);
+    expect(JSON.parse(first.stdout)).toMatchObject({ version: 'cli1', activated: true });
+    const second = await run([dir, '--to', gateway.url], { SPP_OPERATOR_TOKEN: secrets.operatorToken });
+    expect(second).toMatchObject({ code: 0, stdout: expect.stringContaining('active already') });
+  });
+
+  test('without a token or with a wrong address is the caller’s fault', async () => {
+    const { dir } = await artifact('cli2');
+    const none = await run([dir, '--to', gateway.url], { SPP_OPERATOR_TOKEN: '' });
+    expect(none).toMatchObject({ code: 2, stderr: expect.stringContaining('SPP_OPERATOR_TOKEN') });
+    const wrong = await run([dir, '--to', 'nowhere'], { SPP_OPERATOR_TOKEN: 'x' });
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('nowhere') });
   });
 });
 

@@ -1,8 +1,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { getTableName, isTable } from 'drizzle-orm';
+import { CasingCache } from 'drizzle-orm/casing';
+import { getTableConfig } from 'drizzle-orm/sqlite-core';
 import { Miniflare } from 'miniflare';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import * as schema from '../../schema/db/tables.ts';
 import { type MigratableDatabase, migrate } from './migrate.ts';
 
 let miniflare: Miniflare;
@@ -35,6 +39,17 @@ test('the committed migrations make the tables, once', async () => {
     expect.arrayContaining(['models', 'artifact_versions', 'levels', 'policies', 'api_keys', 'audit']),
   );
   expect(await migrate(db)).toEqual([]);
+});
+
+test('the tables have the columns that the code knows', async () => {
+  const tables = Object.values(schema).filter(isTable);
+  expect(tables).toHaveLength(6);
+  const casing = new CasingCache('snake_case');
+  for (const table of tables) {
+    const { results } = await db.prepare(`PRAGMA table_info(${getTableName(table)})`).all();
+    const known = getTableConfig(table).columns.map((column) => casing.getColumnCasing(column));
+    expect(results.map(({ name }) => name)).toEqual(known);
+  }
 });
 
 test('a migration that fails half way leaves nothing of itself, and is tried again', async () => {
