@@ -21,6 +21,7 @@ import { prepareModel } from '../trainer/pairs/prepare.ts';
 import { allocateLevels, evenGrid, sizeAt } from '../trainer/search/allocate.ts';
 import { pathOrder } from '../trainer/search/inclusion.ts';
 import { indexUnits, orderByPair } from '../trainer/search/units.ts';
+import { writePathChart } from './path-chart.ts';
 
 const models: Readonly<Record<string, { path: string; data: string }>> = {
   digits: { path: 'examples/digits/digits.onnx', data: 'mnist' },
@@ -40,6 +41,7 @@ const command = new Command('bench:path')
   .option('--backend <name>', 'TensorFlow.js backend', 'auto')
   .option('--levels <n>', 'levels from 25 % to 100 % of the FLOPs', '16')
   .option('--json', 'print JSON instead of a table', false)
+  .option('--svg <file>', 'also draw accuracy against FLOPs')
   .parse();
 
 const entry = models[command.args[0] ?? ''];
@@ -107,6 +109,12 @@ async function bench(
     };
   });
   const totalS = (performance.now() - started) / 1000;
+  if (typeof flags.svg === 'string')
+    await writePathChart(
+      flags.svg,
+      `${model.path.split('/').at(-1)}: ${dataset.test.count} test images, equal FLOPs`,
+      rows,
+    );
   if (flags.json === true) {
     process.stdout.write(`${JSON.stringify({ model: model.path, options, rows, searchS, totalS })}\n`);
     return;
@@ -128,7 +136,7 @@ async function bench(
       graph: subject.graph,
       pairs,
       backend: options.backend,
-      workers: options.workers ?? availableParallelism(),
+      workers: options.workers ?? Math.min(8, availableParallelism()),
     });
     try {
       const { batch, seed } = options;
