@@ -106,7 +106,7 @@ export function positive(axis: number, rank: number): number {
 
 const MATRIX_INPUT: Readonly<Record<string, number>> = { MatMul: 1, Gemm: 1, Conv: 1 };
 
-export function isMatrixOf(node: GraphNode, value: string): boolean {
+function isMatrixOf(node: GraphNode, value: string): boolean {
   const input = MATRIX_INPUT[node.opType];
   return input !== undefined && node.inputs[input] === value;
 }

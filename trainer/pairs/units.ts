@@ -2,7 +2,7 @@
 import type { GraphNode } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';
 import { type Atom, type Axis, fixedSize } from './atoms.ts';
-import { type Flow, isMatrixOf } from './flow.ts';
+import type { Flow } from './flow.ts';
 
 /** An axis that carries units as `outer * units * inner`. */
 export interface Placement {
@@ -74,8 +74,4 @@ export function initializerUses(flow: Flow): Use[] {
   return flow.graph.nodes.flatMap((node) =>
     node.inputs.flatMap((tensor, input) => (flow.isConstant(tensor) ? [{ tensor, node, input }] : [])),
   );
-}
-
-export function isMatrixUse({ node, tensor }: Use): boolean {
-  return isMatrixOf(node, tensor);
 }
