@@ -58,7 +58,7 @@ export const defaultPolicy: Policy = {
   reserveMs: 0.5,
   infeasible: 'serve-sparsest',
   tiers: [
-    { name: 'interactive', upToMs: 10, minSparsity: 0.5, maxSparsity: 1 },
+    { name: 'interactive', upToMs: 10, minSparsity: 0.6, maxSparsity: 1 },
     { name: 'standard', upToMs: 25, minSparsity: 0.2, maxSparsity: 1 },
   ],
 };

@@ -2,7 +2,7 @@
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { sha256Hex } from '../schema/artifact/store.ts';
+import { openArtifact, sha256Hex } from '../schema/artifact/store.ts';
 import type { Manifest } from '../schema/manifest.ts';
 import type { Policy } from '../schema/policy.ts';
 import type { InferResponse } from '../schema/protocol.ts';
@@ -12,8 +12,13 @@ import { buildOptionsSchema } from '../trainer/build/options.ts';
 import { silentProgress } from '../trainer/build/progress.ts';
 import type { Dataset } from '../trainer/data/dataset.ts';
 import { openDataset } from '../trainer/data/idx-dataset.ts';
+import type { Tensor } from '../trainer/graph/graph.ts';
+import { writeOnnx } from '../trainer/graph/onnx-file.ts';
+import { relativeError } from '../trainer/graph/relative-error.ts';
+import { createOrtSession } from '../trainer/runtime/ort-session.ts';
 import { uploadArtifact } from '../trainer/upload/upload-artifact.ts';
 import { type RequestOptions, secrets, type TestGateway, testGateway } from './support/gateway.ts';
+import { maskedLevel } from './support/masked-level.ts';
 import { disposables, problemOf, temporaryDirectory } from './support/node-client.ts';
 import { freePort, type NodeProcess, nodeProcess } from './support/node-process.ts';
 
@@ -122,6 +127,19 @@ describe('served levels', () => {
     const { value: p, samples } = quality;
     const deviation = Math.sqrt(Math.max(p * (1 - p), 0.005) * (1 / 1000 - 1 / samples));
     expect(Math.abs(served - p)).toBeLessThanOrEqual(3.5 * deviation);
+  });
+
+  test('answer as the dense graph with their masks does in onnxruntime', async () => {
+    const artifact = await openArtifact(directory);
+    const indices = [0, 1, 2, 3, 4, 5, 6, 7];
+    for (const { level } of manifest.levels) {
+      const session = await createOrtSession(writeOnnx(await maskedLevel(artifact, level)), { threads: 1 });
+      const { logits } = await session.run({ pixel_values: data.test.inputs(indices) });
+      await session.close();
+      const { outputs } = (await (await infer({ level, body: images(indices) })).json()) as InferResponse;
+      const served = outputs[0]?.data as number[];
+      expect(relativeError(served, (logits as Tensor).data).relative).toBeLessThan(1e-4);
+    }
   });
 
   test('are listed with their quality and what they take now', async () => {
