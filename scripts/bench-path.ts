@@ -63,7 +63,7 @@ async function bench(
     backend: flags.backend,
     ...(flags.steps === undefined ? {} : { steps: Number(flags.steps) }),
   });
-  const progress = terminalProgress();
+  using progress = terminalProgress();
   const dataset = await openDataset(model.data);
   const prepared = await prepareModel(
     await readFile(new URL(`../${model.path}`, import.meta.url)),

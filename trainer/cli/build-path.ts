@@ -67,6 +67,7 @@ export function buildPathCommand(): Command {
         std: [numberFlag(flags, 'std')],
       };
       const dataset = await openDataset(String(flags.data), normalisation);
+      using progress = terminalProgress();
       const interruption = interruptible();
       try {
         const manifest = await buildPath({
@@ -76,7 +77,7 @@ export function buildPathCommand(): Command {
           options,
           resume: flags.resume === true,
           force: flags.force === true,
-          progress: terminalProgress(),
+          progress,
           signal: interruption.signal,
         });
         process.stdout.write(

@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { lineProgress } from './progress.ts';
 
@@ -28,5 +30,23 @@ describe('progress off a terminal', () => {
     expect(lines).toHaveLength(6);
     expect(lines.at(-2)).toMatchObject({ done: 41, elapsedS: 4, etaS: 5.76 });
     expect(lines.at(-1)).toMatchObject({ done: 100, share: 1, etaS: 0 });
+  });
+});
+
+describe('progress on a terminal', () => {
+  test('a bar left behind by work that failed is stopped, gives the cursor back and lets the process end', async () => {
+    const script = `
+      const { terminalProgress } = await import(${JSON.stringify(new URL('./progress.ts', import.meta.url).href)});
+      const stream = Object.assign(process.stderr, { isTTY: true, cursorTo() {}, clearLine() {} });
+      try {
+        using progress = terminalProgress(stream);
+        progress.stage('search', 10).update(1);
+        throw new Error('failed');
+      } catch {}`;
+    const { stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+      timeout: 30_000,
+    });
+    expect(stderr).toContain('search');
+    expect(stderr).toContain('\u001b[?25h');
   });
 });

@@ -2,13 +2,18 @@
 import { Presets, SingleBar } from 'cli-progress';
 import type { Progress, StageProgress } from '../build/progress.ts';
 
-export function terminalProgress(stream: NodeJS.WriteStream = process.stderr): Progress {
-  return stream.isTTY ? barProgress(stream) : lineProgress((line) => stream.write(`${line}\n`));
+/** Hold it with `using`: a bar that work leaves behind when it fails must be stopped, or it keeps the process alive. */
+export type DisposableProgress = Progress & Disposable;
+
+export function terminalProgress(stream: NodeJS.WriteStream = process.stderr): DisposableProgress {
+  if (stream.isTTY) return barProgress(stream);
+  return { ...lineProgress((line) => stream.write(`${line}\n`)), [Symbol.dispose]: () => {} };
 }
 
-function barProgress(stream: NodeJS.WriteStream): Progress {
+function barProgress(stream: NodeJS.WriteStream): DisposableProgress {
   let open: SingleBar | undefined;
   return {
+    [Symbol.dispose]: () => open?.stop(),
     note: (message) => {
       if (!open) stream.write(`${message}\n`);
     },

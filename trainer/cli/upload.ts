@@ -22,7 +22,7 @@ export function uploadCommand(): Command {
     .option('--json', 'print JSON', false)
     .action(async (directory: string, flags: { to: string; tokenFile?: string; json: boolean }) => {
       const token = await readToken(flags.tokenFile);
-      const progress = terminalProgress();
+      using progress = terminalProgress();
       let stage: StageProgress | undefined;
       const result = await uploadArtifact({
         dir: directory,

@@ -11,7 +11,8 @@ export function verifyCommand(): Command {
     .argument('<directory>', 'the artifact')
     .option('--json', 'print JSON', false)
     .action(async (directory: string, flags: { json: boolean }) => {
-      const result = await verifyArtifact(directory, terminalProgress());
+      using progress = terminalProgress();
+      const result = await verifyArtifact(directory, progress);
       process.stdout.write(
         flags.json
           ? `${JSON.stringify(result)}\n`
