@@ -1,4 +1,4 @@
-/** Bodies of the Open Inference Protocol v2 (REST, JSON tensors), and the datatypes it names. */
+/** Bodies of the Open Inference Protocol v2 (REST), and the datatypes it names. Binary tensors: `binary-tensors.ts`. */
 import { z } from 'zod';
 
 /** Bytes an element takes; null where elements have no fixed size. */
@@ -30,7 +30,8 @@ export const inferTensorSchema = z.looseObject({
   shape: z.array(z.int().nonnegative()).max(16),
   datatype: datatypeSchema,
   parameters: parametersSchema.optional(),
-  data: dataSchema,
+  /** Absent where the elements follow the JSON object as binary data. */
+  data: dataSchema.optional(),
 });
 
 export const inferRequestSchema = z.looseObject({

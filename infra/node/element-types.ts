@@ -1,21 +1,25 @@
-/** The tensor datatypes that travel as JSON: how onnxruntime calls them, and how an element is read and written. */
+/** The tensor datatypes: how onnxruntime calls them, and how an element of each is read from and written as JSON. */
+import type { TensorArray } from '../../schema/binary-tensors.ts';
 import type { Datatype } from '../../schema/protocol.ts';
 
-export type TensorArray =
-  | Float32Array<ArrayBuffer>
-  | Float64Array<ArrayBuffer>
-  | Int8Array<ArrayBuffer>
-  | Int16Array<ArrayBuffer>
-  | Int32Array<ArrayBuffer>
-  | BigInt64Array<ArrayBuffer>
-  | Uint8Array<ArrayBuffer>
-  | Uint16Array<ArrayBuffer>
-  | Uint32Array<ArrayBuffer>
-  | BigUint64Array<ArrayBuffer>;
+/** onnxruntime's names; null for what no model is served with. */
+export const ortNames = {
+  BOOL: 'bool',
+  UINT8: 'uint8',
+  UINT16: 'uint16',
+  UINT32: 'uint32',
+  UINT64: 'uint64',
+  INT8: 'int8',
+  INT16: 'int16',
+  INT32: 'int32',
+  INT64: 'int64',
+  FP16: 'float16',
+  FP32: 'float32',
+  FP64: 'float64',
+  BYTES: null,
+} as const satisfies Record<Datatype, string | null>;
 
 export interface ElementType {
-  /** onnxruntime's name of the type. */
-  readonly ort: string;
   /** What an element has to be, for messages. */
   readonly wanted: string;
   /** Elements as an array; or the index of the first that is not of this type. */
@@ -27,7 +31,6 @@ export interface ElementType {
 /** null: needs the binary tensor extension, as JSON has no faithful form for it. */
 export const elementTypes: Readonly<Record<Datatype, ElementType | null>> = {
   BOOL: {
-    ort: 'bool',
     wanted: 'true or false',
     pack: packer(
       (n) => new Uint8Array(n),
@@ -35,17 +38,16 @@ export const elementTypes: Readonly<Record<Datatype, ElementType | null>> = {
     ),
     toJson: (element) => element !== 0,
   },
-  UINT8: integer('uint8', (n) => new Uint8Array(n), 0, 2 ** 8 - 1),
-  UINT16: integer('uint16', (n) => new Uint16Array(n), 0, 2 ** 16 - 1),
-  UINT32: integer('uint32', (n) => new Uint32Array(n), 0, 2 ** 32 - 1),
-  UINT64: bigInteger('uint64', (n) => new BigUint64Array(n), 0),
-  INT8: integer('int8', (n) => new Int8Array(n), -(2 ** 7), 2 ** 7 - 1),
-  INT16: integer('int16', (n) => new Int16Array(n), -(2 ** 15), 2 ** 15 - 1),
-  INT32: integer('int32', (n) => new Int32Array(n), -(2 ** 31), 2 ** 31 - 1),
-  INT64: bigInteger('int64', (n) => new BigInt64Array(n), Number.MIN_SAFE_INTEGER),
+  UINT8: integer((n) => new Uint8Array(n), 0, 2 ** 8 - 1),
+  UINT16: integer((n) => new Uint16Array(n), 0, 2 ** 16 - 1),
+  UINT32: integer((n) => new Uint32Array(n), 0, 2 ** 32 - 1),
+  UINT64: bigInteger((n) => new BigUint64Array(n), 0),
+  INT8: integer((n) => new Int8Array(n), -(2 ** 7), 2 ** 7 - 1),
+  INT16: integer((n) => new Int16Array(n), -(2 ** 15), 2 ** 15 - 1),
+  INT32: integer((n) => new Int32Array(n), -(2 ** 31), 2 ** 31 - 1),
+  INT64: bigInteger((n) => new BigInt64Array(n), Number.MIN_SAFE_INTEGER),
   FP16: null,
   FP32: {
-    ort: 'float32',
     wanted: 'a number within the range of a 32-bit float',
     pack: packer(
       (n) => new Float32Array(n),
@@ -54,7 +56,6 @@ export const elementTypes: Readonly<Record<Datatype, ElementType | null>> = {
     toJson: finiteJson,
   },
   FP64: {
-    ort: 'float64',
     wanted: 'a number within the range of a 64-bit float',
     pack: packer(
       (n) => new Float64Array(n),
@@ -76,9 +77,8 @@ function finiteJson(element: number | bigint): number | undefined {
 
 type NumberArray = Exclude<TensorArray, BigInt64Array | BigUint64Array>;
 
-function integer(ort: string, make: (n: number) => NumberArray, low: number, high: number): ElementType {
+function integer(make: (n: number) => NumberArray, low: number, high: number): ElementType {
   return {
-    ort,
     wanted: `a whole number from ${low} to ${high}`,
     pack: packer(make, (value) =>
       typeof value === 'number' && Number.isInteger(value) && value >= low && value <= high
@@ -91,12 +91,10 @@ function integer(ort: string, make: (n: number) => NumberArray, low: number, hig
 
 /** JSON numbers are doubles here, so that 64-bit integers are exact up to 2^53 - 1 and refused beyond. */
 function bigInteger(
-  ort: string,
   make: (n: number) => BigInt64Array<ArrayBuffer> | BigUint64Array<ArrayBuffer>,
   low: number,
 ): ElementType {
   return {
-    ort,
     wanted: `a whole number from ${low} to ${Number.MAX_SAFE_INTEGER}`,
     pack(elements) {
       const data = make(elements.length);

@@ -4,8 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   disposables,
   post,
+  postBytes,
   readyNode,
   temporaryDirectory,
+  tinyBinaryRequest,
   tinyRequest,
 } from '../../test/support/node-client.ts';
 import { writeTinyArtifact } from '../../test/support/tiny-model.ts';
@@ -59,9 +61,14 @@ const odd = fc.oneof(
 );
 
 async function answers(path: string, body: string): Promise<void> {
-  const response = await post(`${url}${path}`, body);
-  const text = await response.text();
-  expect([200, 400, 404], `${response.status} ${text} for ${body}`).toContain(response.status);
+  await answered(await post(`${url}${path}`, body), body);
+}
+
+async function answered(response: Response, sent: string): Promise<void> {
+  const headerLength = response.headers.get('inference-header-content-length');
+  const bytes = Buffer.from(await response.arrayBuffer());
+  const text = bytes.toString('utf8', 0, headerLength === null ? bytes.length : Number(headerLength));
+  expect([200, 400, 404], `${response.status} ${text} for ${sent}`).toContain(response.status);
   const document = JSON.parse(text) as Record<string, unknown>;
   if (response.status === 200) expect(document.model_name).toBe('tiny');
   else expect(document).toMatchObject({ status: response.status, error: expect.any(String) });
@@ -109,3 +116,46 @@ describe('any body', () => {
     expect(raw.status).toBe(404);
   });
 });
+
+describe('any binary body', () => {
+  const { body: GOOD_BYTES, headerLength } = tinyBinaryRequest([[1, 2, 3, 4]], [1], {
+    parameters: { binary_data_output: true },
+  });
+  const byte = fc.integer({ min: 0, max: 255 });
+  const place = fc.nat(GOOD_BYTES.length - 1);
+  const mutations = fc.oneof(
+    fc.record({ kind: fc.constant('set' as const), at: place, bytes: fc.tuple(byte) }),
+    fc.record({ kind: fc.constant('insert' as const), at: place, bytes: fc.array(byte, { maxLength: 12 }) }),
+    fc.record({ kind: fc.constant('cut' as const), at: place, bytes: fc.array(byte, { maxLength: 12 }) }),
+    // Digits stay digits, so that sizes and shapes lie rather than break.
+    fc.record({
+      kind: fc.constant('set' as const),
+      at: fc.constantFrom(...digitsIn(GOOD_BYTES, headerLength)),
+      bytes: fc.tuple(fc.integer({ min: 0x30, max: 0x39 })),
+    }),
+  );
+  const length = fc.oneof(
+    { weight: 3, arbitrary: fc.constant(String(headerLength)) },
+    fc.nat(GOOD_BYTES.length + 4).map(String),
+    fc.constantFrom('-1', '1e9', '99999999999999999999', 'x', '0'),
+  );
+
+  test('is answered or refused, never failed, whichever of its bytes are changed', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(mutations, { maxLength: 4 }), length, async (changes, stated) => {
+        const bytes = [...GOOD_BYTES];
+        for (const { kind, at, bytes: given } of changes)
+          bytes.splice(at, kind === 'insert' ? 0 : given.length, ...(kind === 'cut' ? [] : given));
+        const response = await postBytes(`${url}/infer`, Uint8Array.from(bytes), stated);
+        await answered(response, `${stated}: ${Buffer.from(bytes).toString('latin1')}`);
+      }),
+      { numRuns: 600 },
+    );
+  });
+});
+
+function digitsIn(bytes: Uint8Array, end: number): number[] {
+  return [...bytes.subarray(0, end).entries()].flatMap(([i, byte]) =>
+    byte >= 0x30 && byte <= 0x39 ? [i] : [],
+  );
+}

@@ -82,7 +82,7 @@ describe('a node that is ready', () => {
 
   test('describes itself as the protocol says', async () => {
     const get = async (path: string) => (await fetch(`${node.url}${path}`)).json() as Promise<unknown>;
-    expect(serverMetadataSchema.parse(await get('/v2')).extensions).toEqual([]);
+    expect(serverMetadataSchema.parse(await get('/v2')).extensions).toEqual(['binary_tensor_data']);
     expect(await get('/v2/health/live')).toEqual({ live: true });
     expect(await get('/v2/health/ready')).toEqual({ ready: true });
     expect(modelMetadataSchema.parse(await get('/v2/models/tiny'))).toMatchObject({
@@ -148,12 +148,28 @@ describe('a node that is ready', () => {
     ['text', good, { 'content-type': 'text/plain' }, 415, 'unsupported-media-type', /text\/plain/],
     ['a compressed body', good, { 'content-encoding': 'gzip' }, 415, 'unsupported-media-type', /gzip/],
     [
-      'binary tensors',
+      'binary data without its length',
       good,
-      { 'inference-header-content-length': '5' },
+      { 'content-type': 'application/octet-stream' },
       415,
       'unsupported-media-type',
-      /Binary/,
+      /octet-stream/,
+    ],
+    [
+      'a header length beyond the body',
+      good,
+      { 'inference-header-content-length': '999999' },
+      400,
+      'bad-header',
+      /Inference-Header-Content-Length: "999999"/,
+    ],
+    [
+      'a JSON object that is cut short',
+      good,
+      { 'inference-header-content-length': '5' },
+      400,
+      'bad-json',
+      /not valid JSON/,
     ],
     [
       'a malformed budget',

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Port } from '../../schema/manifest.ts';
 import type { Datatype } from '../../schema/protocol.ts';
 import { elementTypes } from './element-types.ts';
-import { packInputs, selectOutputs, unpackOutputs, zeroInputs } from './tensors.ts';
+import { packInputs, zeroInputs } from './tensors.ts';
 
 const ports: Port[] = [
   { name: 'x', datatype: 'FP32', shape: [-1, 2, 2] },
@@ -85,6 +85,30 @@ describe('packing inputs', () => {
     );
   });
 
+  test('takes binary elements as they lie, and copies those that lie askew', () => {
+    const body = new Uint8Array(32);
+    new Uint8Array(body.buffer, 8, 16).set(new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer));
+    const { data: _x, ...bare } = x;
+    const [feed] = packInputs(ports, [{ ...bare, bytes: body.subarray(8, 24) }, ids]).feeds;
+    expect(feed?.data).toEqual(Float32Array.of(1, 2, 3, 4));
+    expect(feed?.data.buffer).toBe(body.buffer);
+    body.copyWithin(9, 8, 24);
+    const [askew] = packInputs(ports, [{ ...bare, bytes: body.subarray(9, 25) }, ids]).feeds;
+    expect(askew?.data).toEqual(Float32Array.of(1, 2, 3, 4));
+  });
+
+  test('takes halves as binary data only, and no strings', () => {
+    const half: Port[] = [{ name: 'h', datatype: 'FP16', shape: [-1] }];
+    const given = { name: 'h', datatype: 'FP16' as const, shape: [2] };
+    expect(packInputs(half, [{ ...given, bytes: Uint8Array.of(0, 0x3c, 0, 0xc0) }]).feeds).toEqual([
+      { name: 'h', type: 'float16', dims: [2], data: Uint16Array.of(0x3c00, 0xc000) },
+    ]);
+    expect(() => packInputs(half, [{ ...given, data: [1, -2] }])).toThrow(/JSON cannot carry/);
+    const text: Port[] = [{ name: 't', datatype: 'BYTES', shape: [-1] }];
+    const string = { name: 't', datatype: 'BYTES' as const, shape: [1], bytes: new Uint8Array(5) };
+    expect(() => packInputs(text, [string])).toThrow(expect.objectContaining({ code: 'bad-datatype' }));
+  });
+
   test('makes a batch-1 input of zeros for any ports', () => {
     const zeros = zeroInputs([...ports, { name: 'mask', datatype: 'BOOL', shape: [-1, -1] }]);
     expect(zeros.feeds.map(({ dims, data }) => [dims, [...data]])).toEqual([
@@ -95,43 +119,6 @@ describe('packing inputs', () => {
       [[1], [0n]],
       [[1, 1], [0]],
     ]);
-  });
-});
-
-describe('outputs', () => {
-  const outputs: Port[] = [
-    { name: 'a', datatype: 'FP32', shape: [-1] },
-    { name: 'b', datatype: 'INT64', shape: [-1] },
-  ];
-
-  test('are all computed unless some are asked for, then those in that order', () => {
-    expect(selectOutputs(outputs, undefined)).toEqual(['a', 'b']);
-    expect(selectOutputs(outputs, [])).toEqual(['a', 'b']);
-    expect(selectOutputs(outputs, [{ name: 'b' }])).toEqual(['b']);
-  });
-
-  test.each([
-    [[{ name: 'c' }], /no output "c"/],
-    [[{ name: 'a' }, { name: 'a' }], /twice/],
-    [[{ name: 'a', parameters: { binary_data: true } }], /binary/],
-  ])('refuses %j', (requested, message) => {
-    expect(() => selectOutputs(outputs, requested)).toThrow(
-      expect.objectContaining({ code: 'bad-request', message: expect.stringMatching(message) }),
-    );
-  });
-
-  test('that are not finite become null and are counted', () => {
-    const data = Float32Array.of(1, Number.NaN, Number.POSITIVE_INFINITY);
-    expect(unpackOutputs(outputs, [{ name: 'a', type: 'float32', dims: [3], data }])).toEqual([
-      { name: 'a', datatype: 'FP32', shape: [3], parameters: { non_finite: 2 }, data: [1, null, null] },
-    ]);
-  });
-
-  test('that no JSON number holds exactly are an error and not rounded', () => {
-    const data = BigInt64Array.of(2n ** 53n + 1n);
-    expect(() => unpackOutputs(outputs, [{ name: 'b', type: 'int64', dims: [1], data }])).toThrow(
-      expect.objectContaining({ code: 'numerical-failure' }),
-    );
   });
 });
 

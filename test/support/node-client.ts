@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createLogger } from '../../infra/node/log.ts';
 import type { NodeOptions } from '../../infra/node/options.ts';
 import { type NodeParts, type RunningNode, startNode } from '../../infra/node/server.ts';
+import { headerLengthName, joinBody } from '../../schema/binary-tensors.ts';
 import type { InferResponse } from '../../schema/protocol.ts';
 
 export interface Disposable {
@@ -52,6 +53,31 @@ export function tinyRequest(x: readonly (readonly number[])[], token: readonly n
     ],
     ...extra,
   };
+}
+
+/** The same request with its tensors as binary data, and the JSON object's length. */
+export function tinyBinaryRequest(
+  x: readonly (readonly number[])[],
+  token: readonly number[],
+  extra: object = {},
+): { body: Uint8Array<ArrayBuffer>; headerLength: number } {
+  const tails = [Float32Array.from(x.flat()), BigInt64Array.from(token, BigInt)].map(
+    (array) => new Uint8Array(array.buffer),
+  );
+  const inputs = tinyRequest(x, token).inputs.map(({ data: _, ...input }, i) => ({
+    ...input,
+    parameters: { binary_data_size: tails[i]?.length ?? 0 },
+  }));
+  return joinBody({ inputs, ...extra }, tails);
+}
+
+/** Sends bytes as a client of the binary extension does: without a content type. */
+export function postBytes(
+  url: string,
+  body: Uint8Array<ArrayBuffer>,
+  headerLength: string,
+): Promise<Response> {
+  return fetch(url, { method: 'POST', headers: { [headerLengthName]: headerLength }, body });
 }
 
 export function post(

@@ -51,7 +51,7 @@ async function run({ level, model, feeds, outputs }: Extract<ToThread, { kind: '
     const results = await session.run(Object.fromEntries(tensors), [...outputs]);
     const raw = outputs.map((name): RawTensor => {
       const { type, dims, data } = results[name] as Tensor;
-      return { name, type, dims, data: data as RawTensor['data'] };
+      return { name, type, dims, data: type === 'float16' ? halfBits(data) : (data as RawTensor['data']) };
     });
     answer(
       { kind: 'done', outputs: raw, loadMs },
@@ -60,6 +60,12 @@ async function run({ level, model, feeds, outputs }: Extract<ToThread, { kind: '
   } catch (error) {
     answer({ kind: 'failed', stage, message: error instanceof Error ? error.message : String(error) });
   }
+}
+
+/** onnxruntime gives halves in the runtime's own half array where there is one. */
+function halfBits(data: Tensor['data']): Uint16Array<ArrayBuffer> {
+  const { buffer, byteOffset, length } = data as Uint16Array<ArrayBuffer>;
+  return new Uint16Array(buffer, byteOffset, length);
 }
 
 async function load(level: number, model: Uint8Array | undefined): Promise<InferenceSession> {

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import type { Logger } from 'pino';
+import { binaryExtension } from '../../../schema/binary-tensors.ts';
 import { problemResponse, SppError } from '../../../schema/errors.ts';
 import type { NodeReport, NodeState } from '../../../schema/node-report.ts';
 import type { ModelMetadata } from '../../../schema/protocol.ts';
@@ -132,7 +133,12 @@ function nodeRoutes({ node, name, maxBodyBytes }: AppOptions): Route[] {
     {
       method: 'GET',
       path: '/v2',
-      handle: () => Response.json({ name: `solution-path node ${name}`, version: '0.1.0', extensions: [] }),
+      handle: () =>
+        Response.json({
+          name: `solution-path node ${name}`,
+          version: '0.1.0',
+          extensions: [binaryExtension],
+        }),
     },
     { method: 'GET', path: '/v2/health/live', open: true, handle: () => Response.json({ live: true }) },
     {

@@ -1,11 +1,13 @@
 /** One inference request from body and headers to the protocol's response. */
 import { z } from 'zod';
+import { binaryParts, headerLengthName, joinBody } from '../../../schema/binary-tensors.ts';
 import { SppError } from '../../../schema/errors.ts';
 import { formatServerTiming, headerNames, parseLatencyBudget } from '../../../schema/headers.ts';
-import { type InferRequest, type InferResponse, inferRequestSchema } from '../../../schema/protocol.ts';
+import { type InferRequest, inferRequestSchema } from '../../../schema/protocol.ts';
 import type { ServedModel } from '../model/served-model.ts';
-import { packInputs, selectOutputs, unpackOutputs } from '../tensors.ts';
-import { readJsonBody } from './json-body.ts';
+import { selectOutputs, unpackOutputs } from '../output-tensors.ts';
+import { packInputs } from '../tensors.ts';
+import { readInferBody } from './infer-body.ts';
 
 /**
  * @param arrivedMs when the request came, on the clock of `performance.now()`: its latency budget starts then
@@ -19,30 +21,51 @@ export async function answerInfer(
   arrivedMs: number,
 ): Promise<Response> {
   const deadlineMs = readDeadline(request.headers, arrivedMs);
-  const body = parseRequest(await readJsonBody(request, maxBodyBytes));
-  const { inputs, outputs } = model.manifest;
+  const { json, tail } = await readInferBody(request, maxBodyBytes);
+  const body = parseRequest(json);
+  const { manifest } = model;
+  const bytes = binaryParts(body.inputs, tail);
+  const wanted = selectOutputs(manifest.outputs, body);
   const result = await model.infer({
     level,
-    inputs: packInputs(inputs, body.inputs),
-    outputs: selectOutputs(outputs, body.outputs),
+    inputs: packInputs(
+      manifest.inputs,
+      body.inputs.map((input, i) => ({ ...input, bytes: bytes[i] })),
+    ),
+    outputs: wanted.map(({ name }) => name),
     deadlineMs,
     signal: request.signal,
   });
-  const response: InferResponse = {
-    model_name: model.manifest.model.id,
+  const { queueMs, loadMs, executeMs } = result;
+  const { outputs, tails } = unpackOutputs(manifest.outputs, wanted, result.outputs);
+  const header = {
+    model_name: manifest.model.id,
     model_version: String(level),
     ...(body.id === undefined ? {} : { id: body.id }),
-    outputs: unpackOutputs(outputs, result.outputs),
+    outputs,
   };
-  const { queueMs, loadMs, executeMs } = result;
-  return Response.json(response, {
+  const headers = {
+    'server-timing': formatServerTiming({
+      queue: queueMs,
+      ...(loadMs > 0 ? { load: loadMs } : {}),
+      execute: executeMs,
+    }),
+    [headerNames.artifactVersion]: manifest.model.version,
+  };
+  return tails.length === 0 ? Response.json(header, { headers }) : binaryResponse(header, tails, headers);
+}
+
+function binaryResponse(
+  header: object,
+  tails: readonly Uint8Array[],
+  headers: Readonly<Record<string, string>>,
+): Response {
+  const { body, headerLength } = joinBody(header, tails);
+  return new Response(body, {
     headers: {
-      'server-timing': formatServerTiming({
-        queue: queueMs,
-        ...(loadMs > 0 ? { load: loadMs } : {}),
-        execute: executeMs,
-      }),
-      [headerNames.artifactVersion]: model.manifest.model.version,
+      ...headers,
+      'content-type': 'application/octet-stream',
+      [headerLengthName]: String(headerLength),
     },
   });
 }

@@ -1,20 +1,35 @@
-/** Reads a JSON body within bounds on its size and on its depth, before anything else is done with it. */
+/** Reads an inference body, JSON or JSON with binary data behind it, within bounds on its size and depth. */
+import { headerLengthName, splitBody } from '../../../schema/binary-tensors.ts';
 import { SppError } from '../../../schema/errors.ts';
 
 /** The protocol needs 4 levels around a tensor of at most 16 dimensions. */
 const MAX_DEPTH = 32;
 
+export interface InferBody {
+  readonly json: unknown;
+  /** What follows the JSON object. */
+  readonly tail: Uint8Array<ArrayBuffer>;
+}
+
 /**
- * @throws `unsupported-media-type`, `body-too-large`, `bad-json`
+ * @throws `unsupported-media-type`, `body-too-large`, `bad-header` for a wrong `Inference-Header-Content-Length`, `bad-json`
  */
-export async function readJsonBody(request: Request, maxBytes: number): Promise<unknown> {
-  requireJson(request.headers);
-  const bytes = await readBounded(request, maxBytes);
+export async function readInferBody(request: Request, maxBytes: number): Promise<InferBody> {
+  const headerLength = request.headers.get(headerLengthName);
+  requireMediaType(request.headers, headerLength !== null);
+  const { json, tail } = splitBody(await readBounded(request, maxBytes), headerLength);
+  return { json: parseJson(json), tail };
+}
+
+function parseJson(bytes: Uint8Array): unknown {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new SppError('bad-json', 'The body is not UTF-8.', { cause });
+    throw new SppError('bad-json', 'The body is not UTF-8.', {
+      hint: 'A body with binary data needs Inference-Header-Content-Length, the length of its JSON object.',
+      cause,
+    });
   }
   requireShallow(bytes);
   try {
@@ -25,19 +40,21 @@ export async function readJsonBody(request: Request, maxBytes: number): Promise<
   }
 }
 
-function requireJson(headers: Headers): void {
-  if (headers.has('inference-header-content-length'))
-    throw new SppError('unsupported-media-type', 'Binary tensors are not supported by this server.', {
-      hint: 'Send tensors as JSON and leave Inference-Header-Content-Length out.',
-    });
-  const type = headers.get('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
-  if (type !== 'application/json' && !type.endsWith('+json'))
+/** No type at all is what the usual clients send. */
+function requireMediaType(headers: Headers, binary: boolean): void {
+  const type = headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
+  const known =
+    type === undefined ||
+    type === 'application/json' ||
+    type.endsWith('+json') ||
+    (binary && type === 'application/octet-stream');
+  if (!known)
     throw new SppError(
       'unsupported-media-type',
-      type === ''
-        ? 'The request has no Content-Type.'
-        : `The Content-Type ${JSON.stringify(type)} is not JSON.`,
-      { hint: 'Send Content-Type: application/json.' },
+      `The Content-Type ${JSON.stringify(type)} is not understood.`,
+      {
+        hint: 'Send Content-Type: application/json, or with binary data application/octet-stream and Inference-Header-Content-Length.',
+      },
     );
   const encoding = headers.get('content-encoding');
   if (encoding !== null && encoding.toLowerCase() !== 'identity')
@@ -50,7 +67,7 @@ function requireJson(headers: Headers): void {
     );
 }
 
-async function readBounded(request: Request, maxBytes: number): Promise<Uint8Array> {
+async function readBounded(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const tooLarge = () =>
     new SppError('body-too-large', `The body is over the limit of ${maxBytes} bytes.`, {
       hint: 'Send a smaller batch, or start the node with a larger --max-body-bytes.',
@@ -69,7 +86,13 @@ async function readBounded(request: Request, maxBytes: number): Promise<Uint8Arr
     if (total > maxBytes) throw tooLarge();
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks);
+  const whole = new Uint8Array(total);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
 }
 
 /** Millions of brackets are a small body but hundreds of megabytes of arrays: depth is bounded before parsing. */

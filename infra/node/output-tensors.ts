@@ -1,0 +1,118 @@
+/** From what onnxruntime gives to the protocol's outputs: those asked for, as JSON or as binary data. */
+import { bytesOf } from '../../schema/binary-tensors.ts';
+import { SppError } from '../../schema/errors.ts';
+import type { Port } from '../../schema/manifest.ts';
+import type { Datatype, InferRequest } from '../../schema/protocol.ts';
+import { elementTypes } from './element-types.ts';
+import { portNames, quote, type RawTensor } from './tensors.ts';
+
+export interface WantedOutput {
+  readonly name: string;
+  /** Its elements follow the response's JSON object, else they stand in it. */
+  readonly binary: boolean;
+}
+
+/** An output in the response's JSON object. */
+export interface ResponseOutput {
+  readonly name: string;
+  readonly datatype: Datatype;
+  readonly shape: number[];
+  readonly parameters?: Record<string, number>;
+  /** Absent where the elements are binary. */
+  readonly data?: (number | boolean | null)[];
+}
+
+/**
+ * The outputs to compute: those the request asks for, in its order, else all. The request's parameter
+ * `binary_data_output` makes them binary, an output's own `binary_data` decides for that output.
+ * @throws `bad-request` for an output that is unknown or doubled, or a parameter of these that is not true or false
+ */
+export function selectOutputs(
+  ports: readonly Port[],
+  { outputs, parameters }: Pick<InferRequest, 'outputs' | 'parameters'>,
+): WantedOutput[] {
+  const allBinary = flag(parameters, 'binary_data_output', 'The request') ?? false;
+  if (outputs === undefined || outputs.length === 0)
+    return ports.map(({ name }) => ({ name, binary: allBinary }));
+  const chosen = new Map<string, WantedOutput>();
+  for (const { name, parameters: own } of outputs) {
+    const title = `The output ${quote(name)}`;
+    if (!ports.some((port) => port.name === name))
+      throw new SppError('bad-request', `The model has no output ${quote(name)}.`, {
+        hint: `Its outputs are ${portNames(ports)}.`,
+      });
+    if (chosen.has(name)) throw new SppError('bad-request', `${title} is asked for twice.`);
+    if (own?.classification !== undefined)
+      throw new SppError('bad-request', `${title} is asked for as a classification.`, {
+        hint: 'This server gives outputs as tensors; leave the parameter classification out.',
+      });
+    chosen.set(name, { name, binary: flag(own, 'binary_data', title) ?? allBinary });
+  }
+  return [...chosen.values()];
+}
+
+/**
+ * Outputs as the response has them, flattened, and the bytes that follow its JSON object. As JSON, a float that is NaN
+ * or infinite has no form: it becomes null, and the tensor's parameter `non_finite` counts how often.
+ * @param outputs in the order of `wanted`
+ * @throws `numerical-failure` for a 64-bit integer that a JSON number cannot hold exactly, `bad-request` for an output that
+ *   only binary data can carry
+ */
+export function unpackOutputs(
+  ports: readonly Port[],
+  wanted: readonly WantedOutput[],
+  outputs: readonly RawTensor[],
+): { outputs: ResponseOutput[]; tails: Uint8Array[] } {
+  const tails: Uint8Array[] = [];
+  const unpacked = outputs.map((output, i): ResponseOutput => {
+    const port = ports.find((candidate) => candidate.name === output.name);
+    if (port === undefined)
+      throw new SppError('bad-artifact', `The model has no output ${quote(output.name)}.`);
+    if (wanted[i]?.binary !== true) return jsonOutput(port, output);
+    const bytes = bytesOf(output.data);
+    tails.push(bytes);
+    const { name, datatype } = port;
+    return { name, datatype, shape: [...output.dims], parameters: { binary_data_size: bytes.length } };
+  });
+  return { outputs: unpacked, tails };
+}
+
+function jsonOutput({ name, datatype }: Port, { dims, data }: RawTensor): ResponseOutput {
+  const type = elementTypes[datatype];
+  if (type === null)
+    throw new SppError('bad-request', `The output ${quote(name)} is ${datatype}, which JSON cannot carry.`, {
+      hint: 'Ask for it with the parameter binary_data.',
+    });
+  let nonFinite = 0;
+  const elements = Array.from<unknown, number | boolean | null>({ length: data.length }, (_, i) => {
+    const value = type.toJson(data[i] ?? 0);
+    if (value !== undefined) return value;
+    if (typeof data[i] === 'bigint')
+      throw new SppError(
+        'numerical-failure',
+        `${quote(name)} holds ${data[i]}, which no JSON number holds exactly.`,
+        { hint: 'Ask for it with the parameter binary_data.' },
+      );
+    nonFinite++;
+    return null;
+  });
+  return {
+    name,
+    datatype,
+    shape: [...dims],
+    ...(nonFinite > 0 ? { parameters: { non_finite: nonFinite } } : {}),
+    data: elements,
+  };
+}
+
+function flag(
+  parameters: Readonly<Record<string, unknown>> | undefined,
+  name: string,
+  owner: string,
+): boolean | undefined {
+  const value = parameters?.[name];
+  if (value === undefined || typeof value === 'boolean') return value;
+  throw new SppError('bad-request', `${owner} has the parameter ${name} ${JSON.stringify(value)}.`, {
+    hint: 'It is true or false.',
+  });
+}
