@@ -1,0 +1,19 @@
+/** All rules in one table; their files say what they cover. */
+import type { VjpTable } from '../rule.ts';
+import { activationRules } from './activation.ts';
+import { elementwiseRules } from './elementwise.ts';
+import { gatherRules } from './gather.ts';
+import { layoutRules } from './layout.ts';
+import { linearRules } from './linear.ts';
+import { normalizeRules } from './normalize.ts';
+import { reduceRules } from './reduce.ts';
+
+export const rules: VjpTable = {
+  ...elementwiseRules,
+  ...activationRules,
+  ...linearRules,
+  ...normalizeRules,
+  ...layoutRules,
+  ...gatherRules,
+  ...reduceRules,
+};

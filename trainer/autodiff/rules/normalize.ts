@@ -1,0 +1,106 @@
+/** Softmax and normalisations. Letters: x̂ is the normalised input, s = 1 / sqrt(variance + epsilon). */
+import { floatAttribute, intAttribute } from '../../graph/graph.ts';
+import type { Builder } from '../builder.ts';
+import { axisFromFront, mul, reduceBy, reduceSum, sumToShape } from '../expressions.ts';
+import { rulesOf, type VjpRule, type VjpTable } from '../rule.ts';
+
+/** dx = y (dy - sum(dy y)) */
+const softmax: VjpRule['vjp'] = ({ node, build: b, dy, y }) => [
+  () => {
+    const products = mul(b, dy, y);
+    const total = reduceSum(b, products, [softmaxAxis(b, node, y)], true);
+    return b.add('Sub', [products, mul(b, y, total)]);
+  },
+];
+
+/** dx = dy - exp(y) sum(dy) */
+const logSoftmax: VjpRule['vjp'] = ({ node, build: b, dy, y }) => [
+  () => {
+    const total = reduceSum(b, dy, [softmaxAxis(b, node, y)], true);
+    return b.add('Sub', [dy, mul(b, b.add('Exp', [y]), total)]);
+  },
+];
+
+function softmaxAxis(b: Builder, node: Parameters<typeof intAttribute>[0], y: string): number {
+  return axisFromFront(intAttribute(node, 'axis', -1), b.dims(y).length);
+}
+
+/**
+ * y = x̂ g + c over the axes from `axis` on; with u = dy g: dx = s (u - mean(u) - x̂ mean(u x̂)).
+ * Mean and s are outputs of the forward node, in onnxruntime.
+ */
+const layerNormalization: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', g = '', c = ''], y }) => {
+  const rank = b.dims(x).length;
+  const axis = axisFromFront(intAttribute(node, 'axis', -1), rank);
+  const axes = Array.from({ length: rank - axis }, (_, i) => axis + i);
+  const plain = isAll(b, g, 1);
+  const normalised = () =>
+    plain && (c === '' || isAll(b, c, 0))
+      ? y
+      : mul(b, b.add('Sub', [x, b.extraOutput(node, 1)]), b.extraOutput(node, 2));
+  return [
+    () => {
+      const u = plain ? dy : mul(b, dy, g);
+      const unit = normalised();
+      const along = reduceBy(b, 'ReduceMean', mul(b, u, unit), axes, true);
+      const centred = b.add('Sub', [u, reduceBy(b, 'ReduceMean', u, axes, true)]);
+      return mul(b, b.add('Sub', [centred, mul(b, unit, along)]), b.extraOutput(node, 2));
+    },
+    () => sumToShape(b, mul(b, dy, normalised()), g, y),
+    () => sumToShape(b, dy, c, y),
+  ];
+};
+
+/** y = x r g with r = 1 / sqrt(mean(x^2) + epsilon) and u = dy g: dx = r (u - x r mean(u x r)). */
+const rmsNormalization: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', g = ''], y }) => {
+  const rank = b.dims(x).length;
+  const axis = axisFromFront(intAttribute(node, 'axis', -1), rank);
+  const axes = Array.from({ length: rank - axis }, (_, i) => axis + i);
+  const factor = () => {
+    const square = reduceBy(b, 'ReduceMean', mul(b, x, x), axes, true);
+    const shifted = b.add('Add', [square, b.scalar(floatAttribute(node, 'epsilon', 1e-5))]);
+    return b.add('Reciprocal', [b.add('Sqrt', [shifted])]);
+  };
+  return [
+    () => {
+      const [r, u] = [factor(), mul(b, dy, g)];
+      const unit = mul(b, x, r);
+      const along = reduceBy(b, 'ReduceMean', mul(b, u, unit), axes, true);
+      return mul(b, b.add('Sub', [u, mul(b, unit, along)]), r);
+    },
+    () => sumToShape(b, mul(b, dy, mul(b, x, factor())), g, y),
+  ];
+};
+
+/** With the statistics of training: dx = dy g / sqrt(variance + epsilon), by channel. */
+const batchNormalization: VjpRule['vjp'] = ({
+  node,
+  build: b,
+  dy,
+  x: [x = '', g = '', , , variance = ''],
+}) => [
+  () => {
+    const shifted = b.add('Add', [variance, b.scalar(floatAttribute(node, 'epsilon', 1e-5))]);
+    const factor = b.add('Div', [g, b.add('Sqrt', [shifted])]);
+    const shape = b
+      .dims(x)
+      .slice(1)
+      .map((_, i) => (i === 0 ? -1 : 1));
+    return mul(b, dy, b.add('Reshape', [factor, b.integers(shape)]));
+  },
+];
+
+/** Is this an initializer of nothing but this number? */
+function isAll(b: Builder, value: string, number: number): boolean {
+  const content = b.content(value);
+  return content?.data.every((entry) => Number(entry) === number) ?? false;
+}
+
+export const normalizeRules: VjpTable = rulesOf({
+  Softmax: softmax,
+  LogSoftmax: logSoftmax,
+  LayerNormalization: layerNormalization,
+  SimplifiedLayerNormalization: rmsNormalization,
+  RMSNormalization: rmsNormalization,
+  BatchNormalization: batchNormalization,
+});
