@@ -81,13 +81,15 @@ export const latencyProfileSchema = z.strictObject({
   p99Ms: z.number().positive(),
 });
 
-export const qualitySchema = z.strictObject({
+/** A mean with its 95 % confidence interval. */
+const measuredSchema = z.strictObject({ value: z.number(), low: z.number(), high: z.number() });
+
+export const qualitySchema = measuredSchema.extend({
+  /** What `value` is; higher is always better, so that levels can be compared without knowing it. */
   metric: z.string().min(1),
-  value: z.number(),
-  /** 95 % confidence interval. */
-  low: z.number(),
-  high: z.number(),
   samples: z.int().positive(),
+  /** Further metrics by name, for people; `cross-entropy` and `divergence` (nats) are better when lower. */
+  details: z.record(z.string(), measuredSchema).optional(),
 });
 
 export const manifestLevelSchema = z.strictObject({

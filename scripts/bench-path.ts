@@ -6,17 +6,19 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { curvatureOrder, magnitudeOrder, randomOrder } from '../trainer/baselines/orders.ts';
+import { answerGraph } from '../trainer/build/answer.ts';
 import { type CalibratedModel, calibrate } from '../trainer/build/calibrate-model.ts';
 import { buildLevels } from '../trainer/build/level-stage.ts';
+import { testAnswers } from '../trainer/build/measure-levels.ts';
 import { buildOptionsSchema } from '../trainer/build/options.ts';
 import { searchPath } from '../trainer/build/search-path.ts';
 import { estimateCurvature } from '../trainer/build/search-stage.ts';
 import { terminalProgress } from '../trainer/cli/progress.ts';
 import { textTable } from '../trainer/cli/table.ts';
-import { openDataset } from '../trainer/data/idx-dataset.ts';
+import { openDataset } from '../trainer/data/open-dataset.ts';
 import { createMaskEngine } from '../trainer/engine/mask-engine.ts';
 import { writeOnnx } from '../trainer/graph/onnx-file.ts';
-import { measureAccuracy } from '../trainer/measure/accuracy.ts';
+import { measureQuality } from '../trainer/measure/quality.ts';
 import { prepareModel } from '../trainer/pairs/prepare.ts';
 import { allocateLevels, evenGrid, sizeAt } from '../trainer/search/allocate.ts';
 import { pathOrder } from '../trainer/search/inclusion.ts';
@@ -133,7 +135,7 @@ async function bench(
 
   async function curvatureOf({ model: subject, pool, teacher }: CalibratedModel): Promise<Float64Array> {
     const engine = await createMaskEngine({
-      graph: subject.graph,
+      graph: answerGraph(subject.graph, pool.task),
       pairs,
       backend: options.backend,
       workers: options.workers ?? Math.min(8, availableParallelism()),
@@ -161,19 +163,24 @@ async function bench(
     );
     const stage = progress.stage(name, levels.length);
     const column: number[] = [];
+    const dense = await testAnswers(calibrated, dataset.test.count);
     for (const { cut } of levels) {
-      const { value } = await measureAccuracy({
-        model: writeOnnx(cut),
-        input: calibrated.pool.input,
-        output: calibrated.pool.output,
-        split: dataset.test,
+      const { pool } = calibrated;
+      const { value } = await measureQuality({
+        task: pool.task.name,
+        model: writeOnnx(answerGraph(cut, pool.task)),
+        output: pool.output,
+        dense,
+        split: pool.data.test,
         samples: dataset.test.count,
+        block: pool.block,
         threads: availableParallelism(),
       });
       column.push(value);
       stage.update(column.length);
     }
     stage.finish();
+    await dense.close();
     return column;
   }
 }

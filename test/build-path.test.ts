@@ -10,7 +10,8 @@ import { verifyArtifact } from '../trainer/artifact/verify.ts';
 import { type BuildRequest, buildPath } from '../trainer/build/build-path.ts';
 import { buildOptionsSchema } from '../trainer/build/options.ts';
 import { type Progress, silentProgress } from '../trainer/build/progress.ts';
-import { openDataset } from '../trainer/data/idx-dataset.ts';
+import { openMnist } from '../trainer/data/idx-dataset.ts';
+import { openDataset } from '../trainer/data/open-dataset.ts';
 import type { Tensor } from '../trainer/graph/graph.ts';
 import { writeOnnx } from '../trainer/graph/onnx-file.ts';
 import { relativeError } from '../trainer/graph/relative-error.ts';
@@ -30,7 +31,7 @@ const options = buildOptionsSchema.parse({
 
 let root: string;
 let whole: Manifest;
-const dataset = await openDataset('mnist');
+const dataset = await openMnist();
 
 function request(out: string, overrides: Partial<BuildRequest> = {}): BuildRequest {
   return {
@@ -76,7 +77,7 @@ async function logits(bytes: Uint8Array): Promise<Tensor> {
   const session = await createOrtSession(bytes, { threads: 1 });
   try {
     const { logits: output } = await session.run({
-      pixel_values: dataset.test.inputs([0, 1, 2, 3, 4, 5, 6, 7]),
+      pixel_values: dataset.test.images([0, 1, 2, 3, 4, 5, 6, 7]),
     });
     return output as Tensor;
   } finally {
@@ -218,7 +219,7 @@ describe('bad input', () => {
   });
 
   test('inputs so large that the dense model overflows', async () => {
-    const huge = await openDataset('mnist', { scale: 1e30, mean: [0], std: [1e-30] });
+    const huge = await openMnist({ scale: 1e30, mean: [0], std: [1e-30] });
     await expect(buildPath(request('huge', { dataset: huge }))).rejects.toMatchObject({
       code: 'numerical-failure',
     });

@@ -10,8 +10,7 @@ import { openDigits } from '../scripts/local/digits.ts';
 import { buildPath } from '../trainer/build/build-path.ts';
 import { buildOptionsSchema } from '../trainer/build/options.ts';
 import { silentProgress } from '../trainer/build/progress.ts';
-import type { Dataset } from '../trainer/data/dataset.ts';
-import { openDataset } from '../trainer/data/idx-dataset.ts';
+import { type IdxDataset, openMnist } from '../trainer/data/idx-dataset.ts';
 import type { Tensor } from '../trainer/graph/graph.ts';
 import { writeOnnx } from '../trainer/graph/onnx-file.ts';
 import { relativeError } from '../trainer/graph/relative-error.ts';
@@ -29,7 +28,7 @@ const AMPLE = { 'x-latency-budget': '600s' };
 const scope = disposables();
 let directory: string;
 let manifest: Manifest;
-let data: Dataset;
+let data: IdxDataset;
 let gateway: TestGateway;
 let node: NodeProcess;
 let nodeFlags: string[];
@@ -38,7 +37,7 @@ beforeAll(async () => {
   directory = join(await temporaryDirectory(scope), 'digits');
   manifest = await buildPath({
     modelPath: MODEL,
-    dataset: await openDataset('mnist'),
+    dataset: await openMnist(),
     out: directory,
     options: buildOptionsSchema.parse({
       id: 'digits',
@@ -79,7 +78,7 @@ const infer = (init: RequestOptions & { level?: number | string } = {}) =>
   );
 
 function images(indices: readonly number[]) {
-  const { dims, data: pixels } = data.test.inputs(indices);
+  const { dims, data: pixels } = data.test.images(indices);
   const input = {
     name: 'pixel_values',
     shape: dims,
@@ -134,7 +133,7 @@ describe('served levels', () => {
     const indices = [0, 1, 2, 3, 4, 5, 6, 7];
     for (const { level } of manifest.levels) {
       const session = await createOrtSession(writeOnnx(await maskedLevel(artifact, level)), { threads: 1 });
-      const { logits } = await session.run({ pixel_values: data.test.inputs(indices) });
+      const { logits } = await session.run({ pixel_values: data.test.images(indices) });
       await session.close();
       const { outputs } = (await (await infer({ level, body: images(indices) })).json()) as InferResponse;
       const served = outputs[0]?.data as number[];

@@ -13,7 +13,7 @@ import type { InferResponse } from '../schema/protocol.ts';
 import { buildPath } from '../trainer/build/build-path.ts';
 import { buildOptionsSchema } from '../trainer/build/options.ts';
 import { silentProgress } from '../trainer/build/progress.ts';
-import { openDataset } from '../trainer/data/idx-dataset.ts';
+import { openMnist } from '../trainer/data/idx-dataset.ts';
 import { disposables, temporaryDirectory } from './support/node-client.ts';
 import { freePort } from './support/node-process.ts';
 
@@ -26,7 +26,7 @@ beforeAll(async () => {
   // Few levels and steps: what is tested here is not how good the path is.
   await buildPath({
     modelPath: join(ROOT, 'examples/digits/digits.onnx'),
-    dataset: await openDataset('mnist'),
+    dataset: await openMnist(),
     out: join(dataDir, 'artifacts', 'digits'),
     options: buildOptionsSchema.parse({
       id: 'digits',

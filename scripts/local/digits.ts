@@ -6,8 +6,8 @@ import { type Artifact, openArtifact } from '../../schema/artifact/store.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import type { InferRequest } from '../../schema/protocol.ts';
-import { type Dataset, mnistNormalisation } from '../../trainer/data/dataset.ts';
-import { openDataset } from '../../trainer/data/idx-dataset.ts';
+import { mnistNormalisation } from '../../trainer/data/dataset.ts';
+import { type IdxDataset, openMnist } from '../../trainer/data/idx-dataset.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const MODEL = 'examples/digits/digits.onnx';
@@ -34,7 +34,7 @@ export async function digitRequest(manifest: Manifest, index: number): Promise<I
   const dataset = await openDigits(manifest);
   const [port] = manifest.inputs;
   if (port === undefined) throw new Error('A manifest has at least one input.');
-  const { dims, data } = dataset.test.inputs([index]);
+  const { dims, data } = dataset.test.images([index]);
   return {
     inputs: [
       {
@@ -48,9 +48,9 @@ export async function digitRequest(manifest: Manifest, index: number): Promise<I
 }
 
 /** MNIST, normalised as the artifact's manifest says. */
-export function openDigits(manifest: Manifest): Promise<Dataset> {
+export function openDigits(manifest: Manifest): Promise<IdxDataset> {
   const [port] = manifest.inputs;
-  return openDataset('mnist', manifest.preprocessing[port?.name ?? ''] ?? mnistNormalisation);
+  return openMnist(manifest.preprocessing[port?.name ?? ''] ?? mnistNormalisation);
 }
 
 async function openIfComplete(directory: string): Promise<Artifact | undefined> {

@@ -13,12 +13,14 @@ import { SppError } from '../../schema/errors.ts';
 import { MANIFEST_FILE, type Manifest } from '../../schema/manifest.ts';
 import { pathArtifact } from '../artifact/path-artifact.ts';
 import { ownTensors } from '../compensation/compensate-level.ts';
-import { type Dataset, matchInput } from '../data/dataset.ts';
+import { type BoundDataset, bindDataset } from '../data/bind-dataset.ts';
+import type { Dataset } from '../data/dataset.ts';
+import type { PreparedModel } from '../pairs/pair.ts';
 import { prepareModel } from '../pairs/prepare.ts';
 import { allocateLevels, evenGrid } from '../search/allocate.ts';
 import { defaultInclusion, pathOrder } from '../search/inclusion.ts';
 import { indexUnits, orderByPair } from '../search/units.ts';
-import { calibrate } from './calibrate-model.ts';
+import { type CalibratedModel, calibrate } from './calibrate-model.ts';
 import { Checkpoint, float64Array } from './checkpoint.ts';
 import { buildLevels } from './level-stage.ts';
 import { measureLevels } from './measure-levels.ts';
@@ -49,7 +51,8 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
 
   const stage = progress.stage('prepare', 1);
   const prepared = await prepareModel(source, basename(request.modelPath));
-  matchInput(dataset, prepared.graph.inputs);
+  // Data that does not fit must be said before a checkpoint is begun.
+  bindDataset(dataset, prepared.graph.inputs);
   stage.finish({ pairs: prepared.pairs.length });
 
   const fingerprint = fingerprintOf(source, dataset, options);
@@ -57,6 +60,35 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
   const calibrated = await calibrate(prepared, dataset, options, progress);
   throwIfAborted(request.signal);
 
+  try {
+    const manifest = await writePath(request, {
+      prepared,
+      calibrated,
+      checkpoint,
+      fingerprint,
+      ...run,
+      sourceSha256: sha256Hex(source),
+    });
+    await checkpoint.remove();
+    return manifest;
+  } finally {
+    await calibrated.teacher.close();
+  }
+}
+
+interface Run {
+  readonly prepared: PreparedModel;
+  readonly calibrated: CalibratedModel;
+  readonly checkpoint: Checkpoint;
+  readonly fingerprint: string;
+  readonly workers: number;
+  readonly sourceSha256: string;
+}
+
+/** Everything behind calibration. */
+async function writePath(request: BuildRequest, run: Run): Promise<Manifest> {
+  const { options, dataset, out, progress } = request;
+  const { prepared, calibrated, checkpoint } = run;
   const memory: SearchMemory = {
     curvature: await checkpoint.read('curvature', float64Array),
     state: await checkpoint.read('search', inclusionStateSchema),
@@ -90,11 +122,11 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
   } = pathArtifact(calibrated.model, order, measured, own);
   const manifest = await writeArtifact(out, {
     header: {
-      model: { id: options.id, version: versionOf(fingerprint), sourceSha256: sha256Hex(source) },
+      model: { id: options.id, version: versionOf(run.fingerprint), sourceSha256: run.sourceSha256 },
       createdAt: new Date().toISOString(),
-      task: 'image-classification',
-      labels: Array.from({ length: dataset.classes }, (_, label) => String(label)),
-      preprocessing: { [calibrated.pool.input]: asPreprocessing(dataset) },
+      task: calibrated.pool.task.name,
+      ...(dataset.targets?.kind === 'class' ? { labels: [...dataset.targets.names] } : {}),
+      preprocessing: preprocessingOf(calibrated.pool.data),
       search: {
         ...inclusionOptions(options),
         batch: options.batch,
@@ -110,7 +142,6 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
     weights,
     levels: artifactLevels,
   });
-  await checkpoint.remove();
   writing.finish({ levels: manifest.levels.length });
   return manifest;
 }
@@ -175,7 +206,7 @@ function fingerprintOf(source: Uint8Array, dataset: Dataset, options: BuildOptio
   const text = JSON.stringify([
     sha256Hex(source),
     dataset.sha256,
-    dataset.normalisation,
+    dataset.recipe,
     deciding,
     defaultInclusion,
   ]);
@@ -186,6 +217,8 @@ function versionOf(fingerprint: string): string {
   return `p${fingerprint.slice(0, 12)}`;
 }
 
-function asPreprocessing({ normalisation }: Dataset): { scale: number; mean: number[]; std: number[] } {
-  return { scale: normalisation.scale, mean: [...normalisation.mean], std: [...normalisation.std] };
+function preprocessingOf({ imageInput, normalisation }: BoundDataset): Manifest['preprocessing'] {
+  if (imageInput === undefined || normalisation === undefined) return {};
+  const { scale, mean, std } = normalisation;
+  return { [imageInput]: { scale, mean: [...mean], std: [...std] } };
 }

@@ -1,12 +1,16 @@
 /** From a prepared model to a rotated one, with all that search and levels need to know of it. */
 import { availableParallelism } from 'node:os';
 import { SppError } from '../../schema/errors.ts';
-import { type Dataset, matchInput } from '../data/dataset.ts';
-import type { Tensor } from '../graph/graph.ts';
+import { bindDataset } from '../data/bind-dataset.ts';
+import type { Dataset } from '../data/dataset.ts';
+import type { Graph, Tensor } from '../graph/graph.ts';
+import { chooseTask, type Task } from '../measure/task.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { rotatePairs } from '../rotation/rotate-pairs.ts';
 import type { Moments } from '../statistics/activation-moments.ts';
-import { drawPool, logitsOf, measureMoments, type Pool } from './calibration.ts';
+import { answerGraph, answerName, probeOutputs } from './answer.ts';
+import { type Answers, answersOf, denseAnswers } from './answers.ts';
+import { drawPool, measureMoments, type Pool } from './calibration.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 
@@ -15,8 +19,11 @@ export interface CalibratedModel {
   readonly model: PreparedModel;
   readonly moments: ReadonlyMap<string, Moments>;
   readonly pool: Pool;
-  readonly teacher: Tensor;
+  /** By place in the pool's indices. */
+  readonly teacher: Answers;
   readonly holdoutTeacher: Tensor;
+  /** The file's own function, with the task's answer as its only output. */
+  readonly dense: Graph;
 }
 
 /** Rotates the model by statistics of the training data, and asks the dense model for its answers. */
@@ -27,30 +34,52 @@ export async function calibrate(
   progress: Progress,
 ): Promise<CalibratedModel> {
   const threads = availableParallelism();
-  const input = matchInput(dataset, prepared.graph.inputs);
-  const output = prepared.graph.outputs[0]?.name ?? '';
-  const pool = drawPool(dataset, { input, output }, options.calibration, options.seed);
-
+  const pool = await poolFor(prepared.graph, dataset, options);
+  const { task } = pool;
   const statistics = progress.stage('calibrate', Math.min(2048, pool.indices.length));
-  const dense = await measureMoments(prepared.graph, prepared.pairs, pool, threads, statistics);
+  const moments = await measureMoments(prepared.graph, prepared.pairs, pool, threads, statistics);
   statistics.finish();
   const turned = options.rotate
-    ? rotatePairs(prepared.graph, prepared.pairs, dense)
-    : { graph: prepared.graph, moments: dense };
+    ? rotatePairs(prepared.graph, prepared.pairs, moments)
+    : { graph: prepared.graph, moments };
 
+  const dense = answerGraph(prepared.graph, task);
+  const asked = { split: pool.data.train, block: pool.block, threads };
   const answering = progress.stage('teacher', pool.indices.length);
-  const teacher = await logitsOf(prepared.graph, pool, pool.indices, threads, answering);
-  const holdoutTeacher = await logitsOf(prepared.graph, pool, pool.holdout, threads);
+  const teacher = await denseAnswers(dense, { ...asked, indices: pool.indices }, pool.answer, answering);
+  const holdout = { ...asked, indices: pool.holdout };
+  const holdoutTeacher = await answersOf(dense, holdout);
   answering.finish();
-  const rotatedAnswers = await logitsOf(turned.graph, pool, pool.holdout, threads);
-  refuseInexact(holdoutTeacher, rotatedAnswers);
+  refuseInexact(holdoutTeacher, await answersOf(answerGraph(turned.graph, task), holdout));
   return {
     model: { ...prepared, graph: turned.graph },
     moments: turned.moments,
     pool,
     teacher,
     holdoutTeacher,
+    dense,
   };
+}
+
+async function poolFor(graph: Graph, dataset: Dataset, options: BuildOptions): Promise<Pool> {
+  const data = bindDataset(dataset, graph.inputs);
+  const shapes = await probeOutputs(graph, data);
+  const context = { targets: data.targets, length: data.length };
+  const task = chooseTask(shapes, context, options);
+  const output = answerName(answerGraph(graph, task));
+  return drawPool(
+    data,
+    { task, output, answer: answerShape(task, shapes) },
+    options.calibration,
+    options.seed,
+  );
+}
+
+/** Several outputs stand one behind the other in the answer. */
+function answerShape(task: Task, shapes: readonly { name: string; shape: readonly number[] }[]): number[] {
+  const parts = task.outputs.map((name) => shapes.find((output) => output.name === name)?.shape ?? []);
+  const [first = []] = parts;
+  return [...first.slice(0, -1), parts.reduce((sum, shape) => sum + (shape.at(-1) ?? 0), 0)];
 }
 
 /** The rotated model must be the dense one. */

@@ -1,8 +1,9 @@
-/** The pool of examples that calibration and search draw from, with the dense model's answers to them. */
+/** The pool of examples that calibration and search draw from, and the moments of a model's activations on it. */
 import { SppError } from '../../schema/errors.ts';
-import type { Dataset } from '../data/dataset.ts';
-import type { Graph, Tensor } from '../graph/graph.ts';
+import type { BoundDataset } from '../data/bind-dataset.ts';
+import { elementCount, type Graph } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
+import type { Task } from '../measure/task.ts';
 import type { Pair } from '../pairs/pair.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 import { randomSource, shuffledRange, streams } from '../search/random.ts';
@@ -12,33 +13,52 @@ import {
   momentsGraph,
   momentTensors,
 } from '../statistics/activation-moments.ts';
+import { blockSize, KEPT_ELEMENTS } from './answers.ts';
 import type { StageProgress } from './progress.ts';
 
-const BLOCK = 256;
 /** Examples whose activations' moments are taken: some tens of thousands of rows for image models. */
 const MOMENT_EXAMPLES = 2048;
+const MOST_HOLDOUT = 512;
+/** Below this there is nothing to hold out, and no statistic means anything. */
+const LEAST_EXAMPLES = 16;
 
 export interface Pool {
-  readonly dataset: Dataset;
-  readonly input: string;
+  readonly data: BoundDataset;
+  readonly task: Task;
+  /** Name of the answer in answer graphs. */
   readonly output: string;
+  /** Shape of one example's answer. */
+  readonly answer: readonly number[];
+  /** Examples computed at once. */
+  readonly block: number;
   /** Training examples that search and statistics use. */
   readonly indices: readonly number[];
   /** Training examples that no statistic has seen; damping is chosen on them. */
   readonly holdout: readonly number[];
 }
 
+/** @throws `bad-data` when there are too few training examples to hold some out */
 export function drawPool(
-  dataset: Dataset,
-  ports: { input: string; output: string },
+  data: BoundDataset,
+  answer: Pick<Pool, 'task' | 'output' | 'answer'>,
   size: number,
   seed: number,
 ): Pool {
-  const order = shuffledRange(randomSource(seed, streams.calibration, 0), dataset.train.count);
-  const holdout = Math.min(512, Math.floor(order.length / 8));
+  const { count } = data.train;
+  if (count < LEAST_EXAMPLES) {
+    throw new SppError(
+      'bad-data',
+      `${data.name} has ${count} training examples; at least ${LEAST_EXAMPLES} are needed.`,
+      { hint: data.length > 1 ? 'Give more text, or a shorter --length.' : 'Give more data.' },
+    );
+  }
+  const order = shuffledRange(randomSource(seed, streams.calibration, 0), count);
+  const keepable = Math.max(8, Math.floor(KEPT_ELEMENTS / Math.max(1, elementCount(answer.answer))));
+  const holdout = Math.min(MOST_HOLDOUT, Math.floor(order.length / 8), keepable);
   return {
-    dataset,
-    ...ports,
+    data,
+    ...answer,
+    block: blockSize(data, answer.answer),
     holdout: order.slice(0, holdout),
     indices: order.slice(holdout, holdout + Math.min(size, order.length - holdout)),
   };
@@ -57,66 +77,13 @@ export async function measureMoments(
   const session = await createOrtSession(writeOnnx(momentsGraph(graph, tensors)), { threads });
   try {
     const indices = pool.indices.slice(0, MOMENT_EXAMPLES);
-    for (let start = 0; start < indices.length; start += BLOCK) {
-      const block = indices.slice(start, start + BLOCK);
-      accumulator.add(await session.run({ [pool.input]: pool.dataset.train.inputs(block) }));
-      progress.update(Math.min(start + BLOCK, indices.length));
+    for (let start = 0; start < indices.length; start += pool.block) {
+      const block = indices.slice(start, start + pool.block);
+      accumulator.add(await session.run(await pool.data.train.feeds(block)));
+      progress.update(Math.min(start + pool.block, indices.length));
     }
   } finally {
     await session.close();
   }
   return accumulator.result();
-}
-
-/** Logits [examples, classes] of a model, row i for indices[i]. */
-export async function logitsOf(
-  graph: Graph,
-  pool: Pool,
-  indices: readonly number[],
-  threads: number,
-  progress?: StageProgress,
-): Promise<Tensor> {
-  const session = await createOrtSession(writeOnnx(graph), { threads });
-  const parts: Float32Array[] = [];
-  let tail: readonly number[] = [];
-  try {
-    for (let start = 0; start < indices.length; start += BLOCK) {
-      const block = indices.slice(start, start + BLOCK);
-      const result = await session.run({ [pool.input]: pool.dataset.train.inputs(block) }, [pool.output]);
-      const logits = result[pool.output];
-      if (!(logits?.data instanceof Float32Array)) {
-        throw new SppError('bad-model', `The output ${pool.output} is not float32.`);
-      }
-      if (!logits.data.every(Number.isFinite)) {
-        throw new SppError(
-          'numerical-failure',
-          `The dense model's output ${pool.output} is not finite on the training data.`,
-          {
-            hint: 'Check the data and its normalisation.',
-          },
-        );
-      }
-      parts.push(logits.data);
-      tail = logits.dims.slice(1);
-      progress?.update(Math.min(start + BLOCK, indices.length));
-    }
-  } finally {
-    await session.close();
-  }
-  const data = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    data.set(part, offset);
-    offset += part.length;
-  }
-  return { dtype: 'float32', dims: [indices.length, ...tail], data };
-}
-
-/** Some rows of a tensor, in the order asked for. */
-export function takeRows(tensor: Tensor, rows: readonly number[]): Tensor {
-  const source = tensor.data as Float32Array;
-  const width = source.length / (tensor.dims[0] ?? 1);
-  const data = new Float32Array(rows.length * width);
-  for (const [i, row] of rows.entries()) data.set(source.subarray(row * width, (row + 1) * width), i * width);
-  return { dtype: 'float32', dims: [rows.length, ...tensor.dims.slice(1)], data };
 }

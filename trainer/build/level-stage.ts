@@ -3,11 +3,14 @@
 import { availableParallelism } from 'node:os';
 import { compensateLevel } from '../compensation/compensate-level.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
+import { divergences } from '../measure/scores.ts';
 import { cutGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import type { Moments } from '../statistics/activation-moments.ts';
+import { answerGraph } from './answer.ts';
+import { answersOf } from './answers.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
-import { logitsOf, type Pool } from './calibration.ts';
+import type { Pool } from './calibration.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import { throwIfAborted } from './search-stage.ts';
@@ -81,26 +84,9 @@ export async function compensatedLevel(
   return best;
 }
 
+/** Mean over the held-out rows of KL(dense || level), in nats. */
 async function holdoutLoss(graph: Graph, pool: Pool, teacher: Tensor, threads: number): Promise<number> {
-  return meanDivergence(teacher, await logitsOf(graph, pool, pool.holdout, threads));
-}
-
-/** Mean over rows of KL(softmax(p) || softmax(q)), in nats. */
-export function meanDivergence(p: Tensor, q: Tensor): number {
-  const classes = p.dims.at(-1) ?? 1;
-  const [a, b] = [p.data as Float32Array, q.data as Float32Array];
-  const rows = a.length / classes;
-  let total = 0;
-  for (let row = 0; row < rows; row++) {
-    const logP = logSoftmax(a.subarray(row * classes, (row + 1) * classes));
-    const logQ = logSoftmax(b.subarray(row * classes, (row + 1) * classes));
-    for (const [c, lp] of logP.entries()) total += Math.exp(lp) * (lp - (logQ[c] as number));
-  }
-  return total / rows;
-}
-
-function logSoftmax(scores: Float32Array): Float64Array {
-  const top = scores.reduce((x, y) => Math.max(x, y), Number.NEGATIVE_INFINITY);
-  const logSum = Math.log(scores.reduce((sum, score) => sum + Math.exp(score - top), 0));
-  return Float64Array.from(scores, (score) => score - top - logSum);
+  const asked = { split: pool.data.train, indices: pool.holdout, block: pool.block, threads };
+  const rows = divergences(teacher, await answersOf(answerGraph(graph, pool.task), asked));
+  return rows.reduce((a, b) => a + b, 0) / rows.length;
 }

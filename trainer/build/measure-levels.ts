@@ -3,11 +3,13 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { qualitySchema } from '../../schema/manifest.ts';
 import type { PathLevel } from '../artifact/path-artifact.ts';
-import type { Dataset } from '../data/dataset.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
-import { measureAccuracy } from '../measure/accuracy.ts';
 import { measureLatency } from '../measure/latency.ts';
+import { measureQuality } from '../measure/quality.ts';
+import { scorers } from '../measure/scores.ts';
 import { sizeAt } from '../search/allocate.ts';
+import { answerGraph } from './answer.ts';
+import { type Answers, denseAnswers } from './answers.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { LevelModel } from './level-stage.ts';
@@ -19,7 +21,6 @@ const LATENCY_BATCHES = [1, 8] as const;
 const LATENCY_ROUNDS = 100;
 
 export interface MeasureRequest {
-  readonly dataset: Dataset;
   readonly options: BuildOptions;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
@@ -32,33 +33,36 @@ export async function measureLevels(
   widths: readonly (readonly number[])[],
   checkpoint: Checkpoint,
 ): Promise<PathLevel[]> {
-  const { options, dataset, progress } = request;
+  const { options, progress } = request;
   const { model, pool } = calibrated;
-  const samples = Math.min(options.testSamples, dataset.test.count);
+  const { test } = pool.data;
+  const samples = Math.min(options.testSamples, test.count);
   const done = (await checkpoint.read('qualities', z.array(qualitySchema))) ?? [];
+  const dense = await testAnswers(calibrated, samples);
   const measuring = progress.stage('measure', levels.length * samples);
   for (const [level, { cut }] of levels.entries()) {
     throwIfAborted(request.signal);
     if (done[level] !== undefined) continue;
-    const quality = await measureAccuracy({
-      model: writeOnnx(cut),
-      input: pool.input,
+    const quality = await measureQuality({
+      task: pool.task.name,
+      model: writeOnnx(answerGraph(cut, pool.task)),
       output: pool.output,
-      split: dataset.test,
+      dense,
+      split: test,
       samples,
+      block: pool.block,
       threads: availableParallelism(),
       onProgress: (n) => measuring.update(level * samples + n),
     });
     done.push(quality);
     await checkpoint.write('qualities', done);
   }
+  await dense.close();
   measuring.finish();
   const timing = progress.stage('latency', LATENCY_BATCHES.length * LATENCY_ROUNDS);
   const latencies = await measureLatency({
     models: levels.map(({ cut }) => writeOnnx(cut)),
-    feeds: (batch) => ({
-      [pool.input]: dataset.test.inputs(Array.from({ length: batch }, (_, i) => i % dataset.test.count)),
-    }),
+    feeds: (batch) => test.feeds(Array.from({ length: batch }, (_, i) => i % test.count)),
     batches: LATENCY_BATCHES,
     rounds: LATENCY_ROUNDS,
     device: 'cpu',
@@ -81,4 +85,16 @@ export async function measureLevels(
       latency: latencies[level] ?? [],
     };
   });
+}
+
+/** What levels are compared with, where there are no labels. */
+export async function testAnswers({ pool, dense }: CalibratedModel, samples: number): Promise<Answers> {
+  const { data, block } = pool;
+  const needed = 'dense' in scorers[pool.task.name].needs ? samples : 0;
+  const indices = Array.from({ length: needed }, (_, i) => i);
+  return denseAnswers(
+    dense,
+    { split: data.test, indices, block, threads: availableParallelism() },
+    pool.answer,
+  );
 }

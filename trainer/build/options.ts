@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { modelIdSchema } from '../../schema/manifest.ts';
 import { backendNames } from '../engine/backend.ts';
+import { taskNames } from '../measure/task.ts';
 import { defaultInclusion } from '../search/inclusion.ts';
 
 export const buildOptionsSchema = z.strictObject({
@@ -14,6 +15,10 @@ export const buildOptionsSchema = z.strictObject({
   steps: z.int().min(10).max(100_000).default(defaultInclusion.steps),
   batch: z.int().min(1).max(4096).default(64),
   loss: z.enum(['distil', 'cross-entropy']).default('distil'),
+  /** What quality means; unasked, it follows from the data's labels and the model's outputs. */
+  task: z.enum(taskNames).optional(),
+  /** The outputs that the path is to keep; unasked, those that the task takes. */
+  outputs: z.array(z.string().min(1)).min(1).optional(),
   rotate: z.boolean().default(true),
   compensate: z.boolean().default(true),
   backend: z.enum(['auto', ...backendNames]).default('auto'),

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { createMaskEngine } from '../engine/mask-engine.ts';
 import { defaultInclusion, type InclusionOptions, type InclusionState } from '../search/inclusion.ts';
+import { answerGraph } from './answer.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
@@ -37,7 +38,7 @@ export async function searchPath(
   if (memory.state !== undefined && memory.state.step >= inclusion.steps) return memory.state;
   const workers = options.workers ?? Math.min(8, availableParallelism());
   const engine = await createMaskEngine({
-    graph: model.graph,
+    graph: answerGraph(model.graph, pool.task),
     pairs: model.pairs,
     backend: options.backend,
     workers,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Dataset } from '../data/dataset.ts';
+import type { BoundDataset } from '../data/bind-dataset.ts';
 import type { MaskEngine } from '../engine/mask-engine.ts';
 import type { Pair } from '../pairs/pair.ts';
 import { defaultInclusion } from '../search/inclusion.ts';
@@ -22,22 +22,17 @@ const pair: Pair = {
 
 const split = {
   count: 4,
-  inputs: (indices: readonly number[]) => ({
-    dtype: 'float32' as const,
-    dims: [indices.length, 1],
-    data: new Float32Array(indices.length),
-  }),
-  labels: (indices: readonly number[]) => new Int32Array(indices.length),
+  feeds: async () => ({}),
 };
 
-const dataset: Dataset = {
+const data: BoundDataset = {
   name: 'none',
-  shape: [1],
-  classes: 2,
-  normalisation: { scale: 1, mean: [0], std: [1] },
+  fields: [],
   train: split,
   test: split,
   sha256: '',
+  recipe: {},
+  length: 1,
 };
 
 /** An engine whose loss is NaN from a given step on, as a diverging model's is. */
@@ -60,8 +55,22 @@ describe('search stage', () => {
     const context: SearchContext = {
       engine: divergingEngine(5),
       pairs: [pair],
-      pool: { dataset, input: 'x', output: 'y', indices: [0, 1, 2, 3], holdout: [] },
-      teacher: { dtype: 'float32', dims: [4, 2], data: new Float32Array(8) },
+      pool: {
+        data,
+        task: { name: 'distil', outputs: ['y'] },
+        output: 'y',
+        answer: [2],
+        block: 4,
+        indices: [0, 1, 2, 3],
+        holdout: [],
+      },
+      teacher: {
+        rows: async (places) => ({
+          dtype: 'float32',
+          dims: [places.length, 2],
+          data: new Float32Array(2 * places.length),
+        }),
+      },
       batch: 2,
       loss: 'distil',
       seed: 0,

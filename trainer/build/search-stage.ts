@@ -14,7 +14,8 @@ import {
 } from '../search/inclusion.ts';
 import { randomSource, sampleIndices, streams } from '../search/random.ts';
 import { indexUnits, joinPairs, splitByPair, unitCosts } from '../search/units.ts';
-import { type Pool, takeRows } from './calibration.ts';
+import type { Answers } from './answers.ts';
+import type { Pool } from './calibration.ts';
 import { float64Array } from './checkpoint.ts';
 import type { StageProgress } from './progress.ts';
 
@@ -22,8 +23,8 @@ export interface SearchContext {
   readonly engine: MaskEngine;
   readonly pairs: readonly Pair[];
   readonly pool: Pool;
-  /** Dense logits of the pool, row by row. */
-  readonly teacher: Tensor;
+  /** The dense model's answers, by place in the pool's indices. */
+  readonly teacher: Pick<Answers, 'rows'>;
   readonly batch: number;
   readonly loss: 'distil' | 'cross-entropy';
   readonly seed: number;
@@ -43,9 +44,9 @@ export const inclusionStateSchema = z.object({
 });
 
 /**
- * h_j, the Fisher diagonal in the masks at M = 1, flat over all units: E[g_j^2] of single examples' gradients g of
- * -log p(y), estimated from batches of B as B E[(mean g)^2], since gradients of the log-likelihood average to 0 under
- * the model. y is drawn from the dense model's own distribution, so no labels are needed; with the task's loss it is the label.
+ * h_j, the Fisher diagonal in the masks at M = 1, flat over all units: E[g_j^2] of single rows' gradients g of
+ * -log p(y), estimated from batches of R rows as R E[(mean g)^2], since gradients of the log-likelihood average to 0
+ * under the model (an image has one row, a text one a token). y is drawn from the dense model's own distribution, so no labels are needed; with the task's loss it is the label.
  */
 export async function estimateCurvature(
   context: SearchContext,
@@ -54,16 +55,18 @@ export async function estimateCurvature(
   const index = indexUnits(context.pairs);
   const ones = splitByPair(index, new Float64Array(index.total).fill(1));
   const sum = new Float64Array(index.total);
+  let rowsEach = 1;
   for (let batch = 0; batch < FISHER_BATCHES; batch++) {
     throwIfAborted(context.signal);
     const source = randomSource(context.seed, streams.fisher, batch);
     const rows = sampleIndices(source, context.pool.indices.length, context.batch);
     const labels =
       context.loss === 'distil'
-        ? sampleLabels(takeRows(context.teacher, rows), () => source.uniform())
+        ? sampleLabels(await context.teacher.rows(rows), () => source.uniform())
         : labelsOf(context, rows);
+    rowsEach = labels.length / rows.length;
     const result = await context.engine.step({
-      ...batchOf(context, rows),
+      ...(await batchOf(context, rows)),
       masks: ones,
       loss: { kind: 'cross-entropy', output: context.pool.output, labels },
     });
@@ -71,7 +74,7 @@ export async function estimateCurvature(
     for (const [j, g] of gradient.entries()) sum[j] = (sum[j] as number) + g * g;
     progress.update(batch + 1, { loss: result.loss });
   }
-  return sum.map((value) => (value * context.batch) / FISHER_BATCHES);
+  return sum.map((value) => (value * context.batch * rowsEach) / FISHER_BATCHES);
 }
 
 /** Scales of all units, with a floor that keeps a unit no batch ever touched from dividing by nothing. */
@@ -109,9 +112,9 @@ export async function runSearch(
       context.batch,
     );
     const { loss, gradients } = await context.engine.step({
-      ...batchOf(context, rows),
+      ...(await batchOf(context, rows)),
       masks: splitByPair(index, state.masks),
-      loss: lossOf(context, rows),
+      loss: await lossOf(context, rows),
     });
     if (!Number.isFinite(loss)) {
       await save(state);
@@ -126,22 +129,29 @@ export async function runSearch(
   return state;
 }
 
-function batchOf(context: SearchContext, rows: readonly number[]): Pick<MaskStep, 'feeds'> {
-  const { pool } = context;
-  return {
-    feeds: { [pool.input]: pool.dataset.train.inputs(rows.map((row) => pool.indices[row] as number)) },
-  };
+async function batchOf(context: SearchContext, rows: readonly number[]): Promise<Pick<MaskStep, 'feeds'>> {
+  return { feeds: await context.pool.data.train.feeds(examplesAt(context, rows)) };
 }
 
-function lossOf(context: SearchContext, rows: readonly number[]): MaskStep['loss'] {
+async function lossOf(context: SearchContext, rows: readonly number[]): Promise<MaskStep['loss']> {
   const { output } = context.pool;
   return context.loss === 'distil'
-    ? { kind: 'kl', output, teacher: takeRows(context.teacher, rows) }
+    ? { kind: 'kl', output, teacher: await context.teacher.rows(rows) }
     : { kind: 'cross-entropy', output, labels: labelsOf(context, rows) };
 }
 
+/** @throws `usage` when the data has no labels */
 function labelsOf(context: SearchContext, rows: readonly number[]): Int32Array {
-  return context.pool.dataset.train.labels(rows.map((row) => context.pool.indices[row] as number));
+  const { data, task } = context.pool;
+  const labels = task.name === 'classification' || task.name === 'next-token' ? data.train.labels : undefined;
+  if (labels !== undefined) return labels(examplesAt(context, rows));
+  throw new SppError('usage', `The task ${task.name} has no labels for --loss cross-entropy.`, {
+    hint: 'Use --loss distil, which needs none.',
+  });
+}
+
+function examplesAt({ pool }: SearchContext, rows: readonly number[]): number[] {
+  return rows.map((row) => pool.indices[row] as number);
 }
 
 /** One draw from softmax(logits) for each row. */

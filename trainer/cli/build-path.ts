@@ -6,7 +6,7 @@ import { SppError } from '../../schema/errors.ts';
 import { buildPath } from '../build/build-path.ts';
 import { buildOptionsSchema } from '../build/options.ts';
 import { mnistNormalisation } from '../data/dataset.ts';
-import { openDataset } from '../data/idx-dataset.ts';
+import { openDataset } from '../data/open-dataset.ts';
 import { levelTable } from './level-table.ts';
 import { terminalProgress } from './progress.ts';
 
@@ -66,7 +66,7 @@ export function buildPathCommand(): Command {
         mean: [numberFlag(flags, 'mean')],
         std: [numberFlag(flags, 'std')],
       };
-      const dataset = await openDataset(String(flags.data), normalisation);
+      const dataset = await openDataset(String(flags.data), { normalisation });
       using progress = terminalProgress();
       const interruption = interruptible();
       try {

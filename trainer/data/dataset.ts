@@ -1,24 +1,51 @@
-/** Labelled examples for one model input, read by index; what training, calibration and measuring draw from. */
-import { SppError } from '../../schema/errors.ts';
-import type { Tensor, ValueInfo } from '../graph/graph.ts';
+/**
+ * Examples of any model's inputs, read by index; what training, calibration and measuring draw from.
+ * A data source knows what it holds (an image, token ids, arrays by name) but no model; `bind-dataset.ts` joins the two.
+ */
+import type { Dtype, Tensor } from '../graph/graph.ts';
+
+/** What a field is, where its name says nothing: which model input takes it is decided by the inputs' types and names. */
+export type FieldRole = 'image' | 'tokens' | 'mask';
+
+export interface Field {
+  /** A model input's name, unless a role is given. */
+  readonly name: string;
+  readonly role?: FieldRole;
+  readonly dtype: Dtype;
+  /** Shape of one example. */
+  readonly shape: readonly number[];
+}
+
+/** Tensors [indices.length, ...shape] by field or input name. */
+export type Tensors = Readonly<Record<string, Tensor>>;
 
 export interface Split {
   readonly count: number;
-  /** Model input of the given examples, normalised: float32 [indices.length, ...shape]. */
-  inputs(indices: readonly number[]): Tensor;
-  labels(indices: readonly number[]): Int32Array;
+  /** The fields of the given examples, in the order asked for. */
+  read(indices: readonly number[]): Promise<Tensors>;
+  /**
+   * `class`: one label an example. `next-token`: one for each position of `tokens`, the id that follows it, -1 where
+   * nothing is to be predicted. Absent when the data has no labels.
+   */
+  labels?(indices: readonly number[]): Int32Array;
 }
+
+export type Targets =
+  | { readonly kind: 'class'; readonly names: readonly string[] }
+  | { readonly kind: 'next-token' };
 
 export interface Dataset {
   readonly name: string;
-  /** Shape of one example. */
-  readonly shape: readonly number[];
-  readonly classes: number;
-  readonly normalisation: Normalisation;
+  readonly fields: readonly Field[];
+  readonly targets?: Targets;
   readonly train: Split;
   readonly test: Split;
-  /** Of the raw files, in the order train then test. */
+  /** Of everything read, in a fixed order. */
   readonly sha256: string;
+  /** All else that decides what examples look like: normalisation, crops, tokenizer, length, the split's seed. */
+  readonly recipe: Readonly<Record<string, unknown>>;
+  /** Of the image field. */
+  readonly normalisation?: Normalisation;
 }
 
 /** x -> (x * scale - mean) / std, channel by channel. */
@@ -26,35 +53,6 @@ export interface Normalisation {
   readonly scale: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
-}
-
-/**
- * The one input of a model as the data must fill it.
- * @throws `bad-data` when examples have another shape, `bad-model` when the model has not exactly one float input
- */
-export function matchInput(dataset: Dataset, inputs: readonly ValueInfo[]): string {
-  const [input, ...others] = inputs;
-  if (input === undefined || others.length > 0 || input.dtype !== 'float32') {
-    throw new SppError(
-      'bad-model',
-      `The model takes ${inputs.map((port) => `${port.name} (${port.dtype})`).join(', ')}.`,
-      {
-        hint: 'Image data feeds models with exactly one float input.',
-      },
-    );
-  }
-  const [, ...wanted] = input.dims;
-  const fits =
-    wanted.length === dataset.shape.length &&
-    wanted.every((dim, i) => typeof dim === 'string' || dim === dataset.shape[i]);
-  if (!fits) {
-    throw new SppError(
-      'bad-data',
-      `${dataset.name} has examples of shape [${dataset.shape.join(', ')}], but the model's input ${input.name} wants [${wanted.join(', ')}].`,
-      { hint: 'Give data of that shape, or the model that this data belongs to.' },
-    );
-  }
-  return input.name;
 }
 
 /** First indices 0..count-1 in blocks of at most `size`. */

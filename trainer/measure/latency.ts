@@ -1,13 +1,13 @@
 /** Latency of levels on this machine, measured as a node runs them: one thread a session. */
 import type { LatencyProfile } from '../../schema/manifest.ts';
-import type { Tensor } from '../graph/graph.ts';
+import type { Tensors } from '../data/dataset.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 import { quantile } from '../search/inclusion.ts';
 
 export interface LatencyRequest {
   /** Models by level. */
   readonly models: readonly Uint8Array[];
-  readonly feeds: (batch: number) => Readonly<Record<string, Tensor>>;
+  readonly feeds: (batch: number) => Promise<Tensors>;
   readonly batches: readonly number[];
   /** Timed runs a level and batch size. */
   readonly rounds: number;
@@ -26,7 +26,7 @@ export async function measureLatency(request: LatencyRequest): Promise<LatencyPr
   const sessions = await Promise.all(request.models.map((model) => createOrtSession(model, { threads: 1 })));
   try {
     for (const [place, batch] of request.batches.entries()) {
-      const feeds = request.feeds(batch);
+      const feeds = await request.feeds(batch);
       const times: number[][] = sessions.map(() => []);
       const forward = Array.from(sessions.keys());
       const backward = [...forward].reverse();

@@ -11,7 +11,16 @@ export interface RandomSource {
 }
 
 /** Purposes draw from streams of their own, so that adding a draw to one moves no other. */
-export const streams = { calibration: 1, fisher: 2, search: 3, baseline: 4, holdout: 5, samples: 6, guard: 7 } as const;
+export const streams = {
+  calibration: 1,
+  fisher: 2,
+  search: 3,
+  baseline: 4,
+  holdout: 5,
+  samples: 6,
+  guard: 7,
+  split: 8,
+} as const;
 
 /** The source of one step of one stream of a seeded run. */
 export function randomSource(seed: number, stream: number, step: number): RandomSource {

@@ -1,0 +1,111 @@
+/** A model's answers to examples, by onnxruntime: in blocks that fit the memory, kept when they are few. */
+import { SppError } from '../../schema/errors.ts';
+import type { BoundDataset, BoundSplit } from '../data/bind-dataset.ts';
+import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
+import { writeOnnx } from '../graph/onnx-file.ts';
+import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
+import { answerName } from './answer.ts';
+import type { StageProgress } from './progress.ts';
+
+const MOST_EXAMPLES = 256;
+/** Attention keeps a row for each pair of tokens. */
+const MOST_TOKENS = 16_384;
+const MOST_ELEMENTS = 2 ** 25;
+/** Floats of answers that are kept (256 MiB); beyond, they are computed again when asked for. */
+export const KEPT_ELEMENTS = 2 ** 26;
+
+/** Examples to compute at once. @param answer shape of one example's answer */
+export function blockSize(data: BoundDataset, answer: readonly number[]): number {
+  const fitting = Math.min(MOST_TOKENS / data.length, MOST_ELEMENTS / Math.max(1, elementCount(answer)));
+  return Math.max(1, Math.min(MOST_EXAMPLES, Math.floor(fitting)));
+}
+
+/** Which examples, and how they are run. */
+export interface Asked {
+  readonly split: BoundSplit;
+  readonly indices: readonly number[];
+  readonly block: number;
+  readonly threads: number;
+}
+
+/**
+ * Answers [examples, ...] of an answer graph, row i for indices[i].
+ * @throws `numerical-failure` when one is not finite
+ */
+export async function answersOf(graph: Graph, asked: Asked, progress?: StageProgress): Promise<Tensor> {
+  const session = await createOrtSession(writeOnnx(graph), { threads: asked.threads });
+  try {
+    return await runBlocks(session, answerName(graph), asked, progress);
+  } finally {
+    await session.close();
+  }
+}
+
+async function runBlocks(
+  session: OrtSession,
+  output: string,
+  { split, indices, block }: Asked,
+  progress?: StageProgress,
+): Promise<Tensor> {
+  const parts: Float32Array[] = [];
+  let tail: readonly number[] = [];
+  for (let start = 0; start < indices.length; start += block) {
+    const feeds = await split.feeds(indices.slice(start, start + block));
+    const answer = (await session.run(feeds, [output]))[output];
+    if (!(answer?.data instanceof Float32Array)) {
+      throw new SppError('bad-model', `The output ${output} is not float32.`);
+    }
+    if (!answer.data.every(Number.isFinite)) {
+      throw new SppError(
+        'numerical-failure',
+        `The dense model's output ${output} is not finite on the training data.`,
+        { hint: 'Check the data and its normalisation.' },
+      );
+    }
+    parts.push(answer.data);
+    tail = answer.dims.slice(1);
+    progress?.update(Math.min(start + block, indices.length));
+  }
+  const data = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    data.set(part, offset);
+    offset += part.length;
+  }
+  return { dtype: 'float32', dims: [indices.length, ...tail], data };
+}
+
+/** The dense model's answers, by place in the list of examples that they were made for. */
+export interface Answers {
+  rows(places: readonly number[]): Promise<Tensor>;
+  close(): Promise<void>;
+}
+
+/** Kept in memory when they fit; else computed when asked for, which gives a resumed run the same numbers too. */
+export async function denseAnswers(
+  graph: Graph,
+  asked: Asked,
+  answer: readonly number[],
+  progress?: StageProgress,
+): Promise<Answers> {
+  if (asked.indices.length * elementCount(answer) <= KEPT_ELEMENTS) {
+    const all = await answersOf(graph, asked, progress);
+    return { rows: async (places) => takeRows(all, places), close: async () => {} };
+  }
+  const session = await createOrtSession(writeOnnx(graph), { threads: asked.threads });
+  const output = answerName(graph);
+  return {
+    rows: (places) =>
+      runBlocks(session, output, { ...asked, indices: places.map((p) => asked.indices[p] as number) }),
+    close: () => session.close(),
+  };
+}
+
+/** Some rows of a tensor, in the order asked for. */
+export function takeRows(tensor: Tensor, rows: readonly number[]): Tensor {
+  const source = tensor.data as Float32Array;
+  const width = source.length / (tensor.dims[0] ?? 1);
+  const data = new Float32Array(rows.length * width);
+  for (const [i, row] of rows.entries()) data.set(source.subarray(row * width, (row + 1) * width), i * width);
+  return { dtype: 'float32', dims: [rows.length, ...tensor.dims.slice(1)], data };
+}

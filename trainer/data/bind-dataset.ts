@@ -1,0 +1,193 @@
+/** Joins a data set to a model: which field feeds which input, and what is put where the data says nothing. */
+import { SppError } from '../../schema/errors.ts';
+import { type Dtype, elementCount, type Tensor, type ValueInfo } from '../graph/graph.ts';
+import { canCast, castTensor } from './cast.ts';
+import type { Dataset, Field, FieldRole, Split, Tensors } from './dataset.ts';
+
+export interface BoundSplit {
+  readonly count: number;
+  /** Every input of the model for the given examples. */
+  feeds(indices: readonly number[]): Promise<Tensors>;
+  /** As the split's. */
+  readonly labels?: NonNullable<Split['labels']>;
+}
+
+export interface BoundDataset extends Omit<Dataset, 'train' | 'test'> {
+  readonly train: BoundSplit;
+  readonly test: BoundSplit;
+  /** The input that the image field feeds. */
+  readonly imageInput?: string;
+  /** Tokens of one example; 1 when the data has none. */
+  readonly length: number;
+}
+
+/** Inputs that text models have beside the tokens, filled in when the data lacks them; the rest of the name does not matter. */
+const auxiliary: readonly { readonly name: RegExp; readonly at: (position: number) => number }[] = [
+  { name: /mask/i, at: () => 1 },
+  { name: /token_type|segment/i, at: () => 0 },
+  { name: /position/i, at: (position) => position },
+];
+
+const roleTakes: Readonly<Record<FieldRole, (input: ValueInfo) => boolean>> = {
+  image: ({ dtype, dims }) => isFloat(dtype) && dims.length === 4,
+  tokens: ({ name, dtype }) =>
+    (dtype === 'int64' || dtype === 'int32') && !auxiliary.some((entry) => entry.name.test(name)),
+  mask: ({ name }) => /mask/i.test(name),
+};
+
+type Source =
+  | { readonly input: ValueInfo; readonly field: Field }
+  | { readonly input: ValueInfo; readonly at: (position: number) => number };
+
+/**
+ * @throws `bad-data` when shapes or types differ, an input is not fed, or a field feeds none; `bad-model` when an
+ * input has no free batch dimension
+ */
+export function bindDataset(dataset: Dataset, inputs: readonly ValueInfo[]): BoundDataset {
+  const tokens = dataset.fields.find(({ role }) => role === 'tokens') ?? namedTokens(dataset, inputs);
+  const sources = inputs.map((input) => sourceOf(input, inputs, dataset, tokens));
+  refuseUnused(dataset, sources);
+  const sizes = new Map<string, number>();
+  for (const source of sources) if ('field' in source) checkFit(dataset, source.input, source.field, sizes);
+  const bound = (split: Split): BoundSplit => ({
+    count: split.count,
+    feeds: async (indices) => feedsOf(await split.read(indices), indices.length, sources, tokens),
+    ...(split.labels === undefined ? {} : { labels: split.labels.bind(split) }),
+  });
+  const image = sources.find((source) => 'field' in source && source.field.role === 'image');
+  return {
+    ...dataset,
+    train: bound(dataset.train),
+    test: bound(dataset.test),
+    length: tokens?.shape[0] ?? 1,
+    ...(image === undefined ? {} : { imageInput: image.input.name }),
+  };
+}
+
+/** Of arrays by name: the one that stands for the text. */
+function namedTokens(dataset: Dataset, inputs: readonly ValueInfo[]): Field | undefined {
+  return dataset.fields.find(
+    ({ name, shape }) =>
+      shape.length === 1 && inputs.some((input) => input.name === name && roleTakes.tokens(input)),
+  );
+}
+
+function sourceOf(
+  input: ValueInfo,
+  inputs: readonly ValueInfo[],
+  dataset: Dataset,
+  tokens: Field | undefined,
+): Source {
+  const field =
+    dataset.fields.find(({ name, role }) => role === undefined && name === input.name) ??
+    dataset.fields.find(({ role }) => role !== undefined && takerOf(role, inputs) === input);
+  if (field !== undefined) return { input, field };
+  const filler = auxiliary.find(({ name }) => name.test(input.name));
+  if (filler !== undefined && tokens !== undefined && input.dims.length === 2)
+    return { input, at: filler.at };
+  throw new SppError(
+    'bad-data',
+    `The model's input ${describeInput(input)} is not fed: ${dataset.name} holds ${dataset.fields.map(describeField).join(', ')}.`,
+    { hint: 'Give arrays by input name with npz:FILE or jsonl:FILE.' },
+  );
+}
+
+/** The first input that a role fits; a model's only float input is its image, whatever its rank. */
+function takerOf(role: FieldRole, inputs: readonly ValueInfo[]): ValueInfo | undefined {
+  const fitting = inputs.find(roleTakes[role]);
+  if (fitting !== undefined || role !== 'image') return fitting;
+  const floats = inputs.filter(({ dtype }) => isFloat(dtype));
+  return floats.length === 1 ? floats[0] : undefined;
+}
+
+function refuseUnused(dataset: Dataset, sources: readonly Source[]): void {
+  const used = new Set(sources.flatMap((source) => ('field' in source ? [source.field] : [])));
+  const unused = dataset.fields.find((field) => !used.has(field));
+  if (unused === undefined) return;
+  const names = sources.map(({ input }) => describeInput(input)).join(', ');
+  throw new SppError(
+    'bad-data',
+    `${dataset.name} holds ${describeField(unused)}, which none of the model's inputs takes: ${names}.`,
+    {
+      hint:
+        unused.role === 'mask'
+          ? 'Texts were padded, but the model has no mask: give texts that fill --length.'
+          : 'Name arrays as the model names its inputs.',
+    },
+  );
+}
+
+function checkFit(dataset: Dataset, input: ValueInfo, field: Field, sizes: Map<string, number>): void {
+  if (!canCast(field.dtype, input.dtype)) {
+    throw new SppError(
+      'bad-data',
+      `${dataset.name} holds ${describeField(field)} as ${field.dtype}, but the model's input ${input.name} takes ${input.dtype}.`,
+    );
+  }
+  const [batch, ...wanted] = input.dims;
+  if (typeof batch !== 'string') {
+    throw new SppError(
+      'bad-model',
+      `The model's input ${describeInput(input)} has no free batch dimension.`,
+      {
+        hint: 'Export the model with a dynamic batch axis.',
+      },
+    );
+  }
+  const fits =
+    wanted.length === field.shape.length &&
+    wanted.every((dim, axis) => {
+      const size = field.shape[axis] as number;
+      if (typeof dim === 'number') return dim === size;
+      const known = sizes.get(dim) ?? size;
+      sizes.set(dim, known);
+      return known === size;
+    });
+  if (!fits) {
+    const otherSize = wanted
+      .filter((dim) => typeof dim === 'string')
+      .map((dim) => `${dim} = ${sizes.get(dim) ?? '?'}`);
+    throw new SppError(
+      'bad-data',
+      `${dataset.name} has examples of shape [${field.shape.join(', ')}], but the model's input ${input.name} wants [${wanted.join(', ')}]${
+        otherSize.length === 0 ? '' : ` with ${otherSize.join(', ')}`
+      }.`,
+      { hint: 'Give data of that shape, or the model that this data belongs to.' },
+    );
+  }
+}
+
+function feedsOf(
+  read: Tensors,
+  count: number,
+  sources: readonly Source[],
+  tokens: Field | undefined,
+): Tensors {
+  return Object.fromEntries(
+    sources.map((source) => {
+      const { input } = source;
+      if (!('field' in source))
+        return [input.name, filled(input.dtype, [count, tokens?.shape[0] ?? 0], source.at)];
+      const tensor = read[source.field.name];
+      if (tensor === undefined) throw new SppError('internal', `The data gave no ${source.field.name}.`);
+      return [input.name, castTensor(tensor, input.dtype, source.field.name)];
+    }),
+  );
+}
+
+function filled(dtype: Dtype, dims: readonly [number, number], at: (position: number) => number): Tensor {
+  const data = Int32Array.from({ length: elementCount(dims) }, (_, i) => at(i % dims[1]));
+  return castTensor({ dtype: 'int32', dims, data }, dtype, 'a filled-in input');
+}
+
+function isFloat(dtype: Dtype): boolean {
+  return dtype === 'float32' || dtype === 'float64';
+}
+
+function describeInput({ name, dtype, dims }: ValueInfo): string {
+  return `${name} (${dtype} [${dims.join(', ')}])`;
+}
+
+function describeField({ name, shape }: Field): string {
+  return `${name} [${shape.join(', ')}]`;
+}

@@ -1,0 +1,111 @@
+/** Quality of a model on a split, the way it will be served: by onnxruntime on its ONNX bytes. */
+import { SppError } from '../../schema/errors.ts';
+import type { Quality } from '../../schema/manifest.ts';
+import type { BoundSplit } from '../data/bind-dataset.ts';
+import { blocks } from '../data/dataset.ts';
+import { elementCount, type Tensor } from '../graph/graph.ts';
+import { createOrtSession } from '../runtime/ort-session.ts';
+import { meanInterval, wilsonInterval } from './interval.ts';
+import { RETRIEVAL_GROUP, type Scores, scorers } from './scores.ts';
+import type { TaskName } from './task.ts';
+
+export interface QualityRequest {
+  readonly task: TaskName;
+  /** ONNX bytes of a graph that gives the task's answer. */
+  readonly model: Uint8Array;
+  readonly output: string;
+  /** The dense model's answers to the split's examples; needed by tasks without labels. */
+  readonly dense: { rows(places: readonly number[]): Promise<Tensor> };
+  readonly split: BoundSplit;
+  /** The first this many examples. */
+  readonly samples: number;
+  /** Examples computed at once. */
+  readonly block: number;
+  readonly threads: number;
+  readonly onProgress?: (done: number) => void;
+}
+
+const unused: Tensor = { dtype: 'float32', dims: [0], data: new Float32Array(0) };
+
+/**
+ * The task's metrics over the first examples of a split, the selector's first.
+ * @throws `bad-model` when the output has not a row for each label, `bad-data` for a label outside of it
+ */
+export async function measureQuality(request: QualityRequest): Promise<Quality> {
+  const { split, output, task } = request;
+  const { needs, score } = scorers[task];
+  const samples = Math.min(request.samples, split.count);
+  const session = await createOrtSession(request.model, { threads: request.threads });
+  try {
+    const all: Record<string, number[]> = {};
+    let rowsEach = 1;
+    // Groups of examples that are held against each other must not be cut.
+    const size = Math.max(1, Math.floor(request.block / RETRIEVAL_GROUP)) * RETRIEVAL_GROUP;
+    for (const indices of blocks(samples, task === 'contrastive' ? size : request.block)) {
+      const result = await session.run(await split.feeds(indices), [output]);
+      const answer = result[output];
+      if (answer === undefined || answer.dims[0] !== indices.length) throw misfit(output, answer);
+      rowsEach = elementCount(answer.dims.slice(1, -1));
+      const labels = 'labels' in needs ? labelsFor(split, indices, answer, output) : new Int32Array(0);
+      const dense = 'dense' in needs ? await request.dense.rows(indices) : unused;
+      append(all, score({ answer, labels, dense }));
+      request.onProgress?.((indices.at(-1) ?? 0) + 1);
+    }
+    return summary(task, all, samples, rowsEach);
+  } finally {
+    await session.close();
+  }
+}
+
+function labelsFor(
+  split: BoundSplit,
+  indices: readonly number[],
+  answer: Tensor,
+  output: string,
+): Int32Array {
+  const labels = split.labels?.(indices);
+  if (labels?.length !== elementCount(answer.dims.slice(0, -1))) throw misfit(output, answer);
+  const classes = answer.dims.at(-1) ?? 1;
+  const stray = labels.find((label) => label < -1 || label >= classes);
+  if (stray !== undefined) {
+    throw new SppError('bad-data', `The label ${stray} is outside the model's ${classes} classes.`, {
+      hint: 'Check that the data set belongs to this model.',
+    });
+  }
+  return labels;
+}
+
+function append(all: Record<string, number[]>, scores: Scores): void {
+  for (const [metric, values] of Object.entries(scores)) {
+    const known = all[metric] ?? [];
+    for (const value of values) known.push(value);
+    all[metric] = known;
+  }
+}
+
+/** Shares of examples have Wilson intervals, all else those of means. */
+function summary(task: TaskName, all: Record<string, number[]>, samples: number, rowsEach: number): Quality {
+  const { metric, counts } = scorers[task];
+  const main = all[metric] ?? [];
+  const proportion = counts && rowsEach === 1;
+  const correct = main.reduce((a, b) => a + b, 0);
+  const value = proportion
+    ? { value: correct / samples, ...wilsonInterval(correct, samples) }
+    : meanInterval(main);
+  const others = Object.entries(all).filter(([name]) => name !== metric);
+  return {
+    metric,
+    ...value,
+    samples,
+    ...(others.length === 0
+      ? {}
+      : { details: Object.fromEntries(others.map(([name, values]) => [name, meanInterval(values)])) }),
+  };
+}
+
+function misfit(output: string, answer: Tensor | undefined): SppError {
+  return new SppError(
+    'bad-model',
+    `The output ${output} has shape [${answer?.dims.join(', ')}]; one row of scores a label is wanted.`,
+  );
+}

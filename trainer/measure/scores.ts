@@ -1,0 +1,157 @@
+/** What one example's answer is worth, metric by metric: pure functions of tensors. */
+import { SppError } from '../../schema/errors.ts';
+import { elementCount, type Tensor } from '../graph/graph.ts';
+import type { TaskName } from './task.ts';
+
+/** One block of examples. */
+export interface Answered {
+  /** [examples, ..., size]; for contrastive both towers' unit vectors, one behind the other. */
+  readonly answer: Tensor;
+  /** The dense model's, of the same shape. */
+  readonly dense: Tensor;
+  /** One a row of `answer`, or -1. */
+  readonly labels: Int32Array;
+}
+
+/** One value an example. */
+export type Scores = Readonly<Record<string, readonly number[]>>;
+
+interface Scorer {
+  /** Higher is better: what selectors compare levels by. */
+  readonly metric: string;
+  /** Whether an example's value is 0 or 1 where it has a single row; a mean of anything else is an average. */
+  readonly counts: boolean;
+  readonly needs: { readonly labels?: true; readonly dense?: true };
+  score(block: Answered): Scores;
+}
+
+/** Examples that a caption is to be found among. */
+export const RETRIEVAL_GROUP = 32;
+
+export const scorers = {
+  classification: {
+    metric: 'accuracy',
+    counts: true,
+    needs: { labels: true },
+    score: ({ answer, labels }) => ({ accuracy: perExample(answer, hits(argmaxRows(answer), labels)) }),
+  },
+  'next-token': {
+    metric: 'next-token-accuracy',
+    counts: true,
+    needs: { labels: true },
+    score: ({ answer, labels }) => ({
+      'next-token-accuracy': perExample(answer, hits(argmaxRows(answer), labels)),
+      'cross-entropy': perExample(answer, surprisals(answer, labels)),
+    }),
+  },
+  distil: {
+    metric: 'agreement',
+    counts: true,
+    needs: { dense: true },
+    score: ({ answer, dense }) => ({
+      agreement: perExample(answer, hits(argmaxRows(answer), Int32Array.from(argmaxRows(dense)))),
+      divergence: perExample(answer, divergences(dense, answer)),
+    }),
+  },
+  embedding: {
+    metric: 'cosine',
+    counts: false,
+    needs: { dense: true },
+    score: ({ answer, dense }) => ({ cosine: perExample(answer, cosines(answer, dense)) }),
+  },
+  contrastive: {
+    metric: 'retrieval',
+    counts: true,
+    needs: { dense: true },
+    score: ({ answer, dense }) => ({
+      retrieval: retrievals(answer),
+      cosine: perExample(answer, cosines(answer, dense)),
+    }),
+  },
+} as const satisfies Record<TaskName, Scorer>;
+
+/** Index of the largest entry of each row; a row with NaN is an error, not a guess. */
+export function argmaxRows(scores: Tensor): number[] {
+  return rowsOf(scores).map((row, r) => {
+    let best = 0;
+    for (const [c, value] of row.entries()) {
+      if (Number.isNaN(value))
+        throw new SppError('numerical-failure', `Row ${r} of the model's output is not a number.`);
+      if (value > (row[best] as number)) best = c;
+    }
+    return best;
+  });
+}
+
+/** log softmax of each row, in float64. */
+export function logSoftmax(scores: Float32Array): Float64Array {
+  const top = scores.reduce((x, y) => Math.max(x, y), Number.NEGATIVE_INFINITY);
+  const logSum = Math.log(scores.reduce((sum, score) => sum + Math.exp(score - top), 0));
+  return Float64Array.from(scores, (score) => score - top - logSum);
+}
+
+/** KL(softmax(p) || softmax(q)) row by row, in nats. */
+export function divergences(p: Tensor, q: Tensor): number[] {
+  const others = rowsOf(q);
+  return rowsOf(p).map((row, r) => {
+    const logQ = logSoftmax(others[r] as Float32Array);
+    return logSoftmax(row).reduce((sum, lp, c) => sum + Math.exp(lp) * (lp - (logQ[c] as number)), 0);
+  });
+}
+
+function rowsOf({ data, dims }: Tensor): Float32Array[] {
+  const size = dims.at(-1) ?? 1;
+  const values = data as Float32Array;
+  return Array.from({ length: values.length / size }, (_, row) =>
+    values.subarray(row * size, (row + 1) * size),
+  );
+}
+
+function hits(predicted: readonly number[], labels: Int32Array): number[] {
+  return predicted.map((label, row) =>
+    labels[row] === -1 ? Number.NaN : Number(label === (labels[row] as number)),
+  );
+}
+
+/** -log p(label), in nats; NaN where there is no label. */
+function surprisals(answer: Tensor, labels: Int32Array): number[] {
+  return rowsOf(answer).map((row, r) => {
+    const label = labels[r] as number;
+    return label === -1 ? Number.NaN : -(logSoftmax(row)[label] as number);
+  });
+}
+
+function cosines(a: Tensor, b: Tensor): number[] {
+  const others = rowsOf(b);
+  return rowsOf(a).map((row, r) => {
+    const other = others[r] as Float32Array;
+    const scale = Math.sqrt(dot(row, row) * dot(other, other));
+    return scale === 0 ? Number(dot(row, row) === dot(other, other)) : dot(row, other) / scale;
+  });
+}
+
+/** 1 where, among the examples of its group, the second tower's vector nearest to the first's is the example's own. */
+function retrievals(answer: Tensor): number[] {
+  const rows = rowsOf(answer);
+  const size = (answer.dims.at(-1) ?? 2) / 2;
+  return rows.map((row, r) => {
+    const from = Math.floor(r / RETRIEVAL_GROUP) * RETRIEVAL_GROUP;
+    const near = rows
+      .slice(from, from + RETRIEVAL_GROUP)
+      .map((other) => dot(row.subarray(0, size), other.subarray(size)));
+    return Number(near.every((value, place) => from + place === r || value < (near[r - from] as number)));
+  });
+}
+
+function dot(a: Float32Array, b: Float32Array): number {
+  return a.reduce((sum, value, i) => sum + value * (b[i] as number), 0);
+}
+
+/** Mean over each example's rows, without those that do not count (NaN). */
+function perExample({ dims }: Tensor, rows: readonly number[]): number[] {
+  const each = elementCount(dims.slice(1, -1));
+  return Array.from({ length: dims[0] ?? 0 }, (_, example) => {
+    const own = rows.slice(example * each, (example + 1) * each).filter((value) => !Number.isNaN(value));
+    return own.reduce((a, b) => a + b, 0) / own.length;
+  });
+}
