@@ -8,13 +8,15 @@ export type LossKind = 'kl' | 'cross-entropy';
 export interface LossNodes {
   /** The further input that the loss is held against. */
   readonly target: ValueInfo;
+  /** int64 [2]: how many rows and classes the logits have. */
+  readonly shape: string;
   /** Sum over the rows that count, a scalar. */
   readonly sum: string;
   /** d sum / d logits, in the logits' shape. */
   readonly gradient: string;
 }
 
-type LossWriter = (build: Builder, logits: string, rows: string, target: string) => LossNodes;
+type LossWriter = (build: Builder, logits: string, rows: string, target: string) => Omit<LossNodes, 'shape'>;
 
 /**
  * `kl`: KL(softmax(target) || softmax(logits)), target = logits of a teacher [rows, C];
@@ -27,7 +29,7 @@ export function addLoss(build: Builder, kind: LossKind, logits: string, target: 
     classes === undefined
       ? build.add('Flatten', [logits], { axis: int(-1) })
       : build.add('Reshape', [logits, build.integers([-1, classes])]); // [rows, C]
-  return writers[kind](build, logits, rows, target);
+  return { ...writers[kind](build, logits, rows, target), shape: build.add('Shape', [rows]) };
 }
 
 const softmax = (b: Builder, x: string) => b.add('Softmax', [x], { axis: int(-1) });

@@ -24,6 +24,8 @@ export interface MaskGradientGraph {
   readonly masks: readonly string[];
   /** Name of the input that the loss is held against: `addLoss` says in what form. */
   readonly target: string;
+  /** Name of the output int64 [2] that says how many rows and classes the logits had: the target must have as many. */
+  readonly shape: string;
   /** Name of the output that is the loss, summed over rows. */
   readonly loss: string;
   /** Names of the outputs d loss / d mask [units], by pair. */
@@ -61,7 +63,7 @@ export function maskGradientGraph({ graph, facts, pairs, loss }: MaskGradientReq
   });
   const build = createBuilder(needed, forward.facts);
   const target = build.fresh('loss_target');
-  const { sum, gradient, target: input } = addLoss(build, loss.kind, logits, target);
+  const { sum, shape, gradient, target: input } = addLoss(build, loss.kind, logits, target);
   const backward = addBackward(build, {
     nodes: needed.nodes,
     seeds: new Map([[logits, gradient]]),
@@ -72,14 +74,20 @@ export function maskGradientGraph({ graph, facts, pairs, loss }: MaskGradientReq
     build.output('mask_gradient', backward.get(mask) ?? zerosLike(build, mask)),
   );
   const total = build.output('loss', sum);
+  const rows = build.output('loss_shape', shape);
   const outputs = gradients.map(
     (name, pair): ValueInfo => ({ name, dtype: 'float32', dims: [pairs[pair]?.units ?? 0] }),
   );
-  const complete = build.graph([{ name: total, dtype: 'float32', dims: [] }, ...outputs]);
+  const complete = build.graph([
+    { name: total, dtype: 'float32', dims: [] },
+    { name: rows, dtype: 'int64', dims: [2] },
+    ...outputs,
+  ]);
   return {
     graph: { ...complete, inputs: [...complete.inputs, input] },
     masks: forward.masks,
     target,
+    shape: rows,
     loss: total,
     gradients,
   };

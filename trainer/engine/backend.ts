@@ -1,5 +1,5 @@
 /**
- * The one seam to TensorFlow.js's backends. A named backend is used or refused, never replaced; `auto` takes the first that is
+ * What computes: TensorFlow.js's backends, started here, or onnxruntime, which needs no start. A named backend is used or refused, never replaced; `auto` takes the first that is
  * installed. TensorFlow.js itself goes on with another backend when one fails to start, so what runs is always asserted.
  */
 import { createRequire } from 'node:module';
@@ -10,7 +10,11 @@ import { SppError } from '../../schema/errors.ts';
 import { registerGradients } from '../graph/gradients.ts';
 import { installWasmKernels } from './wasm/kernels.ts';
 
-export const backendNames = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'cpu'] as const;
+const tfjsBackendNames = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'cpu'] as const;
+export type TfjsBackendName = (typeof tfjsBackendNames)[number];
+
+/** In the order in which `auto` takes them. */
+export const backendNames = [...tfjsBackendNames, 'onnxruntime'] as const;
 export type BackendName = (typeof backendNames)[number];
 
 const require = createRequire(import.meta.url);
@@ -18,9 +22,16 @@ const require = createRequire(import.meta.url);
 /** Backends whose kernels have been replaced: once is enough, and twice would stack. */
 const installed = new WeakSet<object>();
 
+/** The npm package that brings each. */
+const packages: Readonly<Record<BackendName, string>> = {
+  'tfjs-node-gpu': '@tensorflow/tfjs-node-gpu',
+  'tfjs-node': '@tensorflow/tfjs-node',
+  wasm: '@tensorflow/tfjs-backend-wasm',
+  cpu: '@tensorflow/tfjs-backend-cpu',
+  onnxruntime: 'onnxruntime-node',
+};
+
 interface Backend {
-  /** The npm package that brings it. */
-  readonly packageName: string;
   /** What TensorFlow.js calls it. */
   readonly registered: string;
   /** Native code uses all cores by itself; the others run one worker per core. */
@@ -28,34 +39,30 @@ interface Backend {
   readonly load: () => Promise<void>;
 }
 
-const backends: Readonly<Record<BackendName, Backend>> = {
+const backends: Readonly<Record<TfjsBackendName, Backend>> = {
   'tfjs-node-gpu': {
-    packageName: '@tensorflow/tfjs-node-gpu',
     registered: 'tensorflow',
     native: true,
     load: () => loadNative('@tensorflow/tfjs-node-gpu'),
   },
   'tfjs-node': {
-    packageName: '@tensorflow/tfjs-node',
     registered: 'tensorflow',
     native: true,
     load: () => loadNative('@tensorflow/tfjs-node'),
   },
   wasm: {
-    packageName: '@tensorflow/tfjs-backend-wasm',
     registered: 'wasm',
     native: false,
     load: loadWasm,
   },
   cpu: {
-    packageName: '@tensorflow/tfjs-backend-cpu',
     registered: 'cpu',
     native: false,
     load: async () => void (await import('@tensorflow/tfjs-backend-cpu')),
   },
 };
 
-export function isNative(name: BackendName): boolean {
+export function isNative(name: TfjsBackendName): boolean {
   return backends[name].native;
 }
 
@@ -67,7 +74,7 @@ export function chooseBackend(asked: BackendName | 'auto'): BackendName {
   if (asked === 'auto') return backendNames.find((name) => isInstalled(name)) ?? 'cpu';
   if (isInstalled(asked)) return asked;
   throw new SppError('backend-unavailable', `The backend ${asked} is not installed.`, {
-    hint: `Run \`npm install --no-save ${backends[asked].packageName}\`, or choose among: ${backendNames
+    hint: `Run \`npm install --no-save ${packages[asked]}\`, or choose among: ${backendNames
       .filter(isInstalled)
       .join(', ')}.`,
   });
@@ -76,7 +83,7 @@ export function chooseBackend(asked: BackendName | 'auto'): BackendName {
 /** Is the package that brings the backend there? Says nothing on whether it starts. */
 export function isInstalled(name: BackendName): boolean {
   try {
-    require.resolve(backends[name].packageName);
+    require.resolve(packages[name]);
     return true;
   } catch {
     return false;
@@ -84,11 +91,11 @@ export function isInstalled(name: BackendName): boolean {
 }
 
 /**
- * Starts a backend in this thread and makes it the one that runs.
+ * Starts one of TensorFlow.js's backends in this thread and makes it the one that runs.
  * @throws `backend-unavailable` when it is not installed or does not start
  */
-export async function startBackend(asked: BackendName | 'auto'): Promise<BackendName> {
-  const name = chooseBackend(asked);
+export async function startBackend(name: TfjsBackendName): Promise<TfjsBackendName> {
+  chooseBackend(name);
   const { registered, load } = backends[name];
   // Without this TensorFlow.js advertises its native packages and warns about kernels.
   tf.env().set('PROD', true);
@@ -109,7 +116,7 @@ export async function startBackend(asked: BackendName | 'auto'): Promise<Backend
   return name;
 }
 
-function unusable(name: BackendName, reason: string, cause: unknown): SppError {
+function unusable(name: TfjsBackendName, reason: string, cause: unknown): SppError {
   return new SppError('backend-unavailable', `The backend ${name} does not start: ${reason}.`, {
     hint: 'Choose another with --backend, for instance wasm or cpu.',
     cause,

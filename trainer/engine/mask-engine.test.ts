@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Tensor } from '../graph/graph.ts';
 import { readOnnx, writeOnnx } from '../graph/onnx-file.ts';
 import { relativeError } from '../graph/relative-error.ts';
-import { type BackendName, backendNames, chooseBackend, isInstalled, startBackend } from './backend.ts';
+import { backendNames, chooseBackend, isInstalled, startBackend } from './backend.ts';
+import type { LossTarget } from './loss.ts';
 import { createMaskEngine, type MaskEngine, type MaskStep } from './mask-engine.ts';
 import { startMaskThread } from './mask-thread.ts';
 
@@ -28,17 +29,17 @@ const step: MaskStep = {
   loss: { kind: 'kl', output: 'logits', teacher: waves([7, 10], 1.3) },
 };
 
-describe('an engine of two workers', () => {
+describe.each(['wasm', 'onnxruntime'] as const)('an engine of two workers on %s', (backend) => {
   let engine: MaskEngine;
   beforeAll(async () => {
-    engine = await createMaskEngine({ graph, pairs, backend: 'wasm', workers: 2 });
+    engine = await createMaskEngine({ graph, pairs, backend, workers: 2 });
   });
   afterAll(async () => {
     await engine.close();
   });
 
   test('says what it runs on', () => {
-    expect([engine.backend, engine.workers]).toEqual(['wasm', 2]);
+    expect([engine.backend, engine.workers]).toEqual([backend, 2]);
   });
 
   test('gives the same numbers again, bit for bit', async () => {
@@ -49,8 +50,8 @@ describe('an engine of two workers', () => {
   test('agrees with one worker, with small micro-batches, and with the cpu backend', async () => {
     const expected = await engine.step(step);
     for (const options of [
-      { backend: 'wasm', workers: 1 },
-      { backend: 'wasm', workers: 1, microBatch: 2 },
+      { backend, workers: 1 },
+      { backend, workers: 1, microBatch: 2 },
       { backend: 'cpu', workers: 2 },
     ] as const) {
       const other = await createMaskEngine({ graph, pairs, ...options });
@@ -76,6 +77,24 @@ describe('an engine of two workers', () => {
     expect(loss).toBeNaN();
   });
 
+  test('takes cross-entropy with labels, leaves out rows of -1, refuses labels that no class has', async () => {
+    const labels = (...values: number[]): LossTarget => ({
+      kind: 'cross-entropy',
+      output: 'logits',
+      labels: Int32Array.from(values),
+    });
+    const { loss, gradients } = await engine.step({ ...step, loss: labels(3, 1, -1, 9, 0, -1, 5) });
+    const other = await createMaskEngine({ graph, pairs, backend: 'cpu', workers: 1 });
+    const expected = await other.step({ ...step, loss: labels(3, 1, -1, 9, 0, -1, 5) });
+    await other.close();
+    expect(Math.abs(loss - expected.loss) / expected.loss).toBeLessThan(1e-5);
+    for (const [pair, gradient] of gradients.entries())
+      expect(relativeError(gradient, expected.gradients[pair] ?? []).relative).toBeLessThan(1e-4);
+    await expect(engine.step({ ...step, loss: labels(3, 1, 1, 10, 0, 0, 5) })).rejects.toMatchObject({
+      code: 'bad-data',
+    });
+  });
+
   test('refuses masks and feeds that do not fit, and goes on', async () => {
     await expect(engine.step({ ...step, masks: step.masks.slice(1) })).rejects.toMatchObject({
       code: 'bad-shape',
@@ -85,6 +104,10 @@ describe('an engine of two workers', () => {
       code: 'bad-shape',
       message: expect.stringContaining('pixel_values'),
     });
+    const teacher = waves([6, 10], 1.3);
+    await expect(
+      engine.step({ ...step, loss: { ...step.loss, teacher } as LossTarget }),
+    ).rejects.toMatchObject({ code: 'bad-shape' });
     expect((await engine.step(step)).loss).toBeGreaterThan(0);
   });
 });
@@ -121,7 +144,7 @@ describe('backends', () => {
   test.skipIf(missing === undefined)(
     'one that is not installed is refused with the way out (skipped where all are installed)',
     () => {
-      expect(() => chooseBackend(missing as BackendName)).toThrow(
+      expect(() => chooseBackend(missing as (typeof backendNames)[number])).toThrow(
         expect.objectContaining({
           code: 'backend-unavailable',
           hint: expect.stringContaining('npm install'),

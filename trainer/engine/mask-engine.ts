@@ -1,5 +1,5 @@
 /**
- * Losses and mask gradients of a graph, data-parallel over worker threads. Each worker has its own backend and copy of the weights;
+ * Losses and mask gradients of a graph, data-parallel over worker threads. Each worker has its own backend or session and copy of the weights;
  * per step only its share of the batch and the masks travel, and sums come back, added in worker order:
  * the same number of workers gives the same numbers.
  */
@@ -8,10 +8,12 @@ import { SppError } from '../../schema/errors.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import type { MaskedAxis } from '../graph/mask-site.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
-import { type BackendName, chooseBackend, isNative, startBackend } from './backend.ts';
+import { type BackendName, chooseBackend, isNative, startBackend, type TfjsBackendName } from './backend.ts';
+import { type Lane, startLanes } from './lane.ts';
 import type { LossTarget } from './loss.ts';
 import { createMaskProgram, type ShardSums } from './mask-program.ts';
 import { startMaskThread } from './mask-thread.ts';
+import { createOnnxruntimeLanes } from './onnxruntime-lanes.ts';
 import { type Shard, splitBatch } from './shard.ts';
 
 export interface MaskStep {
@@ -51,7 +53,7 @@ export interface MaskEngineOptions {
   readonly graph: Graph;
   readonly pairs: readonly MaskedPair[];
   readonly backend: BackendName | 'auto';
-  /** Threads for wasm and cpu; default one per core, at most 8. Native backends thread by themselves and always run as one. */
+  /** Threads for wasm, cpu and onnxruntime; default one per core, at most 8. Native backends thread by themselves and always run as one. */
   readonly workers?: number;
   /** Examples computed at once in a thread; default 64, native 128. Larger batches are added up: memory stays bounded and caches warm. */
   readonly microBatch?: number;
@@ -64,12 +66,12 @@ const MICRO_BATCH = { thread: 64, native: 128 } as const;
 export async function createMaskEngine(options: MaskEngineOptions): Promise<MaskEngine> {
   const { graph, pairs } = options;
   const backend = chooseBackend(options.backend);
-  const microBatch = options.microBatch ?? MICRO_BATCH[isNative(backend) ? 'native' : 'thread'];
-  const sites = pairs.map((pair) => pair.maskSites);
-  const workers = isNative(backend) ? 1 : (options.workers ?? Math.min(MOST_WORKERS, availableParallelism()));
-  const lanes = isNative(backend)
-    ? [await inlineLane(backend, graph, sites)]
-    : await threadLanes(workers, { backend, model: writeOnnx(graph), sites });
+  const native = backend !== 'onnxruntime' && isNative(backend);
+  const microBatch = options.microBatch ?? MICRO_BATCH[native ? 'native' : 'thread'];
+  const workers = native ? 1 : checkedWorkers(options.workers);
+  const lanes = await (backend === 'onnxruntime'
+    ? createOnnxruntimeLanes(graph, pairs, workers)
+    : tfjsLanes(backend, graph, pairs, workers));
   const batched = graph.inputs.filter(({ dims }) => typeof dims[0] === 'string').map(({ name }) => name);
   const compute = async ({ feeds, masks, loss }: MaskStep): Promise<MaskGradients> => {
     checkMasks(masks, pairs);
@@ -103,25 +105,26 @@ export async function createMaskEngine(options: MaskEngineOptions): Promise<Mask
   };
 }
 
-interface Lane {
-  ask(work: { shards: readonly Shard[]; masks: readonly Float32Array[] }): Promise<ShardSums[]>;
-  close(): Promise<void>;
+function checkedWorkers(count = Math.min(MOST_WORKERS, availableParallelism())): number {
+  if (Number.isInteger(count) && count >= 1) return count;
+  throw new SppError('usage', `The number of workers must be a whole number from 1 on, not ${count}.`);
 }
 
-async function threadLanes(count: number, data: Parameters<typeof startMaskThread>[0]): Promise<Lane[]> {
-  if (!Number.isInteger(count) || count < 1)
-    throw new SppError('usage', `The number of workers must be a whole number from 1 on, not ${count}.`);
-  const started = await Promise.allSettled(Array.from({ length: count }, () => startMaskThread(data)));
-  const lanes = started.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-  const failed = started.find((outcome) => outcome.status === 'rejected');
-  if (failed === undefined) return lanes;
-  await Promise.all(lanes.map((lane) => lane.close()));
-  throw failed.reason;
+async function tfjsLanes(
+  backend: TfjsBackendName,
+  graph: Graph,
+  pairs: readonly MaskedPair[],
+  workers: number,
+): Promise<Lane[]> {
+  const sites = pairs.map((pair) => pair.maskSites);
+  if (isNative(backend)) return [await inlineLane(backend, graph, sites)];
+  const data = { backend, model: writeOnnx(graph), sites };
+  return startLanes(workers, () => startMaskThread(data));
 }
 
 /** Native backends run in this thread: their bindings are not made for worker threads. */
 async function inlineLane(
-  backend: BackendName,
+  backend: TfjsBackendName,
   graph: Graph,
   sites: readonly (readonly MaskedAxis[])[],
 ): Promise<Lane> {

@@ -1,18 +1,36 @@
-/** The calling side of a mask worker: one question at a time, and a thread that dies fails what it was asked. */
+/** The calling side of a worker: one question at a time, and a thread that dies fails what it was asked. */
 import { Worker } from 'node:worker_threads';
 import { SppError } from '../../schema/errors.ts';
 import type { ShardSums } from './mask-program.ts';
-import type { MaskAnswer, MaskWork, MaskWorkerData, ThreadError } from './mask-worker.ts';
+import type { MaskWork, MaskWorkerData } from './mask-worker.ts';
+import type { MaskAnswer, ThreadError } from './thread-answer.ts';
 
-export interface MaskThread {
+export interface MaskThread<Work = MaskWork> {
   /** @throws what the worker threw, or `internal` when it died */
-  ask(work: MaskWork): Promise<ShardSums[]>;
+  ask(work: Work): Promise<ShardSums[]>;
   close(): Promise<void>;
 }
 
 /** Resolves when the thread's backend runs and its program is built. */
-export async function startMaskThread(data: MaskWorkerData): Promise<MaskThread> {
-  const worker = new Worker(new URL('./mask-worker.ts', import.meta.url), { workerData: data });
+export function startMaskThread(data: MaskWorkerData): Promise<MaskThread> {
+  return startThread<MaskWork>(
+    new URL('./mask-worker.ts', import.meta.url),
+    data,
+    async (worker) => void (await worker.terminate()),
+  );
+}
+
+/**
+ * Resolves when the worker says that it is ready.
+ * @param script answers with `MaskAnswer`s
+ * @param end stops a worker that lives
+ */
+export async function startThread<Work>(
+  script: URL,
+  data: unknown,
+  end: (worker: Worker) => Promise<void>,
+): Promise<MaskThread<Work>> {
+  const worker = new Worker(script, { workerData: data });
   let pending: PromiseWithResolvers<MaskAnswer> | undefined = Promise.withResolvers<MaskAnswer>();
   let dead: Error | undefined;
   const die = (error: Error) => {
@@ -29,7 +47,7 @@ export async function startMaskThread(data: MaskWorkerData): Promise<MaskThread>
 
   const ready = await pending.promise;
   if (ready.kind === 'failed') {
-    await worker.terminate();
+    await end(worker);
     throw fromThread(ready.error);
   }
   return {
@@ -43,7 +61,7 @@ export async function startMaskThread(data: MaskWorkerData): Promise<MaskThread>
       return answer.kind === 'sums' ? answer.sums : [];
     },
     async close() {
-      await worker.terminate();
+      if (!dead) await end(worker);
     },
   };
 }

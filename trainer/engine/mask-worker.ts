@@ -1,14 +1,14 @@
 /** Worker thread: starts its own backend, builds its own program from the ONNX bytes, then answers shards in turn. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { type ProblemCode, SppError } from '../../schema/errors.ts';
 import type { MaskedAxis } from '../graph/mask-site.ts';
 import { readOnnx } from '../graph/onnx-file.ts';
-import { type BackendName, startBackend } from './backend.ts';
-import { createMaskProgram, type MaskProgram, type ShardSums } from './mask-program.ts';
+import { startBackend, type TfjsBackendName } from './backend.ts';
+import { createMaskProgram, type MaskProgram } from './mask-program.ts';
 import type { Shard } from './shard.ts';
+import { type MaskAnswer, threadError } from './thread-answer.ts';
 
 export interface MaskWorkerData {
-  readonly backend: BackendName;
+  readonly backend: TfjsBackendName;
   readonly model: Uint8Array;
   readonly sites: readonly (readonly MaskedAxis[])[];
 }
@@ -16,24 +16,6 @@ export interface MaskWorkerData {
 export interface MaskWork {
   readonly shards: readonly Shard[];
   readonly masks: readonly Float32Array[];
-}
-
-/** An error as it crosses threads, where classes are lost. */
-export interface ThreadError {
-  readonly code: ProblemCode | undefined;
-  readonly message: string;
-  readonly hint: string | undefined;
-}
-
-export type MaskAnswer =
-  | { readonly kind: 'ready' }
-  | { readonly kind: 'sums'; readonly sums: ShardSums[] }
-  | { readonly kind: 'failed'; readonly error: ThreadError };
-
-function threadError(error: unknown): ThreadError {
-  return error instanceof SppError
-    ? { code: error.code, message: error.message, hint: error.hint }
-    : { code: undefined, message: String((error as Error)?.stack ?? error), hint: undefined };
 }
 
 if (parentPort) {
