@@ -27,6 +27,11 @@ export const problems = {
   'unsupported-media-type': { status: 415, exit: 2, title: 'This content type is not understood' },
   'budget-infeasible': { status: 422, exit: 1, title: 'No level fits the latency budget' },
   'queue-full': { status: 429, exit: 1, title: 'The queue is full' },
+  'deadline-hopeless': {
+    status: 503,
+    exit: 1,
+    title: 'The work that waits leaves no time for this deadline',
+  },
   'no-node': { status: 503, exit: 1, title: 'No inference node can take the request' },
   'level-unavailable': { status: 503, exit: 1, title: 'This level cannot be served at the moment' },
   draining: { status: 503, exit: 1, title: 'The node is draining' },

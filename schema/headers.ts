@@ -7,6 +7,10 @@ export const headerNames = {
   minQuality: 'x-min-quality',
   slaClass: 'x-sla-class',
   pathLevel: 'x-path-level',
+  /** To a node: the sparsest level it may step down to; without it, it serves the level asked for or none. */
+  minLevel: 'x-path-min-level',
+  /** From a node: the level asked for, where it stepped down from that. */
+  steppedFrom: 'x-path-stepped-from',
   pathSparsity: 'x-path-sparsity',
   pathQuality: 'x-path-quality',
   cost: 'x-cost',

@@ -23,6 +23,8 @@ export const nodeOptionsSchema = z.strictObject({
   maxBodyBytes: positive.max(2 ** 30).default(8 * 2 ** 20),
   /** Requests that may wait for a worker. */
   queueLimit: positive.default(256),
+  /** Most rows of requests that share a run; 1 gives each request a run of its own. */
+  maxBatch: positive.max(1024).default(8),
   /** For level models and sessions; the sparsest level stays whatever it takes. */
   memoryBudgetMb: positive.default(1024),
   logLevel: z.enum(logLevels).default('info'),

@@ -70,6 +70,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
       workers: settings.workers,
       ep: settings.ep,
       queueLimit: settings.queueLimit,
+      maxBatch: settings.maxBatch,
       memoryBudgetBytes: settings.memoryBudgetMb * 2 ** 20,
       log,
       spawn: parts.spawn,

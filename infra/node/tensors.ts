@@ -51,14 +51,17 @@ export function packInputs(ports: readonly Port[], inputs: readonly GivenTensor[
   return { feeds, batch: commonBatch(ports, feeds) };
 }
 
-/** A batch-1 input of zeros for every port, each free dimension 1: what levels are measured with. */
-export function zeroInputs(ports: readonly Port[]): PackedInputs {
+/**
+ * Inputs of zeros for every port, what levels are measured with.
+ * @param rows the leading dimension where it is free; every other free dimension is 1
+ */
+export function zeroInputs(ports: readonly Port[], rows = 1): PackedInputs {
   const feeds = ports.map((port) => {
-    const dims = port.shape.map((dim) => (dim === -1 ? 1 : dim));
+    const dims = port.shape.map((dim, axis) => (dim !== -1 ? dim : axis === 0 ? rows : 1));
     const bytes = new Uint8Array(elementCount(dims) * (datatypes[port.datatype] ?? 0));
     return packTensor(port, { name: port.name, datatype: port.datatype, shape: dims, bytes });
   });
-  return { feeds, batch: 1 };
+  return { feeds, batch: commonBatch(ports, feeds) };
 }
 
 function packTensor(port: Port, input: GivenTensor): RawTensor {

@@ -1,24 +1,44 @@
 /** Brings waiting jobs and idle threads together, and settles each job exactly once, whatever happens to it. */
 import { SppError } from '../../../schema/errors.ts';
-import type { QueueEntry, RequestQueue } from '../queue/request-queue.ts';
-import { type Task, type TaskResult, WorkerLost, type WorkerPool } from './worker-pool.ts';
+import {
+  type BatchEntry,
+  type BatchRules,
+  leastWaitMs,
+  levelInTime,
+  type NextBatch,
+  nextBatch,
+} from '../queue/batcher.ts';
+import type { RequestQueue } from '../queue/request-queue.ts';
+import type { RawTensor } from '../tensors.ts';
+import { cutOutputs, joinFeeds } from './batch-tensors.ts';
+import { type LevelModel, type TaskResult, WorkerLost, type WorkerPool } from './worker-pool.ts';
 
-export interface Job extends Task {
-  /** On the clock of `performance.now()`; a job not dispatched by then is refused. */
-  readonly deadlineMs: number | undefined;
+/** `deadlineMs` is on the clock of `performance.now()`; a job that no allowed level can end by then is refused. */
+export interface Job extends BatchEntry {
+  readonly feeds: readonly RawTensor[];
+  readonly outputs: readonly string[];
+  /** The model of an allowed level; undefined for a sparser one that is not at hand. */
+  readonly model: (level: number) => LevelModel | undefined;
   /** The client has gone: a waiting job leaves the queue, a running one is left to finish unheard. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface JobResult extends TaskResult {
   readonly queueMs: number;
+  /** The level that ran, at or below the one asked for. */
+  readonly level: number;
+  /** Rows of all jobs that shared the run. */
+  readonly runRows: number;
+  /** True for one job of each run. */
+  readonly leads: boolean;
 }
 
 export interface Scheduler {
   readonly queueLength: number;
   readonly inFlight: number;
   /**
-   * Rejects with `queue-full`, `budget-overrun` (the deadline passed before dispatch), `internal` (two threads were lost
+   * Rejects with `queue-full`, `budget-infeasible` (no allowed level has ever been that fast), `deadline-hopeless` (what
+   * goes before it takes too long), `budget-overrun` (time ran out before dispatch), `internal` (two threads were lost
    * under it), the signal's reason, or what the pool rejects with.
    */
   submit(job: Job): Promise<JobResult>;
@@ -28,7 +48,7 @@ export interface Scheduler {
   close(error: SppError): void;
 }
 
-export interface Waiting extends QueueEntry {
+export interface Waiting extends BatchEntry {
   readonly job: Job;
   readonly enqueuedAtMs: number;
   attempts: number;
@@ -36,57 +56,89 @@ export interface Waiting extends QueueEntry {
   settle(outcome: { result: JobResult } | { error: unknown }): void;
 }
 
+type Batch = NonNullable<NextBatch<Waiting>['batch']>;
+
 const MAX_ATTEMPTS = 2;
 
-export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool): Scheduler {
-  /** Jobs whose thread was lost go before the queue: they have waited already. */
+/** @param rules what the batcher is to know, by the clock of `performance.now()` */
+export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool, rules: BatchRules): Scheduler {
+  /** Jobs whose run failed in company or lost its thread: they go before the queue, alone, for they have waited already. */
   const again: Waiting[] = [];
   let inFlight = 0;
   let closed: SppError | undefined;
 
-  const refuseLate = (entry: Waiting) =>
-    entry.settle({
-      error: new SppError(
-        'budget-overrun',
-        'The latency budget ran out while the request waited for a worker.',
-        {
-          hint: 'Allow more time, or ask for a sparser level.',
-        },
-      ),
-    });
-
-  const takeNext = (): Waiting | undefined => {
+  const takeNext = (): Batch | undefined => {
     const now = performance.now();
     for (let retry = again.shift(); retry !== undefined; retry = again.shift()) {
-      if ((retry.deadlineMs ?? Number.POSITIVE_INFINITY) > now) return retry;
-      refuseLate(retry);
+      const { signal } = retry.job;
+      if (signal?.aborted) {
+        retry.settle({ error: signal.reason });
+        continue;
+      }
+      const level = levelInTime(retry, now, rules);
+      if (level !== undefined) return { level, entries: [retry] };
+      retry.settle({ error: overrun() });
     }
-    const { next, expired } = queue.take(now);
-    expired.forEach(refuseLate);
-    return next;
+    const share = Math.ceil(queue.length / pool.idle);
+    const { batch, hopeless } = nextBatch(queue.inOrder(), now, rules, share);
+    for (const entry of hopeless) {
+      queue.remove(entry);
+      entry.settle({ error: overrun() });
+    }
+    for (const entry of batch?.entries ?? []) queue.remove(entry);
+    return batch;
   };
 
-  const dispatch = async (entry: Waiting, running: Promise<TaskResult>, startedMs: number) => {
-    inFlight++;
-    entry.attempts++;
-    clearTimeout(entry.timer);
+  const start = ({ level, entries }: Batch): Promise<TaskResult> | undefined => {
+    const [{ job }] = entries;
+    const model = job.model(level);
+    if (model === undefined) throw new Error(`level ${level} is at hand but has no model`);
+    const feeds = entries.length === 1 ? job.feeds : joinFeeds(entries.map((entry) => entry.job.feeds));
+    return pool.start({ model, feeds, outputs: job.outputs });
+  };
+
+  const dispatch = async ({ level, entries }: Batch, running: Promise<TaskResult>, startedMs: number) => {
+    inFlight += entries.length;
+    for (const entry of entries) {
+      entry.attempts++;
+      clearTimeout(entry.timer);
+    }
     try {
       const result = await running;
-      entry.settle({ result: { ...result, queueMs: startedMs - entry.enqueuedAtMs } });
-    } catch (error) {
-      if (!(error instanceof WorkerLost)) entry.settle({ error });
-      else if (closed !== undefined) entry.settle({ error: closed });
-      else if (entry.attempts < MAX_ATTEMPTS) again.push(entry);
+      const rows = entries.map((entry) => entry.rows);
+      const parts = entries.length === 1 ? [result.outputs] : cutOutputs(result.outputs, rows);
+      if (parts === undefined) again.push(...entries);
       else
-        entry.settle({
-          error: new SppError('internal', 'Two worker threads were lost under this request.', {
-            cause: error,
-          }),
-        });
+        for (const [i, entry] of entries.entries())
+          entry.settle({
+            result: {
+              ...result,
+              outputs: parts[i] ?? [],
+              queueMs: startedMs - entry.enqueuedAtMs,
+              level,
+              runRows: rows.reduce((sum, count) => sum + count, 0),
+              leads: i === 0,
+            },
+          });
+    } catch (error) {
+      for (const entry of entries) failed(entry, error, entries.length > 1);
     } finally {
-      inFlight--;
+      inFlight -= entries.length;
       pump();
     }
+  };
+
+  /** What fails in company may be another's fault: each is tried alone, where its failure is its own. */
+  const failed = (entry: Waiting, error: unknown, inCompany: boolean) => {
+    const lost = error instanceof WorkerLost;
+    if (closed !== undefined && (lost || inCompany)) entry.settle({ error: closed });
+    else if (inCompany || (lost && entry.attempts < MAX_ATTEMPTS)) again.push(entry);
+    else
+      entry.settle({
+        error: lost
+          ? new SppError('internal', 'Two worker threads were lost under this request.', { cause: error })
+          : error,
+      });
   };
 
   const pump = () => {
@@ -94,11 +146,51 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool): Sched
     if (fault !== undefined)
       for (const entry of [...again.splice(0), ...queue.clear()]) entry.settle({ error: fault });
     while (pool.idle > 0) {
-      const entry = takeNext();
-      const running = entry && pool.start(entry.job);
-      if (entry === undefined || running === undefined) break;
-      void dispatch(entry, running, performance.now());
+      const batch = takeNext();
+      const running = batch && start(batch);
+      if (batch === undefined || running === undefined) break;
+      void dispatch(batch, running, performance.now());
     }
+  };
+
+  /** @throws why a job need not wait, because it would wait in vain */
+  const admit = (entry: Waiting, now: number) => {
+    if (entry.deadlineMs === undefined) return;
+    if (entry.deadlineMs <= now) throw overrun();
+    const slackMs = entry.deadlineMs - now;
+    if (levelInTime(entry, now, rules) === undefined)
+      throw new SppError(
+        'budget-infeasible',
+        `No allowed level has ever answered within the ${slackMs.toFixed(1)} ms that are left.`,
+        {
+          hint: 'Allow more time, or ask for a sparser level.',
+          details: { level: entry.level, minLevel: entry.minLevel },
+          retryAfterS: 1,
+        },
+      );
+    if (pool.idle > 0) return;
+    const waitMs = leastWaitMs(queue.inOrder(), entry, rules, pool.size);
+    if (levelInTime(entry, now + waitMs, rules) !== undefined) return;
+    throw new SppError(
+      'deadline-hopeless',
+      `Requests with earlier deadlines take at least ${waitMs.toFixed(1)} ms, too long for the ${slackMs.toFixed(1)} ms that are left.`,
+      {
+        hint: 'Ask another node, or allow more time.',
+        details: { queueLength: queue.length },
+        retryAfterS: waitMs / 1000,
+      },
+    );
+  };
+
+  /** Looks again when the last moment has come at which a level could have been fast enough. */
+  const watch = (entry: Waiting, deadlineMs: number) => {
+    const now = performance.now();
+    const fastestMs = rules.times(entry.minLevel, entry.rows)?.fastestMs ?? 0;
+    const inMs = Math.max(deadlineMs - fastestMs - now, Math.min(1, deadlineMs - now));
+    entry.timer = setTimeout(() => {
+      if (levelInTime(entry, performance.now(), rules) !== undefined) watch(entry, deadlineMs);
+      else if (queue.remove(entry)) entry.settle({ error: overrun() });
+    }, inMs);
   };
 
   return {
@@ -110,34 +202,38 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool): Sched
     },
     submit: (job) =>
       new Promise<JobResult>((resolve, reject) => {
-        job.signal?.throwIfAborted();
+        const { level, minLevel, rows, shareKey, deadlineMs, signal } = job;
+        signal?.throwIfAborted();
         const refusal = closed ?? pool.fault;
         if (refusal !== undefined) throw refusal;
         const now = performance.now();
+        let waiting = true;
         const onAbort = () => {
-          if (queue.remove(entry)) entry.settle({ error: job.signal?.reason });
+          if (queue.remove(entry)) entry.settle({ error: signal?.reason });
         };
         const entry: Waiting = {
           job,
-          deadlineMs: job.deadlineMs,
+          level,
+          minLevel,
+          rows,
+          shareKey,
+          deadlineMs,
           enqueuedAtMs: now,
           attempts: 0,
           timer: undefined,
           settle(outcome) {
+            waiting = false;
             clearTimeout(entry.timer);
-            job.signal?.removeEventListener('abort', onAbort);
+            signal?.removeEventListener('abort', onAbort);
             if ('result' in outcome) resolve(outcome.result);
             else reject(outcome.error);
           },
         };
-        if (job.deadlineMs !== undefined && job.deadlineMs <= now) return refuseLate(entry);
+        admit(entry, now);
         queue.push(entry);
-        job.signal?.addEventListener('abort', onAbort, { once: true });
-        if (job.deadlineMs !== undefined)
-          entry.timer = setTimeout(() => {
-            if (queue.remove(entry)) refuseLate(entry);
-          }, job.deadlineMs - now);
+        signal?.addEventListener('abort', onAbort, { once: true });
         pump();
+        if (deadlineMs !== undefined && waiting && entry.attempts === 0) watch(entry, deadlineMs);
       }),
     pump,
     close(error) {
@@ -145,4 +241,11 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool): Sched
       for (const entry of [...again.splice(0), ...queue.clear()]) entry.settle({ error });
     },
   };
+}
+
+function overrun(): SppError {
+  return new SppError('budget-overrun', 'The latency budget ran out while the request waited for a worker.', {
+    hint: 'Allow more time, or ask for a sparser level.',
+    retryAfterS: 1,
+  });
 }

@@ -21,6 +21,7 @@ export async function answerInfer(
   arrivedMs: number,
 ): Promise<Response> {
   const deadlineMs = readDeadline(request.headers, arrivedMs);
+  const minLevel = readMinLevel(request.headers, level);
   const { json, tail } = await readInferBody(request, maxBodyBytes);
   const body = parseRequest(json);
   const { manifest } = model;
@@ -28,6 +29,7 @@ export async function answerInfer(
   const wanted = selectOutputs(manifest.outputs, body);
   const result = await model.infer({
     level,
+    minLevel,
     inputs: packInputs(
       manifest.inputs,
       body.inputs.map((input, i) => ({ ...input, bytes: bytes[i] })),
@@ -40,7 +42,7 @@ export async function answerInfer(
   const { outputs, tails } = unpackOutputs(manifest.outputs, wanted, result.outputs);
   const header = {
     model_name: manifest.model.id,
-    model_version: String(level),
+    model_version: String(result.level),
     ...(body.id === undefined ? {} : { id: body.id }),
     outputs,
   };
@@ -51,6 +53,8 @@ export async function answerInfer(
       execute: executeMs,
     }),
     [headerNames.artifactVersion]: manifest.model.version,
+    [headerNames.pathLevel]: String(result.level),
+    ...(result.level === level ? {} : { [headerNames.steppedFrom]: String(level) }),
   };
   return tails.length === 0 ? Response.json(header, { headers }) : binaryResponse(header, tails, headers);
 }
@@ -80,6 +84,23 @@ function readDeadline(headers: Headers, arrivedMs: number): number | undefined {
   }
   const budget = headers.get(headerNames.latencyBudget);
   return budget === null ? undefined : arrivedMs + parseLatencyBudget(budget);
+}
+
+/** How far down the node may step; without the header, not at all. */
+function readMinLevel(headers: Headers, level: number): number {
+  const text = headers.get(headerNames.minLevel);
+  if (text === null) return level;
+  const minLevel = /^\d{1,6}$/.test(text.trim()) ? Number(text) : Number.NaN;
+  if (!(minLevel <= level))
+    throw new SppError(
+      'bad-header',
+      `X-Path-Min-Level: ${JSON.stringify(text.slice(0, 40))} is not a level up to ${level}.`,
+      {
+        hint: 'Send the sparsest level that will do; it is at most the one asked for.',
+        details: { header: 'X-Path-Min-Level' },
+      },
+    );
+  return minLevel;
 }
 
 function parseRequest(body: unknown): InferRequest {

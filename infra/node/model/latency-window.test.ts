@@ -49,7 +49,33 @@ describe('latency windows', () => {
     const windows = latencyWindows('cpu', 1);
     for (let batch = 1; batch <= 100; batch++) windows.record(0, batch, batch);
     const kept = windows.profiles(0).map(({ batch }) => batch);
-    expect(kept).toEqual([1, 94, 95, 96, 97, 98, 99, 100]);
+    expect(kept).toEqual([1, 93, 94, 95, 96, 97, 98, 99, 100]);
+  });
+
+  test('sizes that are kept for good are not pushed out', () => {
+    const windows = latencyWindows('cpu', 1, [1, 4]);
+    for (let batch = 1; batch <= 100; batch++) windows.record(0, batch, batch);
+    expect(windows.profiles(0).map(({ batch }) => batch)).toEqual([1, 4, 93, 94, 95, 96, 97, 98, 99, 100]);
+  });
+
+  test('times between measured sizes lie on the line between them, and beyond the largest in proportion', () => {
+    const windows = latencyWindows('cpu', 1);
+    for (const ms of [8, 10, 12]) windows.record(0, 2, ms);
+    windows.record(0, 6, 30);
+    expect(windows.times(0, 2)).toEqual({ fastestMs: 8, p50Ms: 10, p95Ms: 12 });
+    expect(windows.times(0, 4)).toEqual({ fastestMs: 19, p50Ms: 20, p95Ms: 21 });
+    expect(windows.times(0, 1)).toEqual({ fastestMs: 8, p50Ms: 10, p95Ms: 12 });
+    // The fastest is a bound from below, for which a smaller batch's is good.
+    expect(windows.times(0, 12)).toEqual({ fastestMs: 30, p50Ms: 60, p95Ms: 60 });
+    expect(windows.times(1, 1)).toBeUndefined();
+  });
+
+  test('times follow what is recorded, within a sixteenth of the window', () => {
+    const windows = latencyWindows('cpu', 1);
+    for (let i = 0; i < 256; i++) windows.record(0, 1, 100);
+    expect(windows.times(0, 1)?.fastestMs).toBe(100);
+    for (let i = 0; i < 16; i++) windows.record(0, 1, 1);
+    expect(windows.times(0, 1)?.fastestMs).toBe(1);
   });
 
   test('profiles fit the schema even where the clock saw no time pass', () => {

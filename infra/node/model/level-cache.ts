@@ -7,6 +7,8 @@ export interface LevelCache {
   /** A level's model, assembled once however many ask. @throws what the source throws; the same error for a short while */
   get(level: number): Promise<LevelModel>;
   has(level: number): boolean;
+  /** A level's model if it is in memory; that counts as a use. */
+  peek(level: number): LevelModel | undefined;
   /** Why the last attempt to get a level failed; undefined when it did not. */
   faultOf(level: number): unknown;
 }
@@ -61,13 +63,16 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
     }
   };
 
+  const peek = (level: number): LevelModel | undefined => {
+    const model = resident.get(level);
+    if (model !== undefined) touch(level, model);
+    return model;
+  };
+
   return {
     async get(level) {
-      const model = resident.get(level);
-      if (model !== undefined) {
-        touch(level, model);
-        return model;
-      }
+      const model = peek(level);
+      if (model !== undefined) return model;
       const fault = faults.get(level);
       if (fault !== undefined && now() < fault.untilMs) throw fault.error;
       const underWay = loading.get(level);
@@ -79,6 +84,7 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
       return pending;
     },
     has: (level) => resident.has(level),
+    peek,
     faultOf: (level) => faults.get(level)?.error,
   };
 }

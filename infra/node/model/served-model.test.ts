@@ -18,6 +18,7 @@ async function tiny(options: Partial<ServedModelOptions> = {}) {
     workers: 1,
     ep: 'cpu',
     queueLimit: 8,
+    maxBatch: 4,
     memoryBudgetBytes: 2 ** 30,
     log: createLogger('silent', 'test'),
     ...options,
@@ -54,11 +55,21 @@ describe('a served model', () => {
     expect(model.report().levels.map(({ profiles }) => profiles[0]?.samples)).toEqual([30, 30, 30]);
   });
 
+  test('is measured in the batch sizes in which requests will share runs', async () => {
+    const sizes = async (maxBatch: number) => {
+      const { model } = await tiny({ maxBatch });
+      await model.measure();
+      return model.report().levels.map(({ profiles }) => profiles.map(({ batch }) => batch));
+    };
+    expect(await sizes(6)).toEqual(Array(3).fill([1, 2, 4, 6]));
+    expect(await sizes(1)).toEqual(Array(3).fill([1]));
+  });
+
   test('serves all levels in turn within a memory budget that holds few of them', async () => {
     const { model } = await tiny({ memoryBudgetBytes: 1 });
     const inputs = zeroInputs(model.manifest.inputs);
     for (const level of [2, 1, 0, 1, 2, 0]) {
-      await model.infer({ level, inputs, outputs: ['logits'], deadlineMs: undefined });
+      await model.infer({ level, minLevel: level, inputs, outputs: ['logits'], deadlineMs: undefined });
       const resident = model.report().levels.filter((entry) => entry.resident);
       expect(resident.map((entry) => entry.level)).toContain(level);
       expect(resident.length).toBeLessThanOrEqual(2);

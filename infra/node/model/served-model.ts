@@ -5,10 +5,11 @@ import type { Manifest } from '../../../schema/manifest.ts';
 import type { NodeReport } from '../../../schema/node-report.ts';
 import { type JobResult, scheduler, type Waiting } from '../execution/scheduler.ts';
 import { type SpawnThread, workerPool } from '../execution/worker-pool.ts';
-import { fifoQueue } from '../queue/fifo-queue.ts';
-import { type PackedInputs, zeroInputs } from '../tensors.ts';
+import { edfQueue } from '../queue/edf-queue.ts';
+import type { PackedInputs } from '../tensors.ts';
 import { latencyWindows } from './latency-window.ts';
 import { levelCache } from './level-cache.ts';
+import { levelMeasurement } from './level-measurement.ts';
 import type { LevelSource } from './level-source.ts';
 
 export interface ServedModelOptions {
@@ -16,6 +17,8 @@ export interface ServedModelOptions {
   readonly workers: number;
   readonly ep: string;
   readonly queueLimit: number;
+  /** Most rows of requests that share a run. */
+  readonly maxBatch: number;
   readonly memoryBudgetBytes: number;
   readonly log: Logger;
   readonly spawn?: SpawnThread | undefined;
@@ -25,6 +28,8 @@ export interface ServedModelOptions {
 
 export interface LevelRequest {
   readonly level: number;
+  /** The sparsest level to step down to when time is short; `level` for none. */
+  readonly minLevel: number;
   readonly inputs: PackedInputs;
   readonly outputs: readonly string[];
   /** On the clock of `performance.now()`. */
@@ -41,27 +46,22 @@ export interface ServedModel {
   serves(level: number): boolean;
   /** @throws `unknown-level`, `level-unavailable`, and what the scheduler rejects with */
   infer(request: LevelRequest): Promise<JobResult>;
-  /**
-   * Measures levels at batch 1 that have not been measured, the sparsest first, then the dense one, then the others.
-   * @param onUsable called once, when the first levels answer and measuring all takes longer than it is worth waiting for
-   * Levels that cannot be served are told in the log and left for the next call.
-   * @throws the sparsest level's fault when no level at all can be served
-   */
+  /** See `LevelMeasurement`. */
   measure(onUsable?: () => void): Promise<void>;
   report(): NodeReport['models'][number];
   /** Refuses what waits and ends the threads. */
   close(): Promise<void>;
 }
 
-const RUNS_PER_LEVEL = 30;
-const FEWEST_RUNS = 3;
 const MEASURE_BUDGET_MS = 8000;
 
 export function servedModel(options: ServedModelOptions): ServedModel {
   const { source, workers, ep, log } = options;
   const { manifest } = source;
   const denseLevel = manifest.levels.length - 1;
-  const windows = latencyWindows(ep, 1);
+  const shareableSizes = manifestShares(manifest) ? sizesUpTo(options.maxBatch) : [];
+  const windows = latencyWindows(ep, 1, [1, ...shareableSizes]);
+  let shares = shareableSizes.length > 0;
   const pool = workerPool({
     size: workers,
     ep,
@@ -69,7 +69,11 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     onLost: (reason) => log.error({ reason }, 'a worker thread was lost and is replaced'),
     ...(options.spawn ? { spawn: options.spawn } : {}),
   });
-  const jobs = scheduler(fifoQueue<Waiting>(options.queueLimit), pool);
+  const jobs = scheduler(edfQueue<Waiting>(options.queueLimit), pool, {
+    maxRows: options.maxBatch,
+    times: windows.times,
+    atHand: (level) => cache.has(level),
+  });
   const cache = levelCache({
     source,
     budgetBytes: options.memoryBudgetBytes,
@@ -77,53 +81,52 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     onEvict: (level) => pool.unload(level),
     now: () => performance.now(),
   });
-  const order = [...new Set([0, denseLevel, ...manifest.levels.keys()])];
-  const measured = (level: number) => windows.profiles(level).length > 0;
-  /** Why levels could not be measured when last tried. */
-  const faults = new Map<number, unknown>();
-  let measuring: Promise<void> | undefined;
   let closed = false;
 
-  const infer = async ({ level, inputs, outputs, deadlineMs, signal }: LevelRequest) => {
+  const infer = async (request: LevelRequest) => {
+    const { level, inputs, outputs } = request;
     const model = await cache.get(level);
-    const result = await jobs.submit({ model, feeds: inputs.feeds, outputs, deadlineMs, signal });
-    windows.record(level, inputs.batch, result.executeMs);
+    const result = await jobs.submit({
+      level,
+      minLevel: request.minLevel,
+      rows: inputs.batch,
+      shareKey: shares ? shareKey(inputs, outputs) : undefined,
+      feeds: inputs.feeds,
+      outputs,
+      model: (other) => (other === level ? model : cache.peek(other)),
+      deadlineMs: request.deadlineMs,
+      signal: request.signal,
+    });
+    if (result.leads && result.loadMs === 0) windows.record(result.level, result.runRows, result.executeMs);
     return result;
   };
 
-  /** Runs until there are enough samples or the slice of time is spent. The first run loads and warms up. */
-  const measureLevel = async (level: number, untilMs: number) => {
-    const inputs = zeroInputs(manifest.inputs);
-    const outputs = manifest.outputs.map((port) => port.name);
-    const model = await cache.get(level);
-    const run = () => jobs.submit({ model, feeds: inputs.feeds, outputs, deadlineMs: undefined });
-    await Promise.all(Array.from({ length: workers }, run));
-    for (let i = 0; i < RUNS_PER_LEVEL; i++) {
-      if (i >= FEWEST_RUNS && performance.now() > untilMs) break;
-      windows.record(level, inputs.batch, (await run()).executeMs);
-    }
-  };
-
-  const measureAll = async (onUsable: () => void) => {
-    const wanted = order.filter((level) => !measured(level));
-    const endMs = performance.now() + (options.measureBudgetMs ?? MEASURE_BUDGET_MS);
-    for (const [i, level] of wanted.entries()) {
-      if (closed) return;
-      const now = performance.now();
-      try {
-        await measureLevel(level, now + (endMs - now) / (wanted.length - i));
-        faults.delete(level);
-      } catch (error) {
-        // Tried again and again while it lasts, told once.
-        if (String(faults.get(level)) !== String(error))
-          log.warn({ level, err: error }, 'a level cannot be served');
-        faults.set(level, error);
-      }
-      if (i >= 1 && order.some(measured) && performance.now() > endMs) onUsable();
-    }
-    if (!order.some(measured)) throw faults.get(0);
-    onUsable();
-  };
+  const { measure } = levelMeasurement({
+    manifest,
+    workers,
+    sizes: shareableSizes,
+    budgetMs: options.measureBudgetMs ?? MEASURE_BUDGET_MS,
+    log,
+    async run(level, inputs) {
+      const model = await cache.get(level);
+      return jobs.submit({
+        level,
+        minLevel: level,
+        rows: inputs.batch,
+        shareKey: undefined,
+        feeds: inputs.feeds,
+        outputs: manifest.outputs.map((port) => port.name),
+        model: () => model,
+        deadlineMs: undefined,
+      });
+    },
+    record: windows.record,
+    onUnshareable(reason) {
+      shares = false;
+      log.warn({ reason }, 'requests do not share runs: the model does not compute batches row by row');
+    },
+    isClosed: () => closed,
+  });
 
   return {
     manifest,
@@ -136,12 +139,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     },
     serves: (level) => level in manifest.levels && cache.faultOf(level) === undefined,
     infer,
-    measure(onUsable = () => {}) {
-      measuring ??= measureAll(onUsable).finally(() => {
-        measuring = undefined;
-      });
-      return measuring;
-    },
+    measure,
     report: () => ({
       model: manifest.model.id,
       artifactVersion: manifest.model.version,
@@ -158,4 +156,20 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       await pool.close();
     },
   };
+}
+
+/** Whether every input and output has a leading dimension that requests choose. */
+function manifestShares({ inputs, outputs }: Manifest): boolean {
+  return [...inputs, ...outputs].every(({ shape }) => shape[0] === -1);
+}
+
+/** Powers of two above 1, and the limit itself. */
+function sizesUpTo(limit: number): number[] {
+  const sizes = Array.from({ length: Math.floor(Math.log2(limit)) }, (_, i) => 2 ** (i + 1));
+  return limit === 1 || sizes.at(-1) === limit ? sizes : [...sizes, limit];
+}
+
+/** Equal for requests whose tensors can be joined along the leading dimension. */
+function shareKey({ feeds }: PackedInputs, outputs: readonly string[]): string {
+  return JSON.stringify([feeds.map(({ dims }) => dims.slice(1)), outputs]);
 }

@@ -1,0 +1,118 @@
+/** Measures levels on zeros before they are served: alone first, then in the sizes in which requests will share runs. */
+import type { Logger } from 'pino';
+import { SppError } from '../../../schema/errors.ts';
+import type { Manifest } from '../../../schema/manifest.ts';
+import type { JobResult } from '../execution/scheduler.ts';
+import { type PackedInputs, zeroInputs } from '../tensors.ts';
+
+export interface MeasurementOptions {
+  readonly manifest: Manifest;
+  readonly workers: number;
+  /** Batch sizes above 1 to measure; empty where requests do not share runs. */
+  readonly sizes: readonly number[];
+  /** What measuring may take before a model that answers is put to use. */
+  readonly budgetMs: number;
+  readonly log: Logger;
+  run(level: number, inputs: PackedInputs): Promise<JobResult>;
+  record(level: number, rows: number, ms: number): void;
+  /** The model does not compute batches, or not row by row. */
+  onUnshareable(reason: string): void;
+  readonly isClosed: () => boolean;
+}
+
+export interface LevelMeasurement {
+  /**
+   * Measures levels that have not been measured, the sparsest first, then the dense one, then the others.
+   * @param onUsable called once, when the first levels answer and measuring all takes longer than it is worth waiting for
+   * Levels that cannot be served are told in the log and left for the next call.
+   * @throws the sparsest level's fault when no level at all can be served
+   */
+  measure(onUsable?: () => void): Promise<void>;
+}
+
+const RUNS_PER_LEVEL = 30;
+const FEWEST_RUNS = 3;
+/** Few runs a size: live ones join them soon. Their part of the budget, so that a start does not wait long for them. */
+const RUNS_PER_SIZE = 4;
+const SIZES_SHARE = 0.25;
+
+export function levelMeasurement(options: MeasurementOptions): LevelMeasurement {
+  const { manifest, log } = options;
+  const denseLevel = manifest.levels.length - 1;
+  const order = [...new Set([0, denseLevel, ...manifest.levels.keys()])];
+  const measured = new Set<number>();
+  const sized = new Set<number>();
+  /** Why levels could not be measured when last tried. */
+  const faults = new Map<number, unknown>();
+  let measuring: Promise<void> | undefined;
+
+  /** Runs until there are enough samples or the slice of time is spent. The first run loads and warms up. */
+  const measureAlone = async (level: number, untilMs: number) => {
+    const inputs = zeroInputs(manifest.inputs);
+    await Promise.all(Array.from({ length: options.workers }, () => options.run(level, inputs)));
+    for (let i = 0; i < RUNS_PER_LEVEL; i++) {
+      if (i >= FEWEST_RUNS && performance.now() > untilMs) break;
+      options.record(level, inputs.batch, (await options.run(level, inputs)).executeMs);
+    }
+    measured.add(level);
+  };
+
+  const measureSizes = async (level: number, untilMs: number) => {
+    for (const rows of options.sizes) {
+      const inputs = zeroInputs(manifest.inputs, rows);
+      for (let i = 0; i <= RUNS_PER_SIZE; i++) {
+        if (options.isClosed() || performance.now() > untilMs) return;
+        const { outputs, executeMs } = await options.run(level, inputs);
+        const odd = outputs.find(({ dims }) => dims[0] !== rows);
+        if (odd !== undefined) return options.onUnshareable(`${odd.name} is [${odd.dims}] for ${rows} rows`);
+        if (i > 0) options.record(level, rows, executeMs);
+      }
+    }
+    sized.add(level);
+  };
+
+  const measureAllSizes = async (untilMs: number) => {
+    try {
+      for (const level of order)
+        if (measured.has(level) && !sized.has(level)) await measureSizes(level, untilMs);
+    } catch (error) {
+      if (options.isClosed()) return;
+      if (error instanceof SppError && error.code === 'bad-request')
+        return options.onUnshareable(error.message);
+      log.warn({ err: error }, 'batches could not be measured');
+    }
+  };
+
+  const measureAll = async (onUsable: () => void) => {
+    const wanted = order.filter((level) => !measured.has(level));
+    const begunMs = performance.now();
+    const endMs = begunMs + options.budgetMs;
+    for (const [i, level] of wanted.entries()) {
+      if (options.isClosed()) return;
+      const now = performance.now();
+      try {
+        await measureAlone(level, now + (endMs - now) / (wanted.length - i));
+        faults.delete(level);
+      } catch (error) {
+        // Tried again and again while it lasts, told once.
+        if (String(faults.get(level)) !== String(error))
+          log.warn({ level, err: error }, 'a level cannot be served');
+        faults.set(level, error);
+      }
+      if (i >= 1 && measured.size > 0 && performance.now() > endMs) onUsable();
+    }
+    if (measured.size === 0) throw faults.get(0);
+    if (wanted.length > 0)
+      await measureAllSizes(Math.min(endMs, performance.now() + options.budgetMs * SIZES_SHARE));
+    onUsable();
+  };
+
+  return {
+    measure(onUsable = () => {}) {
+      measuring ??= measureAll(onUsable).finally(() => {
+        measuring = undefined;
+      });
+      return measuring;
+    },
+  };
+}

@@ -1,0 +1,179 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type BatchEntry, type BatchRules, leastWaitMs, levelInTime, nextBatch } from './batcher.ts';
+
+interface Entry extends BatchEntry {
+  readonly name: string;
+}
+
+const entry = (name: string, deadlineMs: number | undefined, extra: Partial<Entry> = {}): Entry => ({
+  name,
+  deadlineMs,
+  level: 2,
+  minLevel: 2,
+  rows: 1,
+  shareKey: 'k',
+  ...extra,
+});
+
+/** Level l takes 4 + 2 l ms for one row, and `more` ms for each further one; the worst of 20 runs takes 1 ms longer. */
+const rules = (more = 1, extra: Partial<BatchRules> = {}): BatchRules => ({
+  maxRows: 8,
+  times: (level, rows) => {
+    const p50Ms = 4 + 2 * level + more * (rows - 1);
+    return { fastestMs: p50Ms - 1, p50Ms, p95Ms: p50Ms + 1 };
+  },
+  atHand: () => true,
+  ...extra,
+});
+
+const next = (entries: readonly Entry[], at = 0, by = rules(), most = 99) => {
+  const { batch, hopeless } = nextBatch(entries, at, by, most);
+  return {
+    level: batch?.level,
+    names: batch?.entries.map(({ name }) => name).join('') ?? '',
+    hopeless: hopeless.map(({ name }) => name).join(''),
+  };
+};
+
+describe('the batcher', () => {
+  test('takes as many as still fit the earliest deadline', () => {
+    const waiting = [entry('a', 11), entry('b', 15), entry('c', 20), entry('d', undefined)];
+    // One row is expected within 9 ms, two within 10, three within 11.
+    expect(next(waiting)).toEqual({ level: 2, names: 'abc', hopeless: '' });
+    expect(next(waiting, 1.5)).toEqual({ level: 2, names: 'a', hopeless: '' });
+  });
+
+  test('takes all that it may where nobody is in a hurry', () => {
+    const waiting = [...'abcdefghij'].map((name) => entry(name, undefined));
+    expect(next(waiting).names).toBe('abcdefgh');
+    expect(next(waiting, 0, rules(), 3).names).toBe('abc');
+    expect(next(waiting, 0, rules(1, { maxRows: 1 })).names).toBe('a');
+  });
+
+  test('leaves others alone where sharing gains nothing', () => {
+    const waiting = [...'abcd'].map((name) => entry(name, undefined));
+    expect(next(waiting, 0, rules(9)).names).toBe('a');
+    expect(next(waiting, 0, rules(8)).names).toBe('abcd');
+  });
+
+  test('joins only what can be joined: equal keys, equal levels, rows within the limit', () => {
+    const waiting = [
+      entry('a', undefined, { rows: 3 }),
+      entry('b', undefined, { shareKey: 'other' }),
+      entry('c', undefined, { level: 1, minLevel: 1 }),
+      entry('d', undefined, { rows: 6 }),
+      entry('e', undefined, { shareKey: undefined }),
+      entry('f', undefined, { rows: 5 }),
+      entry('g', undefined),
+    ];
+    expect(next(waiting)).toEqual({ level: 2, names: 'af', hopeless: '' });
+    expect(next(waiting.slice(4)).names).toBe('e');
+  });
+
+  test('runs a request larger than the limit alone', () => {
+    expect(next([entry('a', undefined, { rows: 20 }), entry('b', undefined)]).names).toBe('a');
+  });
+
+  test('steps down as far as the deadline needs and the request allows, and climbs again when there is time', () => {
+    const wanting = (deadlineMs: number, minLevel = 0) => [entry('a', deadlineMs, { level: 3, minLevel })];
+    expect(next(wanting(11)).level).toBe(3);
+    expect(next(wanting(10)).level).toBe(2);
+    expect(next(wanting(5)).level).toBe(0);
+    expect(next(wanting(10, 3)).level).toBe(3);
+    expect(next(wanting(8, 3))).toEqual({ level: undefined, names: '', hopeless: 'a' });
+    expect(next(wanting(9, 1), 0, rules(1, { atHand: (level) => level !== 2 })).level).toBe(1);
+  });
+
+  test('with too little time for any level, tries the sparsest that has ever been that fast', () => {
+    expect(next([entry('a', 4, { level: 3, minLevel: 0 })]).level).toBe(0);
+    expect(next([entry('a', 2.9, { level: 3, minLevel: 0 })]).hopeless).toBe('a');
+  });
+
+  test('a stepped-down request shares with those that asked for its level', () => {
+    const waiting = [
+      entry('a', 8, { level: 3, minLevel: 1 }),
+      entry('b', undefined, { level: 1, minLevel: 1 }),
+    ];
+    expect(next(waiting)).toEqual({ level: 1, names: 'ab', hopeless: '' });
+  });
+
+  test('hands out what is hopeless on the way, without giving up the rest', () => {
+    const waiting = [entry('a', -1), entry('b', 0), entry('c', 2), entry('d', 20), entry('e', 20)];
+    expect(next(waiting)).toEqual({ level: 2, names: 'de', hopeless: 'abc' });
+  });
+
+  test('serves levels of which nothing is known, one by one', () => {
+    const unknown = rules(1, { times: () => undefined });
+    expect(next([entry('a', 0.5), entry('b', 1)], 0, unknown)).toEqual({
+      level: 2,
+      names: 'a',
+      hopeless: '',
+    });
+  });
+
+  const entries = fc.array(
+    fc
+      .record({
+        deadlineMs: fc.option(fc.integer({ min: -5, max: 40 }), { nil: undefined }),
+        levels: fc.tuple(fc.nat(3), fc.nat(3)),
+        rows: fc.integer({ min: 1, max: 10 }),
+        shareKey: fc.constantFrom('k', 'l', undefined),
+      })
+      .map(({ levels, ...rest }) => ({ ...rest, level: Math.max(...levels), minLevel: Math.min(...levels) })),
+    { maxLength: 14 },
+  );
+  const order = (list: readonly BatchEntry[]) =>
+    list.toSorted((a, b) => (a.deadlineMs ?? 1e9) - (b.deadlineMs ?? 1e9));
+
+  test('whatever waits: every run keeps its promises', () => {
+    fc.assert(
+      fc.property(
+        entries,
+        fc.double({ min: 0.1, max: 12, noNaN: true }),
+        fc.integer({ min: 1, max: 9 }),
+        (list, more, most) => {
+          const by = rules(more);
+          const { batch, hopeless } = nextBatch(order(list), 0, by, most);
+          for (const lost of hopeless) expect(levelInTime(lost, 0, by)).toBeUndefined();
+          if (batch === undefined) {
+            expect(hopeless.length).toBe(list.length);
+            return;
+          }
+          const [head, ...others] = batch.entries;
+          const rows = batch.entries.reduce((sum, { rows: count }) => sum + count, 0);
+          for (const { level, minLevel } of batch.entries) {
+            expect(batch.level).toBeLessThanOrEqual(level);
+            expect(batch.level).toBeGreaterThanOrEqual(minLevel);
+          }
+          expect(batch.entries.length).toBeLessThanOrEqual(most);
+          expect(new Set(batch.entries).size).toBe(batch.entries.length);
+          // Nobody who could be served and is due before the head is passed over.
+          const served = order(list).find((one) => levelInTime(one, 0, by) !== undefined);
+          expect(head).toBe(served);
+          if (others.length === 0) return;
+          expect(rows).toBeLessThanOrEqual(by.maxRows);
+          expect(head.shareKey).toBeDefined();
+          for (const { shareKey } of others) expect(shareKey).toBe(head.shareKey);
+          const expected = by.times(batch.level, rows)!;
+          for (const { deadlineMs } of batch.entries)
+            expect(expected.p95Ms).toBeLessThanOrEqual(deadlineMs ?? 1e9);
+          const alone = by.times(batch.level, head.rows)!;
+          expect(expected.p50Ms / rows).toBeLessThanOrEqual(alone.p50Ms / head.rows + 1e-9);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+describe('the least wait', () => {
+  test('is what those with earlier deadlines take at their sparsest, fastest and best shared, over all threads', () => {
+    const waiting = [entry('a', 10, { minLevel: 0 }), entry('b', 20, { minLevel: 0 }), entry('c', 90)];
+    // Eight rows of level 0 take at best 3 + 7 ms, which is 1.25 ms a row.
+    expect(leastWaitMs(waiting, entry('x', 20), rules(), 2)).toBeCloseTo(1.25);
+    expect(leastWaitMs(waiting, entry('x', 5), rules(), 2)).toBe(0);
+    const single = waiting.map((one) => ({ ...one, shareKey: undefined }));
+    expect(leastWaitMs(single, entry('x', undefined), rules(), 1)).toBeCloseTo(3 + 3 + 7);
+  });
+});

@@ -1,0 +1,151 @@
+/**
+ * Decides what an idle thread runs next: which waiting requests, together, at which level. Pure: times and the clock
+ * come as arguments.
+ *
+ *   waiting, earliest deadline first     a|12 ms   b|15 ms   c|20 ms   d|20 ms   e|none
+ *
+ *   now                                  a is first: its level is the densest whose run fits into 12 ms
+ *   |==== a alone, 5 ms ====|            12 ms
+ *   |====== a b, 6 ms ======|            |          b, c join while the run, as measured, still ends by a's deadline
+ *   |======== a b c, 8 ms ========|      |
+ *   |=============== a b c d, 14 ms =====|=====|   too long for a: d waits for the next thread
+ *
+ * Of the sizes that fit, the one with the least time per row is taken; where batching gains nothing, a runs alone.
+ */
+import type { QueueEntry } from './request-queue.ts';
+
+/** How long runs of a level and size took lately, as they are seen by who waits for them. */
+export interface RunTimes {
+  /** Under this nothing has ended: a deadline closer than that is hopeless. */
+  readonly fastestMs: number;
+  readonly p50Ms: number;
+  /** A run that has this much time left is expected to end in time. */
+  readonly p95Ms: number;
+}
+
+export interface BatchEntry extends QueueEntry {
+  readonly level: number;
+  /** The sparsest level that the request allows; its own level where it allows no other. */
+  readonly minLevel: number;
+  /** Leading dimension of its inputs. */
+  readonly rows: number;
+  /** Entries with equal keys have equal shapes but for the rows and ask for the same outputs; undefined runs alone. */
+  readonly shareKey: string | undefined;
+}
+
+export interface BatchRules {
+  /** Most rows of requests that share a run. */
+  readonly maxRows: number;
+  /** undefined where nothing is known. */
+  times(level: number, rows: number): RunTimes | undefined;
+  /** Whether a level could run without being fetched first. */
+  atHand(level: number): boolean;
+}
+
+export interface NextBatch<E> {
+  /** Undefined when nothing that can still be served waits. */
+  readonly batch: { readonly level: number; readonly entries: readonly [E, ...E[]] } | undefined;
+  /** Entries met on the way that no allowed level can serve in time any more. */
+  readonly hopeless: readonly E[];
+}
+
+/**
+ * @param inOrder what waits, in the order of service
+ * @param maxEntries most entries to take, so that threads which are idle together share what waits
+ */
+export function nextBatch<E extends BatchEntry>(
+  inOrder: Iterable<E>,
+  nowMs: number,
+  rules: BatchRules,
+  maxEntries: number,
+): NextBatch<E> {
+  const hopeless: E[] = [];
+  let head: E | undefined;
+  let level = -1;
+  let members: [E, ...E[]] | undefined;
+  let rows = 0;
+  let best = { count: 1, perRowMs: Number.POSITIVE_INFINITY };
+  for (const entry of inOrder) {
+    const own = levelInTime(entry, nowMs, rules);
+    if (own === undefined) {
+      hopeless.push(entry);
+    } else if (head === undefined || members === undefined) {
+      [head, level, members, rows] = [entry, own, [entry], entry.rows];
+      best.perRowMs = perRow(rules.times(level, rows), rows);
+    } else if (own === level && entry.shareKey === head.shareKey && rows + entry.rows <= rules.maxRows) {
+      const times = rules.times(level, rows + entry.rows);
+      if (times === undefined || nowMs + times.p95Ms > (head.deadlineMs ?? Number.POSITIVE_INFINITY)) break;
+      rows += entry.rows;
+      members.push(entry);
+      const perRowMs = perRow(times, rows);
+      // A tie goes to the larger batch: sizes that were never run are estimated in proportion, and so get measured.
+      if (perRowMs <= best.perRowMs) best = { count: members.length, perRowMs };
+    }
+    if (members !== undefined && (members.length >= maxEntries || rows >= rules.maxRows)) break;
+    if (head !== undefined && head.shareKey === undefined) break;
+  }
+  if (members === undefined) return { batch: undefined, hopeless };
+  const [first, ...others] = members;
+  return { batch: { level, entries: [first, ...others.slice(0, best.count - 1)] }, hopeless };
+}
+
+/**
+ * The densest level allowed that is expected to end by the deadline; else the sparsest allowed that has ever been fast
+ * enough; undefined when none has.
+ */
+export function levelInTime(
+  { level, minLevel, rows, deadlineMs }: BatchEntry,
+  nowMs: number,
+  { times, atHand }: BatchRules,
+): number | undefined {
+  if (deadlineMs === undefined) return level;
+  const slackMs = deadlineMs - nowMs;
+  if (slackMs <= 0) return undefined;
+  let atBest: number | undefined;
+  for (let candidate = level; candidate >= minLevel; candidate--) {
+    if (candidate !== level && !atHand(candidate)) continue;
+    const known = times(candidate, rows);
+    if (known === undefined) {
+      // Nothing speaks against the level asked for; a step down is taken on evidence only.
+      if (candidate === level) return level;
+      continue;
+    }
+    if (known.p95Ms <= slackMs) return candidate;
+    if (known.fastestMs <= slackMs) atBest = candidate;
+  }
+  return atBest;
+}
+
+/**
+ * The least time that the entries which go before `entry` can take on `threads` threads, were every run of theirs the
+ * fastest and best shared one known.
+ */
+export function leastWaitMs<E extends BatchEntry>(
+  inOrder: Iterable<E>,
+  entry: E,
+  rules: BatchRules,
+  threads: number,
+): number {
+  const last = entry.deadlineMs ?? Number.POSITIVE_INFINITY;
+  const leastPerRow = new Map<number, number>();
+  let sumMs = 0;
+  for (const { deadlineMs, minLevel, rows, shareKey } of inOrder) {
+    if ((deadlineMs ?? Number.POSITIVE_INFINITY) > last) break;
+    const aloneMs = rules.times(minLevel, rows)?.fastestMs ?? 0;
+    const perRowMs = leastPerRow.get(minLevel) ?? fastestPerRow(minLevel, rules);
+    leastPerRow.set(minLevel, perRowMs);
+    sumMs += shareKey === undefined ? aloneMs : Math.min(aloneMs, perRowMs * rows);
+  }
+  return sumMs / threads;
+}
+
+function fastestPerRow(level: number, { maxRows, times }: BatchRules): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let rows = 1; rows <= maxRows; rows++)
+    least = Math.min(least, (times(level, rows)?.fastestMs ?? 0) / rows);
+  return least;
+}
+
+function perRow(times: RunTimes | undefined, rows: number): number {
+  return times === undefined ? Number.POSITIVE_INFINITY : times.p50Ms / rows;
+}

@@ -1,0 +1,130 @@
+/** Shared runs, stepping down and hopeless deadlines, over real sockets with real runs. */
+import { afterEach, describe, expect, test } from 'vitest';
+import { gatedThreads } from '../../test/support/gated-threads.ts';
+import {
+  disposables,
+  inferOk,
+  post,
+  problemOf,
+  readyNode,
+  temporaryDirectory,
+  tinyRequest,
+} from '../../test/support/node-client.ts';
+import { slowLevel } from '../../test/support/node-slow-level.ts';
+import { tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+import type { RunningNode } from './server.ts';
+
+const scope = disposables();
+afterEach(() => scope.dispose());
+
+const ROWS = [
+  [0.5, -1, 2, 0.25],
+  [-3, 1, 0, 1],
+  [1, 1, 1, 1],
+  [0, 2, -2, 0.5],
+  [4, 3, 2, 1],
+  [-1, -1, 0, 0.1],
+];
+
+async function tinyArtifact(): Promise<string> {
+  const directory = await temporaryDirectory(scope);
+  await writeTinyArtifact(directory);
+  return directory;
+}
+
+/** Runs recorded of a level, of all sizes. */
+function runs(node: RunningNode, level: number): number {
+  const profiles = node.report().models[0]?.levels[level]?.profiles ?? [];
+  return profiles.reduce((sum, { samples }) => sum + samples, 0);
+}
+
+describe('requests that wait', () => {
+  test('share runs, and each gets the answer it would get alone', async () => {
+    const gate = gatedThreads();
+    const node = await readyNode(scope, { artifact: await tinyArtifact() }, { spawn: gate.spawn });
+    const url = `${node.url}/v2/models/tiny/versions/1/infer`;
+    const before = runs(node, 1);
+    gate.hold();
+    const first = inferOk(url, tinyRequest([ROWS[0]!], [0]));
+    await gate.held(1);
+    const waiting = ROWS.map((row, i) =>
+      inferOk(url, tinyRequest([row, ROWS[0]!], [i % 5, 1], { id: `r${i}` })),
+    );
+    await expect.poll(() => node.report().queueLength).toBe(ROWS.length);
+    gate.release();
+    await first;
+    for (const [i, { body }] of (await Promise.all(waiting)).entries()) {
+      const wanted = tinyReference(1, [ROWS[i]!, ROWS[0]!], [i % 5, 1]);
+      expect(body).toMatchObject({ id: `r${i}`, outputs: [{ shape: [2, 3] }, { data: wanted.label }] });
+      for (const [at, value] of wanted.logits.flat().entries())
+        expect(body.outputs[0]?.data[at]).toBeCloseTo(value, 5);
+    }
+    expect(runs(node, 1) - before).toBeLessThan(1 + ROWS.length);
+  });
+
+  test('of which one cannot be computed: that one is refused, the others are answered', async () => {
+    const gate = gatedThreads();
+    const node = await readyNode(scope, { artifact: await tinyArtifact() }, { spawn: gate.spawn });
+    const url = `${node.url}/v2/models/tiny/infer`;
+    gate.hold();
+    const first = post(url, tinyRequest([ROWS[0]!], [0]));
+    await gate.held(1);
+    const tokens = [0, 1, 99, 3];
+    const waiting = tokens.map((token) => post(url, tinyRequest([ROWS[1]!], [token])));
+    await expect.poll(() => node.report().queueLength).toBe(tokens.length);
+    gate.release();
+    expect((await first).status).toBe(200);
+    const [a, b, wrong, c] = await Promise.all(waiting);
+    expect([a, b, c].map((response) => response?.status)).toEqual([200, 200, 200]);
+    expect(await problemOf(wrong!)).toMatchObject({ status: 400, code: 'bad-request' });
+  });
+
+  test('run one by one where the node is told so', async () => {
+    const gate = gatedThreads();
+    const node = await readyNode(
+      scope,
+      { artifact: await tinyArtifact(), maxBatch: 1 },
+      { spawn: gate.spawn },
+    );
+    const url = `${node.url}/v2/models/tiny/infer`;
+    const before = runs(node, 2);
+    gate.hold();
+    const all = [0, 1, 2].map((token) => post(url, tinyRequest([ROWS[0]!], [token])));
+    await expect.poll(() => node.report().queueLength).toBe(2);
+    gate.release();
+    await Promise.all(all);
+    expect(runs(node, 2) - before).toBe(3);
+  });
+});
+
+describe('a deadline too near for the level asked for', () => {
+  const request = tinyRequest([ROWS[0]!], [3]);
+
+  test('is kept with a sparser level where the request allows that, and the answer says so', async () => {
+    const node = await readyNode(scope, { artifact: await tinyArtifact() }, { spawn: slowLevel(2, 50) });
+    const url = `${node.url}/v2/models/tiny/versions/2/infer`;
+    const near = { 'x-latency-budget-remaining': '40', 'x-path-min-level': '0' };
+    const { response, body } = await inferOk(url, request, near);
+    const level = Number(body.model_version);
+    expect([0, 1]).toContain(level);
+    expect(response.headers.get('x-path-level')).toBe(String(level));
+    expect(response.headers.get('x-path-stepped-from')).toBe('2');
+    const wanted = tinyReference(level, [ROWS[0]!], [3]).logits.flat();
+    for (const [i, value] of wanted.entries()) expect(body.outputs[0]?.data[i]).toBeCloseTo(value, 5);
+
+    const far = await inferOk(url, request, { ...near, 'x-latency-budget-remaining': '60s' });
+    expect([far.body.model_version, far.response.headers.get('x-path-stepped-from')]).toEqual(['2', null]);
+
+    const { 'x-path-min-level': _, ...fixed } = near;
+    const refused = await post(url, request, fixed);
+    expect(refused.headers.get('retry-after')).toBe('1');
+    expect(await problemOf(refused)).toMatchObject({ status: 422, code: 'budget-infeasible', level: 2 });
+  });
+
+  test.each(['-1', '3', 'one', '', '0.5'])('refuses %j as the sparsest level', async (text) => {
+    const node = await readyNode(scope, { artifact: await tinyArtifact() });
+    const url = `${node.url}/v2/models/tiny/versions/2/infer`;
+    const response = await post(url, request, { 'x-path-min-level': text });
+    expect(await problemOf(response)).toMatchObject({ status: 400, code: 'bad-header' });
+  });
+});
