@@ -18,7 +18,7 @@ import type { StageProgress } from './progress.ts';
 
 /** Examples whose activations' moments are taken: some tens of thousands of rows for image models. */
 const MOMENT_EXAMPLES = 2048;
-const MOST_HOLDOUT = 512;
+export const MOST_HOLDOUT = 512;
 /** Below this there is nothing to hold out, and no statistic means anything. */
 const LEAST_EXAMPLES = 16;
 

@@ -4,11 +4,18 @@ import { Command, Option } from 'commander';
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import { buildPath } from '../build/build-path.ts';
+import { MOST_HOLDOUT } from '../build/calibration.ts';
 import { buildOptionsSchema } from '../build/options.ts';
-import { mnistNormalisation } from '../data/dataset.ts';
+import type { DataSettings } from '../data/data-settings.ts';
 import { openDataset } from '../data/open-dataset.ts';
+import { readOnnxFile } from '../graph/onnx-load.ts';
+import { taskNames } from '../measure/task.ts';
+import { addDataFlags, dataSettings } from './data-flags.ts';
 import { levelTable } from './level-table.ts';
 import { terminalProgress } from './progress.ts';
+
+/** Of a step of the search on text: about the work of a batch of small images. */
+const TOKENS_A_STEP = 2048;
 
 /** Options that commander reads as text; the schema turns them into what they are. */
 const numeric = [
@@ -24,10 +31,10 @@ const numeric = [
 
 export function buildPathCommand(): Command {
   const defaults = buildOptionsSchema.parse({ id: 'model' });
-  return new Command('build-path')
+  const command = new Command('build-path')
     .description('Search the whole solution path of a model and write it as an artifact.')
-    .argument('<model>', 'ONNX file, float32')
-    .requiredOption('--data <spec>', 'mnist, or idx:DIRECTORY of IDX files')
+    .argument('<model>', 'ONNX file, float32');
+  return addDataFlags(command)
     .requiredOption('--out <directory>', 'where the artifact goes')
     .option('--id <name>', 'name under which the model is served (default: name of the model file)')
     .option('--levels <n>', 'number of levels', String(defaults.levels))
@@ -37,7 +44,14 @@ export function buildPathCommand(): Command {
       String(defaults.lowest),
     )
     .option('--steps <n>', 'steps of the search', String(defaults.steps))
-    .option('--batch <n>', 'examples a step', String(defaults.batch))
+    .option(
+      '--batch <n>',
+      `examples a step (default: ${defaults.batch}, of text as many as have ${TOKENS_A_STEP} tokens)`,
+    )
+    .addOption(
+      new Option('--task <task>', 'what quality means (default: by labels and outputs)').choices(taskNames),
+    )
+    .option('--output <name,..>', 'outputs that the path is to keep (default: those of the task)')
     .addOption(
       new Option('--loss <loss>', 'what the search keeps')
         .choices(['distil', 'cross-entropy'])
@@ -48,8 +62,6 @@ export function buildPathCommand(): Command {
     .option('--seed <n>', 'seed of everything drawn', String(defaults.seed))
     .option('--calibration <n>', 'training examples to draw from', String(defaults.calibration))
     .option('--test-samples <n>', 'test examples that levels are measured on', String(defaults.testSamples))
-    .option('--mean <x>', 'mean of the normalised pixels', String(mnistNormalisation.mean[0]))
-    .option('--std <x>', 'deviation of the normalised pixels', String(mnistNormalisation.std[0]))
     .option(
       '--backend <name>',
       'TensorFlow.js backend: auto, tfjs-node-gpu, tfjs-node, wasm or cpu',
@@ -60,14 +72,18 @@ export function buildPathCommand(): Command {
     .option('--force', 'replace what the directory holds', false)
     .option('--json', 'print the levels as JSON', false)
     .action(async (model: string, flags: Record<string, unknown>) => {
-      const options = parseOptions(model, flags);
-      const normalisation = {
-        scale: 1 / 255,
-        mean: [numberFlag(flags, 'mean')],
-        std: [numberFlag(flags, 'std')],
-      };
-      const dataset = await openDataset(String(flags.data), { normalisation });
-      using progress = terminalProgress();
+      const progress = terminalProgress();
+      const { inputs } = readOnnxFile(model);
+      const settings = dataSettings(flags, inputs);
+      const options = parseOptions(model, flags, settings);
+      const reading = progress.stage('data', 1);
+      const dataset = await openDataset(String(flags.data), {
+        ...settings,
+        seed: options.seed,
+        most: { train: options.calibration + MOST_HOLDOUT, test: options.testSamples },
+        note: (message) => progress.note(message),
+      });
+      reading.finish({ train: dataset.train.count, test: dataset.test.count });
       const interruption = interruptible();
       try {
         const manifest = await buildPath({
@@ -90,13 +106,16 @@ export function buildPathCommand(): Command {
 }
 
 /** @throws `usage` with every wrong option named */
-function parseOptions(model: string, flags: Record<string, unknown>) {
+function parseOptions(model: string, flags: Record<string, unknown>, { length = 1 }: DataSettings) {
   const given: Record<string, unknown> = {
     id: flags.id ?? modelId(model),
     loss: flags.loss,
     rotate: flags.rotate,
     compensate: flags.compensate,
     backend: flags.backend,
+    task: flags.task,
+    outputs: flags.output === undefined ? undefined : String(flags.output).split(','),
+    batch: hasTokens(String(flags.data)) ? Math.max(4, Math.round(TOKENS_A_STEP / length)) : undefined,
   };
   for (const name of numeric) if (flags[name] !== undefined) given[name] = Number(flags[name]);
   const parsed = buildOptionsSchema.safeParse(given);
@@ -113,12 +132,9 @@ function modelId(path: string): string {
     .replaceAll(/[^a-z0-9._-]/g, '-');
 }
 
-function numberFlag(flags: Record<string, unknown>, name: string): number {
-  const value = Number(flags[name]);
-  if (!Number.isFinite(value) || (name === 'std' && value <= 0)) {
-    throw new SppError('usage', `--${name} ${String(flags[name])} is not a usable number.`);
-  }
-  return value;
+/** Kinds of data whose examples are many tokens each, so that fewer of them are as much work. */
+function hasTokens(spec: string): boolean {
+  return spec.startsWith('text:') || spec.startsWith('jsonl:');
 }
 
 /** First Ctrl-C or SIGTERM: stop after the step at hand and keep a checkpoint. Second: stop at once. */

@@ -3,15 +3,17 @@ import type { Manifest } from '../../schema/manifest.ts';
 import { textTable } from './table.ts';
 
 export function levelTable(manifest: Manifest): string {
+  const further = Object.keys(manifest.levels[0]?.quality.details ?? {});
   const rows = manifest.levels.map((level) => {
     const latency = level.latency.find((profile) => profile.batch === 1);
-    const { value, low, high } = level.quality;
+    const { value, low, high, details = {} } = level.quality;
     return [
       String(level.level),
       percent(level.relativeFlops),
       percent(level.relativeParams),
       `${(level.bytes / 1024).toFixed(0)} KiB`,
       `${value.toFixed(4)} [${low.toFixed(4)}, ${high.toFixed(4)}]`,
+      ...further.map((name) => details[name]?.value.toFixed(4) ?? '-'),
       latency === undefined ? '-' : latency.p50Ms.toFixed(2),
       latency === undefined ? '-' : latency.p95Ms.toFixed(2),
     ];
@@ -19,7 +21,7 @@ export function levelTable(manifest: Manifest): string {
   const metric = manifest.levels[0]?.quality.metric ?? 'quality';
   const samples = manifest.levels[0]?.quality.samples ?? 0;
   const title = `${manifest.model.id} ${manifest.model.version}: ${metric} on ${samples} test examples, 95 % interval; latency at batch 1`;
-  return `${title}\n${textTable(['level', 'FLOPs', 'params', 'weights', metric, 'p50 ms', 'p95 ms'], rows)}`;
+  return `${title}\n${textTable(['level', 'FLOPs', 'params', 'weights', metric, ...further, 'p50 ms', 'p95 ms'], rows)}`;
 }
 
 function percent(share: number): string {

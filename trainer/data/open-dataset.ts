@@ -3,6 +3,9 @@ import { SppError } from '../../schema/errors.ts';
 import type { DataSettings } from './data-settings.ts';
 import type { Dataset } from './dataset.ts';
 import { openIdxDirectory, openMnist } from './idx-dataset.ts';
+import { openJsonl } from './jsonl-dataset.ts';
+import { openNpyFolder, openNpz } from './npz-dataset.ts';
+import { openText } from './text-dataset.ts';
 
 interface SourceKind {
   /** How `--data` names it. */
@@ -23,6 +26,24 @@ const sources: Readonly<Record<string, SourceKind>> = {
     holds: 'train-images, train-labels, t10k-images and t10k-labels in IDX format',
     open: (path, { normalisation }, spec) => openIdxDirectory(spec, path, normalisation),
   },
+  images: {
+    form: 'images:DIRECTORY',
+    holds: 'class folders of images, within train/ and test/ or split by the seed',
+    // sharp is loaded only where images are read.
+    open: async (...given) => (await import('./image-folder.ts')).openImageFolder(...given),
+  },
+  text: { form: 'text:FILE', holds: 'plain text, with --tokenizer', open: openText },
+  jsonl: {
+    form: 'jsonl:FILE',
+    holds: 'a JSON object a line: text, tokens, or arrays by input name, and perhaps label',
+    open: openJsonl,
+  },
+  npz: {
+    form: 'npz:FILE.npz',
+    holds: 'arrays by input name, and perhaps labels; or a folder with train.npz and test.npz',
+    open: openNpz,
+  },
+  npy: { form: 'npy:DIRECTORY', holds: 'the same as INPUT.npy files', open: openNpyFolder },
 };
 
 /** Every form of SPEC in one line. */

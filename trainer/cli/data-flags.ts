@@ -1,0 +1,91 @@
+/** The flags that say what data is and how it becomes inputs; all of them in one place, so that commands share them. */
+import { type Command, Option } from 'commander';
+import { SppError } from '../../schema/errors.ts';
+import { type DataSettings, DEFAULT_LENGTH, DEFAULT_MAX_BAD, type ImageSize } from '../data/data-settings.ts';
+import { mnistNormalisation, type Normalisation } from '../data/dataset.ts';
+import { dataForms } from '../data/open-dataset.ts';
+import type { ValueInfo } from '../graph/graph.ts';
+
+type Flags = Readonly<Record<string, unknown>>;
+
+export function addDataFlags(command: Command): Command {
+  return command
+    .requiredOption('--data <spec>', dataForms.join(', '))
+    .option('--size <pixels>', "images: SIDE or HEIGHTxWIDTH (default: the model's)")
+    .option('--crop <share>', 'images: share of the middle that is kept', '1')
+    .option(
+      '--mean <x,..>',
+      "images: mean of normalised pixels, one a channel (default: MNIST's for IDX, ImageNet's)",
+    )
+    .option('--std <x,..>', 'images: deviation of normalised pixels, one a channel')
+    .option('--tokenizer <file>', 'text: tokenizer.json, or chars:FILE with a JSON list of characters')
+    .option('--length <n>', 'text: tokens of an example', String(DEFAULT_LENGTH))
+    .addOption(
+      new Option('--max-bad <share>', 'share of records that may be bad').default(String(DEFAULT_MAX_BAD)),
+    );
+}
+
+/**
+ * @param inputs of the model, which say how large images are
+ * @throws `usage` naming the flag
+ */
+export function dataSettings(flags: Flags, inputs: readonly ValueInfo[]): DataSettings {
+  const image = imageSize(flags, inputs);
+  const normalisation = normalisationOf(flags, image?.channels ?? 1);
+  return {
+    crop: number(flags, 'crop', (x) => x > 0 && x <= 1),
+    length: number(flags, 'length', (x) => Number.isInteger(x) && x >= 2),
+    maxBad: number(flags, 'maxBad', (x) => x >= 0 && x <= 1),
+    ...(image === undefined ? {} : { image }),
+    ...(normalisation === undefined ? {} : { normalisation }),
+    ...(flags.tokenizer === undefined ? {} : { tokenizer: String(flags.tokenizer) }),
+  };
+}
+
+function imageSize({ size }: Flags, inputs: readonly ValueInfo[]): ImageSize | undefined {
+  const [, channels, ...sides] = inputs.find(({ dims }) => dims.length === 4)?.dims ?? [];
+  if (size === undefined) {
+    const [height, width] = sides;
+    if (typeof height !== 'number' || typeof width !== 'number') return undefined;
+    return { channels: channels === 1 ? 1 : 3, height, width };
+  }
+  const match = /^(\d+)(?:x(\d+))?$/.exec(String(size));
+  const [height, width] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])];
+  if (!(height > 0 && width > 0)) throw wrong('size', size);
+  return { channels: channels === 1 ? 1 : 3, height, width };
+}
+
+/** Undefined when neither was given, so that each kind of data keeps its own. */
+function normalisationOf(flags: Flags, channels: number): Normalisation | undefined {
+  if (flags.mean === undefined && flags.std === undefined) return undefined;
+  if (channels > 1 && (flags.mean === undefined || flags.std === undefined))
+    throw new SppError('usage', '--mean and --std go together.');
+  const mean = numbers(flags, 'mean') ?? mnistNormalisation.mean;
+  const std = numbers(flags, 'std') ?? mnistNormalisation.std;
+  if (std.some((x) => x <= 0)) throw wrong('std', flags.std);
+  return { scale: 1 / 255, mean, std };
+}
+
+function numbers(flags: Flags, name: string): number[] | undefined {
+  const given = flags[name];
+  if (given === undefined) return undefined;
+  const values = String(given).split(',').map(Number);
+  if (!values.every(Number.isFinite) || String(given).trim() === '') throw wrong(name, given);
+  return values;
+}
+
+function number(flags: Flags, name: string, fits: (value: number) => boolean): number {
+  const value = Number(flags[name]);
+  if (!fits(value))
+    throw wrong(
+      name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`),
+      flags[name],
+    );
+  return value;
+}
+
+function wrong(name: string, value: unknown): SppError {
+  return new SppError('usage', `--${name} ${String(value)} is not usable.`, {
+    hint: 'See trainer build-path --help.',
+  });
+}
