@@ -26,11 +26,11 @@ export interface Builder {
   content(value: string): Tensor | undefined;
   /** An optional output of a forward node, exposed where the node does not give it yet. */
   extraOutput(node: GraphNode, index: number): string;
-  /** Of a forward value, or of one that was declared. @throws `internal` for others */
+  /** From now on a forward node of one output is computed by another operator, from values that may be new. */
+  computeAs(node: GraphNode, opType: string, inputs: readonly string[]): void;
+  /** Of a forward value. @throws `internal` for others */
   facts(value: string): ValueFacts;
   dims(value: string): readonly AxisLength[];
-  /** Says that a new value has the shape and type of another. */
-  declare(value: string, like: ValueFacts): void;
   /** The graph so far, without what its outputs do not need. */
   graph(outputs: Graph['outputs']): Graph;
 }
@@ -41,7 +41,6 @@ const COMPARED_ELEMENTS = 64;
 /** @param forward its nodes are kept as they are */
 export function createBuilder(forward: Graph, known: Facts): Builder {
   const draft = draftOf(forward);
-  const facts = new Map(known);
   const made = new Map<string, readonly string[]>();
   const constants = new Map<string, string>();
   for (const node of forward.nodes) {
@@ -86,12 +85,38 @@ export function createBuilder(forward: Graph, known: Facts): Builder {
       draft.nodes[at] = { ...current, outputs };
       return outputs[index] as string;
     },
-    facts: (value) => factsFor(facts, value),
-    dims: (value) => factsFor(facts, value).dims,
-    declare: (value, like) => void facts.set(value, like),
+    computeAs(node, opType, inputs) {
+      const at = draft.nodes.findIndex(({ name }) => name === node.name);
+      draft.nodes[at] = { ...node, opType, domain: '', inputs, attributes: {} };
+    },
+    facts: (value) => factsFor(known, value),
+    dims: (value) => factsFor(known, value).dims,
     graph: (outputs) =>
-      withoutDeadCode({ ...forward, outputs, nodes: draft.nodes, initializers: draft.initializers }),
+      withoutDeadCode({
+        ...forward,
+        outputs,
+        nodes: inOrder(draft.nodes),
+        initializers: draft.initializers,
+      }),
   };
+}
+
+/** Nodes behind those that they read from; otherwise as they stand. */
+function inOrder(nodes: readonly GraphNode[]): GraphNode[] {
+  const makers = new Map(nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
+  const placed = new Set<GraphNode>();
+  const ordered: GraphNode[] = [];
+  const place = (node: GraphNode) => {
+    if (placed.has(node)) return;
+    placed.add(node);
+    for (const input of node.inputs) {
+      const maker = makers.get(input);
+      if (input !== '' && maker) place(maker);
+    }
+    ordered.push(node);
+  };
+  for (const node of nodes) place(node);
+  return ordered;
 }
 
 function keyOf(opType: string, inputs: readonly string[], attributes: Attributes): string {

@@ -9,6 +9,8 @@ export type AxisLength = number | undefined;
 export interface ValueFacts {
   readonly dims: readonly AxisLength[];
   readonly dtype: Dtype;
+  /** The gradient of this value has mean zero along its last axis, whatever the loss: its readers see to that. */
+  readonly centredGradient?: boolean;
 }
 
 export type Facts = ReadonlyMap<string, ValueFacts>;

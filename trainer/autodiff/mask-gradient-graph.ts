@@ -6,6 +6,7 @@ import { addBackward } from './backward.ts';
 import { createBuilder } from './builder.ts';
 import { zerosLike } from './expressions.ts';
 import type { Facts } from './facts.ts';
+import { foldNormalisations } from './fold-normalisation.ts';
 import { addLoss, type LossKind } from './loss-graph.ts';
 import { type MaskedUnits, maskForward } from './masked-forward.ts';
 
@@ -61,11 +62,12 @@ export function maskGradientGraph({ graph, facts, pairs, loss }: MaskGradientReq
     opsets: { ...graph.opsets, '': Math.max(opset, WRITTEN_OPSET) },
     outputs: [{ name: logits, dtype: 'float32', dims: [] }],
   });
-  const build = createBuilder(needed, forward.facts);
+  const lowered = foldNormalisations(needed, forward.facts);
+  const build = createBuilder(lowered.graph, lowered.facts);
   const target = build.fresh('loss_target');
   const { sum, shape, gradient, target: input } = addLoss(build, loss.kind, logits, target);
   const backward = addBackward(build, {
-    nodes: needed.nodes,
+    nodes: lowered.graph.nodes,
     seeds: new Map([[logits, gradient]]),
     wanted: forward.masks,
   });

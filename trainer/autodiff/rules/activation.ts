@@ -1,5 +1,5 @@
 /** Activations of one input; formulas by differentiation of those in the ONNX specification. */
-import { floatAttribute, stringAttribute } from '../../graph/graph.ts';
+import { floatAttribute, type GraphNode, stringAttribute } from '../../graph/graph.ts';
 import type { Builder } from '../builder.ts';
 import { mul, scale } from '../expressions.ts';
 import { rulesOf, type VjpRule, type VjpTable } from '../rule.ts';
@@ -27,23 +27,24 @@ const erf: VjpRule['vjp'] = ({ build, dy, x: [x = ''] }) => [
   },
 ];
 
-/** x Phi(x): Phi(x) + x phi(x), or the same for its tanh form. */
 const gelu: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = ''] }) => [
-  () =>
-    mul(
-      b,
-      dy,
-      stringAttribute(node, 'approximate', 'none') === 'tanh' ? geluTanhSlope(b, x) : geluSlope(b, x),
-    ),
+  () => {
+    const tanhForm = stringAttribute(node, 'approximate', 'none') === 'tanh';
+    return mul(b, dy, tanhForm ? geluTanhSlope(b, x) : geluSlope(b, node, x));
+  },
 ];
 
-/** (1 + erf t + t 2/sqrt(pi) exp(-t^2)) / 2 at t = x / sqrt 2 */
-function geluSlope(b: Builder, x: string): string {
+/**
+ * y = x Phi(x): Phi(x) + x phi(x), with Phi(x) = (1 + erf t) / 2 and phi(x) = exp(-t^2) / sqrt(2 pi) at t = x / sqrt 2.
+ * The forward node takes its Phi from here too: the error function is the dearest part.
+ */
+function geluSlope(b: Builder, node: GraphNode, x: string): string {
   const t = scale(b, x, Math.SQRT1_2);
-  const bell = b.add('Exp', [b.add('Neg', [mul(b, t, t)])]);
-  const density = mul(b, scale(b, t, TWO_OVER_ROOT_PI / 2), bell);
-  const half = b.add('Add', [scale(b, b.add('Erf', [t]), 0.5), b.scalar(0.5)]);
-  return b.add('Add', [half, density]);
+  const phi = b.add('Add', [scale(b, b.add('Erf', [t]), 0.5), b.scalar(0.5)]);
+  b.computeAs(node, 'Mul', [x, phi]);
+  // Far out exp(t^2) is infinite and the quotient zero, as it should be.
+  const density = b.add('Div', [scale(b, x, 1 / Math.sqrt(2 * Math.PI)), b.add('Exp', [mul(b, t, t)])]);
+  return b.add('Add', [phi, density]);
 }
 
 /** u = sqrt(2/pi) (x + c x^3): (1 + tanh u) / 2 + x / 2 (1 - tanh^2 u) u' */

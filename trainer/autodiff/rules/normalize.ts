@@ -43,7 +43,8 @@ const layerNormalization: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', g 
       const u = plain ? dy : mul(b, dy, g);
       const unit = normalised();
       const along = reduceBy(b, 'ReduceMean', mul(b, u, unit), axes, true);
-      const centred = b.add('Sub', [u, reduceBy(b, 'ReduceMean', u, axes, true)]);
+      const centred =
+        plain && b.facts(y).centredGradient ? u : b.add('Sub', [u, reduceBy(b, 'ReduceMean', u, axes, true)]);
       return mul(b, b.add('Sub', [centred, mul(b, unit, along)]), b.extraOutput(node, 2));
     },
     () => sumToShape(b, mul(b, dy, normalised()), g, y),
