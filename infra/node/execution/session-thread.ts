@@ -3,20 +3,11 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { RawTensor } from '../tensors.ts';
 import type { FromThread, ThreadData, ToThread } from './messages.ts';
+import { sessionOptions } from './session-options.ts';
 
 const { ep } = workerData as ThreadData;
+const options = sessionOptions(ep);
 const sessions = new Map<number, InferenceSession>();
-
-const sessionOptions: InferenceSession.SessionOptions = {
-  executionProviders: [ep],
-  // One core a thread; threads that spin while idle would steal it from their neighbours.
-  intraOpNumThreads: 1,
-  interOpNumThreads: 1,
-  executionMode: 'sequential',
-  // Failures come back as errors; onnxruntime would print them a second time.
-  logSeverityLevel: 4,
-  extra: { session: { intra_op: { allow_spinning: '0' } } },
-};
 
 let last: Promise<void> = Promise.resolve();
 // One after the other: a session must not be released while it runs.
@@ -71,7 +62,7 @@ function halfBits(data: Tensor['data']): Uint16Array<ArrayBuffer> {
 async function load(level: number, model: Uint8Array | undefined): Promise<InferenceSession> {
   if (model === undefined) throw new Error(`no model was given for level ${level}`);
   // onnxruntime does not take shared memory, so the bytes are copied for as long as it parses them.
-  const session = await InferenceSession.create(Uint8Array.from(model), sessionOptions);
+  const session = await InferenceSession.create(Uint8Array.from(model), options);
   sessions.set(level, session);
   return session;
 }

@@ -1,0 +1,39 @@
+/** A bare onnxruntime loop: what one worker thread could do if nothing stood between it and its inputs. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { sessionOptions } from '../../infra/node/execution/session-options.ts';
+import type { RawTensor } from '../../infra/node/tensors.ts';
+
+export interface RawThreadData {
+  readonly model: Uint8Array;
+  readonly outputs: readonly string[];
+}
+
+/** Runs `feeds` over and over for `ms`. */
+export interface RawRound {
+  readonly feeds: readonly RawTensor[];
+  readonly ms: number;
+}
+
+/** Times of single runs. */
+export interface RawAnswer {
+  readonly runsMs: readonly number[];
+}
+
+const { model, outputs } = workerData as RawThreadData;
+const session = await InferenceSession.create(Uint8Array.from(model), sessionOptions('cpu'));
+
+parentPort?.on('message', async ({ feeds, ms }: RawRound) => {
+  const runsMs: number[] = [];
+  const endMs = performance.now() + ms;
+  for (let begunMs = performance.now(); begunMs < endMs; begunMs = performance.now()) {
+    const tensors = feeds.map(({ name, type, data, dims }) => [
+      name,
+      new Tensor(type as Tensor.Type, data, dims),
+    ]);
+    await session.run(Object.fromEntries(tensors), [...outputs]);
+    runsMs.push(performance.now() - begunMs);
+  }
+  parentPort?.postMessage({ runsMs } satisfies RawAnswer);
+});
+parentPort?.postMessage('ready');
