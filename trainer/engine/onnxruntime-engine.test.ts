@@ -77,7 +77,9 @@ describe.skipIf(!present)('exported models (skipped where ../shared/models is ab
     llama_hf: ({ input_ids }) => {
       const { data, dims } = input_ids as Tensor;
       const length = dims[1] as number;
-      return Int32Array.from({ length: data.length }, (_, i) => ((i + 1) % length === 0 ? -1 : Number(data[i + 1])));
+      return Int32Array.from({ length: data.length }, (_, i) =>
+        (i + 1) % length === 0 ? -1 : Number(data[i + 1]),
+      );
     },
   };
 
