@@ -55,19 +55,25 @@ export interface MaskEngineOptions {
   readonly backend: BackendName | 'auto';
   /** Threads for wasm, cpu and onnxruntime; default one per core, at most 8. Native backends thread by themselves and always run as one. */
   readonly workers?: number;
-  /** Examples computed at once in a thread; default 64, native 128. Larger batches are added up: memory stays bounded and caches warm. */
+  /** Examples computed at once in a thread; default 32 on onnxruntime, 64 on wasm and cpu, 128 on native backends. Larger batches are added up: memory stays bounded and caches warm. */
   readonly microBatch?: number;
 }
 
 const MOST_WORKERS = 8;
-const MICRO_BATCH = { thread: 64, native: 128 } as const;
+const MICRO_BATCH = {
+  wasm: 64,
+  cpu: 64,
+  'tfjs-node': 128,
+  'tfjs-node-gpu': 128,
+  onnxruntime: 32,
+} as const satisfies Record<BackendName, number>;
 
 /** @throws `backend-unavailable`, and what building the interpreter throws */
 export async function createMaskEngine(options: MaskEngineOptions): Promise<MaskEngine> {
   const { graph, pairs } = options;
   const backend = chooseBackend(options.backend);
   const native = backend !== 'onnxruntime' && isNative(backend);
-  const microBatch = options.microBatch ?? MICRO_BATCH[native ? 'native' : 'thread'];
+  const microBatch = options.microBatch ?? MICRO_BATCH[backend];
   const workers = native ? 1 : checkedWorkers(options.workers);
   const lanes = await (backend === 'onnxruntime'
     ? createOnnxruntimeLanes(graph, pairs, workers)
