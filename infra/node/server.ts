@@ -11,6 +11,7 @@ import type { SpawnThread } from './execution/worker-pool.ts';
 import { type NodeView, nodeApp } from './http/app.ts';
 import { type InFlight, inFlight } from './in-flight.ts';
 import { createLogger } from './log.ts';
+import { nodeMetrics } from './metrics.ts';
 import { followActiveVersion, isModelIndex } from './model/active-version.ts';
 import { artifactLevels } from './model/level-source.ts';
 import { type ServedModel, servedModel } from './model/served-model.ts';
@@ -124,11 +125,19 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     accepted,
     report,
   };
+  const metrics = nodeMetrics(() => ({
+    queueLength: current?.model.queueLength ?? 0,
+    inFlight: current?.model.inFlight ?? 0,
+    ready: state === 'ready',
+    residentLevels: current?.model.residentLevels ?? 0,
+    levelBytes: current?.model.levelBytes ?? 0,
+  }));
   const app = nodeApp({
     node,
     name: settings.name,
     maxBodyBytes: settings.maxBodyBytes,
     token: settings.auth === 'token' ? settings.token : undefined,
+    metrics,
     log,
   });
   const server = createAdaptorServer({

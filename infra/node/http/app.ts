@@ -4,9 +4,11 @@ import { type Context, Hono } from 'hono';
 import type { Logger } from 'pino';
 import { binaryExtension } from '../../../schema/binary-tensors.ts';
 import { problemResponse, SppError } from '../../../schema/errors.ts';
+import { headerNames } from '../../../schema/headers.ts';
 import type { NodeReport, NodeState } from '../../../schema/node-report.ts';
 import type { ModelMetadata } from '../../../schema/protocol.ts';
 import type { InFlight } from '../in-flight.ts';
+import type { NodeMetrics } from '../metrics.ts';
 import type { ServedModel } from '../model/served-model.ts';
 import { bearerCheck } from './auth.ts';
 import { answerInfer } from './infer.ts';
@@ -26,6 +28,7 @@ export interface AppOptions {
   readonly maxBodyBytes: number;
   /** Asked of callers; undefined lets everyone in. */
   readonly token: string | undefined;
+  readonly metrics: NodeMetrics;
   readonly log: Logger;
 }
 
@@ -101,7 +104,7 @@ export function nodeApp(options: AppOptions): Hono {
   return app;
 }
 
-function nodeRoutes({ node, name, maxBodyBytes }: AppOptions): Route[] {
+function nodeRoutes({ node, name, maxBodyBytes, metrics }: AppOptions): Route[] {
   const current = (context: Context) => {
     if (node.current === undefined)
       throw new SppError('not-ready', 'No artifact is being served yet.', { retryAfterS: 1 });
@@ -121,11 +124,23 @@ function nodeRoutes({ node, name, maxBodyBytes }: AppOptions): Route[] {
         retryAfterS: 5,
       });
   };
-  const infer = (context: Context, arrivedMs: number, levelOf: (model: ServedModel) => number) => {
-    if (node.state === 'draining') throw draining();
-    const { model, inFlight } = current(context);
-    const level = levelOf(model);
-    return inFlight.track(() => answerInfer(model, level, context.req.raw, maxBodyBytes, arrivedMs));
+  const infer = async (context: Context, arrivedMs: number, levelOf: (model: ServedModel) => number) => {
+    const { headers, signal } = context.req.raw;
+    try {
+      if (node.state === 'draining') throw draining();
+      const { model, inFlight } = current(context);
+      const level = levelOf(model);
+      return await inFlight.track(() =>
+        answerInfer(model, level, context.req.raw, { maxBodyBytes, arrivedMs, metrics }),
+      );
+    } catch (error) {
+      const code = signal.aborted ? 'client-gone' : error instanceof SppError ? error.code : 'internal';
+      metrics.refused(
+        code,
+        headers.has(headerNames.latencyBudget) || headers.has(headerNames.budgetRemaining),
+      );
+      throw error;
+    }
   };
   const modelPath = '/v2/models/:model';
   const levelPath = `${modelPath}/versions/:level`;
@@ -151,6 +166,14 @@ function nodeRoutes({ node, name, maxBodyBytes }: AppOptions): Route[] {
       },
     },
     { method: 'GET', path: '/v2/report', handle: () => Response.json(node.report()) },
+    {
+      method: 'GET',
+      path: '/metrics',
+      handle: async () => {
+        const { text, contentType } = await metrics.expose();
+        return new Response(text, { headers: { 'content-type': contentType } });
+      },
+    },
     {
       method: 'GET',
       path: modelPath,

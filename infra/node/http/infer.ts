@@ -4,21 +4,27 @@ import { binaryParts, headerLengthName, joinBody } from '../../../schema/binary-
 import { SppError } from '../../../schema/errors.ts';
 import { formatServerTiming, headerNames, parseLatencyBudget } from '../../../schema/headers.ts';
 import { type InferRequest, inferRequestSchema } from '../../../schema/protocol.ts';
+import type { NodeMetrics } from '../metrics.ts';
 import type { ServedModel } from '../model/served-model.ts';
 import { selectOutputs, unpackOutputs } from '../output-tensors.ts';
 import { packInputs } from '../tensors.ts';
 import { readInferBody } from './infer-body.ts';
 
+export interface InferContext {
+  readonly maxBodyBytes: number;
+  /** When the request came, on the clock of `performance.now()`: its latency budget starts then. */
+  readonly arrivedMs: number;
+  readonly metrics: NodeMetrics;
+}
+
 /**
- * @param arrivedMs when the request came, on the clock of `performance.now()`: its latency budget starts then
  * @throws whatever is wrong with headers, body or tensors; what `ServedModel.infer` rejects with
  */
 export async function answerInfer(
   model: ServedModel,
   level: number,
   request: Request,
-  maxBodyBytes: number,
-  arrivedMs: number,
+  { maxBodyBytes, arrivedMs, metrics }: InferContext,
 ): Promise<Response> {
   const deadlineMs = readDeadline(request.headers, arrivedMs);
   const minLevel = readMinLevel(request.headers, level);
@@ -56,6 +62,11 @@ export async function answerInfer(
     [headerNames.pathLevel]: String(result.level),
     ...(result.level === level ? {} : { [headerNames.steppedFrom]: String(level) }),
   };
+  metrics.answered({
+    ...result,
+    asked: level,
+    leftMs: deadlineMs === undefined ? undefined : deadlineMs - performance.now(),
+  });
   return tails.length === 0 ? Response.json(header, { headers }) : binaryResponse(header, tails, headers);
 }
 

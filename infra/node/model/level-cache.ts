@@ -4,6 +4,9 @@ import type { LevelModel } from '../execution/worker-pool.ts';
 import type { LevelSource } from './level-source.ts';
 
 export interface LevelCache {
+  /** Levels in memory. */
+  readonly size: number;
+  readonly usedBytes: number;
   /** A level's model, assembled once however many ask. @throws what the source throws; the same error for a short while */
   get(level: number): Promise<LevelModel>;
   has(level: number): boolean;
@@ -35,8 +38,10 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
     resident.set(level, model);
   };
 
+  const used = () => [...resident.values()].reduce((sum, { bytes }) => sum + bytes.length * copies, 0);
+
   const evict = (justUsed: number) => {
-    let usedBytes = [...resident.values()].reduce((sum, { bytes }) => sum + bytes.length * copies, 0);
+    let usedBytes = used();
     for (const [level, { bytes }] of resident) {
       if (usedBytes <= budgetBytes) return;
       if (level === 0 || level === justUsed) continue;
@@ -70,6 +75,12 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
   };
 
   return {
+    get size() {
+      return resident.size;
+    },
+    get usedBytes() {
+      return used();
+    },
     async get(level) {
       const model = peek(level);
       if (model !== undefined) return model;

@@ -42,6 +42,9 @@ export interface ServedModel {
   readonly denseLevel: number;
   readonly queueLength: number;
   readonly inFlight: number;
+  readonly residentLevels: number;
+  /** What the levels in memory take of the budget. */
+  readonly levelBytes: number;
   /** Whether a level can be expected to answer: it was not found damaged when last tried. */
   serves(level: number): boolean;
   /** @throws `unknown-level`, `level-unavailable`, and what the scheduler rejects with */
@@ -136,6 +139,12 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     },
     get inFlight() {
       return jobs.inFlight;
+    },
+    get residentLevels() {
+      return cache.size;
+    },
+    get levelBytes() {
+      return cache.usedBytes;
     },
     serves: (level) => level in manifest.levels && cache.faultOf(level) === undefined,
     infer,

@@ -1,0 +1,122 @@
+/** What the node counts for Prometheus: what waits, what runs, at which levels, in which batches, and whose deadline was kept. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ProblemCode } from '../../schema/errors.ts';
+
+/** One inference request that was answered. Times in ms. */
+export interface Answered {
+  readonly level: number;
+  /** The level asked for. */
+  readonly asked: number;
+  /** Rows of all requests that shared the run. */
+  readonly runRows: number;
+  /** Whether this request stands for its run: shared runs are counted once. */
+  readonly leads: boolean;
+  readonly queueMs: number;
+  readonly executeMs: number;
+  /** What was left of its budget when the answer was ready; undefined where it had none. */
+  readonly leftMs: number | undefined;
+}
+
+export interface NodeMetrics {
+  answered(request: Answered): void;
+  /**
+   * @param code of the problem; `client-gone` when nobody waited for the answer any more
+   * @param hadDeadline whether the request stated a latency budget
+   */
+  refused(code: ProblemCode | 'client-gone', hadDeadline: boolean): void;
+  /** The text that Prometheus reads, and its content type. */
+  expose(): Promise<{ readonly text: string; readonly contentType: string }>;
+}
+
+/** What is read off the node when Prometheus asks. */
+export interface NodeGauges {
+  readonly queueLength: number;
+  readonly inFlight: number;
+  readonly ready: boolean;
+  readonly residentLevels: number;
+  /** What the levels in memory take of the budget. */
+  readonly levelBytes: number;
+}
+
+/** Runs take from tens of microseconds to seconds. */
+const SECONDS = [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+const ROWS = [1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128];
+
+/** Refusals that cost a deadline: the client's own mistakes never had a chance to keep it. */
+const deadlineLost: ReadonlySet<ProblemCode | 'client-gone'> = new Set([
+  'budget-infeasible',
+  'budget-overrun',
+  'deadline-hopeless',
+  'queue-full',
+  'level-unavailable',
+  'backend-unavailable',
+  'draining',
+  'not-ready',
+  'internal',
+]);
+
+export function nodeMetrics(gauges: () => NodeGauges): NodeMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const gauge = (name: string, help: string, read: (now: NodeGauges) => number) =>
+    new Gauge({
+      name: `spp_node_${name}`,
+      help,
+      registers,
+      collect() {
+        this.set(read(gauges()));
+      },
+    });
+  gauge('queue_length', 'Requests that wait for a worker.', (now) => now.queueLength);
+  gauge('in_flight', 'Requests that a worker runs.', (now) => now.inFlight);
+  gauge('ready', '1 while the node takes inference requests.', (now) => Number(now.ready));
+  gauge('resident_levels', 'Levels in memory.', (now) => now.residentLevels);
+  gauge('level_bytes', 'What the levels in memory take of the budget.', (now) => now.levelBytes);
+  gauge('resident_memory_bytes', 'Resident memory of the process.', () => process.memoryUsage.rss());
+  gauge(
+    'heap_used_bytes',
+    "JavaScript heap in use on the node's main thread.",
+    () => process.memoryUsage().heapUsed,
+  );
+  const requests = new Counter({
+    name: 'spp_node_requests_total',
+    help: 'Inference requests answered, by the level that ran and the level asked for.',
+    labelNames: ['level', 'asked'],
+    registers,
+  });
+  const refusals = new Counter({
+    name: 'spp_node_refusals_total',
+    help: 'Inference requests refused or failed, by the code of the problem.',
+    labelNames: ['code'],
+    registers,
+  });
+  const deadlines = new Counter({
+    name: 'spp_node_deadlines_total',
+    help: 'Requests with a latency budget: kept, missed (answered late) or refused. Attainment is kept over all.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  const histogram = (name: string, help: string, buckets: number[]) =>
+    new Histogram({ name: `spp_node_${name}`, help, labelNames: ['level'], buckets, registers });
+  const queued = histogram('queue_seconds', 'From the arrival in the queue to a worker, by level.', SECONDS);
+  const executed = histogram('execute_seconds', 'Runs, as they are seen by who waits, by level.', SECONDS);
+  const batches = histogram('batch_rows', 'Rows of a run, by level.', ROWS);
+
+  return {
+    answered({ level, asked, runRows, leads, queueMs, executeMs, leftMs }) {
+      const labels = { level: String(level) };
+      requests.inc({ ...labels, asked: String(asked) });
+      queued.observe(labels, queueMs / 1000);
+      if (leads) {
+        executed.observe(labels, executeMs / 1000);
+        batches.observe(labels, runRows);
+      }
+      if (leftMs !== undefined) deadlines.inc({ outcome: leftMs >= 0 ? 'kept' : 'missed' });
+    },
+    refused(code, hadDeadline) {
+      refusals.inc({ code });
+      if (hadDeadline && deadlineLost.has(code)) deadlines.inc({ outcome: 'refused' });
+    },
+    expose: async () => ({ text: await registry.metrics(), contentType: registry.contentType }),
+  };
+}
