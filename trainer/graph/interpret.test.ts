@@ -112,7 +112,7 @@ describe('refuses', () => {
         domain: '',
         inputs: ['c'],
         outputs: ['y'],
-        attributes: { mode: { kind: 'string', value: 'edge' } },
+        attributes: { mode: { kind: 'string', value: 'mirror' } },
       },
     ],
   };
@@ -134,7 +134,7 @@ describe('refuses', () => {
     const { code, message } = failure(() => createInterpreter(graph));
     expect(code).toBe('unsupported-op');
     expect(message).toContain('Bogus (opset 17) at first, third');
-    expect(message).toContain("Pad with the padding mode 'edge' at fourth");
+    expect(message).toContain("Pad with the padding mode 'mirror' at fourth");
   });
 
   test('feeds that are missing, of another shape or of another type', () => {

@@ -57,7 +57,30 @@ const hardSigmoid: Evaluate = (call) => {
   return tf.clipByValue(tf.add(tf.mul(toDevice(input(call, 0)), alpha), beta), 0, 1);
 };
 
-const prelu: Evaluate = (call) => tf.prelu(toDevice(input(call, 0)), toDevice(input(call, 1)));
+/** x where positive, slope x elsewhere; of parts that have gradients in both. */
+const prelu: Evaluate = (call) => {
+  const [x, slope] = [toDevice(input(call, 0)), toDevice(input(call, 1))];
+  return tf.add(tf.relu(x), tf.mul(slope, tf.minimum(x, 0)));
+};
+
+/** alpha (exp(x / beta) - 1) below zero, x above: what Elu, Celu and Selu are made of. */
+const exponentialUnit = (x: tf.Tensor, alpha: number, beta = 1) =>
+  tf.add(tf.relu(x), tf.mul(tf.sub(tf.exp(tf.div(tf.minimum(x, 0), beta)), 1), alpha));
+
+const selu: Evaluate = (call) => {
+  const alpha = floatAttribute(call.node, 'alpha', 1.6732631921768188);
+  const gamma = floatAttribute(call.node, 'gamma', 1.0507010221481323);
+  return tf.mul(exponentialUnit(toDevice(input(call, 0)), alpha), gamma);
+};
+
+/** Values within lambd of zero vanish, the others move towards zero by bias. */
+const shrink: Evaluate = (call) => {
+  const x = toDevice(input(call, 0));
+  const lambd = floatAttribute(call.node, 'lambd', 0.5);
+  const bias = floatAttribute(call.node, 'bias', 0);
+  const moved = tf.sub(x, tf.mul(tf.sign(x), bias));
+  return tf.where(tf.greater(tf.abs(x), lambd), moved, tf.zerosLike(x));
+};
 
 const relu: Evaluate = (call) => {
   const x: Value = input(call, 0);
@@ -70,10 +93,13 @@ export const activationOps: OpTable = {
   Sigmoid: always(device(tf.sigmoid)),
   Relu: always(relu),
   LeakyRelu: always(withAlpha('alpha', 0.01, (x, alpha) => tf.leakyRelu(x, alpha))),
-  Elu: always(
-    withAlpha('alpha', 1, (x, alpha) =>
-      tf.add(tf.relu(x), tf.mul(tf.sub(tf.exp(tf.minimum(x, 0)), 1), alpha)),
-    ),
+  Elu: always(withAlpha('alpha', 1, (x, alpha) => exponentialUnit(x, alpha))),
+  Celu: always(withAlpha('alpha', 1, (x, alpha) => exponentialUnit(x, alpha, alpha))),
+  Selu: always(selu),
+  Shrink: always(shrink),
+  Softsign: always(device((x) => tf.div(x, tf.add(tf.abs(x), 1)))),
+  ThresholdedRelu: always(
+    withAlpha('alpha', 1, (x, alpha) => tf.where(tf.greater(x, alpha), x, tf.zerosLike(x))),
   ),
   PRelu: always(prelu),
   Softplus: always(device(tf.softplus)),

@@ -34,6 +34,15 @@ const reductions: OpCase[] = [
       },
     ],
   ),
+  ...['ReduceLogSum', 'ReduceLogSumExp'].map(
+    (opType): OpCase => ({
+      name: opType,
+      opType,
+      opset: 18,
+      inputs: shape(3).chain((d) => fc.tuple(floats(d, 1.5, 3), fc.constant(vector(-1)))),
+      differentiate: [0],
+    }),
+  ),
   {
     name: 'ReduceMean 13',
     opType: 'ReduceMean',
@@ -280,6 +289,27 @@ const normalizations: OpCase[] = [
     opset: 21,
     attributes: { num_groups: int(2), epsilon: float(0.1) },
     inputs: dim.chain((n) => fc.tuple(floats([n, 4, 3, 2]), floats([4]), floats([4]))),
+    differentiate: [0],
+  },
+  {
+    name: 'RMSNormalization',
+    opType: 'RMSNormalization',
+    opset: 23,
+    attributes: { axis: int(-2), epsilon: float(0.1) },
+    inputs: fc.tuple(dim, dim).chain(([b, s]) => fc.tuple(floats([b, s, 5]), floats([s, 5]))),
+    differentiate: [0, 1],
+  },
+  {
+    name: 'LpNormalization',
+    opType: 'LpNormalization',
+    attributes: { axis: int(1), p: int(2) },
+    inputs: fc.tuple(dim, dim).chain(([n, m]) => fc.tuple(floats([n, m, 2], 0.5, 3))),
+    differentiate: [0],
+  },
+  {
+    name: 'MeanVarianceNormalization',
+    opType: 'MeanVarianceNormalization',
+    inputs: fc.tuple(floats([2, 3, 2, 3])),
     differentiate: [0],
   },
   {

@@ -7,6 +7,7 @@ import {
   bools,
   broadcastPair,
   compare,
+  dim,
   floats,
   int,
   integerPair,
@@ -17,6 +18,9 @@ import {
   two,
   unary,
 } from './one-node.case.ts';
+
+/** Float32 kernels of different libraries. */
+const TRIGONOMETRY = 1e-5;
 
 const elementwise: OpCase[] = [
   binary('Add'),
@@ -64,6 +68,27 @@ const elementwise: OpCase[] = [
   unary('Sqrt', 0.5, 3),
   unary('Log', 0.5, 3),
   unary('Reciprocal', 0.5, 3),
+  ...['Tan', 'Asin', 'Acos', 'Atan', 'Atanh', 'Sinh', 'Cosh', 'Asinh'].map((opType) =>
+    unary(opType, 0.1, 0.9, { tolerance: TRIGONOMETRY }),
+  ),
+  unary('Acosh', 1.5, 3, { tolerance: TRIGONOMETRY }),
+  {
+    name: 'IsInf',
+    opType: 'IsInf',
+    attributes: { detect_negative: int(0) },
+    inputs: fc.constant([
+      { dtype: 'float32', dims: [4], data: Float32Array.of(1, Infinity, -Infinity, Number.NaN) },
+    ]),
+    outputs: ['bool'],
+  },
+  {
+    name: 'CastLike',
+    opType: 'CastLike',
+    inputs: fc.tuple(floats([5]), integers([2], 0, 1)),
+    outputs: ['int64'],
+    constant: [],
+  },
+  { name: 'Dropout', opType: 'Dropout', inputs: one(), differentiate: [0] },
   {
     name: 'Where',
     opType: 'Where',
@@ -111,6 +136,16 @@ const activations: OpCase[] = [
   ...['Sigmoid', 'Softplus', 'Relu', 'LeakyRelu', 'Elu', 'HardSwish', 'HardSigmoid'].map((opType) =>
     unary(opType),
   ),
+  ...['Softsign', 'Selu', 'Celu', 'ThresholdedRelu', 'Shrink'].map((opType) => unary(opType, 0.6, 3)),
+  ...['Selu', 'Celu', 'Shrink'].map((opType) =>
+    unary(opType, -3, -0.6, { name: `${opType} below zero`, tolerance: ABSOLUTE }),
+  ),
+  {
+    name: 'PRelu',
+    opType: 'PRelu',
+    inputs: fc.tuple(dim, dim).chain(([n, c]) => fc.tuple(floats([n, c]), floats([c], 0.1, 1, 0.7))),
+    differentiate: [0, 1],
+  },
   ...['Erf', 'Tanh', 'Mish'].map((opType) => unary(opType, -3, 3, { opset: 18, tolerance: ABSOLUTE })),
   unary('Gelu', -2, 4, { opset: 20, tolerance: ABSOLUTE }),
   unary('Gelu', -2, 4, {

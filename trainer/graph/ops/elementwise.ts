@@ -71,7 +71,13 @@ const power: Evaluate = (call) => {
 const modulo: Evaluate = (call) => {
   const truncated = intAttribute(call.node, 'fmod', 0) === 1;
   const [a, b] = [toHost(input(call, 0)), toHost(input(call, 1))];
-  return mapHost(a.dtype, [a, b], truncated ? (x, y) => x % y : (x, y) => x - y * Math.floor(x / y));
+  return mapHost(a.dtype, [a, b], truncated ? (x, y) => x % y : floored);
+};
+
+/** The remainder with the sign of the divisor; not by division, which overflows and loses digits. */
+const floored: Binary = (x, y) => {
+  const rest = x % y;
+  return rest !== 0 && rest < 0 !== y < 0 ? rest + y : rest;
 };
 
 /** Chooses by a condition; the gradient goes to the chosen side only. */
@@ -119,7 +125,20 @@ const clip: Evaluate = (call) => {
   const low = bound(1, 'min', Number.NEGATIVE_INFINITY);
   const high = bound(2, 'max', Number.POSITIVE_INFINITY);
   if (isHost(x)) return mapHost(x.dtype, [x], (v) => Math.min(Math.max(v, low), high));
-  return tf.clipByValue(x, low, high);
+  // Bounds the wrong way round give the upper one, which the backends refuse.
+  return low > high ? tf.fill(x.shape, high) : tf.clipByValue(x, low, high);
+};
+
+/** Either sign of infinity can be left out. */
+const isInfinite: Evaluate = (call) => {
+  const high = intAttribute(call.node, 'detect_positive', 1) === 1;
+  const low = intAttribute(call.node, 'detect_negative', 1) === 1;
+  const x = input(call, 0);
+  if (isHost(x))
+    return mapHost('bool', [x], (v) => ((high && v === Infinity) || (low && v === -Infinity) ? 1 : 0));
+  if (high && low) return tf.isInf(x);
+  if (high === low) return tf.fill(x.shape, 0, 'bool');
+  return tf.equal(x, tf.fill(x.shape, high ? Infinity : -Infinity));
 };
 
 /** IEEE rounding to even, which Math.round is not. */
@@ -237,12 +256,7 @@ export const elementwiseOps: OpTable = {
     ),
   ),
   IsNaN: always(predicate(or(Number.isNaN), tf.isNaN)),
-  IsInf: always(
-    predicate(
-      or((x) => Math.abs(x) === Infinity),
-      tf.isInf,
-    ),
-  ),
+  IsInf: always(isInfinite),
   Where: always(where),
   Cast: always(cast, (node) => {
     const to = intAttribute(node, 'to', 0);

@@ -13,7 +13,7 @@ const MOST_SLICES = 16;
  * Picks indices along an axis: [..., n, ...] to [..., count, ...].
  * @param differentiable the gradient of a device gather is a product with a one-hot matrix; slices carry theirs
  */
-function take(value: Value, indices: readonly number[], axis: number, differentiable: boolean): Value {
+export function take(value: Value, indices: readonly number[], axis: number, differentiable: boolean): Value {
   const dims = dimsOf(value);
   if (isHost(value)) {
     const inner = elementCount(dims.slice(axis + 1));
@@ -53,7 +53,7 @@ function runsOf(indices: readonly number[]): { start: number; count: number }[] 
   return runs;
 }
 
-/** d/dx of rows picked from [n, inner] is OneHotᵀ dy: [n, count] [count, inner]. */
+/** Rows picked from [n, inner]; the gradient of a row is the sum of those of its copies. */
 function gatherWithGradient(x: tf.Tensor, indices: readonly number[], axis: number): tf.Tensor {
   const order = [axis, ...x.shape.map((_, a) => a).filter((a) => a !== axis)];
   const front = axis === 0 ? x : tf.transpose(x, order);
@@ -62,15 +62,52 @@ function gatherWithGradient(x: tf.Tensor, indices: readonly number[], axis: numb
   const rows = tf.reshape(front, [length, -1]) as tf.Tensor2D;
   const picked = tf.customGrad((matrix) => ({
     value: tf.gather(matrix as tf.Tensor2D, tf.tensor1d(indices as number[], 'int32')),
-    gradFunc: (dy: tf.Tensor) => {
-      const oneHot = tf.oneHot(tf.tensor1d(indices as number[], 'int32'), length); // [count, n]
-      return tf.matMul(tf.transpose(tf.cast(oneHot, 'float32')), dy as tf.Tensor2D);
-    },
+    gradFunc: (dy: tf.Tensor) => sumCopies(dy as tf.Tensor2D, indices, length),
   }))(rows);
   const shaped = tf.reshape(picked, [indices.length, ...rest]);
   if (axis === 0) return shaped;
   const back = order.map((_, a) => order.indexOf(a));
   return tf.transpose(shaped, back);
+}
+
+/** More copies of one row than this are summed by a product with a one-hot matrix. */
+const MOST_LAYERS = 8;
+
+/** Adds row i of [count, inner] to row `indices[i]` of [length, inner]: layer by layer, each with at most one copy of a row. */
+function sumCopies(dy: tf.Tensor2D, indices: readonly number[], length: number): tf.Tensor {
+  const layers = layersOf(indices, length);
+  if (layers.length > MOST_LAYERS) {
+    const oneHot = tf.oneHot(tf.tensor1d(indices as number[], 'int32'), length); // [count, n]
+    return tf.matMul(tf.transpose(tf.cast(oneHot, 'float32')), dy);
+  }
+  const withZeros = tf.concat([dy, tf.zeros([1, dy.shape[1]])], 0); // [count + 1, inner]
+  return layers
+    .map((rows) =>
+      tf.gather(
+        withZeros,
+        tf.tensor1d(
+          rows.map((row) => row ?? indices.length),
+          'int32',
+        ),
+      ),
+    )
+    .reduce((sum, part) => tf.add(sum, part), tf.zeros([length, dy.shape[1]]));
+}
+
+/**
+ * Turns "copy i comes from row indices[i]" around: layer k holds, for each row, its k-th copy, or undefined.
+ * Both scattering and the gradient of picking are made of it.
+ */
+export function layersOf(indices: readonly number[], length: number): (number | undefined)[][] {
+  const layers: (number | undefined)[][] = [];
+  const copies = new Int32Array(length);
+  indices.forEach((row, i) => {
+    const layer = copies[row] as number;
+    copies[row] = layer + 1;
+    layers[layer] ??= new Array<number | undefined>(length).fill(undefined);
+    (layers[layer] as (number | undefined)[])[row] = i;
+  });
+  return layers;
 }
 
 function wrapped(indices: Float64Array, length: number): number[] {

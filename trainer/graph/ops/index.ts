@@ -2,13 +2,25 @@
 import { SppError } from '../../../schema/errors.ts';
 import type { Graph, GraphNode } from '../graph.ts';
 import { activationOps } from './activation.ts';
+import { attentionOps } from './attention.ts';
+import { blockOps } from './blocks.ts';
 import { convolveOps } from './convolve.ts';
+import { einsumOps } from './einsum.ts';
 import { elementwiseOps } from './elementwise.ts';
+import { fusedAttentionOps } from './fused-attention.ts';
+import { fusedNormalizeOps } from './fused-normalize.ts';
 import { gatherOps } from './gather.ts';
 import { linearOps } from './linear.ts';
+import { mathOps } from './math.ts';
 import { normalizeOps } from './normalize.ts';
 import type { OpTable, OpVersion } from './op.ts';
+import { orderOps } from './order.ts';
+import { padOps } from './pad.ts';
+import { poolOps } from './pool.ts';
 import { reduceOps } from './reduce.ts';
+import { resizeOps } from './resize.ts';
+import { rotaryOps } from './rotary.ts';
+import { scatterOps } from './scatter.ts';
 import { shapeOps } from './shape.ts';
 import { sliceOps } from './slice.ts';
 
@@ -22,6 +34,18 @@ export const ops: OpTable = {
   ...reduceOps,
   ...shapeOps,
   ...sliceOps,
+  ...fusedAttentionOps,
+  ...fusedNormalizeOps,
+  ...attentionOps,
+  ...blockOps,
+  ...mathOps,
+  ...rotaryOps,
+  ...einsumOps,
+  ...orderOps,
+  ...padOps,
+  ...poolOps,
+  ...resizeOps,
+  ...scatterOps,
 };
 
 /**
@@ -32,7 +56,7 @@ export function resolveOps(graph: Graph): Map<GraphNode, OpVersion> {
   const resolved = new Map<GraphNode, OpVersion>();
   const missing = new Map<string, string[]>();
   for (const node of graph.nodes) {
-    const key = node.domain === '' ? node.opType : `${node.domain}.${node.opType}`;
+    const key = keyOf(node.opType, node.domain);
     const opset = graph.opsets[node.domain] ?? 0;
     const version = Object.hasOwn(ops, key) ? ops[key]?.findLast(({ since }) => since <= opset) : undefined;
     const unsupported = version ? version.unsupported?.(node) : `opset ${opset}`;
@@ -51,6 +75,15 @@ export function resolveOps(graph: Graph): Map<GraphNode, OpVersion> {
     });
   }
   return resolved;
+}
+
+/** Is there an entry for this operator, in any version? */
+export function isSupported(opType: string, domain: string): boolean {
+  return Object.hasOwn(ops, keyOf(opType, domain));
+}
+
+function keyOf(opType: string, domain: string): string {
+  return domain === '' || domain === 'ai.onnx' ? opType : `${domain}.${opType}`;
 }
 
 function shortList(names: readonly string[]): string {

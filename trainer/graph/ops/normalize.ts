@@ -1,6 +1,6 @@
 /** Normalisations: softmax, layer and RMS norms, batch norm at inference. */
 import * as tf from '@tensorflow/tfjs-core';
-import { elementCount, floatAttribute, type GraphNode, intAttribute } from '../graph.ts';
+import { elementCount, floatAttribute, type GraphNode, intAttribute, intsAttribute } from '../graph.ts';
 import { positiveAxis, toDevice } from '../value.ts';
 import { always, type Evaluate, input, type OpTable } from './op.ts';
 
@@ -24,26 +24,56 @@ export function normalizeRows(x: tf.Tensor2D, epsilon: number): tf.Tensor2D {
   })(x) as tf.Tensor2D;
 }
 
+/** Over all axes from `axis` on, then scaled and shifted. */
+export function layerNorm(
+  x: tf.Tensor,
+  axis: number,
+  epsilon: number,
+  scale: tf.Tensor,
+  shift?: tf.Tensor,
+): tf.Tensor {
+  const rows = tf.reshape(x, [-1, elementCount(x.shape.slice(axis))]) as tf.Tensor2D;
+  const scaled = tf.mul(normalizeRows(rows, epsilon), tf.reshape(scale, [-1]));
+  return tf.reshape(shift === undefined ? scaled : tf.add(scaled, tf.reshape(shift, [-1])), x.shape);
+}
+
 const layerNormalization: Evaluate = (call) => {
   const x = toDevice(input(call, 0));
   const axis = positiveAxis(intAttribute(call.node, 'axis', -1), x.rank);
   const epsilon = floatAttribute(call.node, 'epsilon', 1e-5);
-  const rows = tf.reshape(x, [-1, elementCount(x.shape.slice(axis))]) as tf.Tensor2D;
-  const flat = (index: number) => tf.reshape(toDevice(input(call, index)), [-1]);
-  const scaled = tf.mul(normalizeRows(rows, epsilon), flat(1));
-  const shifted = call.inputs[2] === undefined ? scaled : tf.add(scaled, flat(2));
-  return tf.reshape(shifted, x.shape);
+  const shift = call.inputs[2] === undefined ? undefined : toDevice(call.inputs[2]);
+  const y = layerNorm(
+    x,
+    axis,
+    epsilon,
+    suffix(x, axis, toDevice(input(call, 1))),
+    shift && suffix(x, axis, shift),
+  );
+  if (call.node.outputs.length === 1) return y;
+  const axes = x.shape.map((_, a) => a).slice(axis);
+  const mean = tf.mean(x, axes, true);
+  const variance = tf.mean(tf.square(tf.sub(x, mean)), axes, true);
+  return [y, mean, tf.rsqrt(tf.add(variance, epsilon))].slice(0, call.node.outputs.length);
 };
 
-/** x / sqrt(mean(x²) + epsilon) * scale. */
+/** Scales may broadcast to the normalised axes. */
+function suffix(x: tf.Tensor, axis: number, scale: tf.Tensor): tf.Tensor {
+  const dims = x.shape.slice(axis);
+  return scale.size === elementCount(dims) ? scale : tf.broadcastTo(scale, dims);
+}
+
+/** x / sqrt(mean(x²) + epsilon) * scale, over all axes from `axis` on. */
+export function rmsNorm(x: tf.Tensor, axis: number, epsilon: number, weight: tf.Tensor): tf.Tensor {
+  const rows = tf.reshape(x, [-1, elementCount(x.shape.slice(axis))]);
+  const scale = tf.rsqrt(tf.add(tf.mean(tf.square(rows), -1, true), epsilon));
+  return tf.reshape(tf.mul(tf.mul(rows, scale), tf.reshape(weight, [-1])), x.shape);
+}
+
 const rmsNormalization: Evaluate = (call) => {
   const x = toDevice(input(call, 0));
   const axis = positiveAxis(intAttribute(call.node, 'axis', -1), x.rank);
   const epsilon = floatAttribute(call.node, 'epsilon', 1e-5);
-  const rows = tf.reshape(x, [-1, elementCount(x.shape.slice(axis))]);
-  const scale = tf.rsqrt(tf.add(tf.mean(tf.square(rows), -1, true), epsilon));
-  const scaled = tf.mul(tf.mul(rows, scale), tf.reshape(toDevice(input(call, 1)), [-1]));
-  return tf.reshape(scaled, x.shape);
+  return rmsNorm(x, axis, epsilon, suffix(x, axis, toDevice(input(call, 1))));
 };
 
 const onlyFirstOutput = (node: GraphNode) =>
@@ -104,15 +134,32 @@ const grouped =
     return tf.add(tf.mul(y, channel(1)), channel(2));
   };
 
-const globalAveragePool: Evaluate = (call) => {
+/** x / (Σ|x|^p)^(1/p) along an axis. */
+const lpNormalization: Evaluate = (call) => {
   const x = toDevice(input(call, 0));
-  return tf.mean(x, x.shape.map((_, axis) => axis).slice(2), true);
+  const axis = positiveAxis(intAttribute(call.node, 'axis', -1), x.rank);
+  const norm =
+    intAttribute(call.node, 'p', 2) === 1
+      ? tf.sum(tf.abs(x), axis, true)
+      : tf.sqrt(tf.sum(tf.square(x), axis, true));
+  // Zeros stay zeros.
+  return tf.div(x, tf.where(tf.equal(norm, 0), tf.onesLike(norm), norm));
+};
+
+/** (x - mean) / standard deviation over some axes; ONNX's function adds 1e-9 to the deviation. */
+const meanVariance: Evaluate = (call) => {
+  const x = toDevice(input(call, 0));
+  const axes = [...(intsAttribute(call.node, 'axes') ?? [0, 2, 3])];
+  const centred = tf.sub(x, tf.mean(x, axes, true));
+  return tf.div(centred, tf.add(tf.sqrt(tf.mean(tf.square(centred), axes, true)), 1e-9));
 };
 
 export const normalizeOps: OpTable = {
-  LayerNormalization: always(layerNormalization, onlyFirstOutput),
+  LayerNormalization: always(layerNormalization),
   RMSNormalization: always(rmsNormalization),
   SimplifiedLayerNormalization: always(rmsNormalization, onlyFirstOutput),
+  LpNormalization: always(lpNormalization),
+  MeanVarianceNormalization: always(meanVariance),
   Softmax: [
     { since: 1, evaluate: flattened(softmax) },
     { since: 13, evaluate: perAxis(softmax) },
@@ -124,5 +171,4 @@ export const normalizeOps: OpTable = {
   BatchNormalization: always(batchNormalization, onlyFirstOutput),
   GroupNormalization: [{ since: 21, evaluate: grouped((node) => intAttribute(node, 'num_groups', 1)) }],
   InstanceNormalization: always(grouped((_node, channels) => channels)),
-  GlobalAveragePool: always(globalAveragePool),
 };

@@ -12,6 +12,8 @@ export interface OpCase {
   /** Inputs as fed; undefined for an absent optional one. */
   readonly inputs: fc.Arbitrary<readonly (Tensor | undefined)[]>;
   readonly outputs?: readonly Dtype[];
+  /** Inputs that onnxruntime wants as initializers; those that steer shapes when absent. */
+  readonly constant?: readonly number[];
   /** Inputs whose gradient is held against central differences. */
   readonly differentiate?: readonly number[];
   /** Relative to the largest output; 1e-5 when absent. Larger ones give their reason at the case. */

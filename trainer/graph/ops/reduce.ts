@@ -1,6 +1,6 @@
-/** Operators that fold axes away: sums, means, extremes, positions of extremes, running sums. */
+/** Operators that fold axes away: sums, means, extremes, norms; and running sums. */
 import * as tf from '@tensorflow/tfjs-core';
-import { elementCount, type GraphNode, intAttribute, intsAttribute } from '../graph.ts';
+import { type Dtype, elementCount, intAttribute, intsAttribute } from '../graph.ts';
 import {
   dimsOf,
   type HostValue,
@@ -43,42 +43,19 @@ function reduce(host: (row: Float64Array) => number, device: Device): Evaluate {
     const axes = reducedAxes(call, dims.length);
     const keep = intAttribute(call.node, 'keepdims', 1) === 1;
     if (axes.length === 0) return x;
-    if (!isHost(x)) return device(x, axes, keep);
-    const { rows, width } = rowsOf(x, axes);
+    // Some backends leave the result of reducing nothing unset.
+    const empty = elementCount(dims) === 0;
+    if (!isHost(x) && !empty) return device(x, axes, keep);
+    const { rows, width } = rowsOf(toHost(x), axes);
     const out = dims.flatMap((dim, axis) => (axes.includes(axis) ? (keep ? [1] : []) : [dim]));
     const data = Float64Array.from({ length: elementCount(out) }, (_, i) =>
       host(rows.subarray(i * width, (i + 1) * width)),
     );
-    return hostValue(x.dtype, out, x.dtype === 'float32' ? data.map(Math.fround) : data);
+    return hostValue(x.dtype as Dtype, out, x.dtype === 'float32' ? data.map(Math.fround) : data);
   };
 }
 
 const sum = (row: Float64Array) => row.reduce((a, b) => a + b, 0);
-
-function position(
-  better: (a: number, b: number) => boolean,
-  device: (x: tf.Tensor, axis: number) => tf.Tensor,
-): Evaluate {
-  return (call) => {
-    const x = input(call, 0);
-    const dims = dimsOf(x);
-    const axis = positiveAxis(intAttribute(call.node, 'axis', 0), dims.length);
-    const keep = intAttribute(call.node, 'keepdims', 1) === 1;
-    const out = dims.flatMap((dim, a) => (a === axis ? (keep ? [1] : []) : [dim]));
-    if (!isHost(x)) return tf.reshape(device(x, axis), out);
-    const { rows, width } = rowsOf(x, [axis]);
-    const data = Float64Array.from({ length: elementCount(out) }, (_, i) => {
-      let best = 0;
-      for (let j = 1; j < width; j++)
-        if (better(rows[i * width + j] as number, rows[i * width + best] as number)) best = j;
-      return best;
-    });
-    return hostValue('int64', out, data);
-  };
-}
-
-const onlyFirst = (node: GraphNode) =>
-  intAttribute(node, 'select_last_index', 0) === 1 ? 'select_last_index = 1' : undefined;
 
 const cumulativeSum: Evaluate = (call) => {
   const x = input(call, 0);
@@ -158,19 +135,17 @@ export const reduceOps: OpTable = {
       (x, axes, keep) => tf.sqrt(tf.sum(tf.square(x), axes, keep)),
     ),
   ),
-  ArgMax: always(
-    position(
-      (a, b) => a > b,
-      (x, axis) => tf.argMax(x, axis),
+  ReduceLogSum: always(
+    reduce(
+      (row) => Math.log(sum(row)),
+      (x, axes, keep) => tf.log(tf.sum(x, axes, keep)),
     ),
-    onlyFirst,
   ),
-  ArgMin: always(
-    position(
-      (a, b) => a < b,
-      (x, axis) => tf.argMin(x, axis),
+  ReduceLogSumExp: always(
+    reduce(
+      (row) => Math.log(sum(row.map(Math.exp))),
+      (x, axes, keep) => tf.logSumExp(x, axes, keep),
     ),
-    onlyFirst,
   ),
   CumSum: always(cumulativeSum),
   NonZero: always(nonZero),

@@ -87,14 +87,22 @@ const unsqueeze: Evaluate = (call) => {
 
 const transpose: Evaluate = (call) => {
   const value = input(call, 0);
+  const rank = dimsOf(value).length;
+  return transposed(
+    value,
+    intsAttribute(call.node, 'perm') ?? Array.from({ length: rank }, (_, axis) => rank - 1 - axis),
+  );
+};
+
+/** Axis i of the result is axis `order[i]` of the value. */
+export function transposed(value: Value, order: readonly number[]): Value {
   const dims = dimsOf(value);
-  const order = intsAttribute(call.node, 'perm') ?? dims.map((_, axis) => dims.length - 1 - axis);
   if (!isHost(value)) return tf.transpose(value, [...order]);
   const strides = stridesOf(dims);
   const out = order.map((axis) => dims[axis] as number);
   const view = order.map((axis) => strides[axis] as number);
   return hostValue(value.dtype, out, readStrided(value.data, out, view));
-};
+}
 
 function broadcastHost(value: HostValue, dims: readonly number[]): HostValue {
   return hostValue(value.dtype, dims, readStrided(value.data, dims, broadcastStrides(value.dims, dims)));

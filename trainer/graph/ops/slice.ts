@@ -1,6 +1,6 @@
-/** Operators that cut along axes, and their opposite, padding; the device forms are made of what has a gradient on every backend. */
+/** Operators that cut along axes; the device forms are made of what has a gradient on every backend. */
 import * as tf from '@tensorflow/tfjs-core';
-import { elementCount, type GraphNode, intAttribute, intsAttribute } from '../graph.ts';
+import { intAttribute, intsAttribute } from '../graph.ts';
 import { dimsOf, hostValue, isHost, positiveAxis, readStrided, stridesOf, type Value } from '../value.ts';
 import { always, type Evaluate, input, numbers, type OpTable } from './op.ts';
 
@@ -102,52 +102,7 @@ const split: Evaluate = (call) => {
   });
 };
 
-const pad: Evaluate = (call) => {
-  const value = input(call, 0);
-  const rank = dimsOf(value).length;
-  const pads = numbers(call, 1) ?? intsAttribute(call.node, 'pads')?.slice() ?? [];
-  const axes = (numbers(call, 3) ?? Array.from({ length: rank }, (_, axis) => axis)).map((axis) =>
-    positiveAxis(axis, rank),
-  );
-  const around = Array.from({ length: rank }, (_, axis): [number, number] => {
-    const at = axes.indexOf(axis);
-    return at < 0 ? [0, 0] : [pads[at] as number, pads[at + axes.length] as number];
-  });
-  if (around.every(([before, after]) => before === 0 && after === 0)) return value;
-  const constant = numbers(call, 2)?.[0] ?? 0;
-  // A negative pad crops.
-  const cropped = around.reduce<Value>((part, [before, after], axis) => {
-    if (before >= 0 && after >= 0) return part;
-    const start = Math.max(0, -before);
-    const count = (dimsOf(part)[axis] as number) - start - Math.max(0, -after);
-    return sliceAxis(part, { axis, start, count, step: 1 });
-  }, value);
-  const grown = around.map(([before, after]): [number, number] => [Math.max(0, before), Math.max(0, after)]);
-  if (!isHost(cropped)) return tf.pad(cropped, grown, constant);
-  const out = cropped.dims.map((dim, axis) => dim + (grown[axis]?.[0] ?? 0) + (grown[axis]?.[1] ?? 0));
-  const data = new Float64Array(elementCount(out)).fill(constant);
-  const strides = stridesOf(out);
-  const own = stridesOf(cropped.dims);
-  for (let i = 0; i < cropped.data.length; i++) {
-    let to = 0;
-    for (let axis = 0; axis < rank; axis++) {
-      const index = Math.floor(i / (own[axis] as number)) % (cropped.dims[axis] as number);
-      to += (index + (grown[axis]?.[0] ?? 0)) * (strides[axis] as number);
-    }
-    data[to] = cropped.data[i] as number;
-  }
-  return hostValue(cropped.dtype, out, data);
-};
-
-const onlyConstantMode = (node: GraphNode) => {
-  const { mode } = node.attributes;
-  return mode?.kind === 'string' && mode.value !== 'constant'
-    ? `the padding mode '${mode.value}'`
-    : undefined;
-};
-
 export const sliceOps: OpTable = {
   Slice: always(slice),
   Split: always(split),
-  Pad: always(pad, onlyConstantMode),
 };
