@@ -1,9 +1,10 @@
 /** Orders of units that others prune by, to compare the inclusion's with: flat unit indices, most wanted first. */
 import type { Graph } from '../graph/graph.ts';
-import type { LinearMap, Pair } from '../pairs/pair.ts';
+import type { Pair } from '../pairs/pair.ts';
 import { randomSource, shuffledRange, streams } from '../search/random.ts';
 import { indexUnits, unitCosts } from '../search/units.ts';
-import { readMatrix, type Weights, weightsOf } from '../weights/linear-weights.ts';
+import type { Moments } from '../statistics/activation-moments.ts';
+import { magnitudes, outputEnergies, relativeImportances } from './scores.ts';
 
 /** Uniformly random: what chance alone gives. */
 export function randomOrder(pairs: readonly Pair[], seed: number): number[] {
@@ -12,11 +13,7 @@ export function randomOrder(pairs: readonly Pair[], seed: number): number[] {
 
 /** By the product of the l2 norms of a unit's weights in the pair's linears, summed over heads, per FLOP. */
 export function magnitudeOrder(graph: Graph, pairs: readonly Pair[]): number[] {
-  const weights = weightsOf(graph);
-  return byScorePerCost(
-    pairs,
-    Float64Array.from(pairs.flatMap((pair) => Array.from(magnitudes(weights, pair)))),
-  );
+  return byScorePerCost(pairs, magnitudes(graph, pairs));
 }
 
 /** By the Fisher diagonal per FLOP (first-order Taylor importance, Molchanov et al. 2019, squared gradients). */
@@ -24,35 +21,64 @@ export function curvatureOrder(pairs: readonly Pair[], curvature: Float64Array):
   return byScorePerCost(pairs, curvature);
 }
 
+/**
+ * Activation times weight: relative importance times the root of the input's norm (RIA, Zhang et al., ICLR 2024, after
+ * Wanda, Sun et al., ICLR 2024), summed over a unit's weights; every pair keeps the same share, as there.
+ * @param moments of every linear's input
+ */
+export function activationWeightOrder(
+  graph: Graph,
+  pairs: readonly Pair[],
+  moments: ReadonlyMap<string, Moments>,
+): number[] {
+  return equalShares(pairs, relativeImportances(graph, pairs, moments));
+}
+
+/**
+ * Principal components for attention, Taylor scores for the MLP (as WPAC, arXiv 2511.11683): for a model whose attention
+ * pairs are turned into principal components, in which units stand strongest first. Pairs that cannot be turned are
+ * ordered by Taylor score too; every pair keeps the same share.
+ */
+export function principalTaylorOrder(pairs: readonly Pair[], curvature: Float64Array): number[] {
+  const { offsets } = indexUnits(pairs);
+  const scores = curvature.slice();
+  for (const [p, { units, rotation }] of pairs.entries())
+    if (rotation !== undefined)
+      for (let unit = 0; unit < units; unit++) scores[(offsets[p] as number) + unit] = -unit;
+  return equalShares(pairs, scores);
+}
+
+/**
+ * By the energy that a unit gives to what its pair computes, every pair the same share (the ranking of one-shot methods
+ * with compensation, as CORP, arXiv 2602.05243).
+ * @param moments of consumers' inputs and of the outputs of query and key
+ */
+export function outputEnergyOrder(
+  graph: Graph,
+  pairs: readonly Pair[],
+  moments: ReadonlyMap<string, Moments>,
+): number[] {
+  return equalShares(pairs, outputEnergies(graph, pairs, moments));
+}
+
 function byScorePerCost(pairs: readonly Pair[], score: Float64Array): number[] {
   const cost = unitCosts(pairs);
-  const ratio = score.map((value, j) => value / (cost[j] as number));
-  return Array.from(ratio.keys()).sort((a, b) => (ratio[b] as number) - (ratio[a] as number) || a - b);
+  return descending(score.map((value, j) => value / (cost[j] as number)));
 }
 
-function magnitudes(weights: Weights, pair: Pair): Float64Array {
-  const linears = [...pair.producers, ...pair.consumers];
-  const norms = linears.map((linear) => columnNorms(weights, linear));
-  const heads = Math.max(...linears.map((linear) => linear.weight.outer));
-  const scores = new Float64Array(pair.units);
-  for (let head = 0; head < heads; head++) {
-    for (let unit = 0; unit < pair.units; unit++) {
-      let product = 1;
-      for (const [i, linear] of linears.entries()) {
-        const { outer, inner } = linear.weight;
-        const block = Math.floor((head * outer) / heads);
-        for (let k = 0; k < inner; k++) product *= norms[i]?.[(block * pair.units + unit) * inner + k] ?? 1;
-      }
-      scores[unit] = (scores[unit] as number) + product;
-    }
+/** An order whose every prefix keeps about the same share of each pair's units: by rank within the pair. */
+export function equalShares(pairs: readonly Pair[], scores: Float64Array): number[] {
+  const { offsets } = indexUnits(pairs);
+  const rank = new Float64Array(scores.length);
+  for (const [p, { units }] of pairs.entries()) {
+    const from = offsets[p] as number;
+    for (const [place, unit] of descending(scores.slice(from, from + units)).entries())
+      rank[from + unit] = -(place + 0.5) / units;
   }
-  return scores;
+  return descending(rank);
 }
 
-function columnNorms(weights: Weights, linear: LinearMap): Float64Array {
-  const { rows, cols, data } = readMatrix(weights, linear);
-  const squares = new Float64Array(cols);
-  for (let r = 0; r < rows; r++)
-    for (let c = 0; c < cols; c++) squares[c] = (squares[c] as number) + (data[r * cols + c] as number) ** 2;
-  return squares.map(Math.sqrt);
+/** Indices by falling score, ties by index. */
+function descending(scores: Float64Array): number[] {
+  return Array.from(scores.keys()).sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b);
 }

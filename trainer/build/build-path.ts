@@ -26,7 +26,7 @@ import { buildLevels } from './level-stage.ts';
 import { measureLevels } from './measure-levels.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
-import { inclusionOptions, type SearchMemory, searchPath } from './search-path.ts';
+import { type SearchMemory, searchPath, searchSettings } from './search-path.ts';
 import { inclusionStateSchema, throwIfAborted } from './search-stage.ts';
 
 export interface BuildRequest {
@@ -128,7 +128,8 @@ async function writePath(request: BuildRequest, run: Run): Promise<Manifest> {
       ...(dataset.targets?.kind === 'class' ? { labels: [...dataset.targets.names] } : {}),
       preprocessing: preprocessingOf(calibrated.pool.data),
       search: {
-        ...inclusionOptions(options),
+        form: options.search,
+        ...searchSettings(options),
         batch: options.batch,
         loss: options.loss,
         rotate: options.rotate,

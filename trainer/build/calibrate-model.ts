@@ -7,7 +7,7 @@ import type { Graph, Tensor } from '../graph/graph.ts';
 import { chooseTask, type Task } from '../measure/task.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { rotatePairs } from '../rotation/rotate-pairs.ts';
-import type { Moments } from '../statistics/activation-moments.ts';
+import { type Moments, momentTensors } from '../statistics/activation-moments.ts';
 import { answerGraph, answerName, probeOutputs } from './answer.ts';
 import { type Answers, answersOf, denseAnswers } from './answers.ts';
 import { drawPool, measureMoments, type Pool } from './calibration.ts';
@@ -37,7 +37,13 @@ export async function calibrate(
   const pool = await poolFor(prepared.graph, dataset, options);
   const { task } = pool;
   const statistics = progress.stage('calibrate', Math.min(2048, pool.indices.length));
-  const moments = await measureMoments(prepared.graph, prepared.pairs, pool, threads, statistics);
+  const moments = await measureMoments(
+    prepared.graph,
+    momentTensors(prepared.pairs),
+    pool,
+    threads,
+    statistics,
+  );
   statistics.finish();
   const turned = options.rotate
     ? rotatePairs(prepared.graph, prepared.pairs, moments)

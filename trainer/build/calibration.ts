@@ -4,15 +4,9 @@ import type { BoundDataset } from '../data/bind-dataset.ts';
 import { elementCount, type Graph } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
 import type { Task } from '../measure/task.ts';
-import type { Pair } from '../pairs/pair.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 import { randomSource, shuffledRange, streams } from '../search/random.ts';
-import {
-  type Moments,
-  MomentsAccumulator,
-  momentsGraph,
-  momentTensors,
-} from '../statistics/activation-moments.ts';
+import { type Moments, MomentsAccumulator, momentsGraph } from '../statistics/activation-moments.ts';
 import { blockSize, KEPT_ELEMENTS } from './answers.ts';
 import type { StageProgress } from './progress.ts';
 
@@ -64,15 +58,14 @@ export function drawPool(
   };
 }
 
-/** Moments of all activations that rotation and compensation need. */
+/** Moments of some activations of a graph on the pool's first examples. */
 export async function measureMoments(
   graph: Graph,
-  pairs: readonly Pair[],
+  tensors: readonly string[],
   pool: Pool,
   threads: number,
   progress: StageProgress,
 ): Promise<ReadonlyMap<string, Moments>> {
-  const tensors = momentTensors(pairs);
   const accumulator = new MomentsAccumulator(tensors);
   const session = await createOrtSession(writeOnnx(momentsGraph(graph, tensors)), { threads });
   try {

@@ -12,6 +12,8 @@ export const buildOptionsSchema = z.strictObject({
   /** Share of the dense FLOPs that level 0 keeps at most. */
   lowest: z.number().gt(0).lt(1).default(0.25),
   seed: z.int().min(0).max(0x7fffffff).default(0),
+  /** `inclusion`: coupled and annealed; `published`: as the paper's code runs it, for comparison. */
+  search: z.enum(['inclusion', 'published']).default('inclusion'),
   steps: z.int().min(10).max(100_000).default(defaultInclusion.steps),
   batch: z.int().min(1).max(4096).default(64),
   loss: z.enum(['distil', 'cross-entropy']).default('distil'),

@@ -1,12 +1,18 @@
 /** The search from a calibrated model to the inclusion's last state, with memory of what an earlier run had done. */
 import { availableParallelism } from 'node:os';
 import { createMaskEngine } from '../engine/mask-engine.ts';
-import { defaultInclusion, type InclusionOptions, type InclusionState } from '../search/inclusion.ts';
+import {
+  defaultInclusion,
+  type InclusionState,
+  inclusionStep,
+  type UnitScales,
+} from '../search/inclusion.ts';
+import { publishedForm, publishedStep, resumedPublished } from '../search/published-form.ts';
 import { answerGraph } from './answer.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
-import { estimateCurvature, FISHER_BATCHES, runSearch, unitScales } from './search-stage.ts';
+import { estimateCurvature, FISHER_BATCHES, runSearch, type SearchForm, unitScales } from './search-stage.ts';
 
 /** What a run remembers of the search; a build keeps it in its checkpoint, a benchmark nowhere. */
 export interface SearchMemory {
@@ -23,8 +29,24 @@ export const noMemory: SearchMemory = {
   saveState: async () => {},
 };
 
-export function inclusionOptions(options: Pick<BuildOptions, 'steps'>): InclusionOptions {
-  return { ...defaultInclusion, steps: options.steps };
+/** Settings of the form that the options ask for, as runs record them. */
+export function searchSettings({ search, steps }: Pick<BuildOptions, 'search' | 'steps'>) {
+  return search === 'published' ? { ...publishedForm, steps } : { ...defaultInclusion, steps };
+}
+
+function formOf(options: BuildOptions, scales: UnitScales): SearchForm {
+  if (options.search === 'published') {
+    const settings = { ...publishedForm, steps: options.steps };
+    return {
+      steps: settings.steps,
+      step: (state, gradient) => publishedStep(resumedPublished(state), gradient, settings),
+    };
+  }
+  const settings = { ...defaultInclusion, steps: options.steps };
+  return {
+    steps: settings.steps,
+    step: (state, gradient) => inclusionStep(state, gradient, scales, settings),
+  };
 }
 
 export async function searchPath(
@@ -34,8 +56,7 @@ export async function searchPath(
   memory: SearchMemory = noMemory,
   signal?: AbortSignal,
 ): Promise<InclusionState> {
-  const inclusion = inclusionOptions(options);
-  if (memory.state !== undefined && memory.state.step >= inclusion.steps) return memory.state;
+  if (memory.state !== undefined && memory.state.step >= options.steps) return memory.state;
   const workers = options.workers ?? Math.min(8, availableParallelism());
   const engine = await createMaskEngine({
     graph: answerGraph(model.graph, pool.task),
@@ -65,9 +86,9 @@ export async function searchPath(
       await memory.saveCurvature(curvature);
       estimating.finish();
     }
-    const searching = progress.stage('search', inclusion.steps);
-    const scales = unitScales(model.pairs, curvature);
-    const state = await runSearch(context, scales, inclusion, memory.state, memory.saveState, searching);
+    const searching = progress.stage('search', options.steps);
+    const form = formOf(options, unitScales(model.pairs, curvature));
+    const state = await runSearch(context, form, memory.state, memory.saveState, searching);
     await memory.saveState(state);
     searching.finish();
     return state;

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { BoundDataset } from '../data/bind-dataset.ts';
 import type { MaskEngine } from '../engine/mask-engine.ts';
 import type { Pair } from '../pairs/pair.ts';
-import { defaultInclusion } from '../search/inclusion.ts';
+import { defaultInclusion, inclusionStep } from '../search/inclusion.ts';
 import { randomSource } from '../search/random.ts';
 import { silentProgress } from './progress.ts';
 import { runSearch, type SearchContext, sampleLabels } from './search-stage.ts';
@@ -78,8 +78,10 @@ describe('search stage', () => {
     const scales = { curvature: Float64Array.of(1, 1, 1), cost: Float64Array.of(1, 1, 1) };
     const run = runSearch(
       context,
-      scales,
-      defaultInclusion,
+      {
+        steps: defaultInclusion.steps,
+        step: (state, gradient) => inclusionStep(state, gradient, scales, defaultInclusion),
+      },
       undefined,
       async (state) => void saved.push(state.step),
       silentProgress.stage('search', 1),

@@ -4,14 +4,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { MaskEngine, MaskStep } from '../engine/mask-engine.ts';
 import type { Tensor } from '../graph/graph.ts';
 import type { Pair } from '../pairs/pair.ts';
-import {
-  type InclusionOptions,
-  type InclusionState,
-  inclusionStep,
-  initialState,
-  supportShare,
-  type UnitScales,
-} from '../search/inclusion.ts';
+import { type InclusionState, initialState, supportShare, type UnitScales } from '../search/inclusion.ts';
 import { randomSource, sampleIndices, streams } from '../search/random.ts';
 import { indexUnits, joinPairs, splitByPair, unitCosts } from '../search/units.ts';
 import type { Answers } from './answers.ts';
@@ -41,7 +34,16 @@ export const inclusionStateSchema = z.object({
   dual: float64Array,
   gamma: float64Array,
   entry: float64Array,
+  /** Only of the published form: its optimiser's running moments. */
+  first: float64Array.optional(),
+  second: float64Array.optional(),
 });
+
+/** How the search moves: from a state and the loss's gradient in the masks to the next state. */
+export interface SearchForm {
+  readonly steps: number;
+  step(state: InclusionState, gradient: Float64Array): InclusionState;
+}
 
 /**
  * h_j, the Fisher diagonal in the masks at M = 1, flat over all units: E[g_j^2] of single rows' gradients g of
@@ -90,18 +92,17 @@ export function unitScales(pairs: readonly Pair[], curvature: Float64Array): Uni
   return { curvature: curvature.map((h) => Math.max(h, largest * 1e-12)), cost: cost.map((c) => c / mean) };
 }
 
-/** Runs the inclusion from `state` (or its start) to the end. `save` is awaited every few steps and on interruption. */
+/** Runs the search from `from` (or its start) to the end. `save` is awaited every few steps and on interruption. */
 export async function runSearch(
   context: SearchContext,
-  scales: UnitScales,
-  options: InclusionOptions,
+  form: SearchForm,
   from: InclusionState | undefined,
   save: (state: InclusionState) => Promise<void>,
   progress: StageProgress,
 ): Promise<InclusionState> {
   const index = indexUnits(context.pairs);
   let state = from ?? initialState(index.total);
-  while (state.step < options.steps) {
+  while (state.step < form.steps) {
     if (context.signal?.aborted) {
       await save(state);
       throwIfAborted(context.signal);
@@ -122,7 +123,7 @@ export async function runSearch(
         hint: 'Check the data and its normalisation; the last good state is kept, and --resume goes on from it.',
       });
     }
-    state = inclusionStep(state, joinPairs(index, gradients), scales, options);
+    state = form.step(state, joinPairs(index, gradients));
     if (state.step % CHECKPOINT_EVERY === 0) await save(state);
     progress.update(state.step, { loss, support: supportShare(state) });
   }

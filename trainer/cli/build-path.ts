@@ -57,6 +57,11 @@ export function buildPathCommand(): Command {
         .choices(['distil', 'cross-entropy'])
         .default(defaults.loss),
     )
+    .addOption(
+      new Option('--search <form>', "the inclusion, or the paper's published form for comparison")
+        .choices(['inclusion', 'published'])
+        .default(defaults.search),
+    )
     .option('--no-rotate', 'leave attention pairs in their own basis')
     .option('--no-compensate', 'leave output matrices as they are')
     .option('--seed <n>', 'seed of everything drawn', String(defaults.seed))
@@ -110,6 +115,7 @@ function parseOptions(model: string, flags: Record<string, unknown>, { length = 
   const given: Record<string, unknown> = {
     id: flags.id ?? modelId(model),
     loss: flags.loss,
+    search: flags.search,
     rotate: flags.rotate,
     compensate: flags.compensate,
     backend: flags.backend,
