@@ -1,6 +1,9 @@
 /** One inference: select, forward, once more on another node if the first is gone, and never past the deadline. */
 import { SppError } from '../../schema/errors.ts';
 import type { Fleet } from '../nodes/fleet.ts';
+import { candidateTable } from '../selector/candidate-table.ts';
+import { free } from '../selector/candidates.ts';
+import { type Rules, rulesOf } from '../selector/rules.ts';
 import { type Candidate, type Decision, select } from '../selector/select.ts';
 import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
 import type { VersionedPolicy } from '../storage/policies.ts';
@@ -38,15 +41,16 @@ const INFEASIBLE_BOUND_MS = 30_000;
 export async function dispatch(request: InferenceRequest, context: DispatchContext): Promise<Response> {
   const { fleet, policy, now } = context;
   const { pinnedLevel } = request;
-  const requestedBudgetMs = request.budgets.latencyMs ?? policy.document.defaultLatencyBudgetMs;
+  const rules = rulesOf(policy.document, { latencyBudgetMs: request.budgets.latencyMs });
+  const requestedBudgetMs = rules.budgetMs;
   const selectStartedMs = now();
   const failed = new Map<string, string>();
   let refusal: Response | undefined;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const { version, decision } = plan(request, context, requestedBudgetMs, failed);
+    const { version, decision } = plan(request, context, rules, failed);
     if (decision.kind !== 'serve') {
       if (attempt > 1) break;
-      throw refused(decision, requestedBudgetMs);
+      throw refused(decision, rules, request.budgets.minQuality);
     }
     const { chosen, fits } = decision;
     const selectMs = now() - selectStartedMs;
@@ -80,8 +84,8 @@ export async function dispatch(request: InferenceRequest, context: DispatchConte
 /** @param failed nodes that this request has tried in vain */
 function plan(
   request: InferenceRequest,
-  { fleet, policy, now }: DispatchContext,
-  requestedBudgetMs: number,
+  { fleet, now }: DispatchContext,
+  rules: Rules,
   failed: ReadonlyMap<string, string>,
 ): { version: string; decision: Decision } {
   const { model, pinnedLevel, budgets } = request;
@@ -89,16 +93,21 @@ function plan(
   if (pinnedLevel !== undefined && !version.levels.some(({ level }) => level === pinnedLevel))
     throw unknownLevel(model.id, String(pinnedLevel), version);
   const nodes = fleet.options(model.id, version.version);
-  const decision = select({
-    requestedBudgetMs,
-    budgetLeftMs: request.receivedMs + requestedBudgetMs - now(),
-    costBudgetMicroUsd: budgets.costMicroUsd,
-    minQuality: budgets.minQuality,
-    batch: request.batch,
-    pinnedLevel,
-    policy: policy.document,
+  const table = candidateTable({
     levels: version.levels.map((row) => ({ ...row, quality: row.quality.value })),
     nodes: nodes.map((node) => ({ ...node, unusable: node.unusable ?? failed.get(node.name) })),
+    quantile: rules.quantile,
+    batch: request.batch,
+    priceOf: free,
+  });
+  const decision = select(table, {
+    rules,
+    budgetLeftMs: request.receivedMs + rules.budgetMs - now(),
+    costBudgetNanoUsd:
+      budgets.costMicroUsd === undefined ? undefined : Math.round(budgets.costMicroUsd * 1000),
+    minQuality: budgets.minQuality,
+    pinnedLevel,
+    bytes: request.body.length,
   });
   return { version: version.version, decision };
 }
@@ -109,21 +118,30 @@ function decisionName(fits: boolean, pinnedLevel: number | undefined): string {
 }
 
 /** A decision as its refusal. */
-function refused(decision: Exclude<Decision, { kind: 'serve' }>, requestedBudgetMs: number): SppError {
+function refused(
+  decision: Exclude<Decision, { kind: 'serve' }>,
+  { budgetMs, tier, minSparsity, maxSparsity }: Rules,
+  minQuality: number | undefined,
+): SppError {
   if (decision.kind === 'no-node') return noNode();
-  const { sparsest, bounds } = decision;
-  const predictedMs = sparsest === undefined ? null : Number(sparsest.predicted.totalMs.toFixed(3));
+  const { nearest } = decision;
+  const predictedMs = nearest === undefined ? null : Number(nearest.predicted.totalMs.toFixed(3));
   return new SppError(
     'budget-infeasible',
-    sparsest === undefined
+    nearest === undefined
       ? 'No level lies within the bounds of this request.'
-      : `No level fits a latency budget of ${requestedBudgetMs} ms: the sparsest one allowed takes ${predictedMs} ms.`,
+      : `No level fits a latency budget of ${budgetMs} ms: the sparsest one allowed takes ${predictedMs} ms.`,
     {
       hint:
-        sparsest === undefined
+        nearest === undefined
           ? 'Ask for less quality, another level or another latency budget; GET /v2/models/{model} lists the levels.'
           : 'Ask with a larger X-Latency-Budget; GET /v2/models/{model} lists what each level takes now.',
-      details: { latencyBudgetMs: requestedBudgetMs, predictedMs, level: sparsest?.level ?? null, bounds },
+      details: {
+        latencyBudgetMs: budgetMs,
+        predictedMs,
+        level: nearest?.level ?? null,
+        bounds: { tier, minSparsity, maxSparsity, minQuality: minQuality ?? null },
+      },
     },
   );
 }

@@ -2,7 +2,8 @@
 import type { Policy } from '../../schema/policy.ts';
 import type { ModelMetadata } from '../../schema/protocol.ts';
 import type { Fleet } from '../nodes/fleet.ts';
-import { predict } from '../selector/predict.ts';
+import { executeTime, queueTime } from '../selector/predict.ts';
+import { timeAt } from '../selector/quantiles.ts';
 import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
 import { routedVersion } from './dispatch.ts';
 
@@ -63,6 +64,12 @@ function predictedMs(
   const times = fleet
     .options(model.id, version.version)
     .filter((node) => node.unusable === undefined)
-    .flatMap((node) => predict(node, level, 1, policy.quantile)?.totalMs ?? []);
+    .map(
+      (node) =>
+        timeAt(node.network, policy.quantile) +
+        queueTime(node) +
+        executeTime(node.times.get(level) ?? [], 1, policy.quantile),
+    )
+    .filter((ms) => !Number.isNaN(ms));
   return times.length === 0 ? null : Number(Math.min(...times).toFixed(3));
 }

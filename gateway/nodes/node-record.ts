@@ -79,6 +79,7 @@ export function nodeOption(node: NodeRecord, model: string, version: string, now
   const otherVersion = served !== undefined && served.artifactVersion !== version;
   return {
     name: node.address.name,
+    nodeClass: 'default',
     unusable:
       unusableReason(node, nowMs) ??
       (served === undefined

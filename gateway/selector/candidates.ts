@@ -1,9 +1,9 @@
 /** What the selector looks at: plain data, gathered by the gateway from its isolate's memory. */
-import type { Policy } from '../../schema/policy.ts';
 import type { TimeQuantiles } from './quantiles.ts';
 
 export interface LevelOption {
   readonly level: number;
+  /** What levels are ranked by and `minQuality` is held against. */
   readonly quality: number;
   /** Share of the dense model's FLOPs that is gone. */
   readonly sparsity: number;
@@ -17,6 +17,8 @@ export interface BatchTimes extends TimeQuantiles {
 
 export interface NodeOption {
   readonly name: string;
+  /** What its prices go by. */
+  readonly nodeClass: string;
   /** Why no request may go there; undefined when it may. */
   readonly unusable?: string | undefined;
   /** Everything of the way to the node and back that is neither queue nor execution. */
@@ -30,18 +32,23 @@ export interface NodeOption {
   readonly times: ReadonlyMap<number, readonly BatchTimes[]>;
 }
 
-export interface SelectionInput {
-  /** What the client asked for; picks the policy's tier. */
-  readonly requestedBudgetMs: number;
-  /** What is left of it. */
-  readonly budgetLeftMs: number;
-  /** Nothing has a price yet, so this drops no candidate yet. */
-  readonly costBudgetMicroUsd?: number | undefined;
-  readonly minQuality?: number | undefined;
-  readonly batch: number;
-  /** Only this level may serve. */
-  readonly pinnedLevel?: number | undefined;
-  readonly policy: Policy;
-  readonly levels: readonly LevelOption[];
-  readonly nodes: readonly NodeOption[];
+/** What a request costs on one class of nodes at one level, in whole nano-dollars (10^-9 USD). */
+export interface Price {
+  readonly fixedNanoUsd: number;
+  /** For each begun millisecond of execution. */
+  readonly perMsNanoUsd: number;
+  /** For each byte of the request's body. */
+  readonly perByteNanoUsd: number;
+}
+
+export type PriceOf = (nodeClass: string, level: number) => Price;
+
+const NOTHING: Price = { fixedNanoUsd: 0, perMsNanoUsd: 0, perByteNanoUsd: 0 };
+
+/** The price list of an operator who asks for nothing. */
+export const free: PriceOf = () => NOTHING;
+
+/** The cost of one request in whole nano-dollars; the same sum predicts it and settles it. */
+export function costNanoUsd(price: Price, executeMs: number, bytes: number): number {
+  return price.fixedNanoUsd + price.perMsNanoUsd * Math.ceil(executeMs) + price.perByteNanoUsd * bytes;
 }
