@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { SppError } from './errors.ts';
 import {
   formatMs,
+  formatNanoUsd,
   formatServerTiming,
   parseCostBudget,
   parseLatencyBudget,
@@ -69,10 +70,22 @@ describe('X-Latency-Budget', () => {
 });
 
 describe('other headers', () => {
-  test('cost budgets are dollars or micro-dollars', () => {
-    expect(parseCostBudget('0.0005')).toBeCloseTo(500, 9);
-    expect(parseCostBudget('50u')).toBe(50);
-    for (const bad of ['0', '-1', '5$', 'u', '']) expect(() => parseCostBudget(bad)).toThrow(/X-Cost-Budget/);
+  test('cost budgets are dollars or micro-dollars, as whole nano-dollars', () => {
+    expect(parseCostBudget('0.0005')).toBe(500_000);
+    expect(parseCostBudget('50u')).toBe(50_000);
+    expect(parseCostBudget('0.1')).toBe(100_000_000);
+    expect(parseCostBudget('1.0015u')).toBe(1001);
+    for (const bad of ['0', '-1', '5$', 'u', '', '0.0000000001u', '9007200'])
+      expect(() => parseCostBudget(bad)).toThrow(/X-Cost-Budget/);
+  });
+
+  test('a cost that is written is read back to the nano-dollar', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), (nanoUsd) => {
+        expect(parseCostBudget(formatNanoUsd(nanoUsd))).toBe(nanoUsd);
+      }),
+    );
+    expect([0, 1, 10_000_000_000].map(formatNanoUsd)).toEqual(['0', '0.000000001', '10']);
   });
 
   test('minimum quality lies between 0 and 1', () => {

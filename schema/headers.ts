@@ -46,16 +46,24 @@ export function parseLatencyBudget(text: string, header = 'X-Latency-Budget'): n
 }
 
 /**
- * US dollars (`0.0005`) or micro-dollars (`500u`) as micro-dollars.
- * @throws `bad-header` when malformed or zero
+ * US dollars (`0.0005`) or micro-dollars (`500u`) as whole nano-dollars; what is finer is rounded down, for the client.
+ * @throws `bad-header` when malformed, below one nano-dollar, or beyond the integers that a double holds exactly
  */
 export function parseCostBudget(text: string): number {
   const groups = MONEY.exec(text.trim())?.groups;
-  const microUsd = groups === undefined ? Number.NaN : Number(groups.value) * (groups.unit === 'u' ? 1 : 1e6);
-  if (!(microUsd > 0)) {
+  const [whole = '', fraction = ''] = groups?.value?.split('.') ?? [];
+  const digits = groups?.unit === 'u' ? 3 : 9;
+  const nanoUsd = groups === undefined ? 0n : BigInt(whole + fraction.slice(0, digits).padEnd(digits, '0'));
+  if (nanoUsd <= 0n || nanoUsd > BigInt(Number.MAX_SAFE_INTEGER)) {
     throw badHeader('X-Cost-Budget', text, 'US dollars such as 0.0005, or micro-dollars such as 500u');
   }
-  return microUsd;
+  return Number(nanoUsd);
+}
+
+/** Whole nano-dollars as US dollars: all that `parseCostBudget` reads back, never an exponent. */
+export function formatNanoUsd(nanoUsd: number): string {
+  const digits = String(nanoUsd).padStart(10, '0');
+  return `${digits.slice(0, -9)}.${digits.slice(-9)}`.replace(/\.?0+$/, '');
 }
 
 /**

@@ -103,8 +103,7 @@ function plan(
   const decision = select(table, {
     rules,
     budgetLeftMs: request.receivedMs + rules.budgetMs - now(),
-    costBudgetNanoUsd:
-      budgets.costMicroUsd === undefined ? undefined : Math.round(budgets.costMicroUsd * 1000),
+    costBudgetNanoUsd: budgets.costNanoUsd,
     minQuality: budgets.minQuality,
     pinnedLevel,
     bytes: request.body.length,

@@ -7,7 +7,7 @@ import { parseJson } from '../http/read-body.ts';
 export interface RequestBudgets {
   /** Undefined where the client leaves it to the policy. */
   readonly latencyMs: number | undefined;
-  readonly costMicroUsd: number | undefined;
+  readonly costNanoUsd: number | undefined;
   readonly minQuality: number | undefined;
 }
 
@@ -19,7 +19,7 @@ export function readBudgets(headers: Headers): RequestBudgets {
   };
   return {
     latencyMs: parsed(headerNames.latencyBudget, parseLatencyBudget),
-    costMicroUsd: parsed(headerNames.costBudget, parseCostBudget),
+    costNanoUsd: parsed(headerNames.costBudget, parseCostBudget),
     minQuality: parsed(headerNames.minQuality, parseMinQuality),
   };
 }
