@@ -3,7 +3,7 @@
  * between two requests only `waitMs` and `usable` change, which is all that a request has to bring up to date.
  *
  *             node 0        node 1      ...
- *   level a   [0]           [1]               executeMs, costNanoUsd, perByteNanoUsd: one entry a (level, node)
+ *   level a   [0]           [1]               executeMs, costNanoUsd, perKiBNanoUsd: one entry a (level, node)
  *   level b   [nodes + 0]   [nodes + 1]       networkMs, waitMs, usable: one entry a node
  */
 import { costNanoUsd, type LevelOption, type NodeOption, type PriceOf } from './candidates.ts';
@@ -23,9 +23,9 @@ export interface CandidateTable {
   readonly unusable: (string | undefined)[];
   /** NaN where the level is not served. */
   readonly executeMs: Float64Array;
-  /** Without what the body's bytes cost. */
+  /** Without what the body costs by its size. */
   readonly costNanoUsd: Float64Array;
-  readonly perByteNanoUsd: Float64Array;
+  readonly perKiBNanoUsd: Float64Array;
 }
 
 export interface TableInput {
@@ -49,7 +49,7 @@ export function candidateTable({ levels, nodes, quantile, batch, priceOf }: Tabl
     unusable: columns.map(({ unusable }) => unusable),
     executeMs: new Float64Array(cells),
     costNanoUsd: new Float64Array(cells),
-    perByteNanoUsd: new Float64Array(cells),
+    perKiBNanoUsd: new Float64Array(cells),
   };
   rows.forEach(({ level }, row) => {
     columns.forEach((node, column) => {
@@ -58,7 +58,7 @@ export function candidateTable({ levels, nodes, quantile, batch, priceOf }: Tabl
       const price = priceOf(node.nodeClass, level);
       table.executeMs[cell] = executeMs;
       table.costNanoUsd[cell] = costNanoUsd(price, executeMs, 0);
-      table.perByteNanoUsd[cell] = price.perByteNanoUsd;
+      table.perKiBNanoUsd[cell] = price.perKiBNanoUsd;
     });
   });
   return table;

@@ -37,18 +37,22 @@ export interface Price {
   readonly fixedNanoUsd: number;
   /** For each begun millisecond of execution. */
   readonly perMsNanoUsd: number;
-  /** For each byte of the request's body. */
-  readonly perByteNanoUsd: number;
+  /** For each begun KiB of the request's body. */
+  readonly perKiBNanoUsd: number;
 }
 
 export type PriceOf = (nodeClass: string, level: number) => Price;
 
-const NOTHING: Price = { fixedNanoUsd: 0, perMsNanoUsd: 0, perByteNanoUsd: 0 };
+const NOTHING: Price = { fixedNanoUsd: 0, perMsNanoUsd: 0, perKiBNanoUsd: 0 };
 
 /** The price list of an operator who asks for nothing. */
 export const free: PriceOf = () => NOTHING;
 
 /** The cost of one request in whole nano-dollars; the same sum predicts it and settles it. */
 export function costNanoUsd(price: Price, executeMs: number, bytes: number): number {
-  return price.fixedNanoUsd + price.perMsNanoUsd * Math.ceil(executeMs) + price.perByteNanoUsd * bytes;
+  return (
+    price.fixedNanoUsd +
+    price.perMsNanoUsd * Math.ceil(executeMs) +
+    price.perKiBNanoUsd * Math.ceil(bytes / 1024)
+  );
 }

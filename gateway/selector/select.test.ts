@@ -80,7 +80,7 @@ const priced =
   (nodeClass, level) => ({
     fixedNanoUsd: 0,
     perMsNanoUsd: 0,
-    perByteNanoUsd: 0,
+    perKiBNanoUsd: 0,
     ...perLevel(level, nodeClass),
   });
 
@@ -160,11 +160,12 @@ describe('choosing a level', () => {
 describe('cost', () => {
   const tenALevel = priced((level) => ({ fixedNanoUsd: 10 * (level + 1) }));
 
-  test('is fixed, by the begun millisecond and by the byte, and bounded by its budget', () => {
-    const priceOf = priced(() => ({ fixedNanoUsd: 5, perMsNanoUsd: 100, perByteNanoUsd: 2 }));
-    expect(served({ priceOf, bytes: 10 }).chosen).toMatchObject({ level: 3, costNanoUsd: 5 + 800 + 20 });
-    expect(served({ priceOf, bytes: 10, costBudgetNanoUsd: 824 }).chosen.level).toBe(2);
-    expect(served({ priceOf, bytes: 10, costBudgetNanoUsd: 825 }).chosen.level).toBe(3);
+  test('is fixed, by the begun millisecond and by the begun KiB, and bounded by its budget', () => {
+    const priceOf = priced(() => ({ fixedNanoUsd: 5, perMsNanoUsd: 100, perKiBNanoUsd: 2 }));
+    expect(served({ priceOf, bytes: 1024 }).chosen).toMatchObject({ level: 3, costNanoUsd: 5 + 800 + 2 });
+    expect(served({ priceOf, bytes: 1025 }).chosen.costNanoUsd).toBe(5 + 800 + 4);
+    expect(served({ priceOf, bytes: 10, costBudgetNanoUsd: 806 }).chosen.level).toBe(2);
+    expect(served({ priceOf, bytes: 10, costBudgetNanoUsd: 807 }).chosen.level).toBe(3);
   });
 
   test('that is over the budget at every level refuses, whatever the policy, and says what the cheapest takes', () => {
@@ -337,7 +338,7 @@ describe('whatever the fleet', () => {
   ): PriceOf {
     return (nodeClass, level) => {
       const [fixed, perMs, perByte] = entries[`${nodeClass}${level}`] ?? [1, 1, 0];
-      return { fixedNanoUsd: factor * fixed, perMsNanoUsd: factor * perMs, perByteNanoUsd: factor * perByte };
+      return { fixedNanoUsd: factor * fixed, perMsNanoUsd: factor * perMs, perKiBNanoUsd: factor * perByte };
     };
   }
   const dearer =
@@ -347,7 +348,7 @@ describe('whatever the fleet', () => {
       return {
         fixedNanoUsd: factor * price.fixedNanoUsd,
         perMsNanoUsd: factor * price.perMsNanoUsd,
-        perByteNanoUsd: factor * price.perByteNanoUsd,
+        perKiBNanoUsd: factor * price.perKiBNanoUsd,
       };
     };
   const asked = ({ budgetMs, objective: goal, refuse, ...rest }: Given): Scene => ({

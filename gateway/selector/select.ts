@@ -247,5 +247,7 @@ function timeOf(table: CandidateTable, cell: number): number {
 }
 
 function costOf(table: CandidateTable, cell: number, bytes: number): number {
-  return (table.costNanoUsd[cell] as number) + (table.perByteNanoUsd[cell] as number) * bytes;
+  return (
+    (table.costNanoUsd[cell] as number) + (table.perKiBNanoUsd[cell] as number) * Math.ceil(bytes / 1024)
+  );
 }
