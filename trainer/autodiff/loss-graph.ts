@@ -1,9 +1,9 @@
-/** The two losses as nodes: sums over rows, with the gradient softmax - target in the logits. */
+/** The losses as nodes: sums over rows, with the gradient softmax - target in logits, answer - target in other answers. */
 import type { ValueInfo } from '../graph/graph.ts';
 import type { Builder } from './builder.ts';
-import { int, mul, reshapeLike } from './expressions.ts';
+import { int, mul, reshapeLike, scale } from './expressions.ts';
 
-export type LossKind = 'kl' | 'cross-entropy';
+export type LossKind = 'kl' | 'squared' | 'cross-entropy';
 
 export interface LossNodes {
   /** The further input that the loss is held against. */
@@ -20,6 +20,7 @@ type LossWriter = (build: Builder, logits: string, rows: string, target: string)
 
 /**
  * `kl`: KL(softmax(target) || softmax(logits)), target = logits of a teacher [rows, C];
+ * `squared`: half the squared distance, target = answers of a teacher [rows, C];
  * `cross-entropy`: -log softmax(logits)[target], target int64 [rows], -1 where a row does not count.
  * @param logits [..., C], a forward value
  */
@@ -36,18 +37,28 @@ const softmax = (b: Builder, x: string) => b.add('Softmax', [x], { axis: int(-1)
 const logSoftmax = (b: Builder, x: string) => b.add('LogSoftmax', [x], { axis: int(-1) });
 const total = (b: Builder, x: string) => b.add('ReduceSum', [x], { keepdims: int(0) });
 
+const teacherRows = (b: Builder, answer: string, target: string): ValueInfo => ({
+  name: target,
+  dtype: 'float32',
+  dims: [`${target}_rows`, b.dims(answer).at(-1) ?? `${target}_classes`],
+});
+
 const writers: Readonly<Record<LossKind, LossWriter>> = {
   kl(b, logits, rows, target) {
     const probabilities = softmax(b, target);
     const gap = b.add('Sub', [logSoftmax(b, target), logSoftmax(b, rows)]);
     return {
-      target: {
-        name: target,
-        dtype: 'float32',
-        dims: [`${target}_rows`, b.dims(logits).at(-1) ?? `${target}_classes`],
-      },
+      target: teacherRows(b, logits, target),
       sum: total(b, mul(b, probabilities, gap)),
       gradient: reshapeLike(b, b.add('Sub', [softmax(b, rows), probabilities]), logits),
+    };
+  },
+  squared(b, answer, rows, target) {
+    const gap = b.add('Sub', [rows, target]);
+    return {
+      target: teacherRows(b, answer, target),
+      sum: scale(b, total(b, mul(b, gap, gap)), 0.5),
+      gradient: reshapeLike(b, gap, answer),
     };
   },
   'cross-entropy'(b, logits, rows, target) {

@@ -54,6 +54,21 @@ test('sums the divergence from the teacher over rows, without overflow', () => {
   expect(relativeError(gradient, slope).relative).toBeLessThan(1e-5);
 });
 
+test('sums half the squared distance from the teacher', () => {
+  const { loss, rows, gradient } = evaluate({
+    kind: 'squared',
+    output: 'y',
+    teacher: { dtype: 'float32', dims: [3, classes], data: Float32Array.from(teacher) },
+  });
+  const gaps = logits.map((value, i) => value - (teacher[i] as number));
+  expect(loss).toBeCloseTo(
+    gaps.reduce((sum, gap) => sum + (gap * gap) / 2, 0),
+    3,
+  );
+  expect(rows).toBe(3);
+  expect(relativeError(gradient, gaps).relative).toBeLessThan(1e-6);
+});
+
 test('sums the cross-entropy over the rows that have a label', () => {
   const labels = Int32Array.of(2, -1, 0);
   const { loss, rows, gradient } = evaluate({ kind: 'cross-entropy', output: 'y', labels });

@@ -1,11 +1,19 @@
-/** The two losses of the search, both as a sum over rows of KL(target || softmax(logits)), with the gradient softmax - target. */
+/**
+ * The losses of the search, as sums over rows: KL(target || softmax(logits)) with the gradient softmax - target, for a
+ * teacher's scores and for labels; half the squared distance, with the gradient answer - target, for all other answers.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import { SppError } from '../../schema/errors.ts';
 import type { Tensor } from '../graph/graph.ts';
 
 /** What a shard's outputs are held against. */
 export type LossTarget =
-  | { readonly kind: 'kl'; readonly output: string; readonly teacher: Tensor }
+  | {
+      /** `kl`: rows of logits. `squared`: rows of values; the cosine distance where they are unit vectors. */
+      readonly kind: 'kl' | 'squared';
+      readonly output: string;
+      readonly teacher: Tensor;
+    }
   | {
       readonly kind: 'cross-entropy';
       readonly output: string;
@@ -21,27 +29,35 @@ export interface LossSum {
 
 /**
  * Sum over rows of the loss; a mean over any split of a batch is made of such sums.
- * @param logits [..., C]; its gradient is exact and stable, taken from the softmax
+ * @param answer [..., C]; the gradient of logits is exact and stable, taken from the softmax
  * @throws `bad-shape` when the target does not have the logits' rows
  */
-export function lossSum(logits: tf.Tensor, target: LossTarget): LossSum {
-  const classes = logits.shape.at(-1) as number;
-  const rows = tf.reshape(logits, [-1, classes]) as tf.Tensor2D;
-  return target.kind === 'kl' ? divergence(rows, target.teacher) : crossEntropy(rows, target.labels);
-}
-
-function divergence(rows: tf.Tensor2D, teacher: Tensor): LossSum {
-  const [count, classes] = rows.shape;
-  if (teacher.data.length !== count * classes)
+export function lossSum(answer: tf.Tensor, target: LossTarget): LossSum {
+  const size = answer.shape.at(-1) as number;
+  const rows = tf.reshape(answer, [-1, size]) as tf.Tensor2D;
+  if (target.kind === 'cross-entropy') return crossEntropy(rows, target.labels);
+  const [count] = rows.shape;
+  if (target.teacher.data.length !== count * size)
     throw new SppError(
       'bad-shape',
-      `The teacher's [${teacher.dims}] does not match ${count} rows of ${classes} logits.`,
+      `The teacher's [${target.teacher.dims}] does not match ${count} rows of ${size} values.`,
     );
-  const logits = tf.tensor2d(teacher.data as Float32Array, [count, classes], 'float32');
-  const dense = tf.logSoftmax(logits);
-  const probabilities = tf.softmax(logits);
+  const teacher = tf.tensor2d(target.teacher.data as Float32Array, [count, size], 'float32');
+  return {
+    sum: target.kind === 'kl' ? divergence(rows, teacher) : squaredDistance(rows, teacher),
+    rows: count,
+  };
+}
+
+function squaredDistance(rows: tf.Tensor2D, teacher: tf.Tensor2D): tf.Scalar {
+  return tf.mul(0.5, tf.sum(tf.square(tf.sub(rows, teacher)))) as tf.Scalar;
+}
+
+function divergence(rows: tf.Tensor2D, teacher: tf.Tensor2D): tf.Scalar {
+  const dense = tf.logSoftmax(teacher);
+  const probabilities = tf.softmax(teacher);
   const fit = (log: tf.Tensor) => tf.sum(tf.mul(probabilities, tf.sub(dense, log))) as tf.Scalar;
-  return { sum: withSoftmaxGradient(rows, fit, probabilities), rows: count };
+  return withSoftmaxGradient(rows, fit, probabilities as tf.Tensor2D);
 }
 
 function crossEntropy(rows: tf.Tensor2D, labels: Int32Array): LossSum {

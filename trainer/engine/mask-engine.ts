@@ -21,7 +21,8 @@ export interface MaskStep {
   /** One per pair, [units]. */
   readonly masks: readonly Float32Array[];
   /**
-   * `kl`: mean over rows of KL(softmax(teacher) || softmax(masked)), teacher = dense logits [B, ..., C].
+   * `kl`: mean over rows of KL(softmax(teacher) || softmax(masked)), teacher = dense logits [B, ..., C];
+   * `squared`: mean over rows of half the squared distance, teacher = dense answers [B, ..., C].
    * `cross-entropy`: labels [B], or one for each of the output's rows, -1 where a row does not count.
    */
   readonly loss: LossTarget;

@@ -28,7 +28,7 @@ async function stepOn(backend: BackendName, { graph, pairs }: Model, step: MaskS
 }
 
 /** Masks that differ from unit to unit, and a teacher that differs from the model. */
-async function anyStep({ graph, pairs, sizes }: Model): Promise<MaskStep> {
+async function anyStep({ graph, pairs, sizes }: Model, kind: 'kl' | 'squared'): Promise<MaskStep> {
   const output = graph.outputs[0]?.name as string;
   const feeds = sampleInputs(graph, { batch: 5, length: sizes[0]?.length ?? 1 }, 3);
   const session = await createOrtSession(writeOnnx(graph));
@@ -38,12 +38,12 @@ async function anyStep({ graph, pairs, sizes }: Model): Promise<MaskStep> {
   return {
     feeds,
     masks: pairs.map(({ units }) => Float32Array.from({ length: units }, (_, j) => Math.cos(j * 1.7) ** 2)),
-    loss: { kind: 'kl', output, teacher: { ...dense, data } },
+    loss: { kind, output, teacher: { ...dense, data } },
   };
 }
 
-async function expectAgreement(model: Model): Promise<void> {
-  const step = await anyStep(model);
+async function expectAgreement(model: Model, kind: 'kl' | 'squared' = 'kl'): Promise<void> {
+  const step = await anyStep(model, kind);
   const [ours, theirs] = [await stepOn('onnxruntime', model, step), await stepOn('wasm', model, step)];
   expect(Math.abs(ours.loss - theirs.loss) / theirs.loss).toBeLessThan(ENGINES_AGREE);
   for (const [p, { name }] of model.pairs.entries()) {
@@ -52,9 +52,12 @@ async function expectAgreement(model: Model): Promise<void> {
   }
 }
 
-test('onnxruntime agrees with TensorFlow.js on the digits model', async () => {
-  await expectAgreement(await prepareModel(readFileSync(DIGITS), 'digits'));
-});
+test.each(['kl', 'squared'] as const)(
+  'onnxruntime agrees with TensorFlow.js on the digits model, loss %s',
+  async (kind) => {
+    await expectAgreement(await prepareModel(readFileSync(DIGITS), 'digits'), kind);
+  },
+);
 
 describe.skipIf(!present)('exported models (skipped where ../shared/models is absent)', () => {
   const models = ['deit_timm', 'vit_hf', 'bert_hf', 'llama_hf', 'swin_timm', 'clip_hf', 'gpt2_hf', 'opt_hf'];

@@ -43,7 +43,7 @@ export async function createOnnxruntimeProgram(model: GradientModel): Promise<On
       checkTarget(loss, rows, classes);
       return {
         loss: (results[lossName] as Tensor).data[0] as number,
-        rows: loss.kind === 'kl' ? rows : loss.labels.filter((label) => label !== -1).length,
+        rows: 'teacher' in loss ? rows : loss.labels.filter((label) => label !== -1).length,
         gradients: gradients.map((name) => (results[name] as Tensor).data as Float32Array),
       };
     },
@@ -65,15 +65,15 @@ function targetTensor(loss: LossTarget): Tensor {
 
 function checkTarget(loss: LossTarget, rows: number, classes: number): void {
   const [length, needed] =
-    loss.kind === 'kl' ? [loss.teacher.data.length, rows * classes] : [loss.labels.length, rows];
+    'teacher' in loss ? [loss.teacher.data.length, rows * classes] : [loss.labels.length, rows];
   if (length !== needed)
     throw new SppError(
       'bad-shape',
-      loss.kind === 'kl'
-        ? `The teacher's [${loss.teacher.dims}] does not match ${rows} rows of ${classes} logits.`
+      'teacher' in loss
+        ? `The teacher's [${loss.teacher.dims}] does not match ${rows} rows of ${classes} values.`
         : `There are ${length} labels for ${rows} rows of logits.`,
     );
-  const stray = loss.kind === 'kl' ? undefined : loss.labels.find((label) => label < -1 || label >= classes);
+  const stray = 'teacher' in loss ? undefined : loss.labels.find((label) => label < -1 || label >= classes);
   if (stray !== undefined)
     throw new SppError('bad-data', `The label ${stray} is outside the model's ${classes} classes.`, {
       hint: 'Check that the data set belongs to this model.',

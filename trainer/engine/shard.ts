@@ -40,7 +40,7 @@ export function batchSize(shard: Shard, batched: readonly string[]): number {
   const [batch] = sizes;
   if (batch === undefined || batch === 0) throw new SppError('bad-shape', 'The batch is empty.');
   const { loss } = shard;
-  const rows = loss.kind === 'kl' ? loss.teacher.dims[0] : loss.labels.length;
+  const rows = 'teacher' in loss ? loss.teacher.dims[0] : loss.labels.length;
   if (sizes.some((size) => size !== batch) || rows === undefined || rows % batch !== 0)
     throw new SppError(
       'bad-shape',
@@ -59,7 +59,7 @@ function takeBatch(tensor: Tensor, from: number, to: number): Tensor {
 }
 
 function takeTarget(loss: LossTarget, from: number, to: number, batch: number): LossTarget {
-  if (loss.kind === 'kl') {
+  if ('teacher' in loss) {
     const rows = (loss.teacher.dims[0] as number) / batch;
     return { ...loss, teacher: takeBatch(loss.teacher, from * rows, to * rows) };
   }
