@@ -223,10 +223,11 @@ function evaluate(
     made = Array.isArray(result) ? result : [result as Value];
     return made;
   } catch (cause) {
-    if (cause instanceof SppError) throw cause;
+    // Most operators do not know their node's name.
+    if (cause instanceof SppError && cause.message.includes(`Node ${node.name} `)) throw cause;
     const shapes = inputs.map((value) => (value ? `[${isHost(value) ? value.dims : value.shape}]` : '-'));
     throw new SppError(
-      'bad-model',
+      cause instanceof SppError ? cause.code : 'bad-model',
       `Node ${node.name} (${node.opType}) failed on inputs of shape ${shapes.join(', ')}: ${(cause as Error).message}`,
       { cause, hint: 'Check that the inputs have the sizes the model was exported for.' },
     );

@@ -130,9 +130,17 @@ const grouped =
     const groups = groupsOf(call.node, channels);
     const rows = tf.reshape(x, [n * groups, -1]) as tf.Tensor2D;
     const y = tf.reshape(normalizeRows(rows, floatAttribute(call.node, 'epsilon', 1e-5)), x.shape);
-    const channel = (index: number) => perChannel(toDevice(input(call, index)), x.rank);
+    const channel = (index: number) => {
+      const given = toDevice(input(call, index));
+      return perChannel(given.size === channels ? given : repeatEach(given, channels / groups), x.rank);
+    };
     return tf.add(tf.mul(y, channel(1)), channel(2));
   };
+
+/** Each element so many times: a value a group, as opset 18 has them, becomes one a channel. */
+function repeatEach(x: tf.Tensor, times: number): tf.Tensor {
+  return tf.reshape(tf.tile(tf.reshape(x, [-1, 1]), [1, times]), [-1]);
+}
 
 /** x / (Σ|x|^p)^(1/p) along an axis. */
 const lpNormalization: Evaluate = (call) => {
@@ -169,6 +177,6 @@ export const normalizeOps: OpTable = {
     { since: 13, evaluate: perAxis(logSoftmax) },
   ],
   BatchNormalization: always(batchNormalization, onlyFirstOutput),
-  GroupNormalization: [{ since: 21, evaluate: grouped((node) => intAttribute(node, 'num_groups', 1)) }],
+  GroupNormalization: [{ since: 18, evaluate: grouped((node) => intAttribute(node, 'num_groups', 1)) }],
   InstanceNormalization: always(grouped((_node, channels) => channels)),
 };

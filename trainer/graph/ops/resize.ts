@@ -26,6 +26,7 @@ const coordinates: Readonly<Record<string, (i: number, stretch: Stretch) => numb
     (length / 2) * (1 - count / (scale * length)) + (i + 0.5) / scale - 0.5,
   pytorch_half_pixel: (i, { scale, length }) => (scale * length === 1 ? -0.5 : (i + 0.5) / scale - 0.5),
   asymmetric: (i, { scale }) => i / scale,
+  tf_half_pixel_for_nn: (i, { scale }) => (i + 0.5) / scale,
   align_corners: (i, { scale, length }) =>
     scale * length === 1 ? 0 : (i * (length - 1)) / (scale * length - 1),
   tf_crop_and_resize: (i, { scale, length, roi: [start, end] }) =>

@@ -65,9 +65,13 @@ function turned(node: GraphNode, x: tf.Tensor, { cos, sin }: Tables): tf.Tensor 
   const part = (start: number, count: number, step: number) =>
     sliceAxis(x, { axis: 3, start, count, step }) as tf.Tensor;
   const half = width / 2;
+  // Tables may be as wide as for a rotation of all features.
+  const table = (x: tf.Tensor) =>
+    sliceAxis(x, { axis: x.rank - 1, start: 0, count: half, step: 1 }) as tf.Tensor;
+  const [c, s] = [table(cos), table(sin)];
   const [a, b] = interleaved ? [part(0, half, 2), part(1, half, 2)] : [part(0, half, 1), part(half, half, 1)];
-  const real = tf.sub(tf.mul(cos, a), tf.mul(sin, b));
-  const imaginary = tf.add(tf.mul(sin, a), tf.mul(cos, b));
+  const real = tf.sub(tf.mul(c, a), tf.mul(s, b));
+  const imaginary = tf.add(tf.mul(s, a), tf.mul(c, b));
   const joined = interleaved
     ? tf.reshape(tf.concat([tf.expandDims(real, 4), tf.expandDims(imaginary, 4)], 4), [
         ...x.shape.slice(0, 3),
