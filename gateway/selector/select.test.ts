@@ -8,15 +8,20 @@ import { type Rules, rulesOf } from './rules.ts';
 import { type Decision, type SelectionRequest, select } from './select.ts';
 
 const open: Rules = {
+  slaClass: null,
   tier: null,
   budgetMs: 100,
+  minBudgetMs: 0,
+  costBudgetNanoUsd: null,
   quantile: 0.95,
   reserveMs: 0,
   minSparsity: 0,
   maxSparsity: 1,
+  minQuality: 0,
   objective: { kind: 'quality-first' },
   infeasible: 'refuse',
   shedAbove: Number.POSITIVE_INFINITY,
+  overload: 'refuse',
   hedgeShare: 0,
 };
 
@@ -166,6 +171,12 @@ describe('cost', () => {
     expect(served({ priceOf, bytes: 1025 }).chosen.costNanoUsd).toBe(5 + 800 + 4);
     expect(served({ priceOf, bytes: 10, costBudgetNanoUsd: 806 }).chosen.level).toBe(2);
     expect(served({ priceOf, bytes: 10, costBudgetNanoUsd: 807 }).chosen.level).toBe(3);
+  });
+
+  test('a budget below the least of its class is refused, whatever would fit', () => {
+    const rules = { budgetMs: 50, minBudgetMs: 51, infeasible: 'serve-sparsest' } as const;
+    expect(decide({ rules }).decision).toMatchObject({ kind: 'infeasible', by: 'class' });
+    expect(decide({ rules: { ...rules, minBudgetMs: 50 } }).decision.kind).toBe('serve');
   });
 
   test('that is over the budget at every level refuses, whatever the policy, and says what the cheapest takes', () => {

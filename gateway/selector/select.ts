@@ -53,8 +53,8 @@ export type Decision =
     }
   | {
       readonly kind: 'infeasible';
-      /** What ruled the last candidates out: bounds on levels, the cost budget, or the latency budget. */
-      readonly by: 'bounds' | 'cost' | 'latency';
+      /** What ruled the last candidates out: the least budget of the class, bounds on levels, cost, or latency. */
+      readonly by: 'class' | 'bounds' | 'cost' | 'latency';
       /** The sparsest (by latency) or the cheapest (by cost) that was allowed and could have been served. */
       readonly nearest: Candidate | undefined;
       readonly tally: Tally;
@@ -62,10 +62,13 @@ export type Decision =
   | { readonly kind: 'no-node' };
 
 const NONE = -1;
+const NOT_LOOKED_AT: Tally = { considered: 0, overLatency: 0, overCost: 0 };
 
 export function select(table: CandidateTable, request: SelectionRequest): Decision {
   const { levels, networkMs, waitMs, usable, executeMs } = table;
   const { rules, bytes } = request;
+  if (rules.budgetMs < rules.minBudgetMs)
+    return { kind: 'infeasible', by: 'class', nearest: undefined, tally: NOT_LOOKED_AT };
   const { objective } = rules;
   const columns = usable.length;
   const leftMs = request.budgetLeftMs - rules.reserveMs;
