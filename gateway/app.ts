@@ -4,11 +4,12 @@ import { problemResponse, SppError } from '../schema/errors.ts';
 import { requireAccess } from './auth/bearer.ts';
 import type { Gateway } from './gateway.ts';
 import { logFailure } from './log.ts';
-import type { Call, Route } from './route.ts';
+import type { Route } from './route.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
 import { inferenceRoutes } from './routes/inference.ts';
 import { keyRoutes } from './routes/keys.ts';
 import { operationRoutes } from './routes/operations.ts';
+import { operatorTokenRoutes } from './routes/operator-tokens.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { problemRoutes } from './routes/problems.ts';
 
@@ -16,6 +17,7 @@ export const routes: readonly Route[] = [
   ...inferenceRoutes,
   ...policyRoutes,
   ...keyRoutes,
+  ...operatorTokenRoutes,
   ...operationRoutes,
   ...artifactRoutes,
   ...problemRoutes,
@@ -55,27 +57,30 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
   const receivedMs = gateway.now();
   const request = context.req.raw;
   const background = context.executionCtx;
-  const call: Call = {
-    gateway,
-    request,
-    url: new URL(request.url),
-    param: (name) => context.req.param(name) ?? '',
-    receivedMs,
-    requestId: requestId(request),
-    background,
-  };
+  const id = requestId(request);
   try {
-    await requireAccess(route.access, request.headers.get('authorization'), {
+    const identity = await requireAccess(route.access, request.headers.get('authorization'), {
       settings: gateway.settings,
       keys: gateway.keys,
+      operatorTokens: gateway.operatorTokens,
+      oidc: gateway.oidc,
       background,
       nowMs: receivedMs,
     });
-    const response = await route.handle(call);
-    response.headers.set('x-request-id', call.requestId);
+    const response = await route.handle({
+      gateway,
+      request,
+      url: new URL(request.url),
+      param: (name) => context.req.param(name) ?? '',
+      identity,
+      receivedMs,
+      requestId: id,
+      background,
+    });
+    response.headers.set('x-request-id', id);
     return response;
   } catch (error) {
-    return refusal(context, error, { 'x-request-id': call.requestId });
+    return refusal(context, error, { 'x-request-id': id });
   }
 }
 

@@ -1,6 +1,7 @@
 /** All that an isolate holds between requests: settings, stores, and its copies of policy, catalog, keys and fleet. */
-import type { ApiKeyRow } from '../schema/db/tables.ts';
+import type { ApiKeyRow, OperatorTokenRow } from '../schema/db/tables.ts';
 import { SppError } from '../schema/errors.ts';
+import { type OidcVerifier, oidcVerifier } from './auth/oidc.ts';
 import { logFailure } from './log.ts';
 import { type Fleet, fleet } from './nodes/fleet.ts';
 import { fetchReport } from './nodes/report-client.ts';
@@ -10,6 +11,7 @@ import { type CellMap, cellMap } from './state/cell-map.ts';
 import { type Catalog, loadCatalog } from './storage/catalog.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { findKey } from './storage/keys.ts';
+import { findOperatorToken } from './storage/operator-tokens.ts';
 import { currentPolicy, type VersionedPolicy } from './storage/policies.ts';
 
 export interface Gateway {
@@ -20,6 +22,8 @@ export interface Gateway {
   readonly catalog: Cell<Catalog>;
   /** By prefix; null for a prefix that no key has. */
   readonly keys: CellMap<ApiKeyRow | null>;
+  readonly operatorTokens: CellMap<OperatorTokenRow | null>;
+  readonly oidc: OidcVerifier | undefined;
   readonly fleet: Fleet;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -41,20 +45,24 @@ export function createGateway(bindings: Bindings, now: () => number = Date.now):
     now,
     onError: (error: unknown) => logFailure('refresh failed', error, { what }),
   });
+  const tokens = <T>(what: string, load: (prefix: string) => Promise<T | null>) =>
+    cellMap<T | null>({
+      load: (prefix) => load(prefix).catch((cause: unknown) => unreadable(what, cause)),
+      ttlMs: KEY_TTL_MS,
+      maxAgeMs: KEY_MAX_AGE_MS,
+      limit: KEYS_HELD,
+      now,
+      onError: (error) => logFailure('refresh failed', error, { what }),
+    });
   return {
     settings,
     db,
     bucket: bindings.ARTIFACTS,
     policy: cell({ ...held('policy', () => currentPolicy(db)), ttlMs: STATE_TTL_MS }),
     catalog: cell({ ...held('catalog', () => loadCatalog(db)), ttlMs: STATE_TTL_MS }),
-    keys: cellMap<ApiKeyRow | null>({
-      load: (prefix) => findKey(db, prefix).catch((cause: unknown) => unreadable('key', cause)),
-      ttlMs: KEY_TTL_MS,
-      maxAgeMs: KEY_MAX_AGE_MS,
-      limit: KEYS_HELD,
-      now,
-      onError: (error) => logFailure('refresh failed', error, { what: 'key' }),
-    }),
+    keys: tokens('key', (prefix) => findKey(db, prefix)),
+    operatorTokens: tokens('operator token', (prefix) => findOperatorToken(db, prefix)),
+    oidc: settings.oidc === undefined ? undefined : oidcVerifier(settings.oidc),
     fleet: fleet({
       nodes: settings.nodes,
       now,

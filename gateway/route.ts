@@ -1,7 +1,7 @@
 /** What a route is: its access stands beside its path, so that none can be forgotten. */
 import { z } from 'zod';
 import { type ProblemCode, SppError } from '../schema/errors.ts';
-import type { Access } from './auth/bearer.ts';
+import type { Access, Identity } from './auth/identity.ts';
 import type { Gateway } from './gateway.ts';
 import { parseJson, readBody, requireJson } from './http/read-body.ts';
 import type { Background } from './state/cell.ts';
@@ -12,6 +12,8 @@ export interface Call {
   readonly url: URL;
   /** A parameter of the route's path, decoded. */
   readonly param: (name: string) => string;
+  /** Who asks, as the route's access demands. */
+  readonly identity: Identity;
   /** When the gateway had the request, by `gateway.now`. */
   readonly receivedMs: number;
   readonly requestId: string;
@@ -19,7 +21,7 @@ export interface Call {
 }
 
 export interface Route {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly access: Access;
   readonly handle: (call: Call) => Response | Promise<Response>;

@@ -1,6 +1,8 @@
 /** The Worker's bindings, and the settings read from them once per isolate. */
 import { z } from 'zod';
 import { SppError } from '../schema/errors.ts';
+import { operatorRoles } from '../schema/operator-role.ts';
+import type { OidcSettings } from './auth/oidc.ts';
 
 export interface Bindings {
   readonly DB: D1Database;
@@ -10,13 +12,39 @@ export interface Bindings {
   /** Secrets: operators', the one shared with nodes, and the one that stored key hashes are made under. */
   readonly OPERATOR_TOKEN?: string;
   readonly NODE_TOKEN?: string;
+  /** The nodes' secret before `NODE_TOKEN`, good beside it while nodes are given the new one. */
+  readonly NODE_TOKEN_BEFORE?: string;
   readonly KEY_PEPPER?: string;
   readonly MAX_BODY_BYTES?: string;
+  /** Operators by an identity provider; all of it is off without an issuer. `OIDC_ROLES` is JSON: role to claim value. */
+  readonly OIDC_ISSUER?: string;
+  readonly OIDC_AUDIENCE?: string;
+  readonly OIDC_ROLE_CLAIM?: string;
+  readonly OIDC_ROLES?: string;
+  /** Origins whose pages may call the gateway, with commas between; `*` for all. */
+  readonly CORS_ORIGINS?: string;
   readonly MAX_ARTIFACT_FILE_BYTES?: string;
 }
 
 const secret = z.string('is not set').min(24, 'is shorter than 24 characters');
 const byteCount = (otherwise: number) => z.coerce.number().int().positive().default(otherwise);
+
+const json = z.string().transform((text, context): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    context.addIssue('is not JSON');
+    return z.NEVER;
+  }
+});
+
+/** Encrypted on the way, or not leaving this machine. */
+const trustedUrl = z
+  .url({ protocol: /^https?$/ })
+  .refine(
+    (text) => /^https:|^http:\/\/(?:127\.0\.0\.1|localhost|\[::1\])(?:[:/]|$)/.test(text),
+    'is neither https nor on this machine',
+  );
 
 const nodesSchema = z
   .string()
@@ -37,14 +65,39 @@ const nodesSchema = z
   )
   .transform((nodes) => nodes.map(({ name, url }) => ({ name, url: url.replace(/\/+$/, '') })));
 
-const settingsSchema = z.object({
-  NODES: nodesSchema,
-  OPERATOR_TOKEN: secret,
-  NODE_TOKEN: secret,
-  KEY_PEPPER: secret,
-  MAX_BODY_BYTES: byteCount(8 * 2 ** 20),
-  MAX_ARTIFACT_FILE_BYTES: byteCount(2 ** 31),
-});
+const settingsSchema = z
+  .object({
+    NODES: nodesSchema,
+    OPERATOR_TOKEN: secret,
+    NODE_TOKEN: secret,
+    NODE_TOKEN_BEFORE: secret.optional(),
+    KEY_PEPPER: secret,
+    MAX_BODY_BYTES: byteCount(8 * 2 ** 20),
+    MAX_ARTIFACT_FILE_BYTES: byteCount(2 ** 31),
+    OIDC_ISSUER: trustedUrl.optional(),
+    OIDC_AUDIENCE: z.string().min(1).optional(),
+    OIDC_ROLE_CLAIM: z.string().min(1).default('role'),
+    OIDC_ROLES: json
+      .pipe(z.partialRecord(z.enum(operatorRoles), z.string().min(1)))
+      .default(Object.fromEntries(operatorRoles.map((role) => [role, role]))),
+    CORS_ORIGINS: z
+      .string()
+      .default('')
+      .transform((text) =>
+        text
+          .split(',')
+          .map((origin) => origin.trim())
+          .filter((origin) => origin !== ''),
+      )
+      .refine(
+        (origins) => origins.every((origin) => origin === '*' || URL.parse(origin)?.origin === origin),
+        'has an entry that is not an origin such as https://app.example.org',
+      ),
+  })
+  .refine((settings) => settings.OIDC_ISSUER === undefined || settings.OIDC_AUDIENCE !== undefined, {
+    path: ['OIDC_AUDIENCE'],
+    error: 'is not set, but OIDC_ISSUER is: without it a token made out for others would do',
+  });
 
 export interface NodeAddress {
   readonly name: string;
@@ -56,9 +109,12 @@ export interface Settings {
   readonly nodes: readonly NodeAddress[];
   readonly operatorToken: string;
   readonly nodeToken: string;
+  readonly nodeTokenBefore: string | undefined;
   readonly keyPepper: string;
   readonly maxBodyBytes: number;
   readonly maxArtifactFileBytes: number;
+  readonly oidc: OidcSettings | undefined;
+  readonly corsOrigins: readonly string[];
 }
 
 /** @throws `not-ready` naming the bindings at fault, never their values: a gateway without secrets serves nobody */
@@ -76,8 +132,19 @@ export function readSettings(bindings: Readonly<Record<string, unknown>>): Setti
     nodes: data.NODES,
     operatorToken: data.OPERATOR_TOKEN,
     nodeToken: data.NODE_TOKEN,
+    nodeTokenBefore: data.NODE_TOKEN_BEFORE,
     keyPepper: data.KEY_PEPPER,
     maxBodyBytes: data.MAX_BODY_BYTES,
     maxArtifactFileBytes: data.MAX_ARTIFACT_FILE_BYTES,
+    oidc:
+      data.OIDC_ISSUER === undefined || data.OIDC_AUDIENCE === undefined
+        ? undefined
+        : {
+            issuer: data.OIDC_ISSUER,
+            audience: data.OIDC_AUDIENCE,
+            roleClaim: data.OIDC_ROLE_CLAIM,
+            roles: data.OIDC_ROLES,
+          },
+    corsOrigins: data.CORS_ORIGINS,
   };
 }

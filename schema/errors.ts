@@ -26,6 +26,9 @@ export const problems = {
   'range-not-satisfiable': { status: 416, exit: 2, title: 'The range lies outside of the file' },
   'unsupported-media-type': { status: 415, exit: 2, title: 'This content type is not understood' },
   'budget-infeasible': { status: 422, exit: 1, title: 'No level fits the latency budget' },
+  'cost-infeasible': { status: 422, exit: 1, title: 'No level fits the cost budget' },
+  'cost-exhausted': { status: 402, exit: 1, title: 'The cost budget of this key is spent' },
+  'rate-limited': { status: 429, exit: 1, title: 'Too many requests with this key' },
   'queue-full': { status: 429, exit: 1, title: 'The queue is full' },
   'deadline-hopeless': {
     status: 503,

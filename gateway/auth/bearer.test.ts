@@ -1,87 +1,166 @@
 import { describe, expect, test } from 'vitest';
-import type { ApiKeyRow } from '../../schema/db/tables.ts';
+import type { ApiKeyRow, OperatorTokenRow } from '../../schema/db/tables.ts';
+import { SppError } from '../../schema/errors.ts';
+import type { OperatorRole } from '../../schema/operator-role.ts';
 import { cellMap } from '../state/cell-map.ts';
-import { keyHash } from '../storage/keys.ts';
-import { type Access, type AccessContext, requireAccess } from './bearer.ts';
-import { randomHex, randomToken, sameDigest } from './digests.ts';
+import { type AccessContext, requireAccess } from './bearer.ts';
+import { randomToken, sameDigest } from './digests.ts';
+import type { Access } from './identity.ts';
+import { newToken, tokenPrefix } from './secret-tokens.ts';
 
 const settings = {
-  nodes: [],
   operatorToken: 'operator-operator-operator',
   nodeToken: 'node-node-node-node-node',
+  nodeTokenBefore: 'node-before-node-before-node',
   keyPepper: 'pepper-pepper-pepper-pepper',
-  maxBodyBytes: 1,
-  maxArtifactFileBytes: 1,
 };
 
-const prefix = 'abcdef012345';
-const key = `sp_${prefix}_${randomToken(32)}`;
+const key = await newToken('sp', settings.keyPepper);
+const next = await newToken('sp', settings.keyPepper, key.prefix);
+const tokens = {
+  viewer: await newToken('op', settings.keyPepper),
+  operator: await newToken('op', settings.keyPepper),
+  admin: await newToken('op', settings.keyPepper),
+};
 
-async function context(over: Partial<ApiKeyRow> = {}, load?: () => Promise<null>): Promise<AccessContext> {
-  const salt = randomHex(16);
-  const row: ApiKeyRow = {
-    id: 'key_1',
-    name: 'test',
-    prefix,
-    salt,
-    hash: await keyHash(key, salt, settings.keyPepper),
-    createdAtMs: 0,
-    expiresAtMs: null,
-    revokedAtMs: null,
-    ...over,
-  };
-  const keys = cellMap<ApiKeyRow | null>({
-    load: load ?? (async (asked) => (asked === prefix ? row : null)),
-    ttlMs: 10,
-    now: () => 0,
-    onError: () => {},
-    limit: 10,
-  });
-  return { settings, keys, background: { waitUntil: () => {} }, nowMs: 1000 };
+const keyRow: ApiKeyRow = {
+  id: 'key_0123456789abcdef',
+  name: 'test',
+  prefix: key.prefix,
+  salt: key.salt,
+  hash: key.hash,
+  createdAtMs: 0,
+  expiresAtMs: null,
+  revokedAtMs: null,
+  previousSalt: null,
+  previousHash: null,
+  previousUntilMs: null,
+  classes: null,
+  models: null,
+  rateLimit: null,
+  budget: null,
+  budgetRevision: 0,
+  mayExplain: false,
+};
+
+function held<T>(load: (prefix: string) => Promise<T>) {
+  return cellMap<T>({ load, ttlMs: 10, now: () => 0, onError: () => {}, limit: 10 });
 }
 
-const allows = async (access: Access, header: string | null, over?: Partial<ApiKeyRow>) =>
-  requireAccess(access, header, await context(over)).then(
-    () => true,
-    (error) => {
-      expect(error).toMatchObject({ code: 'unauthorized', status: 401 });
-      return false;
-    },
+function context(over: Partial<ApiKeyRow> = {}, expiresAtMs: number | null = null): AccessContext {
+  const operators = Object.entries(tokens).map(
+    ([role, { prefix, salt, hash }]): [string, OperatorTokenRow] => [
+      prefix,
+      {
+        id: `op_${role}`,
+        name: `the ${role}`,
+        role: role as OperatorRole,
+        prefix,
+        salt,
+        hash,
+        createdAtMs: 0,
+        expiresAtMs,
+        revokedAtMs: null,
+      },
+    ],
+  );
+  return {
+    settings,
+    keys: held(async (prefix) => (prefix === key.prefix ? { ...keyRow, ...over } : null)),
+    operatorTokens: held(async (prefix) => new Map(operators).get(prefix) ?? null),
+    oidc: undefined,
+    background: { waitUntil: () => {} },
+    nowMs: 1000,
+  };
+}
+
+const statusOf = (access: Access, token: string, where = context()) =>
+  requireAccess(access, `Bearer ${token}`, where).then(
+    () => 200,
+    (error: unknown) => (error instanceof SppError ? error.status : Promise.reject(error)),
   );
 
 describe('access', () => {
-  test.each<[Access, string | null, boolean]>([
-    ['open', null, true],
-    ['operator', `Bearer ${settings.operatorToken}`, true],
-    ['operator', `bearer ${settings.operatorToken}`, true],
-    ['operator', `Bearer ${settings.operatorToken}x`, false],
-    ['operator', `Bearer ${settings.nodeToken}`, false],
-    ['operator', `Basic ${settings.operatorToken}`, false],
-    ['operator', 'Bearer ', false],
-    ['operator', null, false],
-    ['operator', `Bearer ${key}`, false],
-    ['artifacts', `Bearer ${settings.operatorToken}`, true],
-    ['artifacts', `Bearer ${settings.nodeToken}`, true],
-    ['artifacts', `Bearer ${key}`, false],
-    ['client', `Bearer ${key}`, true],
-    ['client', `Bearer ${settings.operatorToken}`, false],
-    ['client', `Bearer sp_${prefix}_${'A'.repeat(43)}`, false],
-    ['client', `Bearer sp_000000000000_${'A'.repeat(43)}`, false],
-    ['client', `Bearer ${key}\u00e9`, false],
-  ])('%s with %s: %s', async (access, header, allowed) => {
-    expect(await allows(access, header)).toBe(allowed);
+  const accesses: Access[] = ['open', 'client', 'viewer', 'operator', 'admin', 'node', 'artifacts'];
+  test.each<[string, string, number[]]>([
+    ["the deployment's own token", settings.operatorToken, [200, 401, 200, 200, 200, 401, 200]],
+    ['a viewer', tokens.viewer.token, [200, 401, 200, 403, 403, 401, 200]],
+    ['an operator', tokens.operator.token, [200, 401, 200, 200, 403, 401, 200]],
+    ['an admin', tokens.admin.token, [200, 401, 200, 200, 200, 401, 200]],
+    ['a node', settings.nodeToken, [200, 401, 401, 401, 401, 200, 200]],
+    ['a node with the secret before', settings.nodeTokenBefore, [200, 401, 401, 401, 401, 200, 200]],
+    ['a client', key.token, [200, 200, 401, 401, 401, 401, 401]],
+    ['nobody', 'x'.repeat(40), [200, 401, 401, 401, 401, 401, 401]],
+    ['a longer secret', `${settings.operatorToken}x`, [200, 401, 401, 401, 401, 401, 401]],
+    ['a key with another secret', `sp_${key.prefix}_${'A'.repeat(43)}`, [200, 401, 401, 401, 401, 401, 401]],
+    ['a key of no row', `sp_000000000000_${randomToken(32)}`, [200, 401, 401, 401, 401, 401, 401]],
+    ['a key dressed as a token', key.token.replace('sp_', 'op_'), [200, 401, 401, 401, 401, 401, 401]],
+  ])('of %s', async (_, token, wanted) => {
+    expect(await Promise.all(accesses.map((access) => statusOf(access, token)))).toEqual(wanted);
   });
 
-  test('a key is good until it expires or is revoked', async () => {
-    expect(await allows('client', `Bearer ${key}`, { expiresAtMs: 1001 })).toBe(true);
-    expect(await allows('client', `Bearer ${key}`, { expiresAtMs: 1000 })).toBe(false);
-    expect(await allows('client', `Bearer ${key}`, { revokedAtMs: 1 })).toBe(false);
+  test.each([
+    null,
+    '',
+    'Bearer ',
+    `Basic ${key.token}`,
+    `Bearer ${key.token}\u00e9`,
+    `Bearer ${key.token} x`,
+  ])('with the header %j is refused', async (header) => {
+    await expect(requireAccess('client', header, context())).rejects.toMatchObject({ status: 401 });
   });
 
-  test('a key store that cannot be read lets nobody in', async () => {
-    const away = await context({}, () => Promise.reject(new Error('storage is away')));
-    await expect(requireAccess('client', `Bearer ${key}`, away)).rejects.toThrow('storage is away');
+  test('says the same of a key that is not there, of a wrong secret, of an expired and of a revoked one', async () => {
+    const refusals = await Promise.all(
+      [
+        { token: `sp_000000000000_${randomToken(32)}`, over: {} },
+        { token: `sp_${key.prefix}_${randomToken(32)}`, over: {} },
+        { token: key.token, over: { expiresAtMs: 1000 } },
+        { token: key.token, over: { revokedAtMs: 1 } },
+      ].map(({ token, over }) =>
+        requireAccess('client', `Bearer ${token}`, context(over)).catch((error: SppError) => [
+          error.code,
+          error.message,
+          error.hint,
+        ]),
+      ),
+    );
+    expect(new Set(refusals.map((refusal) => JSON.stringify(refusal))).size).toBe(1);
   });
+
+  test('a key and a token are good until they expire', async () => {
+    expect(await statusOf('client', key.token, context({ expiresAtMs: 1001 }))).toBe(200);
+    expect(await statusOf('client', key.token, context({ expiresAtMs: 1000 }))).toBe(401);
+    expect(await statusOf('admin', tokens.admin.token, context({}, 1001))).toBe(200);
+    expect(await statusOf('admin', tokens.admin.token, context({}, 1000))).toBe(401);
+  });
+
+  test('the secret before a rotation is good for the overlap and no longer', async () => {
+    const rotated = {
+      salt: next.salt,
+      hash: next.hash,
+      previousSalt: key.salt,
+      previousHash: key.hash,
+      previousUntilMs: 1001,
+    };
+    expect(await statusOf('client', next.token, context(rotated))).toBe(200);
+    expect(await statusOf('client', key.token, context(rotated))).toBe(200);
+    expect(await statusOf('client', key.token, context({ ...rotated, previousUntilMs: 1000 }))).toBe(401);
+    expect(await statusOf('client', key.token, context({ ...rotated, revokedAtMs: 1 }))).toBe(401);
+  });
+
+  test('a store that cannot be read lets nobody in', async () => {
+    const away = { ...context(), keys: held(() => Promise.reject(new Error('storage is away'))) };
+    await expect(statusOf('client', key.token, away)).rejects.toThrow('storage is away');
+  });
+});
+
+test('what is stored of a token neither is nor holds its secret, and differs for equal tokens', async () => {
+  const again = await newToken('sp', settings.keyPepper, key.prefix);
+  expect(tokenPrefix('sp', again.token)).toBe(key.prefix);
+  const secret = key.token.split('_')[2] as string;
+  expect(JSON.stringify([key.prefix, key.salt, key.hash])).not.toContain(secret);
+  expect(key.hash).not.toBe(again.hash);
 });
 
 test('digests are equal only when every byte is', () => {

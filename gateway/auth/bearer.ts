@@ -1,50 +1,52 @@
-/** Who asks: operators and nodes by the deployment's secrets, clients by keys. Everything fails closed. */
-import type { ApiKeyRow } from '../../schema/db/tables.ts';
+/** Who asks: the deployment's own secrets, operators' tokens, an identity provider's, clients' keys. Fails closed. */
+import type { ApiKeyRow, OperatorTokenRow } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { Settings } from '../settings.ts';
 import type { Background } from '../state/cell.ts';
 import type { CellMap } from '../state/cell-map.ts';
-import { keyHash, keyPrefix } from '../storage/keys.ts';
 import { sameDigest, sha256 } from './digests.ts';
-
-/** What a route asks of its caller. `artifacts` is for operators, who write them, and nodes, which read them. */
-export type Access = 'open' | 'client' | 'operator' | 'artifacts';
+import { type Access, type Identity, verdict } from './identity.ts';
+import type { OidcVerifier } from './oidc.ts';
+import { provesToken, tokenPrefix } from './secret-tokens.ts';
 
 export interface AccessContext {
-  readonly settings: Settings;
+  readonly settings: Pick<Settings, 'operatorToken' | 'nodeToken' | 'nodeTokenBefore' | 'keyPepper'>;
   readonly keys: CellMap<ApiKeyRow | null>;
+  readonly operatorTokens: CellMap<OperatorTokenRow | null>;
+  /** Undefined where no identity provider is configured. */
+  readonly oidc: OidcVerifier | undefined;
   readonly background: Background;
   readonly nowMs: number;
 }
 
-type Check = (token: string, context: AccessContext) => Promise<boolean>;
-
-const isOperator: Check = (token, { settings }) => sameSecret(token, settings.operatorToken);
-const isNode: Check = (token, { settings }) => sameSecret(token, settings.nodeToken);
-
-const checks = {
-  open: async () => true,
-  client: isClient,
-  operator: isOperator,
-  artifacts: async (token, context) => (await isOperator(token, context)) || (await isNode(token, context)),
-} as const satisfies Record<Access, Check>;
-
 const wanted = {
-  open: '',
+  open: 'nothing',
   client: 'an API key',
-  operator: "the operator's token",
-  artifacts: "the operator's or a node's token",
+  viewer: "an operator's token",
+  operator: 'the token of an operator',
+  admin: 'the token of an admin',
+  node: "a node's token",
+  artifacts: "an operator's or a node's token",
 } as const satisfies Record<Access, string>;
 
-/** @throws `unauthorized`, the same for every reason, so that nobody learns which part was right */
+/**
+ * @throws `unauthorized`, the same for every reason, so that nobody learns which part was right; `forbidden` for an
+ * operator whose role does not reach
+ */
 export async function requireAccess(
   access: Access,
   authorization: string | null,
   context: AccessContext,
-): Promise<void> {
-  if (access === 'open') return;
-  const token = /^Bearer +(?<token>[\x21-\x7e]{1,512})$/i.exec(authorization ?? '')?.groups?.token;
-  if (token !== undefined && (await checks[access](token, context))) return;
+): Promise<Identity> {
+  if (access === 'open') return { kind: 'anonymous' };
+  const token = /^Bearer +(?<token>[\x21-\x7e]{1,8192})$/i.exec(authorization ?? '')?.groups?.token;
+  const identity = token === undefined ? undefined : await identify(token, context);
+  const found = identity === undefined ? 'wrong' : verdict(access, identity);
+  if (identity !== undefined && found === 'allowed') return identity;
+  if (found === 'weak')
+    throw new SppError('forbidden', 'Your role does not allow this.', {
+      hint: `It takes ${wanted[access]}.`,
+    });
   throw new SppError(
     'unauthorized',
     token === undefined ? 'Credentials are missing.' : 'These credentials are not valid.',
@@ -52,16 +54,51 @@ export async function requireAccess(
   );
 }
 
-async function isClient(token: string, context: AccessContext): Promise<boolean> {
-  const prefix = keyPrefix(token);
-  if (prefix === undefined) return false;
-  const row = await context.keys.get(prefix, context.background);
-  if (row === null) return false;
-  const given = await keyHash(token, row.salt, context.settings.keyPepper);
-  const encoder = new TextEncoder();
-  const matches = sameDigest(encoder.encode(given), encoder.encode(row.hash));
-  const expired = row.expiresAtMs !== null && context.nowMs >= row.expiresAtMs;
-  return matches && row.revokedAtMs === null && !expired;
+/** The form of a token says what it can be, so that each kind costs only its own look-up. */
+async function identify(token: string, context: AccessContext): Promise<Identity | undefined> {
+  const { settings, oidc, nowMs } = context;
+  const key = tokenPrefix('sp', token);
+  if (key !== undefined) return client(token, key, context);
+  const operator = tokenPrefix('op', token);
+  if (operator !== undefined) return operatorByToken(token, operator, context);
+  if (await sameSecret(token, settings.operatorToken))
+    return { kind: 'operator', name: 'operator', role: 'admin' };
+  if (await sameSecret(token, settings.nodeToken)) return { kind: 'node' };
+  const before = settings.nodeTokenBefore;
+  if (before !== undefined && (await sameSecret(token, before))) return { kind: 'node' };
+  return oidc?.(token, nowMs);
+}
+
+async function client(token: string, prefix: string, context: AccessContext): Promise<Identity | undefined> {
+  const { keys, background, settings, nowMs } = context;
+  const row = await keys.get(prefix, background);
+  // Both secrets are always tried, so that nothing tells which of them was held against.
+  const [now, before] = await Promise.all([
+    provesToken(token, row ?? undefined, settings.keyPepper),
+    provesToken(token, secretBefore(row, nowMs), settings.keyPepper),
+  ]);
+  return row !== null && (now || before) && isGood(row, nowMs) ? { kind: 'client', key: row } : undefined;
+}
+
+function secretBefore(row: ApiKeyRow | null, nowMs: number): { salt: string; hash: string } | undefined {
+  if (row === null || row.previousSalt === null || row.previousHash === null) return undefined;
+  if (row.previousUntilMs === null || nowMs >= row.previousUntilMs) return undefined;
+  return { salt: row.previousSalt, hash: row.previousHash };
+}
+
+async function operatorByToken(
+  token: string,
+  prefix: string,
+  { operatorTokens, background, settings, nowMs }: AccessContext,
+): Promise<Identity | undefined> {
+  const row = await operatorTokens.get(prefix, background);
+  const proven = await provesToken(token, row ?? undefined, settings.keyPepper);
+  if (row === null || !proven || !isGood(row, nowMs)) return undefined;
+  return { kind: 'operator', name: row.name, role: row.role };
+}
+
+function isGood(row: Pick<ApiKeyRow, 'expiresAtMs' | 'revokedAtMs'>, nowMs: number): boolean {
+  return row.revokedAtMs === null && (row.expiresAtMs === null || nowMs < row.expiresAtMs);
 }
 
 /** Digests are compared, so that a secret's length does not show either. */

@@ -1,20 +1,21 @@
 /** One inference: select, forward, once more on another node if the first is gone, and never past the deadline. */
 import { SppError } from '../../schema/errors.ts';
+import { formatNanoUsd } from '../../schema/headers.ts';
 import type { Fleet } from '../nodes/fleet.ts';
+import { priceList } from '../policy/prices.ts';
 import { candidateTable } from '../selector/candidate-table.ts';
-import { free } from '../selector/candidates.ts';
-import { type Rules, rulesOf } from '../selector/rules.ts';
+import type { Rules } from '../selector/rules.ts';
 import { type Candidate, type Decision, select } from '../selector/select.ts';
 import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
 import type { VersionedPolicy } from '../storage/policies.ts';
 import { forward, type NodeAnswer } from './forward.ts';
-import type { RequestBudgets } from './infer-request.ts';
 import { clientResponse, declined } from './node-answer.ts';
 
 export interface InferenceRequest {
   readonly model: CatalogModel;
   readonly pinnedLevel: number | undefined;
-  readonly budgets: RequestBudgets;
+  /** What the policy and the request's headers say. */
+  readonly rules: Rules;
   readonly batch: number;
   readonly body: Uint8Array<ArrayBuffer>;
   /** Handed on to the node. */
@@ -40,17 +41,16 @@ const INFEASIBLE_BOUND_MS = 30_000;
  */
 export async function dispatch(request: InferenceRequest, context: DispatchContext): Promise<Response> {
   const { fleet, policy, now } = context;
-  const { pinnedLevel } = request;
-  const rules = rulesOf(policy.document, { latencyBudgetMs: request.budgets.latencyMs });
+  const { pinnedLevel, rules } = request;
   const requestedBudgetMs = rules.budgetMs;
   const selectStartedMs = now();
   const failed = new Map<string, string>();
   let refusal: Response | undefined;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const { version, decision } = plan(request, context, rules, failed);
+    const { version, decision } = plan(request, context, failed);
     if (decision.kind !== 'serve') {
       if (attempt > 1) break;
-      throw refused(decision, rules, request.budgets.minQuality);
+      throw refused(decision, rules);
     }
     const { chosen, fits } = decision;
     const selectMs = now() - selectStartedMs;
@@ -84,11 +84,10 @@ export async function dispatch(request: InferenceRequest, context: DispatchConte
 /** @param failed nodes that this request has tried in vain */
 function plan(
   request: InferenceRequest,
-  { fleet, now }: DispatchContext,
-  rules: Rules,
+  { fleet, policy, now }: DispatchContext,
   failed: ReadonlyMap<string, string>,
 ): { version: string; decision: Decision } {
-  const { model, pinnedLevel, budgets } = request;
+  const { model, pinnedLevel, rules } = request;
   const version = routedVersion(model, fleet);
   if (pinnedLevel !== undefined && !version.levels.some(({ level }) => level === pinnedLevel))
     throw unknownLevel(model.id, String(pinnedLevel), version);
@@ -98,13 +97,13 @@ function plan(
     nodes: nodes.map((node) => ({ ...node, unusable: node.unusable ?? failed.get(node.name) })),
     quantile: rules.quantile,
     batch: request.batch,
-    priceOf: free,
+    priceOf: priceList(policy.document.prices, model.id),
   });
   const decision = select(table, {
     rules,
     budgetLeftMs: request.receivedMs + rules.budgetMs - now(),
-    costBudgetNanoUsd: budgets.costNanoUsd,
-    minQuality: budgets.minQuality,
+    costBudgetNanoUsd: rules.costBudgetNanoUsd ?? undefined,
+    minQuality: rules.minQuality,
     pinnedLevel,
     bytes: request.body.length,
   });
@@ -119,30 +118,46 @@ function decisionName(fits: boolean, pinnedLevel: number | undefined): string {
 /** A decision as its refusal. */
 function refused(
   decision: Exclude<Decision, { kind: 'serve' }>,
-  { budgetMs, tier, minSparsity, maxSparsity }: Rules,
-  minQuality: number | undefined,
+  { budgetMs, minBudgetMs, costBudgetNanoUsd, slaClass, tier, minSparsity, maxSparsity, minQuality }: Rules,
 ): SppError {
   if (decision.kind === 'no-node') return noNode();
-  const { nearest } = decision;
+  const { nearest, by } = decision;
   const predictedMs = nearest === undefined ? null : Number(nearest.predicted.totalMs.toFixed(3));
-  return new SppError(
-    'budget-infeasible',
-    nearest === undefined
-      ? 'No level lies within the bounds of this request.'
-      : `No level fits a latency budget of ${budgetMs} ms: the sparsest one allowed takes ${predictedMs} ms.`,
-    {
-      hint:
-        nearest === undefined
-          ? 'Ask for less quality, another level or another latency budget; GET /v2/models/{model} lists the levels.'
-          : 'Ask with a larger X-Latency-Budget; GET /v2/models/{model} lists what each level takes now.',
-      details: {
-        latencyBudgetMs: budgetMs,
-        predictedMs,
-        level: nearest?.level ?? null,
-        bounds: { tier, minSparsity, maxSparsity, minQuality: minQuality ?? null },
+  const told = {
+    class: [
+      `The class takes latency budgets from ${minBudgetMs} ms; ${budgetMs} ms is less.`,
+      'Ask with a larger X-Latency-Budget, or another X-SLA-Class.',
+    ],
+    bounds: [
+      'No level lies within the bounds of this request.',
+      'Ask for less quality, another level or another latency budget; GET /v2/models/{model} lists the levels.',
+    ],
+    cost: [
+      `No level fits a cost budget of ${formatNanoUsd(costBudgetNanoUsd ?? 0)} USD: the cheapest one allowed costs ${formatNanoUsd(nearest?.costNanoUsd ?? 0)}.`,
+      'Ask with a larger X-Cost-Budget.',
+    ],
+    latency: [
+      `No level fits a latency budget of ${budgetMs} ms: the sparsest one allowed takes ${predictedMs} ms.`,
+      'Ask with a larger X-Latency-Budget; GET /v2/models/{model} lists what each level takes now.',
+    ],
+  } as const satisfies Record<typeof by, readonly [string, string]>;
+  const [message, hint] = told[by];
+  return new SppError(by === 'cost' ? 'cost-infeasible' : 'budget-infeasible', message, {
+    hint,
+    details: {
+      latencyBudgetMs: budgetMs,
+      predictedMs,
+      level: nearest?.level ?? null,
+      bounds: {
+        class: slaClass,
+        tier,
+        minSparsity,
+        maxSparsity,
+        minQuality: minQuality > 0 ? minQuality : null,
       },
+      ...(by === 'cost' ? { costBudgetNanoUsd, costNanoUsd: nearest?.costNanoUsd ?? null } : {}),
     },
-  );
+  });
 }
 
 /**

@@ -9,6 +9,7 @@ export interface RequestBudgets {
   readonly latencyMs: number | undefined;
   readonly costNanoUsd: number | undefined;
   readonly minQuality: number | undefined;
+  readonly slaClass: string | undefined;
 }
 
 /** @throws `bad-header` */
@@ -21,6 +22,7 @@ export function readBudgets(headers: Headers): RequestBudgets {
     latencyMs: parsed(headerNames.latencyBudget, parseLatencyBudget),
     costNanoUsd: parsed(headerNames.costBudget, parseCostBudget),
     minQuality: parsed(headerNames.minQuality, parseMinQuality),
+    slaClass: parsed(headerNames.slaClass, (text) => text.trim()),
   };
 }
 

@@ -1,9 +1,11 @@
 /** The Open Inference Protocol: health, metadata, inference. */
+import type { ApiKeyRow } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import { readBody, requireJson } from '../http/read-body.ts';
 import { dispatch, routedVersion, unknownLevel } from '../inference/dispatch.ts';
 import { readBatchSize, readBudgets } from '../inference/infer-request.ts';
 import { levelMetadata, modelMetadata } from '../inference/metadata.ts';
+import { rulesForRequest } from '../policy/request-rules.ts';
 import type { Call, Route } from '../route.ts';
 import type { CatalogModel } from '../storage/catalog.ts';
 
@@ -100,12 +102,13 @@ async function infer(
   const body = await readBody(request, gateway.settings.maxBodyBytes);
   const batch = readBatchSize(body);
   const policy = await gateway.policy.get(background);
+  const rules = rulesForRequest(policy.document, budgets, clientKey(call));
   await gateway.fleet.refresh(background);
   return dispatch(
     {
       model,
       pinnedLevel: pin(call, model),
-      budgets,
+      rules,
       batch,
       body,
       headers: forwarded(call),
@@ -115,15 +118,22 @@ async function infer(
   );
 }
 
-async function findModel({ gateway, param, background }: Call): Promise<CatalogModel> {
+/** A model that the caller's key may not use is, to it, not there. */
+async function findModel(call: Call): Promise<CatalogModel> {
+  const { gateway, param, background } = call;
+  const allowed = clientKey(call)?.models ?? null;
   const catalog = await gateway.catalog.get(background);
   const name = param('model');
-  const model = catalog.get(name);
+  const model = allowed === null || allowed.includes(name) ? catalog.get(name) : undefined;
   if (model !== undefined) return model;
+  const there = [...catalog.keys()].filter((id) => allowed === null || allowed.includes(id));
   throw new SppError('unknown-model', `There is no model ${JSON.stringify(name.slice(0, 64))}.`, {
-    hint:
-      catalog.size === 0 ? 'No model has been uploaded yet.' : `There is ${[...catalog.keys()].join(', ')}.`,
+    hint: there.length === 0 ? 'No model has been uploaded yet.' : `There is ${there.join(', ')}.`,
   });
+}
+
+function clientKey({ identity }: Call): ApiKeyRow | undefined {
+  return identity.kind === 'client' ? identity.key : undefined;
 }
 
 function findLevel({ gateway, param }: Call, model: CatalogModel): number {

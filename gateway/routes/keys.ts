@@ -1,13 +1,9 @@
-/** Client keys, made and revoked by operators. */
-import { z } from 'zod';
-import { type Route, readDocument } from '../route.ts';
-import { createKey, keyView, listKeys, revokeKey } from '../storage/keys.ts';
-
-const newKeySchema = z.strictObject({
-  name: z.string().min(1).max(128),
-  /** Days until it expires; a key without them does not. */
-  expiresInDays: z.number().positive().max(3650).optional(),
-});
+/** Client keys, made, changed, rotated and revoked by operators. */
+import type { ApiKeyRow } from '../../schema/db/tables.ts';
+import { keyChangesSchema, keyRotationSchema, newKeySchema } from '../../schema/key-settings.ts';
+import { actorOf } from '../auth/identity.ts';
+import { type Call, type Route, readDocument } from '../route.ts';
+import { changeKey, createKey, keyById, keyView, listKeys, revokeKey, rotateKey } from '../storage/keys.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -18,37 +14,79 @@ export const keyRoutes: readonly Route[] = [
     access: 'operator',
     async handle(call) {
       const { gateway } = call;
-      const { name, expiresInDays } = await readDocument(call, newKeySchema, 'bad-request', 'The key');
+      const document = await readDocument(call, newKeySchema, 'bad-request', 'The key');
+      const { expiresInDays, ...settings } = document;
       const nowMs = gateway.now();
       const { key, row } = await createKey(gateway.db, gateway.settings.keyPepper, {
-        name,
+        ...settings,
         expiresAtMs: expiresInDays === undefined ? null : nowMs + Math.round(expiresInDays * DAY_MS),
-        actor: 'operator',
+        actor: actorOf(call.identity),
         nowMs,
       });
-      gateway.keys.set(row.prefix, row);
-      return Response.json(
-        { ...keyView(row), key },
-        { status: 201, headers: { 'cache-control': 'no-store', location: `/v1/keys/${row.id}` } },
-      );
+      return shownOnce(call, key, row, 201);
     },
   },
   {
     method: 'GET',
     path: '/v1/keys',
-    access: 'operator',
+    access: 'viewer',
     async handle({ gateway }) {
       return Response.json({ keys: await listKeys(gateway.db) });
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/keys/:id',
+    access: 'viewer',
+    async handle({ gateway, param }) {
+      return Response.json(keyView(await keyById(gateway.db, param('id'))));
+    },
+  },
+  {
+    method: 'PATCH',
+    path: '/v1/keys/:id',
+    access: 'operator',
+    async handle(call) {
+      const changes = await readDocument(call, keyChangesSchema, 'bad-request', 'The change');
+      const row = await changeKey(call.gateway.db, change(call), changes);
+      call.gateway.keys.set(row.prefix, row);
+      return Response.json(keyView(row));
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/keys/:id/rotate',
+    access: 'operator',
+    async handle(call) {
+      const { gateway } = call;
+      const { overlapS } = await readDocument(call, keyRotationSchema, 'bad-request', 'The rotation');
+      const { key, row } = await rotateKey(gateway.db, gateway.settings.keyPepper, {
+        ...change(call),
+        overlapS,
+      });
+      return shownOnce(call, key, row, 200);
     },
   },
   {
     method: 'DELETE',
     path: '/v1/keys/:id',
     access: 'operator',
-    async handle({ gateway, param }) {
-      const row = await revokeKey(gateway.db, { id: param('id'), actor: 'operator', nowMs: gateway.now() });
-      gateway.keys.set(row.prefix, row);
+    async handle(call) {
+      const row = await revokeKey(call.gateway.db, change(call));
+      call.gateway.keys.set(row.prefix, row);
       return new Response(null, { status: 204 });
     },
   },
 ];
+
+function change({ gateway, identity, param }: Call) {
+  return { id: param('id'), actor: actorOf(identity), nowMs: gateway.now() };
+}
+
+function shownOnce({ gateway }: Call, key: string, row: ApiKeyRow, status: number): Response {
+  gateway.keys.set(row.prefix, row);
+  return Response.json(
+    { ...keyView(row), key },
+    { status, headers: { 'cache-control': 'no-store', location: `/v1/keys/${row.id}` } },
+  );
+}

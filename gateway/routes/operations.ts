@@ -12,7 +12,7 @@ export const operationRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/nodes',
-    access: 'operator',
+    access: 'viewer',
     async handle({ gateway, background }) {
       await gateway.fleet.refresh(background);
       return Response.json({ nodes: gateway.fleet.view() });
@@ -21,7 +21,7 @@ export const operationRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/audit',
-    access: 'operator',
+    access: 'viewer',
     async handle({ gateway, url }) {
       const query = Object.fromEntries(url.searchParams);
       const { limit, before } = validated(query, auditQuerySchema, 'bad-request', 'The query');

@@ -1,6 +1,7 @@
 /** The operator's policy: read, replace, look back. */
 import { SppError } from '../../schema/errors.ts';
 import { policySchema } from '../../schema/policy.ts';
+import { actorOf } from '../auth/identity.ts';
 import { etagOf, requireMatch } from '../http/etag.ts';
 import { type Route, readDocument } from '../route.ts';
 import {
@@ -15,7 +16,7 @@ export const policyRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/policy',
-    access: 'operator',
+    access: 'viewer',
     async handle({ gateway }) {
       return policyResponse(await currentPolicy(gateway.db));
     },
@@ -32,7 +33,7 @@ export const policyRoutes: readonly Route[] = [
       const next = await replacePolicy(gateway.db, {
         expected: current.version,
         document,
-        actor: 'operator',
+        actor: actorOf(call.identity),
         nowMs: gateway.now(),
       });
       // This isolate's next decision follows it; others see it when their copy is refreshed.
@@ -43,7 +44,7 @@ export const policyRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/policy/versions',
-    access: 'operator',
+    access: 'viewer',
     async handle({ gateway }) {
       return Response.json({ versions: await listPolicyVersions(gateway.db) });
     },
@@ -51,7 +52,7 @@ export const policyRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/policy/versions/:version',
-    access: 'operator',
+    access: 'viewer',
     async handle({ gateway, param }) {
       const text = param('version');
       const found = /^\d{1,9}$/.test(text) ? await policyVersion(gateway.db, Number(text)) : undefined;

@@ -2,6 +2,7 @@
 import { SppError } from '../../schema/errors.ts';
 import { type Manifest, manifestSchema } from '../../schema/manifest.ts';
 import { hex, sha256 as sha256Of } from '../auth/digests.ts';
+import { actorOf } from '../auth/identity.ts';
 import { parseJson, readBody } from '../http/read-body.ts';
 import { type Call, validated } from '../route.ts';
 import {
@@ -24,7 +25,7 @@ const FAULTS_SHOWN = 50;
  * different, `conflict` when the version exists with another manifest
  */
 export async function uploadManifest(
-  { gateway, request }: Call,
+  { gateway, request, identity }: Call,
   address: ArtifactAddress,
   sha256: string,
 ): Promise<Response> {
@@ -47,7 +48,7 @@ export async function uploadManifest(
   const changed = await activateVersion(gateway.db, {
     manifest,
     manifestSha256: sha256,
-    actor: 'operator',
+    actor: actorOf(identity),
     nowMs: gateway.now(),
   });
   gateway.catalog.set(await loadCatalog(gateway.db));

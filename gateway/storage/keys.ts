@@ -1,51 +1,48 @@
 /** Client keys: made here, shown once, kept as a salted and peppered hash. */
-import { and, desc, eq, isNull } from 'drizzle-orm';
+import { and, desc, eq, isNull, sql } from 'drizzle-orm';
 import { type ApiKeyRow, apiKeys } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
-import { hex, hmacSha256, randomHex, randomToken } from '../auth/digests.ts';
+import type { KeyChanges, KeySettings } from '../../schema/key-settings.ts';
+import { randomHex } from '../auth/digests.ts';
+import { newToken } from '../auth/secret-tokens.ts';
 import { auditStatement } from './audit.ts';
 import type { Database } from './database.ts';
 
-export interface NewKey {
-  readonly name: string;
+export interface NewKey extends KeySettings {
   readonly expiresAtMs: number | null;
   readonly actor: string;
   readonly nowMs: number;
 }
 
 /** What may be told of a key. */
-export type KeyView = Omit<ApiKeyRow, 'salt' | 'hash'>;
+export type KeyView = Omit<ApiKeyRow, 'salt' | 'hash' | 'previousSalt' | 'previousHash' | 'budgetRevision'>;
 
-/** `sp_<prefix>_<secret>`: the prefix finds the row, the secret proves the key. */
-const KEY = /^sp_(?<prefix>[0-9a-f]{12})_[A-Za-z0-9_-]{43}$/;
-
-/** @returns undefined for what cannot be a key of ours, so that it costs no look-up */
-export function keyPrefix(key: string): string | undefined {
-  return KEY.exec(key)?.groups?.prefix;
-}
-
-export async function keyHash(key: string, salt: string, pepper: string): Promise<string> {
-  return hex(await hmacSha256(pepper, `${salt}:${key}`));
+interface KeyChange {
+  readonly id: string;
+  readonly actor: string;
+  readonly nowMs: number;
 }
 
 /** @returns the key itself, which nothing can show again, and its row */
 export async function createKey(
   db: Database,
   pepper: string,
-  { name, expiresAtMs, actor, nowMs }: NewKey,
+  { expiresAtMs, actor, nowMs, ...settings }: NewKey,
 ): Promise<{ key: string; row: ApiKeyRow }> {
-  const prefix = randomHex(6);
-  const key = `sp_${prefix}_${randomToken(32)}`;
-  const salt = randomHex(16);
+  const { token, prefix, salt, hash } = await newToken('sp', pepper);
   const row: ApiKeyRow = {
+    ...settings,
     id: `key_${randomHex(8)}`,
-    name,
     prefix,
     salt,
-    hash: await keyHash(key, salt, pepper),
+    hash,
     createdAtMs: nowMs,
     expiresAtMs,
     revokedAtMs: null,
+    previousSalt: null,
+    previousHash: null,
+    previousUntilMs: null,
+    budgetRevision: 0,
   };
   await db.batch([
     db.insert(apiKeys).values(row),
@@ -54,10 +51,10 @@ export async function createKey(
       actor,
       action: 'key.create',
       target: row.id,
-      detail: { name, prefix, expiresAtMs },
+      detail: { ...settings, prefix, expiresAtMs },
     }),
   ]);
-  return { key, row };
+  return { key: token, row };
 }
 
 export async function findKey(db: Database, prefix: string): Promise<ApiKeyRow | null> {
@@ -71,36 +68,119 @@ export async function listKeys(db: Database): Promise<KeyView[]> {
   return rows.map(keyView);
 }
 
+/** @throws `not-found` */
+export async function keyById(db: Database, id: string): Promise<ApiKeyRow> {
+  const [row] = await db.select().from(apiKeys).where(eq(apiKeys.id, id));
+  if (row === undefined)
+    throw new SppError('not-found', `There is no key ${JSON.stringify(id.slice(0, 64))}.`, {
+      hint: 'GET /v1/keys lists them.',
+    });
+  return row;
+}
+
+/**
+ * Changes what an operator may set; the trail keeps what each field was.
+ * @throws `not-found`
+ */
+export async function changeKey(
+  db: Database,
+  { id, actor, nowMs }: KeyChange,
+  changes: KeyChanges,
+): Promise<ApiKeyRow> {
+  const row = await keyById(db, id);
+  const fields = (Object.keys(changes) as (keyof KeyChanges)[]).filter(
+    (field) => changes[field] !== undefined && JSON.stringify(changes[field]) !== JSON.stringify(row[field]),
+  );
+  if (fields.length === 0) return row;
+  const set = {
+    ...(Object.fromEntries(fields.map((field) => [field, changes[field]])) as KeyChanges),
+    ...(fields.includes('budget') ? { budgetRevision: sql`${apiKeys.budgetRevision} + 1` } : {}),
+  };
+  await db.batch([
+    db.update(apiKeys).set(set).where(eq(apiKeys.id, id)),
+    auditStatement(db, {
+      atMs: nowMs,
+      actor,
+      action: 'key.change',
+      target: id,
+      detail: Object.fromEntries(fields.map((field) => [field, { from: row[field], to: changes[field] }])),
+    }),
+  ]);
+  return keyById(db, id);
+}
+
+/**
+ * Gives a key a new secret; the one before is good for the overlap, the one before that no more.
+ * @throws `not-found`; `conflict` when the key was revoked
+ */
+export async function rotateKey(
+  db: Database,
+  pepper: string,
+  { id, actor, nowMs, overlapS }: KeyChange & { readonly overlapS: number },
+): Promise<{ key: string; row: ApiKeyRow }> {
+  const row = await keyById(db, id);
+  if (row.revokedAtMs !== null)
+    throw new SppError('conflict', 'A revoked key gets no new secret.', { hint: 'Make a new key.' });
+  const { token, salt, hash } = await newToken('sp', pepper, row.prefix);
+  const set = {
+    salt,
+    hash,
+    previousSalt: row.salt,
+    previousHash: row.hash,
+    previousUntilMs: nowMs + overlapS * 1000,
+  };
+  await db.batch([
+    // Of two rotations at once the later one must not keep a secret that the earlier one has just made and shown.
+    db
+      .update(apiKeys)
+      .set(set)
+      .where(and(eq(apiKeys.id, id), eq(apiKeys.hash, row.hash))),
+    auditStatement(db, {
+      atMs: nowMs,
+      actor,
+      action: 'key.rotate',
+      target: id,
+      detail: { overlapS, previousUntilMs: set.previousUntilMs },
+    }),
+  ]);
+  const after = await keyById(db, id);
+  if (after.hash !== hash)
+    throw new SppError('conflict', 'The key was rotated by someone else at this moment.', {
+      hint: 'Use the secret that they were shown, or rotate again.',
+    });
+  return { key: token, row: after };
+}
+
 /**
  * Revokes a key; doing so again changes nothing.
  * @throws `not-found`
  */
-export async function revokeKey(
-  db: Database,
-  change: { id: string; actor: string; nowMs: number },
-): Promise<ApiKeyRow> {
-  const [row] = await db.select().from(apiKeys).where(eq(apiKeys.id, change.id));
-  if (row === undefined)
-    throw new SppError('not-found', `There is no key ${JSON.stringify(change.id.slice(0, 64))}.`, {
-      hint: 'GET /v1/keys lists them.',
-    });
+export async function revokeKey(db: Database, { id, actor, nowMs }: KeyChange): Promise<ApiKeyRow> {
+  const row = await keyById(db, id);
   if (row.revokedAtMs !== null) return row;
   await db.batch([
     db
       .update(apiKeys)
-      .set({ revokedAtMs: change.nowMs })
+      .set({ revokedAtMs: nowMs })
       .where(and(eq(apiKeys.id, row.id), isNull(apiKeys.revokedAtMs))),
     auditStatement(db, {
-      atMs: change.nowMs,
-      actor: change.actor,
+      atMs: nowMs,
+      actor,
       action: 'key.revoke',
       target: row.id,
       detail: { name: row.name, prefix: row.prefix },
     }),
   ]);
-  return { ...row, revokedAtMs: change.nowMs };
+  return { ...row, revokedAtMs: nowMs };
 }
 
-export function keyView({ id, name, prefix, createdAtMs, expiresAtMs, revokedAtMs }: ApiKeyRow): KeyView {
-  return { id, name, prefix, createdAtMs, expiresAtMs, revokedAtMs };
+export function keyView({
+  salt,
+  hash,
+  previousSalt,
+  previousHash,
+  budgetRevision,
+  ...view
+}: ApiKeyRow): KeyView {
+  return view;
 }

@@ -1,6 +1,8 @@
 /** The gateway's D1 tables. Migrations are generated from here: `npm run db:generate`. */
 import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
+import type { KeyBudget, RateLimit } from '../key-settings.ts';
 import type { LatencyProfile, Port, Quality } from '../manifest.ts';
+import type { OperatorRole } from '../operator-role.ts';
 import type { Policy } from '../policy.ts';
 
 /** One row a model; `activeVersion` is what nodes are told to serve. */
@@ -58,6 +60,10 @@ export const policies = sqliteTable('policies', {
   version: integer().primaryKey(),
   document: text({ mode: 'json' }).$type<Policy>().notNull(),
   createdAtMs: integer().notNull(),
+  /** Who put it in force; null where that was not yet kept. */
+  createdBy: text(),
+  /** The version whose document this repeats, where it is a rollback. */
+  rollbackTo: integer(),
 });
 
 /** API keys of clients. The key itself is shown once and stored nowhere. */
@@ -74,8 +80,59 @@ export const apiKeys = sqliteTable(
     createdAtMs: integer().notNull(),
     expiresAtMs: integer(),
     revokedAtMs: integer(),
+    /** The secret before the last rotation, and until when it is good beside the new one. */
+    previousSalt: text(),
+    previousHash: text(),
+    previousUntilMs: integer(),
+    /** SLA classes and models that this key may use; null for all. */
+    classes: text({ mode: 'json' }).$type<readonly string[] | null>(),
+    models: text({ mode: 'json' }).$type<readonly string[] | null>(),
+    rateLimit: text({ mode: 'json' }).$type<RateLimit | null>(),
+    budget: text({ mode: 'json' }).$type<KeyBudget | null>(),
+    /** Grows with each change of `budget`, so that the ledger knows which of two it is told is the newer one. */
+    budgetRevision: integer().notNull().default(0),
+    /** Whether it may ask for the reasons of a decision. */
+    mayExplain: integer({ mode: 'boolean' }).notNull().default(false),
   },
   (table) => [uniqueIndex('api_keys_prefix').on(table.prefix)],
+);
+
+/** Tokens of operators, beside the deployment's own. Kept as keys are. */
+export const operatorTokens = sqliteTable(
+  'operator_tokens',
+  {
+    id: text().primaryKey(),
+    name: text().notNull(),
+    role: text().$type<OperatorRole>().notNull(),
+    prefix: text().notNull(),
+    salt: text().notNull(),
+    hash: text().notNull(),
+    createdAtMs: integer().notNull(),
+    expiresAtMs: integer(),
+    revokedAtMs: integer(),
+  },
+  (table) => [uniqueIndex('operator_tokens_prefix').on(table.prefix)],
+);
+
+/** A bounded sample of decisions: what dry runs of policies replay. Old rows go as new ones come. */
+export const decisions = sqliteTable(
+  'decisions',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    atMs: integer().notNull(),
+    requestId: text().notNull(),
+    model: text().notNull(),
+    keyId: text(),
+    slaClass: text(),
+    policyVersion: integer().notNull(),
+    /** What the client was answered. */
+    status: integer().notNull(),
+    /** How many decisions this one stands for. */
+    weight: real().notNull(),
+    /** The decision with its reasons, and what it was made from. */
+    record: text({ mode: 'json' }).$type<Readonly<Record<string, unknown>>>().notNull(),
+  },
+  (table) => [index('decisions_at').on(table.atMs)],
 );
 
 /** One row for each change an operator made, written in the same batch as the change. */
@@ -95,3 +152,5 @@ export const audit = sqliteTable(
 export type LevelRow = typeof levels.$inferSelect;
 export type ArtifactVersionRow = typeof artifactVersions.$inferSelect;
 export type ApiKeyRow = typeof apiKeys.$inferSelect;
+export type OperatorTokenRow = typeof operatorTokens.$inferSelect;
+export type DecisionRow = typeof decisions.$inferSelect;

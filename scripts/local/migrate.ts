@@ -15,6 +15,7 @@ export interface MigrationStatement {
 }
 
 const DIRECTORY = fileURLToPath(new URL('../../schema/db/migrations/', import.meta.url));
+const ROLLBACKS = fileURLToPath(new URL('../../schema/db/rollbacks/', import.meta.url));
 
 /** @returns the names of those that were applied now */
 export async function migrate(db: MigratableDatabase, directory: string = DIRECTORY): Promise<string[]> {
@@ -28,13 +29,31 @@ export async function migrate(db: MigratableDatabase, directory: string = DIRECT
   const names = (await readdir(directory)).filter((name) => name.endsWith('.sql')).sort();
   const due = names.filter((name) => !applied.has(name));
   for (const name of due) {
-    const text = await readFile(`${directory}/${name}`, 'utf8');
-    const statements = text.split('--> statement-breakpoint').map((statement) => statement.trim());
+    const statements = await statementsOf(`${directory}/${name}`);
     // One batch: a migration is there with its record, or not at all.
     await db.batch([
-      ...statements.filter((statement) => statement !== '').map((statement) => db.prepare(statement)),
+      ...statements.map((statement) => db.prepare(statement)),
       db.prepare('INSERT INTO d1_migrations (name) VALUES (?)').bind(name),
     ]);
   }
   return due;
+}
+
+/**
+ * Takes back the migration applied last; its file in the folder of rollbacks has the same name, and forgets its record.
+ * @returns its name; undefined when none is applied
+ */
+export async function rollBack(db: MigratableDatabase): Promise<string | undefined> {
+  const { results } = await db.prepare('SELECT name FROM d1_migrations ORDER BY id DESC LIMIT 1').all();
+  const [last] = results;
+  if (last === undefined) return undefined;
+  const name = String(last.name);
+  await db.batch((await statementsOf(`${ROLLBACKS}/${name}`)).map((statement) => db.prepare(statement)));
+  return name;
+}
+
+async function statementsOf(file: string): Promise<string[]> {
+  const text = await readFile(file, 'utf8');
+  const statements = text.split('--> statement-breakpoint').map((statement) => statement.trim());
+  return statements.filter((statement) => statement !== '');
 }

@@ -1,0 +1,32 @@
+/** Who may do what: the kinds of callers, and what each route asks of them. */
+import type { ApiKeyRow } from '../../schema/db/tables.ts';
+import { atLeast, type OperatorRole } from '../../schema/operator-role.ts';
+
+export type Identity =
+  | { readonly kind: 'anonymous' }
+  | { readonly kind: 'client'; readonly key: ApiKeyRow }
+  | { readonly kind: 'operator'; readonly name: string; readonly role: OperatorRole }
+  | { readonly kind: 'node' };
+
+/**
+ * What a route asks of its caller: `client` a key, the roles an operator of at least that role, `node` the secret shared
+ * with nodes. `artifacts` is for nodes, and for operators who may look.
+ */
+export type Access = 'open' | 'client' | OperatorRole | 'node' | 'artifacts';
+
+/** `wrong`: another kind of credentials is wanted; `weak`: the right kind, but it may not do this. */
+export type Verdict = 'allowed' | 'wrong' | 'weak';
+
+export function verdict(access: Access, identity: Identity): Verdict {
+  if (access === 'open') return 'allowed';
+  if (access === 'client' || access === 'node') return identity.kind === access ? 'allowed' : 'wrong';
+  if (access === 'artifacts')
+    return identity.kind === 'node' || identity.kind === 'operator' ? 'allowed' : 'wrong';
+  if (identity.kind !== 'operator') return 'wrong';
+  return atLeast(identity.role, access) ? 'allowed' : 'weak';
+}
+
+/** The name that the audit trail has for a caller. */
+export function actorOf(identity: Identity): string {
+  return identity.kind === 'operator' ? identity.name : identity.kind;
+}

@@ -1,0 +1,72 @@
+/** Operators' tokens, made and revoked by admins. */
+import { z } from 'zod';
+import { operatorRoleSchema } from '../../schema/operator-role.ts';
+import { actorOf } from '../auth/identity.ts';
+import { type Route, readDocument } from '../route.ts';
+import {
+  createOperatorToken,
+  listOperatorTokens,
+  operatorTokenView,
+  revokeOperatorToken,
+} from '../storage/operator-tokens.ts';
+
+export const newOperatorTokenSchema = z.strictObject({
+  /** The name that the audit trail has for its holder. */
+  name: z.string().min(1).max(128),
+  role: operatorRoleSchema,
+  /** Days until it expires; a token without them does not. */
+  expiresInDays: z.number().positive().max(3650).optional(),
+});
+
+const DAY_MS = 86_400_000;
+
+export const operatorTokenRoutes: readonly Route[] = [
+  {
+    method: 'POST',
+    path: '/v1/operator-tokens',
+    access: 'admin',
+    async handle(call) {
+      const { gateway } = call;
+      const document = await readDocument(call, newOperatorTokenSchema, 'bad-request', 'The token');
+      const { name, role, expiresInDays } = document;
+      const nowMs = gateway.now();
+      const { token, row } = await createOperatorToken(gateway.db, gateway.settings.keyPepper, {
+        name,
+        role,
+        expiresAtMs: expiresInDays === undefined ? null : nowMs + Math.round(expiresInDays * DAY_MS),
+        actor: actorOf(call.identity),
+        nowMs,
+      });
+      gateway.operatorTokens.set(row.prefix, row);
+      return Response.json(
+        { ...operatorTokenView(row), token },
+        {
+          status: 201,
+          headers: { 'cache-control': 'no-store', location: `/v1/operator-tokens/${row.id}` },
+        },
+      );
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/operator-tokens',
+    access: 'admin',
+    async handle({ gateway }) {
+      return Response.json({ tokens: await listOperatorTokens(gateway.db) });
+    },
+  },
+  {
+    method: 'DELETE',
+    path: '/v1/operator-tokens/:id',
+    access: 'admin',
+    async handle({ gateway, identity, param }) {
+      const row = await revokeOperatorToken(gateway.db, {
+        id: param('id'),
+        actor: actorOf(identity),
+        nowMs: gateway.now(),
+      });
+      gateway.operatorTokens.set(row.prefix, row);
+      return new Response(null, { status: 204 });
+    },
+  },
+];
