@@ -1,9 +1,13 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
     include: ['{schema,trainer,gateway,infra,scripts,test}/**/*.test.ts'],
     pool: 'forks',
+    // Nodes under test keep what they cache away from the user's own.
+    env: { XDG_CACHE_HOME: join(tmpdir(), 'spp-test-cache') },
     testTimeout: 60_000,
     hookTimeout: 300_000,
   },

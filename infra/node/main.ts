@@ -23,7 +23,14 @@ const program = new Command('node infra/node/main.ts')
   .option('--max-body-bytes <n>', 'largest request body (default 8388608)')
   .option('--queue-limit <n>', 'requests that may wait for a worker (default 256)')
   .option('--max-batch <n>', 'most rows of requests that share a run, 1 for none (default 8)')
-  .option('--memory-budget-mb <n>', 'for levels in memory, least recently used goes first (default 1024)')
+  .option(
+    '--memory-budget-mb <n>',
+    'for levels in memory, least recently used goes first (default half of the memory)',
+  )
+  .option(
+    '--cache-dir <directory>',
+    "for weights and measured times (default: beside the artifact's directory, else the user's cache)",
+  )
   .addOption(
     new Option('--auth <mode>', 'what callers need (default: none on a loopback host, else token)').choices(
       authModes,

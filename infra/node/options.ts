@@ -1,5 +1,5 @@
 /** The node's options: one schema gives types, defaults and checks to the command line and to callers in process. */
-import { availableParallelism, hostname } from 'node:os';
+import { availableParallelism, hostname, totalmem } from 'node:os';
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 
@@ -25,8 +25,10 @@ export const nodeOptionsSchema = z.strictObject({
   queueLimit: positive.default(256),
   /** Most rows of requests that share a run; 1 gives each request a run of its own. */
   maxBatch: positive.max(1024).default(8),
-  /** For level models and sessions; the sparsest level stays whatever it takes. */
-  memoryBudgetMb: positive.default(1024),
+  /** For levels in memory; the sparsest level stays whatever it takes. */
+  memoryBudgetMb: positive.default(defaultMemoryBudgetMb),
+  /** Where weights are kept to be mapped, and what was measured: beside an artifact in a directory, else in the user's cache. */
+  cacheDir: z.string().min(1).optional(),
   logLevel: z.enum(logLevels).default('info'),
   /** `none` is the default on a loopback host only. */
   auth: z.enum(authModes).optional(),
@@ -37,6 +39,13 @@ export const nodeOptionsSchema = z.strictObject({
   /** Between looks for a newer active version, and between tries at levels that could not be served. */
   pollMs: positive.default(5000),
 });
+
+/** Half of what this process may have. */
+function defaultMemoryBudgetMb(): number {
+  const limit = process.constrainedMemory();
+  const bytes = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  return Math.max(64, Math.floor(bytes / 2 / 2 ** 20));
+}
 
 export type NodeOptions = z.input<typeof nodeOptionsSchema>;
 export type ResolvedNodeOptions = z.output<typeof nodeOptionsSchema> & { auth: (typeof authModes)[number] };

@@ -13,9 +13,10 @@ import { type InFlight, inFlight } from './in-flight.ts';
 import { createLogger } from './log.ts';
 import { nodeMetrics } from './metrics.ts';
 import { followActiveVersion, isModelIndex } from './model/active-version.ts';
-import { artifactLevels } from './model/level-source.ts';
+import { levelModels } from './model/level-models.ts';
 import { type ServedModel, servedModel } from './model/served-model.ts';
 import { type NodeOptions, resolveOptions } from './options.ts';
+import { cacheDirectory } from './weights/cache-directory.ts';
 
 export interface RunningNode {
   readonly url: string;
@@ -66,8 +67,16 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   usable.promise.catch(() => {});
 
   const serve = async (artifact: Awaited<ReturnType<typeof open>>) => {
+    const source = await levelModels({
+      artifact,
+      ep: settings.ep,
+      workers: settings.workers,
+      retryAfterS: settings.pollMs / 1000,
+      directory: await cacheDirectory(artifact, settings.cacheDir),
+      log,
+    });
     const model = servedModel({
-      source: artifactLevels(artifact, settings.pollMs / 1000),
+      source,
       workers: settings.workers,
       ep: settings.ep,
       queueLimit: settings.queueLimit,

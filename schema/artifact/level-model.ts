@@ -46,6 +46,19 @@ export function assembleLevel(
     target.externalData = [];
     target.dataLocation = TensorProto_DataLocation.DEFAULT;
   }
+  setShapeConstants(manifest, initializers, widths);
+  return Uint8Array.from(toBinary(ModelProtoSchema, create(ModelProtoSchema, model)));
+}
+
+/**
+ * Sets what of the graph's shapes depends on a level's widths.
+ * @throws `bad-artifact` when the graph lacks an initializer or an element of it
+ */
+export function setShapeConstants(
+  manifest: Manifest,
+  initializers: ReadonlyMap<string, TensorProto>,
+  widths: readonly number[],
+): void {
   for (const constant of manifest.shapeConstants) {
     const target = named(initializers, constant.tensor);
     const width = widths[constant.pair];
@@ -59,7 +72,6 @@ export function assembleLevel(
     new DataView(raw.buffer).setBigInt64(constant.index * 8, BigInt(constant.factor * width), true);
     target.rawData = raw;
   }
-  return Uint8Array.from(toBinary(ModelProtoSchema, create(ModelProtoSchema, model)));
 }
 
 /** Values of one tensor at one level. */

@@ -136,7 +136,7 @@ async function reusableKey({ url }: LocalGateway, file: string, secrets: LocalSe
 function startNode(
   { url }: LocalGateway,
   { model }: Manifest,
-  { nodePort, log }: DeploymentOptions,
+  { dataDir, nodePort, log }: DeploymentOptions,
   { nodeToken }: LocalSecrets,
 ): Supervisor {
   const artifact = `${url}/v1/artifacts/${model.id}`;
@@ -147,6 +147,8 @@ function startNode(
     String(nodePort),
     '--name',
     'local',
+    '--cache-dir',
+    join(dataDir, 'node'),
     '--log-level',
     'warn',
   ];

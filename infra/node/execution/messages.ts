@@ -1,4 +1,4 @@
-/** What the pool and its threads say to each other. A thread is given one `run` at a time and answers each once. */
+/** What the pool and its threads say to each other. A thread is given one `run` or `prepare` at a time and answers each once. */
 import type { RawTensor } from '../tensors.ts';
 
 export interface ThreadData {
@@ -6,15 +6,31 @@ export interface ThreadData {
   readonly ep: string;
 }
 
+/** A level's ONNX model: whole, in shared memory, so that threads get no copy each; or a file, beside the file of weights that it maps. */
+export type ModelData =
+  | { readonly kind: 'whole'; readonly bytes: Uint8Array<SharedArrayBuffer> }
+  | { readonly kind: 'views'; readonly path: string };
+
+export interface ThreadModel {
+  readonly data: ModelData;
+  /**
+   * Whether the thread makes itself a copy of the weights in the order in which its kernels read them: faster, and a
+   * whole level's memory for each thread. Of a model of views only; a whole one always is.
+   */
+  readonly packed: boolean;
+}
+
 export type ToThread =
   | {
       readonly kind: 'run';
       readonly level: number;
-      /** Given where the thread has no session for the level; in shared memory, so that threads get no copy each. */
-      readonly model: Uint8Array<SharedArrayBuffer> | undefined;
+      /** Given where the thread has no session for the level. */
+      readonly model: ThreadModel | undefined;
       readonly feeds: readonly RawTensor[];
       readonly outputs: readonly string[];
     }
+  /** Have a session of the level ready; one that is there already is exchanged. */
+  | { readonly kind: 'prepare'; readonly level: number; readonly model: ThreadModel }
   | { readonly kind: 'unload'; readonly level: number }
   /** End, after what was asked before. */
   | { readonly kind: 'end' };
@@ -22,5 +38,6 @@ export type ToThread =
 export type FromThread =
   | { readonly kind: 'ready' }
   | { readonly kind: 'done'; readonly outputs: readonly RawTensor[]; readonly loadMs: number }
+  | { readonly kind: 'prepared'; readonly loadMs: number }
   /** onnxruntime refused: to `load` a model, or to `run` an input. The thread itself is well. */
   | { readonly kind: 'failed'; readonly stage: 'load' | 'run'; readonly message: string };

@@ -38,12 +38,14 @@ function scriptedPool(size: number) {
       });
     },
     unload: () => {},
+    pack: () => {},
+    upkeep: async () => {},
     close: async () => {},
   };
   return { pool, running, state };
 }
 
-const model = (level: number) => ({ level, bytes: new Uint8Array(new SharedArrayBuffer(0)) });
+const model = (level: number) => ({ level, data: { kind: 'views' as const, path: 'unread.onnx' } });
 
 function job(level: number, extra: Partial<Job> = {}): Job {
   return {

@@ -2,11 +2,10 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { RawTensor } from '../tensors.ts';
-import type { FromThread, ThreadData, ToThread } from './messages.ts';
+import type { FromThread, ThreadData, ThreadModel, ToThread } from './messages.ts';
 import { sessionOptions } from './session-options.ts';
 
 const { ep } = workerData as ThreadData;
-const options = sessionOptions(ep);
 const sessions = new Map<number, InferenceSession>();
 
 let last: Promise<void> = Promise.resolve();
@@ -20,6 +19,8 @@ function handle(message: ToThread): Promise<void> {
   switch (message.kind) {
     case 'run':
       return run(message);
+    case 'prepare':
+      return prepare(message);
     case 'unload':
       return unload(message.level);
     case 'end':
@@ -59,10 +60,30 @@ function halfBits(data: Tensor['data']): Uint16Array<ArrayBuffer> {
   return new Uint16Array(buffer, byteOffset, length);
 }
 
-async function load(level: number, model: Uint8Array | undefined): Promise<InferenceSession> {
+async function prepare({ level, model }: Extract<ToThread, { kind: 'prepare' }>): Promise<void> {
+  try {
+    const begun = performance.now();
+    const before = sessions.get(level);
+    await load(level, model);
+    await before?.release();
+    answer({ kind: 'prepared', loadMs: performance.now() - begun });
+  } catch (error) {
+    answer({
+      kind: 'failed',
+      stage: 'load',
+      message: error instanceof Error ? error.message : String(error),
+    });
+  }
+}
+
+async function load(level: number, model: ThreadModel | undefined): Promise<InferenceSession> {
   if (model === undefined) throw new Error(`no model was given for level ${level}`);
-  // onnxruntime does not take shared memory, so the bytes are copied for as long as it parses them.
-  const session = await InferenceSession.create(Uint8Array.from(model), options);
+  const { data, packed } = model;
+  const session =
+    data.kind === 'views'
+      ? await InferenceSession.create(data.path, sessionOptions(ep, packed))
+      : // onnxruntime does not take shared memory, so the bytes are copied for as long as it parses them.
+        await InferenceSession.create(Uint8Array.from(data.bytes), sessionOptions(ep));
   sessions.set(level, session);
   return session;
 }

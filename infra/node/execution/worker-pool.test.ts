@@ -6,7 +6,16 @@ import { disposables, temporaryDirectory } from '../../../test/support/node-clie
 import { tinyReference, writeTinyArtifact } from '../../../test/support/tiny-model.ts';
 import { artifactLevels } from '../model/level-source.ts';
 import { packInputs } from '../tensors.ts';
-import { type LevelModel, type PoolOptions, type Task, WorkerLost, workerPool } from './worker-pool.ts';
+import { openWeightFile } from '../weights/weight-file.ts';
+import {
+  type LevelModel,
+  type PoolOptions,
+  spawnSessionThread,
+  type Task,
+  type Thread,
+  WorkerLost,
+  workerPool,
+} from './worker-pool.ts';
 
 const scope = disposables();
 afterEach(() => scope.dispose());
@@ -26,9 +35,9 @@ async function tinyTask(level: number): Promise<Task> {
 }
 
 function shared(level: number, bytes: Uint8Array): LevelModel {
-  const model = { level, bytes: new Uint8Array(new SharedArrayBuffer(bytes.length)) };
-  model.bytes.set(bytes);
-  return model;
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return { level, data: { kind: 'whole', bytes: copy } };
 }
 
 /** A pool, and a promise of its next idle thread. */
@@ -65,6 +74,52 @@ describe('worker pool', () => {
     expect((await pool.start(task))?.loadMs).toBeGreaterThan(0);
   });
 
+  test('gives threads the sessions they lack, packed for the level that is to be', async () => {
+    const directory = await temporaryDirectory(scope);
+    await writeTinyArtifact(directory);
+    const file = await openWeightFile(await openArtifact(directory), await temporaryDirectory(scope));
+    scope.onDispose(() => file.close());
+    const task = await tinyTask(0);
+    const views = async (level: number): Promise<Task> => ({
+      ...task,
+      model: { level, data: { kind: 'views', path: await file.model(level) } },
+    });
+    const made: string[] = [];
+    const { pool, until } = open({
+      size: 2,
+      spawn(data) {
+        const thread = spawnSessionThread(data);
+        return {
+          on: thread.on.bind(thread) as Thread['on'],
+          terminate: () => thread.terminate(),
+          postMessage(message) {
+            if ((message.kind === 'run' || message.kind === 'prepare') && message.model !== undefined)
+              made.push(`${message.level}${message.model.packed ? ' packed' : ''}`);
+            thread.postMessage(message);
+          },
+        };
+      },
+    });
+    await until(() => pool.idle === 2);
+    pool.pack(1);
+    for (const level of [0, 1]) await pool.start(await views(level));
+    expect(made.splice(0)).toEqual(['0', '1 packed']);
+    await pool.upkeep(() => true);
+    expect(made.splice(0).toSorted()).toEqual(['0', '1 packed']);
+    pool.pack(0);
+    await pool.upkeep(() => true);
+    expect(made.splice(0)).toEqual(['1', '0 packed', '1', '0 packed']);
+    await pool.upkeep(() => true);
+    expect(made).toEqual([]);
+    const wanted = tinyReference(0, X, TOKEN).logits.flat();
+    const both = await Promise.all([await views(0), await views(0)].map((each) => pool.start(each)));
+    for (const result of both) {
+      expect(result?.loadMs).toBe(0);
+      for (const [i, value] of [...result!.outputs[0]!.data].entries())
+        expect(value).toBeCloseTo(wanted[i]!, 5);
+    }
+  });
+
   test('takes no task while no thread is idle', async () => {
     const task = await tinyTask(0);
     const { pool, until } = open();
@@ -95,7 +150,7 @@ describe('worker pool', () => {
     const task = await tinyTask(0);
     const { pool, until } = open();
     await until(() => pool.idle === 1);
-    const damaged = shared(2, task.model.bytes.slice(0, 50));
+    const damaged = shared(2, new Uint8Array(50));
     await expect(pool.start({ ...task, model: damaged })).rejects.toMatchObject({
       code: 'level-unavailable',
     });

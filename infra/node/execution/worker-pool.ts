@@ -5,7 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import { SppError } from '../../../schema/errors.ts';
 import type { RawTensor } from '../tensors.ts';
-import type { FromThread, ThreadData, ToThread } from './messages.ts';
+import type { FromThread, ModelData, ThreadData, ToThread } from './messages.ts';
 
 /** What the pool needs of a worker thread. */
 export interface Thread {
@@ -20,8 +20,7 @@ export type SpawnThread = (data: ThreadData) => Thread;
 
 export interface LevelModel {
   readonly level: number;
-  /** The level's ONNX model, in shared memory. */
-  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  readonly data: ModelData;
 }
 
 export interface Task {
@@ -56,6 +55,13 @@ export interface WorkerPool {
   start(task: Task): Promise<TaskResult> | undefined;
   /** Lets threads drop a level's session. */
   unload(level: number): void;
+  /** The level whose sessions are to be packed (see `ThreadModel`); undefined for none. `upkeep` exchanges those that exist. */
+  pack(level: number | undefined): void;
+  /**
+   * Uses idle threads, one at a time, to make the sessions they lack of levels that others have, and to exchange those that
+   * are packed otherwise than they should be. Ends when nothing is left to do, no thread is idle, or `calm` turns false.
+   */
+  upkeep(calm: () => boolean): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -73,7 +79,8 @@ interface Slot {
   thread: Thread;
   ready: boolean;
   idle: boolean;
-  levels: Set<number>;
+  /** Levels it has sessions of, and whether they are packed. */
+  levels: Map<number, boolean>;
   /** Takes the thread's next answer. */
   answer: ((message: FromThread) => void) | undefined;
   lost: ((error: WorkerLost) => void) | undefined;
@@ -95,6 +102,11 @@ export function workerPool(options: PoolOptions): WorkerPool {
   let deathsBeforeReady = 0;
   let fault: SppError | undefined;
   let closed = false;
+  /** Of levels that some thread was given. */
+  const models = new Map<number, LevelModel>();
+  let packedLevel: number | undefined;
+  let keeping: Promise<void> | undefined;
+  const isPacked = ({ level, data }: LevelModel) => data.kind === 'whole' || level === packedLevel;
 
   const open = () => {
     const thread = spawn({ ep: options.ep });
@@ -102,7 +114,7 @@ export function workerPool(options: PoolOptions): WorkerPool {
       thread,
       ready: false,
       idle: false,
-      levels: new Set(),
+      levels: new Map(),
       answer: undefined,
       lost: undefined,
     };
@@ -167,12 +179,14 @@ export function workerPool(options: PoolOptions): WorkerPool {
     const begun = performance.now();
     const { level } = model;
     const held = slot.levels.has(level);
-    slot.levels.add(level);
+    const packed = isPacked(model);
+    if (!held) slot.levels.set(level, packed);
+    models.set(level, model);
     // Feeds are copied, not transferred: a task whose thread dies is run again.
     const answer = await ask(slot, {
       kind: 'run',
       level,
-      model: held ? undefined : model.bytes,
+      model: held ? undefined : { data: model.data, packed },
       feeds,
       outputs,
     });
@@ -183,6 +197,40 @@ export function workerPool(options: PoolOptions): WorkerPool {
     if (answer.kind !== 'failed') throw new Error(`a worker thread answered ${answer.kind} to a task`);
     if (answer.stage === 'load') slot.levels.delete(level);
     throw refusal(level, options.ep, answer.stage, answer.message);
+  };
+
+  /** What a thread should do about its sessions next: unpack first, so that two packed levels are never in memory at once. */
+  const lacks = ({ levels }: Slot): LevelModel | undefined => {
+    const known = [...models.values()];
+    return (
+      known.find((model) => levels.get(model.level) === true && !isPacked(model)) ??
+      known.find((model) => levels.get(model.level) !== isPacked(model))
+    );
+  };
+
+  const prepare = async (slot: Slot, model: LevelModel) => {
+    const { level, data } = model;
+    const packed = isPacked(model);
+    slot.idle = false;
+    try {
+      const answer = await ask(slot, { kind: 'prepare', level, model: { data, packed } });
+      if (answer.kind === 'prepared') slot.levels.set(level, packed);
+      else models.delete(level);
+    } catch {
+      // The thread was lost, which is dealt with where it is noticed.
+    } finally {
+      slot.idle = slots.has(slot);
+      if (slot.idle) options.onChange();
+    }
+  };
+
+  const keep = async (calm: () => boolean) => {
+    while (!closed && calm()) {
+      const slot = [...slots].find((candidate) => candidate.idle && lacks(candidate) !== undefined);
+      const model = slot && lacks(slot);
+      if (slot === undefined || model === undefined) return;
+      await prepare(slot, model);
+    }
   };
 
   for (let i = 0; i < options.size; i++) open();
@@ -205,8 +253,18 @@ export function workerPool(options: PoolOptions): WorkerPool {
       });
     },
     unload(level) {
+      models.delete(level);
       for (const slot of slots)
         if (slot.levels.delete(level)) slot.thread.postMessage({ kind: 'unload', level });
+    },
+    pack(level) {
+      packedLevel = level;
+    },
+    upkeep(calm) {
+      keeping ??= keep(calm).finally(() => {
+        keeping = undefined;
+      });
+      return keeping;
     },
     async close() {
       closed = true;

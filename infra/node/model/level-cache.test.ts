@@ -1,36 +1,36 @@
 import { describe, expect, test } from 'vitest';
 import { SppError } from '../../../schema/errors.ts';
 import { levelCache } from './level-cache.ts';
-import type { LevelSource } from './level-source.ts';
+import type { SizedLevel } from './level-models.ts';
 
-/** A source whose levels have `sizes` bytes each; `fail` makes the next reads of a level fail. */
-function scripted(sizes: readonly number[]) {
+/** A source whose levels take twice `sizes` bytes, thrice as much more when packed, and share `sharedBytes`; `fail` makes the next reads of a level fail. */
+function scripted(sizes: readonly number[], sharedBytes = 0) {
   const reads: number[] = [];
   const failing = new Map<number, unknown>();
-  const source: LevelSource = {
-    get manifest(): never {
-      throw new Error('the cache has no business with the manifest');
-    },
-    async model(level) {
+  const source = {
+    async model(level: number): Promise<SizedLevel> {
       reads.push(level);
       if (failing.has(level)) throw failing.get(level);
-      return new Uint8Array(sizes[level]!).fill(level);
+      const data = { kind: 'views' as const, path: `level-${level}.onnx` };
+      return { level, data, ownBytes: 2 * sizes[level]!, sharedBytes, packedBytes: 3 * sizes[level]! };
     },
   };
   return { source, reads, failing };
 }
 
-function cacheOf({ source }: { source: LevelSource }, budgetBytes: number) {
+function cacheOf({ source }: ReturnType<typeof scripted>, budgetBytes: number) {
   const evicted: number[] = [];
+  /** How many levels had been evicted, each time. */
+  const unpacked: number[] = [];
   const clock = { ms: 0 };
   const cache = levelCache({
     source,
     budgetBytes,
-    copies: 2,
     onEvict: (level) => evicted.push(level),
+    onUnpack: () => unpacked.push(evicted.length),
     now: () => clock.ms,
   });
-  return { cache, evicted, clock };
+  return { cache, evicted, unpacked, clock };
 }
 
 describe('level cache', () => {
@@ -40,7 +40,6 @@ describe('level cache', () => {
     const models = await Promise.all([cache.get(1), cache.get(1), cache.get(1)]);
     expect(parts.reads).toEqual([1]);
     expect(new Set(models).size).toBe(1);
-    expect([...models[0]!.bytes]).toEqual(new Array(8).fill(1));
   });
 
   test('drops the least recently used level beyond the budget, never the sparsest', async () => {
@@ -51,6 +50,23 @@ describe('level cache', () => {
     expect([0, 1, 2, 3].filter((level) => cache.has(level))).toEqual([0, 1, 3]);
     await cache.get(2);
     expect(evicted).toEqual([2, 1]);
+  });
+
+  test('counts what levels share once', async () => {
+    const { cache, evicted } = cacheOf(scripted([10, 10, 10], 100), 160);
+    for (const level of [0, 1, 2]) await cache.get(level);
+    expect([cache.size, cache.usedBytes, evicted]).toEqual([3, 160, []]);
+  });
+
+  test('gives packed sessions up before any level, and packs none that the budget does not hold', async () => {
+    const { cache, evicted, unpacked } = cacheOf(scripted([10, 10, 10]), 65);
+    await cache.get(0);
+    expect(cache.pack(0)).toBe(true);
+    await cache.get(1);
+    expect([unpacked, evicted]).toEqual([[0], []]);
+    await cache.get(2);
+    expect(evicted).toEqual([]);
+    expect([cache.pack(2), cache.usedBytes]).toEqual([false, 60]);
   });
 
   test('serves a level that is over the budget by itself', async () => {

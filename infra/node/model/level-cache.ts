@@ -1,62 +1,75 @@
 /** Levels held in memory, within a budget: the least recently used goes first, the sparsest always stays. */
 import { SppError } from '../../../schema/errors.ts';
-import type { LevelModel } from '../execution/worker-pool.ts';
-import type { LevelSource } from './level-source.ts';
+import type { LevelModels, SizedLevel } from './level-models.ts';
 
 export interface LevelCache {
   /** Levels in memory. */
   readonly size: number;
   readonly usedBytes: number;
   /** A level's model, assembled once however many ask. @throws what the source throws; the same error for a short while */
-  get(level: number): Promise<LevelModel>;
+  get(level: number): Promise<SizedLevel>;
   has(level: number): boolean;
   /** A level's model if it is in memory; that counts as a use. */
-  peek(level: number): LevelModel | undefined;
+  peek(level: number): SizedLevel | undefined;
+  /**
+   * Counts a level's packed sessions, in the place of another's.
+   * @returns false where the budget does not hold them, and then counts none
+   */
+  pack(level: number | undefined): boolean;
+  /** Levels in memory, the least recently used first. */
+  levels(): number[];
   /** Why the last attempt to get a level failed; undefined when it did not. */
   faultOf(level: number): unknown;
 }
 
 export interface LevelCacheOptions {
-  readonly source: LevelSource;
+  readonly source: Pick<LevelModels, 'model'>;
   readonly budgetBytes: number;
-  /** How many copies a resident level costs: the bytes here and one session a worker. */
-  readonly copies: number;
   readonly onEvict: (level: number) => void;
+  /** The packed level's sessions are not to be packed any more: they go before any level does. */
+  readonly onUnpack: () => void;
   /** Milliseconds on any steady clock. */
   readonly now: () => number;
 }
 
 export function levelCache(options: LevelCacheOptions): LevelCache {
-  const { source, budgetBytes, copies, onEvict, now } = options;
+  const { source, budgetBytes, onEvict, onUnpack, now } = options;
   /** In order of use, the least recent first. */
-  const resident = new Map<number, LevelModel>();
-  const loading = new Map<number, Promise<LevelModel>>();
+  const resident = new Map<number, SizedLevel>();
+  const loading = new Map<number, Promise<SizedLevel>>();
   const faults = new Map<number, { error: unknown; untilMs: number }>();
+  let packedLevel: number | undefined;
 
-  const touch = (level: number, model: LevelModel) => {
+  const touch = (level: number, model: SizedLevel) => {
     resident.delete(level);
     resident.set(level, model);
   };
 
-  const used = () => [...resident.values()].reduce((sum, { bytes }) => sum + bytes.length * copies, 0);
+  const used = () => {
+    const levels = [...resident.values()];
+    const packed = packedLevel === undefined ? undefined : resident.get(packedLevel);
+    return levels.reduce(
+      (sum, { ownBytes }) => sum + ownBytes,
+      Math.max(0, ...levels.map(({ sharedBytes }) => sharedBytes)) + (packed?.packedBytes ?? 0),
+    );
+  };
 
   const evict = (justUsed: number) => {
-    let usedBytes = used();
-    for (const [level, { bytes }] of resident) {
-      if (usedBytes <= budgetBytes) return;
+    if (used() > budgetBytes && packedLevel !== undefined) {
+      packedLevel = undefined;
+      onUnpack();
+    }
+    for (const level of [...resident.keys()]) {
+      if (used() <= budgetBytes) return;
       if (level === 0 || level === justUsed) continue;
       resident.delete(level);
-      usedBytes -= bytes.length * copies;
       onEvict(level);
     }
   };
 
-  const load = async (level: number): Promise<LevelModel> => {
+  const load = async (level: number): Promise<SizedLevel> => {
     try {
-      const bytes = await source.model(level);
-      const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
-      shared.set(bytes);
-      const model = { level, bytes: shared };
+      const model = await source.model(level);
       faults.delete(level);
       touch(level, model);
       evict(level);
@@ -68,7 +81,7 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
     }
   };
 
-  const peek = (level: number): LevelModel | undefined => {
+  const peek = (level: number): SizedLevel | undefined => {
     const model = resident.get(level);
     if (model !== undefined) touch(level, model);
     return model;
@@ -94,6 +107,13 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
       pending.then(forget, forget);
       return pending;
     },
+    pack(level) {
+      packedLevel = level;
+      if (used() <= budgetBytes) return true;
+      packedLevel = undefined;
+      return false;
+    },
+    levels: () => [...resident.keys()],
     has: (level) => resident.has(level),
     peek,
     faultOf: (level) => faults.get(level)?.error,

@@ -1,10 +1,10 @@
-/** Where a level's ONNX model comes from: an artifact's graph and the chunks of the level's prefix. */
+/** Levels as whole ONNX models, put together from an artifact's graph and the chunks of the level's prefix. */
 import { assembleLevel, filesOfLevel, levelOf } from '../../../schema/artifact/level-model.ts';
 import type { Artifact } from '../../../schema/artifact/store.ts';
-import { SppError } from '../../../schema/errors.ts';
 import type { Manifest } from '../../../schema/manifest.ts';
+import { unavailable } from './level-fault.ts';
 
-export interface LevelSource {
+export interface WholeLevels {
   readonly manifest: Manifest;
   /**
    * The whole model of a level, its weights inside.
@@ -18,7 +18,7 @@ export interface LevelSource {
  * what could not be read is not, so that the next call tries again.
  * @param retryAfterS how long a failure lasts for callers: trying sooner would hash the same damaged bytes once more
  */
-export function artifactLevels(artifact: Artifact, retryAfterS: number): LevelSource {
+export function artifactLevels(artifact: Artifact, retryAfterS: number): WholeLevels {
   const { manifest } = artifact;
   const reads = new Map<string, Promise<Uint8Array>>();
   const shared = new Set([manifest.graph, ...manifest.levels.map((level) => level.chunk)]);
@@ -43,17 +43,7 @@ export function artifactLevels(artifact: Artifact, retryAfterS: number): LevelSo
         const files = await Promise.all(paths.map(async (path) => [path, await read(path)] as const));
         return assembleLevel(manifest, graph, level, new Map(files));
       } catch (cause) {
-        const known = cause instanceof SppError;
-        throw new SppError(
-          'level-unavailable',
-          `Level ${level} of ${manifest.model.id} cannot be served: ${known ? cause.message : 'its files cannot be read.'}`,
-          {
-            cause,
-            retryAfterS,
-            hint: 'Levels that do not need this file are served; the node tries again by itself.',
-            details: { level, reason: known ? cause.code : 'bad-artifact' },
-          },
-        );
+        throw unavailable(manifest, level, cause, retryAfterS);
       }
     },
   };

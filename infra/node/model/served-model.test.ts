@@ -4,7 +4,7 @@ import { disposables, temporaryDirectory } from '../../../test/support/node-clie
 import { TINY, writeTinyArtifact } from '../../../test/support/tiny-model.ts';
 import { createLogger } from '../log.ts';
 import { zeroInputs } from '../tensors.ts';
-import { artifactLevels } from './level-source.ts';
+import { levelModels } from './level-models.ts';
 import { type ServedModelOptions, servedModel } from './served-model.ts';
 
 const scope = disposables();
@@ -13,14 +13,23 @@ afterEach(() => scope.dispose());
 async function tiny(options: Partial<ServedModelOptions> = {}) {
   const directory = await temporaryDirectory(scope);
   await writeTinyArtifact(directory);
+  const log = createLogger('silent', 'test');
+  const artifact = await openArtifact(directory);
   const model = servedModel({
-    source: artifactLevels(await openArtifact(directory), 1),
+    source: await levelModels({
+      artifact,
+      ep: 'cpu',
+      workers: 1,
+      retryAfterS: 1,
+      directory: await temporaryDirectory(scope),
+      log,
+    }),
     workers: 1,
     ep: 'cpu',
     queueLimit: 8,
     maxBatch: 4,
     memoryBudgetBytes: 2 ** 30,
-    log: createLogger('silent', 'test'),
+    log,
     ...options,
   });
   scope.onDispose(() => model.close());

@@ -10,10 +10,11 @@ import type { PackedInputs } from '../tensors.ts';
 import { latencyWindows } from './latency-window.ts';
 import { levelCache } from './level-cache.ts';
 import { levelMeasurement } from './level-measurement.ts';
-import type { LevelSource } from './level-source.ts';
+import type { LevelModels } from './level-models.ts';
+import { packing } from './packing.ts';
 
 export interface ServedModelOptions {
-  readonly source: LevelSource;
+  readonly source: LevelModels;
   readonly workers: number;
   readonly ep: string;
   readonly queueLimit: number;
@@ -57,6 +58,8 @@ export interface ServedModel {
 }
 
 const MEASURE_BUDGET_MS = 8000;
+/** Between looks at which level is worth packing, and which sessions threads lack. */
+const UPKEEP_MS = 1000;
 
 export function servedModel(options: ServedModelOptions): ServedModel {
   const { source, workers, ep, log } = options;
@@ -80,11 +83,27 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const cache = levelCache({
     source,
     budgetBytes: options.memoryBudgetBytes,
-    copies: 1 + workers,
     onEvict: (level) => pool.unload(level),
+    onUnpack: () => pool.pack(undefined),
     now: () => performance.now(),
   });
   let closed = false;
+
+  // Before anything has run, the dense level is the one that most will ask for.
+  let packed: number | undefined = denseLevel;
+  const chosen = packing();
+  const pack = (level: number | undefined) => {
+    packed = level;
+    pool.pack(cache.pack(level) ? level : undefined);
+  };
+  pack(packed);
+  const upkeep = () => pool.upkeep(() => jobs.queueLength === 0);
+  const tick = setInterval(() => {
+    const choice = chosen.choose(packed);
+    if (choice !== packed) pack(choice);
+    void upkeep();
+  }, UPKEEP_MS);
+  tick.unref();
 
   const infer = async (request: LevelRequest) => {
     const { level, inputs, outputs } = request;
@@ -100,6 +119,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       deadlineMs: request.deadlineMs,
       signal: request.signal,
     });
+    if (result.leads) chosen.record(result.level, result.executeMs);
     if (result.leads && result.loadMs === 0) windows.record(result.level, result.runRows, result.executeMs);
     return result;
   };
@@ -159,10 +179,12 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     }),
     async close() {
       closed = true;
+      clearInterval(tick);
       jobs.close(
         new SppError('draining', 'The node is shutting down.', { hint: 'Ask another node.', retryAfterS: 1 }),
       );
       await pool.close();
+      await source.close();
     },
   };
 }

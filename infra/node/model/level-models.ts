@@ -1,0 +1,103 @@
+/** Levels as threads load them: views of one file of weights where onnxruntime maps files, else whole models in memory. */
+import type { Logger } from 'pino';
+import type { Artifact } from '../../../schema/artifact/store.ts';
+import { SppError } from '../../../schema/errors.ts';
+import type { Manifest } from '../../../schema/manifest.ts';
+import type { LevelModel } from '../execution/worker-pool.ts';
+import { openWeightFile, type WeightFile } from '../weights/weight-file.ts';
+import { unavailable } from './level-fault.ts';
+import { artifactLevels } from './level-source.ts';
+
+/** A level with what it takes in memory once all threads have a session of it. */
+export interface SizedLevel extends LevelModel {
+  /** Of no use to any other level. */
+  readonly ownBytes: number;
+  /** Shared with other levels: of all levels in memory the largest counts. */
+  readonly sharedBytes: number;
+  /** More, where its sessions are packed; 0 where that makes no difference. */
+  readonly packedBytes: number;
+}
+
+export interface LevelModels {
+  readonly manifest: Manifest;
+  /** @throws `unknown-level`; `level-unavailable` naming the file that is damaged, missing or out of reach */
+  model(level: number): Promise<SizedLevel>;
+  close(): Promise<void>;
+}
+
+export interface LevelModelOptions {
+  readonly artifact: Artifact;
+  readonly ep: string;
+  readonly workers: number;
+  /** How long a failure lasts for callers. */
+  readonly retryAfterS: number;
+  /** Where the file of weights is kept; undefined keeps levels in memory. */
+  readonly directory: string | undefined;
+  readonly log: Logger;
+}
+
+/** What a session takes beyond weights and scratch memory, for a byte of its graph: measured on graphs of 12 layers. */
+const SESSION_BYTES_PER_GRAPH_BYTE = 40;
+
+export async function levelModels(options: LevelModelOptions): Promise<LevelModels> {
+  const { artifact, workers, log, directory } = options;
+  const { manifest } = artifact;
+  const whole = artifactLevels(artifact, options.retryAfterS);
+  // Other providers keep weights on their device, where a mapped file gains nothing.
+  const views =
+    options.ep === 'cpu' && directory !== undefined ? await openViews(artifact, directory, log) : undefined;
+  const graphBytes = manifest.files.find(({ path }) => path === manifest.graph)?.bytes ?? 0;
+  const sessionBytes = graphBytes * SESSION_BYTES_PER_GRAPH_BYTE * workers;
+  let warned = false;
+
+  const inMemory = async (level: number): Promise<SizedLevel> => {
+    const bytes = await whole.model(level);
+    const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+    shared.set(bytes);
+    const ownBytes = bytes.length * (1 + workers) + sessionBytes;
+    return { level, data: { kind: 'whole', bytes: shared }, ownBytes, sharedBytes: 0, packedBytes: 0 };
+  };
+
+  return {
+    manifest,
+    async model(level) {
+      if (views === undefined || manifest.levels[level] === undefined) return inMemory(level);
+      try {
+        const path = await views.model(level);
+        const { bytes, own } = manifest.levels[level];
+        const ownBytes = own?.extents.reduce((sum, extent) => sum + extent.bytes, 0) ?? 0;
+        return {
+          level,
+          data: { kind: 'views', path },
+          ownBytes: ownBytes + sessionBytes,
+          sharedBytes: bytes - ownBytes,
+          packedBytes: bytes * workers,
+        };
+      } catch (error) {
+        if (!(error instanceof SppError) || error.details?.reason !== 'disk')
+          throw unavailable(manifest, level, error, options.retryAfterS);
+        if (!warned) log.warn({ err: error }, 'levels are kept in memory one by one');
+        warned = true;
+        return inMemory(level);
+      }
+    },
+    close: async () => views?.close(),
+  };
+}
+
+async function openViews(
+  artifact: Artifact,
+  directory: string,
+  log: Logger,
+): Promise<WeightFile | undefined> {
+  try {
+    return await openWeightFile(artifact, directory);
+  } catch (error) {
+    if (error instanceof SppError && error.details?.reason !== 'disk') throw error;
+    log.warn(
+      { err: error, directory },
+      'levels are kept in memory one by one: their weights cannot be kept on disk',
+    );
+    return undefined;
+  }
+}
