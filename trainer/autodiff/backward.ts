@@ -95,7 +95,8 @@ function refuseMissing(build: Builder, path: readonly GraphNode[], live: Readonl
 function missingIn(build: Builder, node: GraphNode, live: ReadonlySet<string>): string | undefined {
   const rule = rules[ruleKey(node)];
   if (rule === undefined) return '';
-  const refused = rule.unsupported?.(node, build);
+  const wanted = node.inputs.flatMap((input, i) => (live.has(input) ? [i] : []));
+  const refused = rule.unsupported?.(node, build, wanted);
   if (refused !== undefined) return ` with ${refused}`;
   const pullbacks = rule.vjp({
     node,
@@ -105,6 +106,6 @@ function missingIn(build: Builder, node: GraphNode, live: ReadonlySet<string>): 
     x: node.inputs,
     y: node.outputs[0] ?? '',
   });
-  const index = node.inputs.findIndex((input, i) => live.has(input) && pullbacks[i] === undefined);
-  return index < 0 ? undefined : ` by its input ${index}`;
+  const index = wanted.find((input) => pullbacks[input] === undefined);
+  return index === undefined ? undefined : ` by its input ${index}`;
 }

@@ -20,8 +20,8 @@ export type Pullback = () => string;
 export interface VjpRule {
   /** By input; undefined where there is no gradient (indices, shapes, conditions), or none that is written here. */
   readonly vjp: (call: VjpCall) => readonly (Pullback | undefined)[];
-  /** What of this node has no gradient here, if anything; asked before anything is written. */
-  readonly unsupported?: (node: GraphNode, build: Builder) => string | undefined;
+  /** What of this node has no gradient here, if anything, by the inputs that want one; asked before anything is written. */
+  readonly unsupported?: (node: GraphNode, build: Builder, wanted: readonly number[]) => string | undefined;
 }
 
 /** Keyed by op type, with the domain in front (`com.microsoft.Gelu`) where it is not ONNX's own. */

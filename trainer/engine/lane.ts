@@ -1,10 +1,27 @@
 /** One of the places where shards of a step are computed side by side: a worker thread, or this thread. */
-import type { ShardSums } from './mask-program.ts';
 import type { Shard } from './shard.ts';
 
+export interface LaneWork {
+  readonly shards: readonly Shard[];
+  /** By pair; empty where the engine has no masks. */
+  readonly masks: readonly Float32Array[];
+  /** Units kept, by nested pair; empty where the engine is not nested. */
+  readonly widths: readonly number[];
+}
+
+export interface ShardSums {
+  readonly loss: number;
+  /** Rows that the loss is a sum over. */
+  readonly rows: number;
+  /** d loss / d mask, [units] per pair; empty where they are not wanted. */
+  readonly gradients: Float32Array[];
+}
+
 export interface Lane {
+  /** d loss / d weight, summed over the shards of the last question; in memory that this thread sees. */
+  readonly weightGradients: readonly Float32Array[];
   /** The sums of each shard, in order. One question at a time. */
-  ask(work: { shards: readonly Shard[]; masks: readonly Float32Array[] }): Promise<ShardSums[]>;
+  ask(work: LaneWork): Promise<ShardSums[]>;
   close(): Promise<void>;
 }
 

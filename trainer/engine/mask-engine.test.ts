@@ -7,7 +7,7 @@ import { relativeError } from '../graph/relative-error.ts';
 import { backendNames, chooseBackend, isInstalled, startBackend } from './backend.ts';
 import type { LossTarget } from './loss.ts';
 import { createMaskEngine, type MaskEngine, type MaskStep } from './mask-engine.ts';
-import { startMaskThread } from './mask-thread.ts';
+import { startTfjsLane } from './tfjs-lanes.ts';
 
 const graph = readOnnx(
   readFileSync(new URL('../../examples/digits/digits.onnx', import.meta.url)),
@@ -123,19 +123,22 @@ test('a graph that cannot run is refused when the engine is made, with the reaso
 });
 
 test('a worker that dies fails what it was asked, and says so', async () => {
-  const thread = await startMaskThread({
+  const thread = await startTfjsLane({
     backend: 'wasm',
     model: writeOnnx(graph),
-    sites: pairs.map((pair) => pair.maskSites),
+    program: { sites: pairs.map((pair) => pair.maskSites) },
+    weights: { values: [], gradients: [] },
   });
-  const answer = thread.ask({ shards: [step], masks: step.masks });
+  const answer = thread.ask({ shards: [step], masks: step.masks, widths: [] });
   const outcome = expect(answer).rejects.toMatchObject({
     code: 'internal',
     message: expect.stringContaining('died'),
   });
   await thread.close();
   await outcome;
-  await expect(thread.ask({ shards: [step], masks: step.masks })).rejects.toMatchObject({ code: 'internal' });
+  await expect(thread.ask({ shards: [step], masks: step.masks, widths: [] })).rejects.toMatchObject({
+    code: 'internal',
+  });
 });
 
 describe('backends', () => {

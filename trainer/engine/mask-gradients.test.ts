@@ -8,7 +8,7 @@ import { readOnnx } from '../graph/onnx-file.ts';
 import { relativeError } from '../graph/relative-error.ts';
 import { toTensor } from '../graph/value.ts';
 import { startBackend } from './backend.ts';
-import { createMaskProgram } from './mask-program.ts';
+import { createTfjsProgram } from './tfjs-program.ts';
 
 const DIGITS = new URL('../../examples/digits/digits.onnx', import.meta.url);
 const GRAPHS = new URL('../../../shared/models/graphs/', import.meta.url);
@@ -71,7 +71,7 @@ beforeAll(async () => {
 describe.skipIf(!present)('mask gradients of PyTorch (skipped where ../shared/models is absent)', () => {
   test.each(['ones', 'mixed'])('DeiT at %s', (at) => {
     const { graph, feeds, points } = loadFixture('deit_timm');
-    const program = createMaskProgram(graph, vitSites(2));
+    const program = createTfjsProgram(graph, { sites: vitSites(2) });
     expectFixture(points[at] as Fixture, (masks) => {
       const loss = { kind: 'cross-entropy', output: 'logits', labels: Int32Array.of(3, 7) } as const;
       return program.run({ feeds, loss }, masks);
@@ -81,7 +81,7 @@ describe.skipIf(!present)('mask gradients of PyTorch (skipped where ../shared/mo
 
   test.each(['ones', 'mixed'])('LLaMA at %s', (at) => {
     const { graph, feeds, points } = loadFixture('llama_hf');
-    const program = createMaskProgram(graph, llamaSites);
+    const program = createTfjsProgram(graph, { sites: llamaSites });
     const ids = (feeds.input_ids as Tensor).data as BigInt64Array;
     const [, length] = (feeds.input_ids as Tensor).dims as [number, number];
     const labels = Int32Array.from(ids, (_, i) => ((i + 1) % length === 0 ? -1 : Number(ids[i + 1])));
@@ -93,7 +93,7 @@ describe.skipIf(!present)('mask gradients of PyTorch (skipped where ../shared/mo
 
   function expectFixture(
     point: Fixture,
-    run: (masks: Float32Array[]) => ReturnType<ReturnType<typeof createMaskProgram>['run']>,
+    run: (masks: Float32Array[]) => ReturnType<ReturnType<typeof createTfjsProgram>['run']>,
   ) {
     const names = Object.keys(point.mask);
     const { loss, rows, gradients } = run(
@@ -129,7 +129,7 @@ describe('the digits model', () => {
   }
 
   test('has gradients that agree with central differences', () => {
-    const program = createMaskProgram(readOnnx(readFileSync(DIGITS), 'digits.onnx'), sites);
+    const program = createTfjsProgram(readOnnx(readFileSync(DIGITS), 'digits.onnx'), { sites });
     const { gradients } = program.run(shard, masks);
     const step = 2 ** -5;
     const checked = masks.flatMap((mask, pair) => [0, mask.length - 3].map((unit) => ({ pair, unit })));
@@ -151,7 +151,7 @@ describe('the digits model', () => {
 
   test('has no gradient where the masked model is its own teacher', () => {
     const graph = readOnnx(readFileSync(DIGITS), 'digits.onnx');
-    const program = createMaskProgram(graph, sites);
+    const program = createTfjsProgram(graph, { sites });
     const ones = units.map((count) => new Float32Array(count).fill(1));
     const interpreter = createInterpreter(graph);
     let teacher: Tensor | undefined;
@@ -170,7 +170,7 @@ describe('the digits model', () => {
 
   test('keeps the number of tensors level over steps', () => {
     const before = tf.memory().numTensors;
-    const program = createMaskProgram(readOnnx(readFileSync(DIGITS), 'digits.onnx'), sites);
+    const program = createTfjsProgram(readOnnx(readFileSync(DIGITS), 'digits.onnx'), { sites });
     program.run(shard, masks);
     const { numTensors, numBytes } = tf.memory();
     for (let i = 0; i < 4; i++) program.run(shard, masks);
@@ -181,7 +181,7 @@ describe('the digits model', () => {
   });
 
   test('refuses a mask that does not cover its axis', () => {
-    const program = createMaskProgram(readOnnx(readFileSync(DIGITS), 'digits.onnx'), sites);
+    const program = createTfjsProgram(readOnnx(readFileSync(DIGITS), 'digits.onnx'), { sites });
     const short = masks.map((mask, pair) => (pair === 2 ? mask.subarray(1) : mask));
     expect(() => program.run(shard, short)).toThrow('The mask on gelu covers 1 x 255 x 1 elements');
     program.dispose();

@@ -2,69 +2,43 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { Tensor } from '../graph/graph.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
 import { relativeError } from '../graph/relative-error.ts';
+import { trainableWeights } from '../graph/trainable-weights.ts';
 import { prepareModel } from '../pairs/prepare.ts';
-import { createOrtSession } from '../runtime/ort-session.ts';
-import { sampleInputs } from '../runtime/sample-inputs.ts';
-import type { BackendName } from './backend.ts';
-import { createMaskEngine, type MaskGradients, type MaskStep } from './mask-engine.ts';
+import { anyStep, expectAgreement, gradientsOn } from './gradients.case.ts';
 
-const DIGITS = new URL('../../examples/digits/digits.onnx', import.meta.url);
 const GRAPHS = new URL('../../../shared/models/graphs/', import.meta.url);
 const present = existsSync(GRAPHS);
-
-/** Both engines sum in float32, in different orders. */
-const ENGINES_AGREE = 1e-4;
-
-type Model = Awaited<ReturnType<typeof prepareModel>>;
 
 const fixture = (name: string, exporter: string) =>
   prepareModel(readFileSync(new URL(`${name}.${exporter}.onnx`, GRAPHS)), name);
 
-async function stepOn(backend: BackendName, { graph, pairs }: Model, step: MaskStep): Promise<MaskGradients> {
-  const engine = await createMaskEngine({ graph, pairs, backend, workers: 1 });
-  return engine.step(step).finally(() => engine.close());
-}
-
-/** Masks that differ from unit to unit, and a teacher that differs from the model. */
-async function anyStep({ graph, pairs, sizes }: Model, kind: 'kl' | 'squared'): Promise<MaskStep> {
-  const output = graph.outputs[0]?.name as string;
-  const feeds = sampleInputs(graph, { batch: 5, length: sizes[0]?.length ?? 1 }, 3);
-  const session = await createOrtSession(writeOnnx(graph));
-  const dense = (await session.run(feeds))[output] as Tensor;
-  await session.close();
-  const data = (dense.data as Float32Array).map((logit, i) => logit + Math.sin(i));
-  return {
-    feeds,
-    masks: pairs.map(({ units }) => Float32Array.from({ length: units }, (_, j) => Math.cos(j * 1.7) ** 2)),
-    loss: { kind, output, teacher: { ...dense, data } },
-  };
-}
-
-async function expectAgreement(model: Model, kind: 'kl' | 'squared' = 'kl'): Promise<void> {
-  const step = await anyStep(model, kind);
-  const [ours, theirs] = [await stepOn('onnxruntime', model, step), await stepOn('wasm', model, step)];
-  expect(Math.abs(ours.loss - theirs.loss) / theirs.loss).toBeLessThan(ENGINES_AGREE);
-  for (const [p, { name }] of model.pairs.entries()) {
-    const error = relativeError(ours.gradients[p] ?? [], theirs.gradients[p] ?? []);
-    expect(error.relative, `${name}: ${JSON.stringify(error)}`).toBeLessThan(ENGINES_AGREE);
-  }
-}
-
-test.each(['kl', 'squared'] as const)(
-  'onnxruntime agrees with TensorFlow.js on the digits model, loss %s',
-  async (kind) => {
-    await expectAgreement(await prepareModel(readFileSync(DIGITS), 'digits'), kind);
-  },
-);
+const prefix = (units: number, kept: number) =>
+  Float32Array.from({ length: units }, (_, unit) => (unit < kept ? 1 : 0));
 
 describe.skipIf(!present)('exported models (skipped where ../shared/models is absent)', () => {
   const models = ['deit_timm', 'vit_hf', 'bert_hf', 'llama_hf', 'swin_timm', 'clip_hf', 'gpt2_hf', 'opt_hf'];
   test.each(models.flatMap((name) => ['dynamo', 'ts'].map((exporter) => ({ name, exporter }))))(
-    'onnxruntime agrees with TensorFlow.js on $name by $exporter',
+    'onnxruntime agrees with TensorFlow.js on $name by $exporter, in masks and weights, and cut with masked',
     async ({ name, exporter }) => {
-      await expectAgreement(await fixture(name, exporter));
+      const model = await fixture(name, exporter);
+      const { graph, pairs } = model;
+      const step = await anyStep(model);
+      const options = { graph, weights: trainableWeights(graph) };
+      const masks = pairs.map(({ units }) =>
+        Float32Array.from({ length: units }, (_, j) => Math.cos(j * 1.7) ** 2),
+      );
+      expectAgreement(
+        await gradientsOn('onnxruntime', { ...options, pairs }, { ...step, masks }),
+        await gradientsOn('wasm', { ...options, pairs }, { ...step, masks }),
+      );
+      const widths = pairs.map(({ units }) => Math.ceil(units * 0.6));
+      const kept = pairs.map(({ units }, p) => prefix(units, widths[p] as number));
+      const hidden = { ...options, pairs, maskGradients: false };
+      expectAgreement(
+        await gradientsOn('onnxruntime', { ...options, nested: model }, { ...step, widths }),
+        await gradientsOn('onnxruntime', hidden, { ...step, masks: kept }),
+      );
     },
   );
 
@@ -104,11 +78,16 @@ describe.skipIf(!present)('exported models (skipped where ../shared/models is ab
       ]),
     );
     const labels = labelsOf[name]?.(feeds) as Int32Array;
-    const { loss, gradients } = await stepOn('onnxruntime', model, {
-      feeds,
-      masks: keys.map((key) => Float32Array.from(reference.mask[key] ?? [])),
-      loss: { kind: 'cross-entropy', output: 'logits', labels },
-    });
+    const { graph, pairs } = model;
+    const { loss, masks: gradients } = await gradientsOn(
+      'onnxruntime',
+      { graph, pairs },
+      {
+        feeds,
+        masks: keys.map((key) => Float32Array.from(reference.mask[key] ?? [])),
+        loss: { kind: 'cross-entropy', output: 'logits', labels },
+      },
+    );
     expect(loss).toBeCloseTo(reference.loss, 5);
     for (const [p, key] of keys.entries())
       expect(relativeError(gradients[p] ?? [], reference.grad[key] ?? []).relative, key).toBeLessThan(1e-3);

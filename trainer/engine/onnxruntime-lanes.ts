@@ -4,60 +4,98 @@
  * stopwatch would make runs differ from each other in their last digits.
  */
 import { once } from 'node:events';
-import { factsOf } from '../autodiff/facts.ts';
-import { maskGradientGraph } from '../autodiff/mask-gradient-graph.ts';
+import { type Facts, factsOf } from '../autodiff/facts.ts';
+import { gradientGraph } from '../autodiff/gradient-graph.ts';
 import type { MaskedUnits } from '../autodiff/masked-forward.ts';
-import type { Graph } from '../graph/graph.ts';
-import { traceGraph } from '../graph/trace.ts';
-import { type Lane, startLanes } from './lane.ts';
+import { type Nesting, nestForward } from '../autodiff/nested-forward.ts';
+import type { Graph, Tensor } from '../graph/graph.ts';
+import { int64 } from '../graph/rewrite.ts';
+import { traceGraph, traceOnce } from '../graph/trace.ts';
+import { type Lane, type LaneWork, startLanes } from './lane.ts';
 import type { LossTarget } from './loss.ts';
-import { startThread } from './mask-thread.ts';
 import { type GradientModel, gradientModel } from './onnxruntime-program.ts';
 import type { OnnxruntimeWork } from './onnxruntime-worker.ts';
+import { sharedFloats } from './shared-floats.ts';
+import { startThread } from './thread.ts';
 
-type GradientModels = (loss: Pick<LossTarget, 'kind' | 'output'>) => GradientModel;
+type Loss = Pick<LossTarget, 'kind' | 'output'>;
+type GradientModels = (loss: Loss) => GradientModel;
+
+export interface OnnxruntimeLanesOptions {
+  readonly graph: Graph;
+  readonly pairs: readonly MaskedUnits[];
+  readonly maskGradients: boolean;
+  /** Names of the weights whose gradients are wanted, and their values in shared memory. */
+  readonly weights: ReadonlyMap<string, Float32Array>;
+  readonly nesting: Nesting | undefined;
+  readonly workers: number;
+}
 
 /** @throws `unsupported-op` listing the operators without a gradient, `bad-model` when the graph does not run */
-export async function createOnnxruntimeLanes(
-  graph: Graph,
-  pairs: readonly MaskedUnits[],
-  workers: number,
-): Promise<Lane[]> {
-  const { traces } = await traceGraph(graph, 'the model', () => false);
-  const facts = factsOf(traces);
+export async function createOnnxruntimeLanes(options: OnnxruntimeLanesOptions): Promise<Lane[]> {
+  const { graph, pairs, maskGradients, weights } = options;
+  const nested = await nest(graph, options.nesting);
+  const names = [...weights.keys()];
   const made = new Map<string, GradientModel>();
   const modelOf: GradientModels = (loss) => {
     const key = keyOf(loss);
     const known = made.get(key);
     if (known) return known;
     const { kind, output } = loss;
-    const written = maskGradientGraph({ graph, facts, pairs, loss: { kind, output } });
-    const model = gradientModel(written, graph.inputs);
+    const asked = { graph: nested.graph, facts: nested.facts, pairs, maskGradients, weights: names };
+    const model = gradientModel(gradientGraph({ ...asked, loss: { kind, output } }), {
+      inputs: graph.inputs,
+      widths: nested.widths,
+      weights: names.map((name) => ({ name, dims: graph.initializers.get(name)?.dims ?? [] })),
+    });
     made.set(key, model);
     return model;
   };
   // What has no gradient is said now; steps mostly ask for this very output.
   const [first] = graph.outputs;
   if (first) modelOf({ kind: 'kl', output: first.name });
-  return startLanes(workers, () => startLane(modelOf));
+  const values = [...weights.values()];
+  return startLanes(options.workers, () => startLane(modelOf, values));
 }
 
-async function startLane(modelOf: GradientModels): Promise<Lane> {
+/** The graph with widths as inputs, and what is known of its values: lengths that change with a width are free. */
+async function nest(
+  graph: Graph,
+  nesting: Nesting | undefined,
+): Promise<{ graph: Graph; facts: Facts; widths: readonly string[] }> {
+  if (nesting === undefined) {
+    const { traces } = await traceGraph(graph, 'the model', () => false);
+    return { graph, facts: factsOf(traces), widths: [] };
+  }
+  const nested = nestForward(graph, nesting);
+  // Inputs of integers are drawn as ones: the narrowest. The other end is given.
+  const { traces, sizes } = await traceGraph(nested.graph, 'the model', () => false);
+  const whole = nested.widths.map((name, pair): [string, Tensor] => [
+    name,
+    int64([nesting.pairs[pair]?.units ?? 0]),
+  ]);
+  const last = await traceOnce(nested.graph, sizes.traced[0], Object.fromEntries(whole));
+  return { ...nested, facts: factsOf([...traces, last]) };
+}
+
+async function startLane(modelOf: GradientModels, values: readonly Float32Array[]): Promise<Lane> {
   const script = new URL('./onnxruntime-worker.ts', import.meta.url);
+  const gradients = sharedFloats(values.map(({ length }) => length));
   // A thread that is stopped inside onnxruntime takes the process with it, so it is asked to end.
-  const thread = await startThread<OnnxruntimeWork>(script, undefined, async (worker) => {
+  const thread = await startThread<OnnxruntimeWork>(script, { values, gradients }, async (worker) => {
     const ended = once(worker, 'exit');
     worker.postMessage('end' satisfies OnnxruntimeWork);
     await ended;
   });
   const sent = new Set<string>();
   return {
-    async ask({ shards, masks }) {
-      const [shard] = shards;
+    weightGradients: gradients,
+    async ask(work: LaneWork) {
+      const [shard] = work.shards;
       if (shard === undefined) return [];
       const key = keyOf(shard.loss);
       const model = sent.has(key) ? {} : { model: modelOf(shard.loss) };
-      const sums = await thread.ask({ key, ...model, shards, masks });
+      const sums = await thread.ask({ key, ...model, ...work });
       sent.add(key);
       return sums;
     },
@@ -65,6 +103,6 @@ async function startLane(modelOf: GradientModels): Promise<Lane> {
   };
 }
 
-function keyOf({ kind, output }: Pick<LossTarget, 'kind' | 'output'>): string {
+function keyOf({ kind, output }: Loss): string {
   return `${kind} ${output}`;
 }

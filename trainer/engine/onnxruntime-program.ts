@@ -1,11 +1,11 @@
-/** One thread's share of the onnxruntime engine: a gradient graph in a session, from a shard to sums of loss and gradients. */
+/** One thread's share of the onnxruntime engine: a gradient graph in a session, from shards to sums of loss and gradients. */
 import { SppError } from '../../schema/errors.ts';
-import type { MaskGradientGraph } from '../autodiff/mask-gradient-graph.ts';
+import type { GradientGraph } from '../autodiff/gradient-graph.ts';
 import type { Tensor, ValueInfo } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
+import type { LaneWork, ShardSums } from './lane.ts';
 import type { LossTarget } from './loss.ts';
-import type { ShardSums } from './mask-program.ts';
 import type { Shard } from './shard.ts';
 
 /** A gradient graph as it travels to a thread. */
@@ -13,46 +13,98 @@ export interface GradientModel {
   readonly bytes: Uint8Array;
   /** The model's own inputs. */
   readonly inputs: readonly ValueInfo[];
-  readonly names: Omit<MaskGradientGraph, 'graph'>;
+  /** The weights that are inputs, in order. */
+  readonly weights: readonly { readonly name: string; readonly dims: readonly number[] }[];
+  /** Names of the inputs that say how many units are kept. */
+  readonly widths: readonly string[];
+  readonly names: Omit<GradientGraph, 'graph'>;
 }
 
 export interface OnnxruntimeProgram {
-  /** @throws `bad-shape` for feeds or a target that do not fit, `bad-data` for labels beyond the classes, `bad-model` from onnxruntime */
-  run(shard: Shard, masks: readonly Float32Array[]): Promise<ShardSums>;
+  /**
+   * @param weights by weight: the values, and where the gradients' sum over the shards is written
+   * @throws `bad-shape` for feeds or a target that do not fit, `bad-data` for labels beyond the classes, `bad-model` from onnxruntime
+   */
+  run(work: LaneWork, weights: WeightMemory): Promise<ShardSums[]>;
   close(): Promise<void>;
 }
 
+export interface WeightMemory {
+  readonly values: readonly Float32Array[];
+  readonly gradients: readonly Float32Array[];
+}
+
 export function gradientModel(
-  { graph, ...names }: MaskGradientGraph,
-  inputs: readonly ValueInfo[],
+  { graph, ...names }: GradientGraph,
+  model: Omit<GradientModel, 'bytes' | 'names'>,
 ): GradientModel {
-  return { bytes: writeOnnx(graph), inputs, names };
+  return { bytes: writeOnnx(graph), ...model, names };
 }
 
 export async function createOnnxruntimeProgram(model: GradientModel): Promise<OnnxruntimeProgram> {
   const session = await createOrtSession(model.bytes);
-  const { masks: maskNames, target, shape, loss: lossName, gradients } = model.names;
+  const { weights, widths, inputs, names } = model;
+  const into = (arrays: readonly Float32Array[]) =>
+    Object.fromEntries(
+      weights.map(({ dims }, i): [string, Tensor] => [
+        names.weightGradients[i] as string,
+        { dtype: 'float32', dims, data: arrays[i] as Float32Array },
+      ]),
+    );
+  /** Gradients of shards behind the first one, on their way to the sum. */
+  let scratch: Float32Array[] | undefined;
+  const runShard = async (
+    { feeds, loss }: Shard,
+    fixed: Readonly<Record<string, Tensor>>,
+    gradients: readonly Float32Array[],
+  ): Promise<ShardSums> => {
+    const own = inputs.map((info) => [info.name, checkedFeed(feeds[info.name], info)] as const);
+    const fed = { ...Object.fromEntries(own), ...fixed, [names.target]: targetTensor(loss) };
+    const results = await session.run(fed, undefined, into(gradients));
+    const [rows, classes] = Array.from((results[names.shape] as Tensor).data, Number) as [number, number];
+    checkTarget(loss, rows, classes);
+    return {
+      loss: (results[names.loss] as Tensor).data[0] as number,
+      rows: 'teacher' in loss ? rows : loss.labels.filter((label) => label !== -1).length,
+      gradients: names.gradients.map((name) => (results[name] as Tensor).data as Float32Array),
+    };
+  };
   return {
-    async run({ feeds, loss }, masks) {
-      const results = await session.run({
-        ...Object.fromEntries(model.inputs.map((info) => [info.name, checkedFeed(feeds[info.name], info)])),
-        ...Object.fromEntries(masks.map((mask, i) => [maskNames[i] as string, vector(mask)])),
-        [target]: targetTensor(loss),
-      });
-      const [rows, classes] = Array.from((results[shape] as Tensor).data, Number) as [number, number];
-      checkTarget(loss, rows, classes);
-      return {
-        loss: (results[lossName] as Tensor).data[0] as number,
-        rows: 'teacher' in loss ? rows : loss.labels.filter((label) => label !== -1).length,
-        gradients: gradients.map((name) => (results[name] as Tensor).data as Float32Array),
-      };
+    async run(work, { values, gradients }) {
+      const fixed = Object.fromEntries([
+        ...work.masks.map((mask, i) => [names.masks[i] as string, vector(mask)] as const),
+        ...work.widths.map((width, i) => [widths[i] as string, count(width)] as const),
+        ...weights.map(({ name, dims }, i): [string, Tensor] => [
+          name,
+          { dtype: 'float32', dims, data: values[i] as Float32Array },
+        ]),
+      ]);
+      const sums: ShardSums[] = [];
+      for (const [i, shard] of work.shards.entries()) {
+        if (i > 0) scratch ??= gradients.map(({ length }) => new Float32Array(length));
+        const target = i === 0 ? gradients : (scratch as Float32Array[]);
+        sums.push(await runShard(shard, fixed, target));
+        if (i > 0) addAll(gradients, target);
+      }
+      return sums;
     },
     close: () => session.close(),
   };
 }
 
+function addAll(totals: readonly Float32Array[], more: readonly Float32Array[]): void {
+  for (const [i, total] of totals.entries()) {
+    const own = more[i] as Float32Array;
+    for (let j = 0; j < total.length; j++) total[j] = (total[j] as number) + (own[j] as number);
+  }
+}
+
 function vector(data: Float32Array): Tensor {
   return { dtype: 'float32', dims: [data.length], data };
+}
+
+function count(value: number): Tensor {
+  return { dtype: 'int64', dims: [1], data: BigInt64Array.of(BigInt(value)) };
 }
 
 function targetTensor(loss: LossTarget): Tensor {
@@ -71,7 +123,7 @@ function checkTarget(loss: LossTarget, rows: number, classes: number): void {
       'bad-shape',
       'teacher' in loss
         ? `The teacher's [${loss.teacher.dims}] does not match ${rows} rows of ${classes} values.`
-        : `There are ${length} labels for ${rows} rows of logits.`,
+        : `There are ${loss.labels.length} labels for ${rows} rows of logits.`,
     );
   const stray = 'teacher' in loss ? undefined : loss.labels.find((label) => label < -1 || label >= classes);
   if (stray !== undefined)

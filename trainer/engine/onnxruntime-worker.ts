@@ -1,26 +1,26 @@
 /** Worker thread of the onnxruntime engine: one session a loss, made when a step first asks for it; ends when it is told to. */
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
+import type { LaneWork } from './lane.ts';
 import {
   createOnnxruntimeProgram,
   type GradientModel,
   type OnnxruntimeProgram,
+  type WeightMemory,
 } from './onnxruntime-program.ts';
-import type { Shard } from './shard.ts';
-import { type MaskAnswer, threadError } from './thread-answer.ts';
+import { type LaneAnswer, threadError } from './thread-answer.ts';
 
 export type OnnxruntimeWork =
-  | {
+  | (LaneWork & {
       /** Which of the gradient models; `model` comes along the first time. */
       readonly key: string;
       readonly model?: GradientModel;
-      readonly shards: readonly Shard[];
-      readonly masks: readonly Float32Array[];
-    }
+    })
   | 'end';
 
 if (parentPort) {
   const port = parentPort;
-  const answer = (message: MaskAnswer) => port.postMessage(message);
+  const weights = workerData as WeightMemory;
+  const answer = (message: LaneAnswer) => port.postMessage(message);
   const programs = new Map<string, OnnxruntimeProgram>();
   port.on('message', async (work: OnnxruntimeWork) => {
     if (work === 'end') {
@@ -32,9 +32,7 @@ if (parentPort) {
       if (work.model && !programs.has(work.key))
         programs.set(work.key, await createOnnxruntimeProgram(work.model));
       const program = programs.get(work.key) as OnnxruntimeProgram;
-      const sums = [];
-      for (const shard of work.shards) sums.push(await program.run(shard, work.masks));
-      answer({ kind: 'sums', sums });
+      answer({ kind: 'sums', sums: await program.run(work, weights) });
     } catch (error) {
       answer({ kind: 'failed', error: threadError(error) });
     }

@@ -1,6 +1,6 @@
 /** What a worker thread answers, whichever engine it runs. */
 import { type ProblemCode, SppError } from '../../schema/errors.ts';
-import type { ShardSums } from './mask-program.ts';
+import type { ShardSums } from './lane.ts';
 
 /** An error as it crosses threads, where classes are lost. */
 export interface ThreadError {
@@ -9,7 +9,7 @@ export interface ThreadError {
   readonly hint: string | undefined;
 }
 
-export type MaskAnswer =
+export type LaneAnswer =
   | { readonly kind: 'ready' }
   | { readonly kind: 'sums'; readonly sums: ShardSums[] }
   | { readonly kind: 'failed'; readonly error: ThreadError };

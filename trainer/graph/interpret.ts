@@ -15,6 +15,8 @@ export interface InterpreterOptions {
   readonly outputs?: readonly string[];
   /** Mask sites by mask: `run` takes one mask for each entry. */
   readonly maskSites?: readonly (readonly MaskedAxis[])[];
+  /** float32 initializers that change from run to run and take gradients: `run` takes one tensor for each. */
+  readonly variables?: readonly string[];
 }
 
 export interface Interpreter {
@@ -22,9 +24,14 @@ export interface Interpreter {
    * Computes the outputs, in order. Call inside a tidy: the results and nothing else belong to the caller.
    * @param feeds one value per graph input; floats are uploaded unless they are on the backend already
    * @param masks [units] each, one per entry of `maskSites`; none leaves the graph as it is
+   * @param variables in the shapes of the initializers that they stand for
    * @throws `bad-shape`, `bad-datatype` for feeds that do not fit, and `bad-model` naming the node that failed
    */
-  run(feeds: Readonly<Record<string, Tensor | tf.Tensor>>, masks?: readonly tf.Tensor1D[]): Value[];
+  run(
+    feeds: Readonly<Record<string, Tensor | tf.Tensor>>,
+    masks?: readonly tf.Tensor1D[],
+    variables?: readonly tf.Tensor[],
+  ): Value[];
   /** Frees the weights. */
   dispose(): void;
 }
@@ -47,7 +54,9 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
   const sites = sitesByTensor(options.maskSites ?? []);
   checkNames(graph, outputs, [...sites.keys()]);
 
-  const constants = uploadInitializers(graph, needed);
+  const variables = options.variables ?? [];
+  checkVariables(graph, variables);
+  const constants = uploadInitializers(graph, needed, new Set(variables));
   const live: GraphNode[] = [];
   for (const node of needed) {
     const known = node.inputs.every((name) => name === '' || constants.has(name));
@@ -63,11 +72,14 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
     });
   }
   freeUnread(constants, live, outputs);
-  const steps = planSteps(live, resolved, new Set(sites.keys()), outputs);
+  const steps = planSteps(live, resolved, new Set(sites.keys()), new Set(variables), outputs);
 
   return {
-    run(feeds, masks = []) {
-      const values = new Map<string, Value>();
+    run(feeds, masks = [], given = []) {
+      // A clone may be freed behind its last reader; what the caller differentiates in may not.
+      const values = new Map<string, Value>(
+        variables.map((name, i) => [name, tf.clone(given[i] as tf.Tensor)]),
+      );
       for (const info of graph.inputs) {
         const fed = feeds[info.name];
         if (fed === undefined) throw missingFeed(graph, info.name);
@@ -154,11 +166,22 @@ function checkNames(graph: Graph, outputs: readonly string[], sites: readonly st
       throw new SppError('bad-model', `The graph has no value ${name}.`);
 }
 
+function checkVariables(graph: Graph, variables: readonly string[]): void {
+  const wrong = variables.find((name) => graph.initializers.get(name)?.dtype !== 'float32');
+  if (wrong !== undefined)
+    throw new SppError('bad-model', `The graph has no float32 weight ${wrong} to differentiate.`);
+}
+
 /** Float weights go to the backend and stay there; integers, and single floats that may steer shapes, stay on the host. */
-function uploadInitializers(graph: Graph, nodes: readonly GraphNode[]): Map<string, Value> {
+function uploadInitializers(
+  graph: Graph,
+  nodes: readonly GraphNode[],
+  variables: ReadonlySet<string>,
+): Map<string, Value> {
   const read = new Set(nodes.flatMap((node) => node.inputs));
   const constants = new Map<string, Value>();
   for (const [name, tensor] of graph.initializers) {
+    if (variables.has(name)) continue;
     if (!read.has(name) && !graph.outputs.some((output) => output.name === name)) continue;
     const float = tensor.dtype === 'float32' && elementCount(tensor.dims) > 1;
     constants.set(
@@ -189,6 +212,7 @@ function planSteps(
   nodes: readonly GraphNode[],
   resolved: ReadonlyMap<GraphNode, OpVersion>,
   sites: ReadonlySet<string>,
+  variables: ReadonlySet<string>,
   outputs: readonly string[],
 ): Step[] {
   const lastReader = new Map<string, GraphNode>();
@@ -197,8 +221,8 @@ function planSteps(
     for (const name of node.inputs) lastReader.set(name, node);
   }
   for (const name of outputs) lastReader.delete(name);
-  // A gradient is wanted wherever a mask has its influence.
-  const carries = new Set<string>();
+  // A gradient is wanted wherever a mask or a variable has its influence.
+  const carries = new Set(variables);
   return nodes.map((node) => {
     const gradient = node.inputs.map((name) => carries.has(name));
     for (const name of node.outputs) if (gradient.includes(true) || sites.has(name)) carries.add(name);

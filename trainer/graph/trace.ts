@@ -106,10 +106,17 @@ export async function traceGraph(
   );
 }
 
-/** One more run of a graph that is known to run at this size, for the shapes of values that a pass has added. */
-export async function traceOnce(graph: Graph, size: FreeSizes): Promise<Trace> {
+/**
+ * One more run of a graph that is known to run at this size, for the shapes of values that a pass has added.
+ * @param given inputs that are not drawn
+ */
+export async function traceOnce(
+  graph: Graph,
+  size: FreeSizes,
+  given: Readonly<Record<string, Tensor>> = {},
+): Promise<Trace> {
   const session = await createOrtSession(withAllOutputs(graph), { optimise: false, threads: allCores });
-  const inputs = sampleInputs(graph, size, 1);
+  const inputs = { ...sampleInputs(graph, size, 1), ...given };
   const values = await session.run(inputs).finally(() => session.close());
   return traceOf(graph, { ...inputs, ...values }, () => false);
 }

@@ -16,9 +16,14 @@ export interface OrtSession {
   readonly outputs: readonly string[];
   /**
    * @param outputs what to compute; all outputs where absent. Outputs of element types that Tensor does not know are left out
+   * @param into by output, memory that the result is written to, of just its size
    * @throws `bad-model` when onnxruntime refuses the feeds or a node fails
    */
-  run(feeds: Readonly<Record<string, Tensor>>, outputs?: readonly string[]): Promise<Record<string, Tensor>>;
+  run(
+    feeds: Readonly<Record<string, Tensor>>,
+    outputs?: readonly string[],
+    into?: Readonly<Record<string, Tensor>>,
+  ): Promise<Record<string, Tensor>>;
   /** Frees native memory; the session cannot run afterwards. */
   close(): Promise<void>;
 }
@@ -60,10 +65,13 @@ export async function createOrtSession(
   });
   return {
     outputs: session.outputNames,
-    async run(feeds, outputs) {
+    async run(feeds, outputs, into = {}) {
       const values = Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)] as const);
       const result = await session
-        .run(Object.fromEntries(values), outputs ?? session.outputNames)
+        .run(
+          Object.fromEntries(values),
+          Object.fromEntries((outputs ?? session.outputNames).map((name) => [name, memoryOf(into[name])])),
+        )
         .catch((cause: unknown) => {
           throw refused('onnxruntime cannot run the model', cause);
         });
@@ -76,6 +84,11 @@ export async function createOrtSession(
     },
     close: () => session.release(),
   };
+}
+
+/** null: onnxruntime takes memory of its own. */
+function memoryOf(tensor: Tensor | undefined): ort.Tensor | null {
+  return tensor === undefined ? null : toOrt(tensor);
 }
 
 function toOrt({ dtype, data, dims }: Tensor): ort.Tensor {

@@ -1,8 +1,23 @@
 /** Operators that pick elements by index; the gradient is added up where it was picked from. */
 import { type GraphNode, intAttribute } from '../../graph/graph.ts';
+import type { Builder } from '../builder.ts';
 import { axisFromFront, lengthOf, text, zerosLike } from '../expressions.ts';
 import type { VjpRule, VjpTable } from '../rule.ts';
 import { scatter } from './layout.ts';
+
+/** Up to here a product with a one-hot matrix is cheaper than adding element by element. */
+const ONE_HOT_ENTRIES = 512;
+
+/** Adds rows [k, after...] to those of a table [n, after...] of zeros that indices [k] name. */
+function addRows(b: Builder, table: string, indices: string, rows: string): string {
+  const rank = b.dims(table).length;
+  const column = b.add('Reshape', [indices, b.integers([-1, ...Array<number>(rank - 1).fill(1)])]);
+  const everywhere = b.add('Expand', [column, b.add('Shape', [rows])]);
+  return b.add('ScatterElements', [zerosLike(b, table), everywhere, rows], {
+    axis: { kind: 'int', value: 0 },
+    reduction: text('add'),
+  });
+}
 
 /** y [before..., indices..., after...] of x [before..., n, after...] */
 const gather: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', indices = ''] }) => [
@@ -20,6 +35,9 @@ const gather: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', indices = ''] 
         : b.add('Concat', shape, { axis: { kind: 'int', value: 0 } });
     const rows = b.add('Reshape', [dy, folded]);
     const flat = b.dims(indices).length === 1 ? indices : b.add('Reshape', [indices, b.integers([-1])]);
+    const entries = b.dims(x)[axis];
+    if (axis === 0 && rank > 1 && (entries === undefined || entries > ONE_HOT_ENTRIES))
+      return addRows(b, x, flat, rows);
     return scatter(b, rows, flat, lengthOf(b, x, axis), axis, rank);
   },
 ];

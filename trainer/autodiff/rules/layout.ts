@@ -75,52 +75,67 @@ const cumSum: VjpRule['vjp'] = ({ node, build, dy, x: [, axis = ''] }) => [
 ];
 
 /**
- * Contiguous slices of known lengths are padded back. Others go the way of Gather: the positions that they took are what the same
- * slice takes from 0, 1, 2, ..., and a product with their one-hot matrix puts the gradient there.
+ * Contiguous slices are padded back. Others go the way of Gather: the positions that they took are what the same slice takes from
+ * 0, 1, 2, ..., and a product with their one-hot matrix puts the gradient there.
  */
 const slice: VjpRule['vjp'] = ({
+  node,
   build: b,
   dy,
-  x: [x = '', starts = '', ends = '', axes = '', steps = ''],
+  x: [x = '', starts = '', , axes = '', steps = ''],
   y,
 }) => [
   () => {
     const rank = b.dims(x).length;
-    const first = integers(b.content(starts));
-    const along = axes === '' ? first?.map((_, i) => i) : integers(b.content(axes));
-    const stepsOf = steps === '' ? along?.map(() => 1) : integers(b.content(steps));
+    const along = axes === '' ? integers(b.content(starts))?.map((_, i) => i) : integers(b.content(axes));
     const cut = along?.map((axis) => axisFromFront(axis, rank)) ?? [];
-    const lengths = cut.map((axis) => [b.dims(x)[axis], b.dims(y)[axis]] as const);
-    if (first && stepsOf?.every((step) => step === 1) && lengths.every((pair) => !pair.includes(undefined))) {
-      const pads = Array<number>(2 * rank).fill(0);
-      cut.forEach((axis, i) => {
-        const [whole = 0, part = 0] = lengths[i] ?? [];
-        const start = first[i] ?? 0;
-        const before = Math.min(whole, Math.max(0, start < 0 ? start + whole : start));
-        pads[axis] = before;
-        pads[rank + axis] = whole - before - part;
-      });
-      return b.add('Pad', [dy, b.integers(pads)]);
-    }
+    const stepsOf = steps === '' ? cut.map(() => 1) : integers(b.content(steps));
+    if (stepsOf?.every((step) => step === 1)) return b.add('Pad', [dy, sliceMargins(b, x, y, starts, cut)]);
     // One axis after the other, the last one first; the axes before it are still cut.
     return cut.reduceRight((gradient, axis, i) => {
-      const pick = (v: string) => (v === '' ? '' : b.add('Slice', [v, b.integers([i]), b.integers([i + 1])]));
+      const pick = (v = '') => (v === '' ? '' : b.add('Slice', [v, b.integers([i]), b.integers([i + 1])]));
       const length = lengthOf(b, x, axis);
       const scalar = b.add('Squeeze', [length]);
       const zero = b.constant({ dtype: 'int64', dims: [], data: BigInt64Array.of(0n) });
       const one = b.constant({ dtype: 'int64', dims: [], data: BigInt64Array.of(1n) });
-      const inputs = [
-        b.add('Range', [zero, scalar, one]),
-        pick(starts),
-        pick(ends),
-        b.integers([0]),
-        pick(steps),
-      ];
+      const positions = b.add('Range', [zero, scalar, one]);
+      const inputs = [positions, pick(starts), pick(node.inputs[2]), b.integers([0]), pick(steps)];
       const taken = b.add('Slice', steps === '' ? inputs.slice(0, 4) : inputs);
       return scatter(b, gradient, taken, length, axis, rank);
     }, dy);
   },
 ];
+
+/** How much of x lies before and behind a contiguous slice of it, as Pad takes it; constants where lengths are known. */
+function sliceMargins(b: Builder, x: string, y: string, starts: string, cut: readonly number[]): string {
+  const rank = b.dims(x).length;
+  const first = integers(b.content(starts));
+  const zero = b.integers([0]);
+  const before = Array<string>(rank).fill(zero);
+  const after = Array<string>(rank).fill(zero);
+  const known = Array<number>(2 * rank).fill(0);
+  let open = false;
+  cut.forEach((axis, i) => {
+    const [whole, part, start] = [b.dims(x)[axis], b.dims(y)[axis], first?.[i]];
+    if (whole !== undefined && part !== undefined && start !== undefined) {
+      known[axis] = Math.min(whole, Math.max(0, start < 0 ? start + whole : start));
+      known[rank + axis] = whole - (known[axis] ?? 0) - part;
+      before[axis] = b.integers([known[axis] ?? 0]);
+      after[axis] = b.integers([known[rank + axis] ?? 0]);
+      return;
+    }
+    open = true;
+    const length = lengthOf(b, x, axis);
+    if (start !== 0) {
+      const given = b.add('Slice', [starts, b.integers([i]), b.integers([i + 1])]);
+      const counted = b.add('Where', [b.add('Less', [given, zero]), b.add('Add', [given, length]), given]);
+      before[axis] = b.add('Min', [b.add('Max', [counted, zero]), length]);
+    }
+    const taken = b.add('Add', [before[axis] as string, lengthOf(b, y, axis)]);
+    after[axis] = b.add('Sub', [length, taken]);
+  });
+  return open ? b.add('Concat', [...before, ...after], { axis: int(0) }) : b.integers(known);
+}
 
 /**
  * Adds dy's slices along an axis to the places that indices name.

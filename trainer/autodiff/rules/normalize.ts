@@ -73,23 +73,28 @@ const rmsNormalization: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', g = 
   ];
 };
 
-/** With the statistics of training: dx = dy g / sqrt(variance + epsilon), by channel. */
+/** With the statistics of training, by channel: x̂ = (x - mean) r with r = 1 / sqrt(variance + epsilon), y = x̂ g + c. */
 const batchNormalization: VjpRule['vjp'] = ({
   node,
   build: b,
   dy,
-  x: [x = '', g = '', , , variance = ''],
-}) => [
-  () => {
+  x: [x = '', g = '', , mean = '', variance = ''],
+}) => {
+  const factor = () => {
     const shifted = b.add('Add', [variance, b.scalar(floatAttribute(node, 'epsilon', 1e-5))]);
-    const factor = b.add('Div', [g, b.add('Sqrt', [shifted])]);
-    const shape = b
-      .dims(x)
-      .slice(1)
-      .map((_, i) => (i === 0 ? -1 : 1));
-    return mul(b, dy, b.add('Reshape', [factor, b.integers(shape)]));
-  },
-];
+    return b.add('Reciprocal', [b.add('Sqrt', [shifted])]);
+  };
+  const rank = b.dims(x).length;
+  const shape = Array.from({ length: rank - 1 }, (_, i) => (i === 0 ? -1 : 1));
+  const byChannel = (value: string) => b.add('Reshape', [value, b.integers(shape)]);
+  const others = Array.from({ length: rank }, (_, axis) => axis).filter((axis) => axis !== 1);
+  const perChannel = (value: string) => reduceSum(b, value, others, false);
+  return [
+    () => mul(b, dy, byChannel(mul(b, g, factor()))),
+    () => mul(b, perChannel(mul(b, dy, b.add('Sub', [x, byChannel(mean)]))), factor()),
+    () => perChannel(dy),
+  ];
+};
 
 /** Is this an initializer of nothing but this number? */
 function isAll(b: Builder, value: string, number: number): boolean {

@@ -177,7 +177,7 @@ const conv = (
   x: number[],
   w: number[],
   bias: boolean,
-  differentiate: number[] = [0],
+  differentiate: number[] = [0, 1],
 ): OpCase => ({
   name,
   opType: 'Conv',
@@ -203,8 +203,8 @@ const convolutions: OpCase[] = [
     true,
     [],
   ),
-  conv('Conv, dilated', { dilations: ints(2, 2) }, [1, 2, 9, 9], [3, 2, 3, 3], false, []),
-  conv('Conv, depthwise', { group: int(4), pads: ints(1, 1, 1, 1) }, [2, 4, 5, 5], [4, 1, 3, 3], true, []),
+  conv('Conv, dilated', { dilations: ints(2, 2) }, [1, 2, 9, 9], [3, 2, 3, 3], false),
+  conv('Conv, depthwise', { group: int(4), pads: ints(1, 1, 1, 1) }, [2, 4, 5, 5], [4, 1, 3, 3], true),
   conv('Conv, grouped', { group: int(2) }, [2, 4, 5, 5], [6, 2, 3, 3], true),
   conv('Conv of one dimension', { strides: ints(2), pads: ints(1, 1) }, [2, 3, 9], [4, 3, 3], true),
 ];

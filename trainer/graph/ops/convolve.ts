@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { type GraphNode, intAttribute, intsAttribute, stringAttribute } from '../graph.ts';
 import { toDevice } from '../value.ts';
-import { product2d } from './linear.ts';
+import { product2d, type Sides } from './linear.ts';
 import { always, type Evaluate, input, type OpTable } from './op.ts';
 import { sliceAxis } from './slice.ts';
 
@@ -46,9 +46,12 @@ const conv: Evaluate = (call) => {
   const x = lift(given); // [N, C, H, W]
   const w = lift(weight); // [O, C / groups, kh, kw]
   const geometry = geometryOf(call.node, x, w, flat);
+  const sides = [call.gradient[0] === true, call.gradient[1] === true] as const;
   const y = cutsPatches(geometry)
-    ? patchProduct(x, w, geometry, [call.gradient[0] === true, call.gradient[1] === true])
-    : convolve(x, w, geometry); // [N, H', W', O]
+    ? patchProduct(x, w, geometry, sides)
+    : sides[1] || (sides[0] && !hasInputGradient(geometry, x))
+      ? unfoldedProduct(x, w, geometry, sides)
+      : convolve(x, w, geometry); // [N, H', W', O]
   const biased = bias === undefined ? y : tf.add(y, toDevice(bias));
   const out = tf.transpose(biased, [0, 3, 1, 2]);
   return flat ? tf.squeeze(out, [2]) : out;
@@ -63,12 +66,7 @@ function cutsPatches({ kernel, strides, dilations, pads, groups }: Geometry): bo
   );
 }
 
-function patchProduct(
-  x: tf.Tensor4D,
-  w: tf.Tensor4D,
-  { kernel: [kh, kw] }: Geometry,
-  sides: [boolean, boolean],
-) {
+function patchProduct(x: tf.Tensor4D, w: tf.Tensor4D, { kernel: [kh, kw] }: Geometry, sides: Sides) {
   const [n, c] = x.shape;
   const [rows, columns] = [Math.floor(x.shape[2] / kh), Math.floor(x.shape[3] / kw)];
   const fits = rows * kh === x.shape[2] && columns * kw === x.shape[3];
@@ -79,6 +77,51 @@ function patchProduct(
   const patches = tf.reshape(joined, [n * rows * columns, c * kh * kw]) as tf.Tensor2D;
   const matrix = tf.transpose(tf.reshape(w, [w.shape[0], -1]) as tf.Tensor2D); // [C * kh * kw, O]
   return tf.reshape(product2d(patches, matrix, sides), [n, rows, columns, w.shape[0]]);
+}
+
+/** Is there a kernel for the gradient of the input? Not for dilated and depthwise convolutions. */
+function hasInputGradient({ dilations, groups }: Geometry, x: tf.Tensor4D): boolean {
+  return dilations.every((dilation) => dilation === 1) && (groups === 1 || groups < x.shape[1]);
+}
+
+/** What the kernel sees at each position, laid out as a matrix, times the filters: slices and products, which have gradients everywhere. */
+function unfoldedProduct(
+  x: tf.Tensor4D,
+  w: tf.Tensor4D,
+  { kernel, strides, dilations, pads, groups }: Geometry,
+  sides: Sides,
+): tf.Tensor {
+  const padded = tf.pad(x, [[0, 0], [0, 0], ...pads]);
+  const [n, c, h, width] = padded.shape as [number, number, number, number];
+  const count = (length: number, side: 0 | 1) =>
+    Math.floor((length - (kernel[side] - 1) * dilations[side] - 1) / strides[side]) + 1;
+  const [rows, columns] = [count(h, 0), count(width, 1)];
+  const places = Array.from({ length: kernel[0] * kernel[1] }, (_, k) => {
+    const [i, j] = [Math.floor(k / kernel[1]), k % kernel[1]];
+    const band = sliceAxis(padded, { axis: 2, start: i * dilations[0], count: rows, step: strides[0] });
+    const seen = sliceAxis(band, { axis: 3, start: j * dilations[1], count: columns, step: strides[1] });
+    return tf.reshape(seen as tf.Tensor, [n, c, 1, rows * columns]);
+  });
+  const all = tf.concat(places, 2); // [N, C, kernel, positions]
+  const each = { inputs: c / groups, outputs: w.shape[0] / groups };
+  const products = Array.from({ length: groups }, (_, g) => {
+    const own = sliceAxis(all, { axis: 1, start: g * each.inputs, count: each.inputs, step: 1 }) as tf.Tensor;
+    const filter = sliceAxis(w, {
+      axis: 0,
+      start: g * each.outputs,
+      count: each.outputs,
+      step: 1,
+    }) as tf.Tensor;
+    const folded = tf.reshape(own, [n, each.inputs * places.length, rows * columns]);
+    const matrix = tf.reshape(tf.transpose(folded, [0, 2, 1]), [n * rows * columns, -1]) as tf.Tensor2D;
+    return product2d(matrix, tf.transpose(tf.reshape(filter, [each.outputs, -1])) as tf.Tensor2D, sides);
+  });
+  return tf.reshape(groups === 1 ? (products[0] as tf.Tensor) : tf.concat(products, 1), [
+    n,
+    rows,
+    columns,
+    w.shape[0],
+  ]);
 }
 
 function convolve(x: tf.Tensor4D, w: tf.Tensor4D, { strides, dilations, pads, groups }: Geometry): tf.Tensor {

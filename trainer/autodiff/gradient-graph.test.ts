@@ -4,7 +4,7 @@ import { writeOnnx } from '../graph/onnx-file.ts';
 import { traceGraph } from '../graph/trace.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 import { factsOf } from './facts.ts';
-import { type MaskGradientRequest, maskGradientGraph } from './mask-gradient-graph.ts';
+import { type GradientRequest, gradientGraph } from './gradient-graph.ts';
 
 const node = (opType: string, inputs: string[], output: string): GraphNode => ({
   name: `node ${output}`,
@@ -46,7 +46,7 @@ function network(activation: string, more: Partial<Graph> = {}): Graph {
 
 const site = (tensor: string) => ({ tensor, axis: 1, outer: 1, inner: 1 });
 
-async function request(graph: Graph, tensor: string, units: number): Promise<MaskGradientRequest> {
+async function request(graph: Graph, tensor: string, units: number): Promise<GradientRequest> {
   const { traces } = await traceGraph(graph, 'the model', () => false);
   const pairs = [{ units, maskSites: [site(tensor)] }];
   return { graph, facts: factsOf(traces), pairs, loss: { kind: 'kl', output: 'logits' } };
@@ -56,10 +56,10 @@ const types = ({ nodes }: Graph) => nodes.map(({ opType }) => opType);
 
 test('writes no gradient that leads to no mask', async () => {
   const masked = await request(network('Tanh'), 'active', 5);
-  const { graph } = maskGradientGraph(masked);
+  const { graph } = gradientGraph(masked);
   // Forward 3, back through the last one; the tanh and what lies before it need no gradient.
   expect(types(graph).filter((type) => type === 'MatMul')).toHaveLength(4);
-  const deeper = maskGradientGraph(await request(network('Tanh'), 'hidden', 5));
+  const deeper = gradientGraph(await request(network('Tanh'), 'hidden', 5));
   expect(types(deeper.graph).filter((type) => type === 'MatMul')).toHaveLength(4);
   expect(deeper.graph.nodes.length).toBeGreaterThan(graph.nodes.length);
 });
@@ -76,7 +76,7 @@ test('lists all operators without a rule at once, by name and node, but only tho
     ],
   });
   const asked = await request(graph, 'hidden', 5);
-  expect(() => maskGradientGraph(asked)).toThrow(
+  expect(() => gradientGraph(asked)).toThrow(
     expect.objectContaining({
       code: 'unsupported-op',
       message: expect.stringMatching(/Atan \(node node bent\), Sinh \(node node active\)/),
@@ -88,7 +88,7 @@ test('lists all operators without a rule at once, by name and node, but only tho
 
 test('refuses masks that do not fit, losses on nothing and old opsets', async () => {
   const asked = await request(network('Tanh'), 'active', 5);
-  const wrong = (change: Partial<MaskGradientRequest>) => () => maskGradientGraph({ ...asked, ...change });
+  const wrong = (change: Partial<GradientRequest>) => () => gradientGraph({ ...asked, ...change });
   const pairs = (tensor: string, units: number) => [{ units, maskSites: [site(tensor)] }];
   expect(wrong({ pairs: pairs('active', 4) })).toThrow('The mask on active covers 1 x 4 x 1 elements');
   expect(wrong({ pairs: pairs('nothing', 5) })).toThrow('no value nothing');
@@ -100,9 +100,9 @@ describe('what the graph computes', () => {
   const teacher = matrix(2, 4);
   const x = matrix(2, 3);
 
-  async function run(pairs: MaskGradientRequest['pairs'], masks: readonly Float32Array[]) {
+  async function run(pairs: GradientRequest['pairs'], masks: readonly Float32Array[]) {
     const asked = await request(network('Tanh'), 'active', 5);
-    const made = maskGradientGraph({ ...asked, pairs });
+    const made = gradientGraph({ ...asked, pairs });
     const session = await createOrtSession(writeOnnx(made.graph));
     const fed = masks.map((data, i) => [made.masks[i], { dtype: 'float32', dims: [data.length], data }]);
     const results = await session.run({ x, ...Object.fromEntries(fed), [made.target]: teacher });

@@ -1,4 +1,4 @@
-/** One graph for a step of the search: forward with masks, loss, and the loss's gradient in every mask. */
+/** One graph for a step: forward, loss, and the loss's gradient in every mask and weight that is asked for. */
 import { SppError } from '../../schema/errors.ts';
 import type { Graph, ValueInfo } from '../graph/graph.ts';
 import { withoutDeadCode } from '../graph/rewrite.ts';
@@ -10,16 +10,21 @@ import { foldNormalisations } from './fold-normalisation.ts';
 import { addLoss, type LossKind } from './loss-graph.ts';
 import { type MaskedUnits, maskForward } from './masked-forward.ts';
 
-export interface MaskGradientRequest {
+export interface GradientRequest {
   /** Prepared: constants folded. */
   readonly graph: Graph;
   readonly facts: Facts;
+  /** Masks are multiplied in at these pairs' sites. */
   readonly pairs: readonly MaskedUnits[];
   readonly loss: { readonly kind: LossKind; readonly output: string };
+  /** Are the masks' gradients wanted? True by default. */
+  readonly maskGradients?: boolean;
+  /** float32 initializers that become inputs and whose gradient is wanted. */
+  readonly weights?: readonly string[];
 }
 
-export interface MaskGradientGraph {
-  /** Inputs: the model's, the masks, the loss's target. */
+export interface GradientGraph {
+  /** Inputs: the graph's, the weights under their own names, the masks, the loss's target. */
   readonly graph: Graph;
   /** Names of the mask inputs [units], by pair. */
   readonly masks: readonly string[];
@@ -29,8 +34,10 @@ export interface MaskGradientGraph {
   readonly shape: string;
   /** Name of the output that is the loss, summed over rows. */
   readonly loss: string;
-  /** Names of the outputs d loss / d mask [units], by pair. */
+  /** Names of the outputs d loss / d mask [units], by pair; none where they are not wanted. */
   readonly gradients: readonly string[];
+  /** Names of the outputs d loss / d weight, in the whole weight's shape, in the order asked for. */
+  readonly weightGradients: readonly string[];
 }
 
 /** From here on nodes mean the same in `WRITTEN_OPSET`. */
@@ -40,10 +47,11 @@ export const WRITTEN_OPSET = 17;
 const IR_VERSION = 8;
 
 /**
- * @throws `unsupported-op` listing the operators without a rule, or naming an opset that is too old; `bad-model` for a loss or a
- * mask on a value that is not there; `bad-shape` for a mask that does not cover its axis
+ * @throws `unsupported-op` listing the operators without a rule, or naming an opset that is too old; `bad-model` for a loss, a
+ * mask or a weight that is not there; `bad-shape` for a mask that does not cover its axis
  */
-export function maskGradientGraph({ graph, facts, pairs, loss }: MaskGradientRequest): MaskGradientGraph {
+export function gradientGraph(request: GradientRequest): GradientGraph {
+  const { graph, facts, pairs, loss, maskGradients = true, weights = [] } = request;
   const opset = graph.opsets[''] ?? 0;
   if (opset < OLDEST_OPSET)
     throw new SppError(
@@ -54,7 +62,7 @@ export function maskGradientGraph({ graph, facts, pairs, loss }: MaskGradientReq
       },
     );
   if (!facts.has(loss.output)) throw new SppError('bad-model', `The graph has no output ${loss.output}.`);
-  const forward = maskForward(graph, facts, pairs);
+  const forward = maskForward(withInputs(graph, weights), facts, pairs);
   const logits = forward.masked(loss.output);
   const needed = withoutDeadCode({
     ...forward.graph,
@@ -66,24 +74,25 @@ export function maskGradientGraph({ graph, facts, pairs, loss }: MaskGradientReq
   const build = createBuilder(lowered.graph, lowered.facts);
   const target = build.fresh('loss_target');
   const { sum, shape, gradient, target: input } = addLoss(build, loss.kind, logits, target);
+  const wantedMasks = maskGradients ? forward.masks : [];
   const backward = addBackward(build, {
     nodes: lowered.graph.nodes,
     seeds: new Map([[logits, gradient]]),
-    wanted: forward.masks,
+    wanted: [...wantedMasks, ...weights],
   });
   // A graph output must be a value of its own: two masks may well have the same gradient.
-  const gradients = forward.masks.map((mask) =>
-    build.output('mask_gradient', backward.get(mask) ?? zerosLike(build, mask)),
-  );
+  const gradientOf = (value: string, name: string) =>
+    build.output(name, backward.get(value) ?? zerosLike(build, value));
+  const gradients = wantedMasks.map((mask) => gradientOf(mask, 'mask_gradient'));
+  const weightGradients = weights.map((weight) => gradientOf(weight, `${weight}_gradient`));
   const total = build.output('loss', sum);
   const rows = build.output('loss_shape', shape);
-  const outputs = gradients.map(
-    (name, pair): ValueInfo => ({ name, dtype: 'float32', dims: [pairs[pair]?.units ?? 0] }),
-  );
+  const float = (name: string, dims: ValueInfo['dims']): ValueInfo => ({ name, dtype: 'float32', dims });
   const complete = build.graph([
-    { name: total, dtype: 'float32', dims: [] },
+    float(total, []),
     { name: rows, dtype: 'int64', dims: [2] },
-    ...outputs,
+    ...gradients.map((name, pair) => float(name, [pairs[pair]?.units ?? 0])),
+    ...weightGradients.map((name, i) => float(name, graph.initializers.get(weights[i] ?? '')?.dims ?? [])),
   ]);
   return {
     graph: { ...complete, inputs: [...complete.inputs, input] },
@@ -92,5 +101,19 @@ export function maskGradientGraph({ graph, facts, pairs, loss }: MaskGradientReq
     shape: rows,
     loss: total,
     gradients,
+    weightGradients,
   };
+}
+
+/** Initializers turned into inputs of the same name and shape. @throws `bad-model` for those that are not there */
+function withInputs(graph: Graph, weights: readonly string[]): Graph {
+  const initializers = new Map(graph.initializers);
+  const inputs = weights.map((name): ValueInfo => {
+    const tensor = initializers.get(name);
+    if (tensor?.dtype !== 'float32')
+      throw new SppError('bad-model', `The graph has no float32 weight ${name} to differentiate.`);
+    initializers.delete(name);
+    return { name, dtype: 'float32', dims: tensor.dims };
+  });
+  return { ...graph, initializers, inputs: [...graph.inputs, ...inputs] };
 }

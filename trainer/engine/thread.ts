@@ -1,44 +1,34 @@
 /** The calling side of a worker: one question at a time, and a thread that dies fails what it was asked. */
 import { Worker } from 'node:worker_threads';
 import { SppError } from '../../schema/errors.ts';
-import type { ShardSums } from './mask-program.ts';
-import type { MaskWork, MaskWorkerData } from './mask-worker.ts';
-import type { MaskAnswer, ThreadError } from './thread-answer.ts';
+import type { ShardSums } from './lane.ts';
+import type { LaneAnswer, ThreadError } from './thread-answer.ts';
 
-export interface MaskThread<Work = MaskWork> {
+export interface LaneThread<Work> {
   /** @throws what the worker threw, or `internal` when it died */
   ask(work: Work): Promise<ShardSums[]>;
   close(): Promise<void>;
 }
 
-/** Resolves when the thread's backend runs and its program is built. */
-export function startMaskThread(data: MaskWorkerData): Promise<MaskThread> {
-  return startThread<MaskWork>(
-    new URL('./mask-worker.ts', import.meta.url),
-    data,
-    async (worker) => void (await worker.terminate()),
-  );
-}
-
 /**
  * Resolves when the worker says that it is ready.
- * @param script answers with `MaskAnswer`s
+ * @param script answers with `LaneAnswer`s
  * @param end stops a worker that lives
  */
 export async function startThread<Work>(
   script: URL,
   data: unknown,
   end: (worker: Worker) => Promise<void>,
-): Promise<MaskThread<Work>> {
+): Promise<LaneThread<Work>> {
   const worker = new Worker(script, { workerData: data });
-  let pending: PromiseWithResolvers<MaskAnswer> | undefined = Promise.withResolvers<MaskAnswer>();
+  let pending: PromiseWithResolvers<LaneAnswer> | undefined = Promise.withResolvers<LaneAnswer>();
   let dead: Error | undefined;
   const die = (error: Error) => {
     dead ??= error;
     pending?.reject(dead);
     pending = undefined;
   };
-  worker.on('message', (answer: MaskAnswer) => {
+  worker.on('message', (answer: LaneAnswer) => {
     pending?.resolve(answer);
     pending = undefined;
   });
@@ -53,7 +43,7 @@ export async function startThread<Work>(
   return {
     async ask(work) {
       if (dead) throw dead;
-      pending = Promise.withResolvers<MaskAnswer>();
+      pending = Promise.withResolvers<LaneAnswer>();
       const { promise } = pending;
       worker.postMessage(work);
       const answer = await promise;
@@ -67,7 +57,7 @@ export async function startThread<Work>(
 }
 
 function died(reason: string, cause: unknown): SppError {
-  return new SppError('internal', `A worker of the mask engine died: ${reason}.`, {
+  return new SppError('internal', `A worker of the engine died: ${reason}.`, {
     hint: 'Often memory: use a smaller batch or fewer workers. A checkpointed run goes on with --resume.',
     cause,
   });

@@ -1,0 +1,256 @@
+/**
+ * The contract of the two engines, `onnxruntime` and TensorFlow.js: a graph, what to differentiate in, and a loss; per step a batch
+ * goes in, and the mean loss and its gradients come out. Data-parallel over lanes; sums are added in lane order, so the same number
+ * of workers gives the same numbers.
+ */
+import { availableParallelism } from 'node:os';
+import { SppError } from '../../schema/errors.ts';
+import type { Nesting } from '../autodiff/nested-forward.ts';
+import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
+import type { MaskedAxis } from '../graph/mask-site.ts';
+import { type BackendName, chooseBackend, isNative } from './backend.ts';
+import type { Lane, ShardSums } from './lane.ts';
+import type { LossTarget } from './loss.ts';
+import { createOnnxruntimeLanes } from './onnxruntime-lanes.ts';
+import { type Shard, splitBatch } from './shard.ts';
+import { sharedFloats } from './shared-floats.ts';
+import { createTfjsLanes } from './tfjs-lanes.ts';
+
+/** What the engine needs to know of a pair. */
+export interface MaskedPair {
+  readonly name: string;
+  readonly units: number;
+  readonly maskSites: readonly MaskedAxis[];
+}
+
+/** Pairs whose units stand in path order, structurally a prepared model's. */
+export interface NestedPairs extends Nesting {
+  readonly pairs: readonly (Nesting['pairs'][number] & MaskedPair)[];
+}
+
+export interface EngineOptions {
+  readonly graph: Graph;
+  readonly backend: BackendName | 'auto';
+  /** Masks are multiplied in at these pairs' sites; each step gives one a pair. None by default. */
+  readonly pairs?: readonly MaskedPair[];
+  /** Are the masks' gradients wanted? True by default. */
+  readonly maskGradients?: boolean;
+  /** Names of float32 initializers: their gradients are wanted, and their values may change between steps. None by default. */
+  readonly weights?: readonly string[];
+  /**
+   * Each step says how many units of each pair to keep, the first so many in the graph's order. onnxruntime cuts the weights in the
+   * graph, so a sparse level costs less; TensorFlow.js masks. Not together with `pairs`.
+   */
+  readonly nested?: NestedPairs;
+  /** Threads for wasm, cpu and onnxruntime; default one per core, at most 8. Native backends thread by themselves and always run as one. */
+  readonly workers?: number;
+  /** Examples computed at once in a thread; default 32 on onnxruntime, 64 on wasm and cpu, 128 on native backends. Larger batches are added up: memory stays bounded and caches warm. */
+  readonly microBatch?: number;
+}
+
+export interface EngineStep {
+  readonly feeds: Readonly<Record<string, Tensor>>;
+  /** One per pair of `pairs`, [units]. */
+  readonly masks?: readonly Float32Array[];
+  /** Units kept, one per pair of `nested`: from 1 to all; all where absent. */
+  readonly widths?: readonly number[];
+  /**
+   * `kl`: mean over rows of KL(softmax(teacher) || softmax(output)), teacher = logits [B, ..., C].
+   * `squared`: mean over rows of half the squared distance, teacher = values [B, ..., C] of any value of the graph.
+   * `cross-entropy`: labels [B], or one for each of the output's rows, -1 where a row does not count.
+   */
+  readonly loss: LossTarget;
+}
+
+export interface EngineGradients {
+  /** Mean over the output's rows that count; NaN or infinite when the computation left the finite numbers: the caller decides. */
+  readonly loss: number;
+  /** One per pair, summed over that pair's sites, of the mean loss; none where they are not wanted. */
+  readonly masks: readonly Float32Array[];
+  /** By weight, in its whole shape, of the mean loss. The next step writes into the same arrays. */
+  readonly weights: ReadonlyMap<string, Float32Array>;
+}
+
+export interface Engine {
+  readonly backend: BackendName;
+  readonly workers: number;
+  /** The weights that are differentiated, by name, as the next step will see them: an optimiser writes here between steps. */
+  readonly weights: ReadonlyMap<string, Float32Array>;
+  /** Steps run one after the other, in the order asked for. @throws `bad-shape` for feeds, masks, widths or targets that do not fit; `internal` when a worker died */
+  step(step: EngineStep): Promise<EngineGradients>;
+  close(): Promise<void>;
+}
+
+const MOST_WORKERS = 8;
+const MICRO_BATCH = {
+  wasm: 64,
+  cpu: 64,
+  'tfjs-node': 128,
+  'tfjs-node-gpu': 128,
+  onnxruntime: 32,
+} as const satisfies Record<BackendName, number>;
+
+/** @throws `backend-unavailable`, `bad-model` for weights that are not there, and `unsupported-op` listing what has no gradient */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const { graph, nested, pairs = [] } = options;
+  if (nested && pairs.length > 0)
+    throw new SppError('usage', 'An engine takes masks or widths, not both.', {
+      hint: 'Give nested alone; its gradients are those of the weights.',
+    });
+  const backend = chooseBackend(options.backend);
+  const weights = weightMemory(graph, options.weights ?? []);
+  const lanes = await createLanes(backend, options, weights);
+  const microBatch = options.microBatch ?? MICRO_BATCH[backend];
+  const batched = graph.inputs.filter(({ dims }) => typeof dims[0] === 'string').map(({ name }) => name);
+  const means = new Map([...weights].map(([name, { length }]) => [name, new Float32Array(length)]));
+
+  const compute = async ({ feeds, loss, ...step }: EngineStep): Promise<EngineGradients> => {
+    const widths = checkedWidths(step.widths, nested);
+    const masks = nested && backend !== 'onnxruntime' ? prefixMasks(widths, nested) : (step.masks ?? []);
+    checkMasks(masks, nested && backend !== 'onnxruntime' ? nested.pairs : pairs);
+    const used = batched.length > 0 ? batched : Object.keys(feeds);
+    const shards = splitBatch({ feeds, loss }, lanes.length, used);
+    // All lanes are waited for, even when one fails: a thread takes one question at a time.
+    const outcomes = await Promise.allSettled(
+      shards.map((shard, lane) =>
+        (lanes[lane] as Lane).ask({ shards: microBatches(shard, microBatch, used), masks, widths }),
+      ),
+    );
+    const sums = outcomes.map((outcome) => {
+      if (outcome.status === 'rejected') throw outcome.reason;
+      return outcome.value;
+    });
+    const asked = lanes.slice(0, shards.length).map((lane) => lane.weightGradients);
+    return meanOf(sums.flat(), asked, means);
+  };
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    backend,
+    workers: lanes.length,
+    weights,
+    step(step) {
+      const next = last.then(() => compute(step));
+      // A failed step is its own caller's to handle; the one after it runs all the same.
+      last = next.catch(() => undefined);
+      return next;
+    },
+    async close() {
+      await Promise.all(lanes.map((lane) => lane.close()));
+    },
+  };
+}
+
+function createLanes(
+  backend: BackendName,
+  options: EngineOptions,
+  weights: ReadonlyMap<string, Float32Array>,
+): Promise<Lane[]> {
+  const { graph, pairs = [], nested, maskGradients = true } = options;
+  if (backend === 'onnxruntime') {
+    const workers = checkedWorkers(options.workers);
+    return createOnnxruntimeLanes({ graph, pairs, maskGradients, weights, nesting: nested, workers });
+  }
+  return createTfjsLanes({
+    backend,
+    graph,
+    program: {
+      sites: (nested?.pairs ?? pairs).map(({ maskSites }) => maskSites),
+      maskGradients: maskGradients && nested === undefined,
+      weights: [...weights.keys()],
+    },
+    weights: [...weights.values()],
+    workers: isNative(backend) ? 1 : checkedWorkers(options.workers),
+  });
+}
+
+function checkedWorkers(count = Math.min(MOST_WORKERS, availableParallelism())): number {
+  if (Number.isInteger(count) && count >= 1) return count;
+  throw new SppError('usage', `The number of workers must be a whole number from 1 on, not ${count}.`);
+}
+
+/** The weights' values in shared memory. @throws `bad-model` for names that are no float32 initializers */
+function weightMemory(graph: Graph, names: readonly string[]): Map<string, Float32Array> {
+  const tensors = names.map((name) => {
+    const tensor = graph.initializers.get(name);
+    if (tensor?.dtype === 'float32') return tensor;
+    throw new SppError('bad-model', `The graph has no float32 weight ${name} to differentiate.`);
+  });
+  const arrays = sharedFloats(tensors.map(({ dims }) => elementCount(dims)));
+  return new Map(
+    names.map((name, i) => {
+      const array = arrays[i] as Float32Array;
+      array.set(tensors[i]?.data as Float32Array);
+      return [name, array];
+    }),
+  );
+}
+
+function microBatches(shard: Shard, size: number, batched: readonly string[]): Shard[] {
+  const batch = shard.feeds[batched[0] ?? '']?.dims[0] ?? 1;
+  return splitBatch(shard, Math.ceil(batch / size), batched);
+}
+
+function checkMasks(masks: readonly Float32Array[], pairs: readonly MaskedPair[]): void {
+  const wrong = pairs.find((pair, index) => masks[index]?.length !== pair.units);
+  if (wrong || masks.length !== pairs.length)
+    throw new SppError(
+      'bad-shape',
+      `There must be one mask per pair, as long as its units${wrong ? `: ${wrong.name} has ${wrong.units}` : ''}.`,
+    );
+}
+
+function checkedWidths(
+  widths: readonly number[] | undefined,
+  nested: NestedPairs | undefined,
+): readonly number[] {
+  const pairs = nested?.pairs ?? [];
+  const given = widths ?? pairs.map(({ units }) => units);
+  const fits = (width: number | undefined, units: number) =>
+    width !== undefined && Number.isInteger(width) && width >= 1 && width <= units;
+  const wrong = pairs.find(({ units }, pair) => !fits(given[pair], units));
+  if (given.length === pairs.length && wrong === undefined) return given;
+  throw new SppError(
+    'bad-shape',
+    `There must be one width per nested pair, from 1 to its units${wrong ? `: ${wrong.name} has ${wrong.units}` : ''}.`,
+  );
+}
+
+function prefixMasks(widths: readonly number[], { pairs }: NestedPairs): Float32Array[] {
+  return pairs.map(({ units }, pair) =>
+    Float32Array.from({ length: units }, (_, unit) => (unit < (widths[pair] ?? units) ? 1 : 0)),
+  );
+}
+
+/** Adds sums in order and divides by the rows. */
+function meanOf(
+  sums: readonly ShardSums[],
+  weights: readonly (readonly Float32Array[])[],
+  means: ReadonlyMap<string, Float32Array>,
+): EngineGradients {
+  const rows = sums.reduce((total, sum) => total + sum.rows, 0);
+  const first = sums[0] as ShardSums;
+  const masks = first.gradients.map((gradient, pair) => {
+    const mean = new Float32Array(gradient.length);
+    writeMean(
+      mean,
+      sums.map(({ gradients }) => gradients[pair] as Float32Array),
+      rows,
+    );
+    return mean;
+  });
+  for (const [i, mean] of [...means.values()].entries())
+    writeMean(
+      mean,
+      weights.map((lane) => lane[i] as Float32Array),
+      rows,
+    );
+  return { loss: sums.reduce((total, sum) => total + sum.loss, 0) / rows, masks, weights: means };
+}
+
+function writeMean(mean: Float32Array, parts: readonly Float32Array[], rows: number): void {
+  for (let j = 0; j < mean.length; j++) {
+    let total = 0;
+    for (const part of parts) total += part[j] as number;
+    mean[j] = total / rows;
+  }
+}

@@ -1,0 +1,55 @@
+/** What tests of the engines share: a step that fits any model, gradients by one engine, and how two are compared. */
+import { expect } from 'vitest';
+import type { Tensor } from '../graph/graph.ts';
+import { writeOnnx } from '../graph/onnx-file.ts';
+import { relativeError } from '../graph/relative-error.ts';
+import type { prepareModel } from '../pairs/prepare.ts';
+import { createOrtSession } from '../runtime/ort-session.ts';
+import { sampleInputs } from '../runtime/sample-inputs.ts';
+import type { BackendName } from './backend.ts';
+import { createEngine, type EngineOptions, type EngineStep } from './engine.ts';
+
+export const ENGINES_AGREE = 1e-4;
+
+export type Model = Awaited<ReturnType<typeof prepareModel>>;
+
+/** Random inputs, and a teacher that differs from the model. */
+export async function anyStep({ graph, sizes }: Model, kind: 'kl' | 'squared' = 'kl'): Promise<EngineStep> {
+  const output = graph.outputs[0]?.name as string;
+  const feeds = sampleInputs(graph, { batch: 5, length: sizes[0]?.length ?? 1 }, 3);
+  const session = await createOrtSession(writeOnnx(graph));
+  const dense = (await session.run(feeds))[output] as Tensor;
+  await session.close();
+  const data = (dense.data as Float32Array).map((logit, i) => logit + Math.sin(i));
+  return { feeds, loss: { kind, output, teacher: { ...dense, data } } };
+}
+
+/** One step's gradients, copied. */
+export async function gradientsOn(
+  backend: BackendName,
+  options: Omit<EngineOptions, 'backend'>,
+  step: EngineStep,
+) {
+  const engine = await createEngine({ workers: 1, ...options, backend });
+  const { loss, masks, weights } = await engine.step(step).finally(() => engine.close());
+  return { loss, masks, weights: new Map([...weights].map(([name, gradient]) => [name, gradient.slice()])) };
+}
+
+export type Found = Awaited<ReturnType<typeof gradientsOn>>;
+
+/** Loss, masks and weights. */
+export function expectAgreement(ours: Found, theirs: Found): void {
+  expect(Math.abs(ours.loss - theirs.loss) / theirs.loss).toBeLessThan(ENGINES_AGREE);
+  const largest = Math.max(
+    ...[...theirs.weights.values()].map((g) => g.reduce((m, v) => Math.max(m, Math.abs(v)), 0)),
+  );
+  for (const [p, mask] of theirs.masks.entries())
+    expect(relativeError(ours.masks[p] ?? [], mask).relative, `mask ${p}`).toBeLessThan(ENGINES_AGREE);
+  for (const [name, gradient] of theirs.weights) {
+    const error = relativeError(ours.weights.get(name) ?? [], gradient);
+    const own = gradient.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+    // A key's bias has no influence on a softmax: both sides hold rounding only.
+    if (own > largest * 1e-6)
+      expect(error.relative, `${name}: ${JSON.stringify(error)}`).toBeLessThan(ENGINES_AGREE);
+  }
+}
