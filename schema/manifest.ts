@@ -84,12 +84,21 @@ export const latencyProfileSchema = z.strictObject({
 /** A mean with its 95 % confidence interval. */
 const measuredSchema = z.strictObject({ value: z.number(), low: z.number(), high: z.number() });
 
+/** What a metric is counted in. */
+const unitSchema = z.enum(['share', 'nats', 'cosine', 'perplexity', 'share of variance']);
+
 export const qualitySchema = measuredSchema.extend({
   /** What `value` is; higher is always better, so that levels can be compared without knowing it. */
   metric: z.string().min(1),
+  unit: unitSchema.optional(),
   samples: z.int().positive(),
-  /** Further metrics by name, for people; `cross-entropy` and `divergence` (nats) are better when lower. */
-  details: z.record(z.string(), measuredSchema).optional(),
+  /** Further metrics by name, for people; each says which way it is better. */
+  details: z
+    .record(
+      z.string(),
+      measuredSchema.extend({ unit: unitSchema.optional(), better: z.enum(['higher', 'lower']).optional() }),
+    )
+    .optional(),
 });
 
 export const manifestLevelSchema = z.strictObject({

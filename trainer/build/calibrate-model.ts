@@ -4,14 +4,16 @@ import { SppError } from '../../schema/errors.ts';
 import { bindDataset } from '../data/bind-dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
-import { chooseTask, type Task } from '../measure/task.ts';
+import { chooseTask } from '../measure/task.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { rotatePairs } from '../rotation/rotate-pairs.ts';
 import { type Moments, momentTensors } from '../statistics/activation-moments.ts';
-import { answerGraph, answerName, probeOutputs } from './answer.ts';
+import { answerGraph, answerName, answerShape, measuredGraph } from './answer.ts';
+import { planAnswer } from './answer-plan.ts';
 import { type Answers, answersOf, denseAnswers } from './answers.ts';
-import { drawPool, measureMoments, type Pool } from './calibration.ts';
+import { drawPool, measureMoments, momentExamples, type Pool } from './calibration.ts';
 import type { BuildOptions } from './options.ts';
+import { probeOutputs } from './probe-outputs.ts';
 import type { Progress } from './progress.ts';
 
 /** What search and levels work on: the rotated model, its moments, the examples and the dense model's answers. */
@@ -22,7 +24,7 @@ export interface CalibratedModel {
   /** By place in the pool's indices. */
   readonly teacher: Answers;
   readonly holdoutTeacher: Tensor;
-  /** The file's own function, with the task's answer as its only output. */
+  /** The file's own function, with what the task's metric is taken of as its only output. */
   readonly dense: Graph;
 }
 
@@ -36,7 +38,7 @@ export async function calibrate(
   const threads = availableParallelism();
   const pool = await poolFor(prepared.graph, dataset, options);
   const { task } = pool;
-  const statistics = progress.stage('calibrate', Math.min(2048, pool.indices.length));
+  const statistics = progress.stage('calibrate', Math.min(momentExamples(pool.data), pool.indices.length));
   const moments = await measureMoments(
     prepared.graph,
     momentTensors(prepared.pairs),
@@ -63,7 +65,7 @@ export async function calibrate(
     pool,
     teacher,
     holdoutTeacher,
-    dense,
+    dense: measuredGraph(prepared.graph, task),
   };
 }
 
@@ -71,21 +73,11 @@ async function poolFor(graph: Graph, dataset: Dataset, options: BuildOptions): P
   const data = bindDataset(dataset, graph.inputs);
   const shapes = await probeOutputs(graph, data);
   const context = { targets: data.targets, length: data.length };
-  const task = chooseTask(shapes, context, options);
+  const chosen = chooseTask(shapes, context, options);
+  const { loss, seed } = options;
+  const task = await planAnswer({ graph, data, task: chosen, shapes, loss, seed });
   const output = answerName(answerGraph(graph, task));
-  return drawPool(
-    data,
-    { task, output, answer: answerShape(task, shapes) },
-    options.calibration,
-    options.seed,
-  );
-}
-
-/** Several outputs stand one behind the other in the answer. */
-function answerShape(task: Task, shapes: readonly { name: string; shape: readonly number[] }[]): number[] {
-  const parts = task.outputs.map((name) => shapes.find((output) => output.name === name)?.shape ?? []);
-  const [first = []] = parts;
-  return [...first.slice(0, -1), parts.reduce((sum, shape) => sum + (shape.at(-1) ?? 0), 0)];
+  return drawPool(data, { task, output, answer: answerShape(task) }, options.calibration, seed);
 }
 
 /** The rotated model must be the dense one. */

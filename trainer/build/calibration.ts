@@ -3,10 +3,10 @@ import { SppError } from '../../schema/errors.ts';
 import type { BoundDataset } from '../data/bind-dataset.ts';
 import { elementCount, type Graph } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
-import type { Task } from '../measure/task.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 import { randomSource, shuffledRange, streams } from '../search/random.ts';
 import { type Moments, MomentsAccumulator, momentsGraph } from '../statistics/activation-moments.ts';
+import type { AnswerPlan } from './answer.ts';
 import { blockSize, KEPT_ELEMENTS } from './answers.ts';
 import type { StageProgress } from './progress.ts';
 
@@ -15,10 +15,14 @@ const MOMENT_EXAMPLES = 2048;
 export const MOST_HOLDOUT = 512;
 /** Below this there is nothing to hold out, and no statistic means anything. */
 const LEAST_EXAMPLES = 16;
+/** Tokens that are held out, and whose activations' moments are taken: of long texts, fewer examples say as much. */
+const HOLDOUT_TOKENS = 2 ** 14;
+const MOMENT_TOKENS = 2 ** 17;
+const LEAST_USED = 8;
 
 export interface Pool {
   readonly data: BoundDataset;
-  readonly task: Task;
+  readonly task: AnswerPlan;
   /** Name of the answer in answer graphs. */
   readonly output: string;
   /** Shape of one example's answer. */
@@ -47,8 +51,9 @@ export function drawPool(
     );
   }
   const order = shuffledRange(randomSource(seed, streams.calibration, 0), count);
-  const keepable = Math.max(8, Math.floor(KEPT_ELEMENTS / Math.max(1, elementCount(answer.answer))));
-  const holdout = Math.min(MOST_HOLDOUT, Math.floor(order.length / 8), keepable);
+  const keepable = KEPT_ELEMENTS / Math.max(1, elementCount(answer.answer));
+  const fitting = Math.max(LEAST_USED, Math.floor(Math.min(keepable, HOLDOUT_TOKENS / data.length)));
+  const holdout = Math.min(MOST_HOLDOUT, Math.floor(order.length / 8), fitting);
   return {
     data,
     ...answer,
@@ -56,6 +61,10 @@ export function drawPool(
     holdout: order.slice(0, holdout),
     indices: order.slice(holdout, holdout + Math.min(size, order.length - holdout)),
   };
+}
+
+export function momentExamples({ length }: Pick<BoundDataset, 'length'>): number {
+  return Math.max(LEAST_USED, Math.min(MOMENT_EXAMPLES, Math.floor(MOMENT_TOKENS / length)));
 }
 
 /** Moments of some activations of a graph on the pool's first examples. */
@@ -69,7 +78,7 @@ export async function measureMoments(
   const accumulator = new MomentsAccumulator(tensors);
   const session = await createOrtSession(writeOnnx(momentsGraph(graph, tensors)), { threads });
   try {
-    const indices = pool.indices.slice(0, MOMENT_EXAMPLES);
+    const indices = pool.indices.slice(0, momentExamples(pool.data));
     for (let start = 0; start < indices.length; start += pool.block) {
       const block = indices.slice(start, start + pool.block);
       accumulator.add(await session.run(await pool.data.train.feeds(block)));

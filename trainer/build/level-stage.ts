@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { compensateLevel } from '../compensation/compensate-level.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
-import { divergences } from '../measure/scores.ts';
+import { divergences, squaredDistances } from '../measure/scores.ts';
 import { cutGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import type { Moments } from '../statistics/activation-moments.ts';
@@ -62,7 +62,7 @@ export async function buildLevels(
   return levels;
 }
 
-/** The best of no compensation and of each damping, by KL(dense || level) on the pool's held-out examples. */
+/** The best of no compensation and of each damping, by the distance from the dense model on the pool's held-out examples. */
 export async function compensatedLevel(
   model: PreparedModel,
   keep: readonly (readonly number[])[],
@@ -84,9 +84,10 @@ export async function compensatedLevel(
   return best;
 }
 
-/** Mean over the held-out rows of KL(dense || level), in nats. */
+/** Mean over the held-out rows of KL(dense || level), in nats, or of the squared distance. */
 async function holdoutLoss(graph: Graph, pool: Pool, teacher: Tensor, threads: number): Promise<number> {
   const asked = { split: pool.data.train, indices: pool.holdout, block: pool.block, threads };
-  const rows = divergences(teacher, await answersOf(answerGraph(graph, pool.task), asked));
+  const distances = pool.task.loss === 'kl' ? divergences : squaredDistances;
+  const rows = distances(teacher, await answersOf(answerGraph(graph, pool.task), asked));
   return rows.reduce((a, b) => a + b, 0) / rows.length;
 }

@@ -8,7 +8,7 @@ import { measureLatency } from '../measure/latency.ts';
 import { measureQuality } from '../measure/quality.ts';
 import { scorers } from '../measure/scores.ts';
 import { sizeAt } from '../search/allocate.ts';
-import { answerGraph } from './answer.ts';
+import { measuredGraph } from './answer.ts';
 import { type Answers, denseAnswers } from './answers.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { Checkpoint } from './checkpoint.ts';
@@ -44,8 +44,8 @@ export async function measureLevels(
     throwIfAborted(request.signal);
     if (done[level] !== undefined) continue;
     const quality = await measureQuality({
-      task: pool.task.name,
-      model: writeOnnx(answerGraph(cut, pool.task)),
+      task: pool.task.measure,
+      model: writeOnnx(measuredGraph(cut, pool.task)),
       output: pool.output,
       dense,
       split: test,
@@ -90,7 +90,7 @@ export async function measureLevels(
 /** What levels are compared with, where there are no labels. */
 export async function testAnswers({ pool, dense }: CalibratedModel, samples: number): Promise<Answers> {
   const { data, block } = pool;
-  const needed = 'dense' in scorers[pool.task.name].needs ? samples : 0;
+  const needed = 'dense' in scorers[pool.task.measure].needs ? samples : 0;
   const indices = Array.from({ length: needed }, (_, i) => i);
   return denseAnswers(
     dense,

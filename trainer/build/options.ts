@@ -5,6 +5,10 @@ import { backendNames } from '../engine/backend.ts';
 import { taskNames } from '../measure/task.ts';
 import { defaultInclusion } from '../search/inclusion.ts';
 
+/** What the search may be asked to keep; `distil` follows the outputs' meaning. */
+export const lossNames = ['distil', 'kl', 'cosine', 'mse', 'cross-entropy'] as const;
+export type LossName = (typeof lossNames)[number];
+
 export const buildOptionsSchema = z.strictObject({
   /** Name under which the model is served. */
   id: modelIdSchema,
@@ -16,7 +20,7 @@ export const buildOptionsSchema = z.strictObject({
   search: z.enum(['inclusion', 'published']).default('inclusion'),
   steps: z.int().min(10).max(100_000).default(defaultInclusion.steps),
   batch: z.int().min(1).max(4096).default(64),
-  loss: z.enum(['distil', 'cross-entropy']).default('distil'),
+  loss: z.enum(lossNames).default('distil'),
   /** What quality means; unasked, it follows from the data's labels and the model's outputs. */
   task: z.enum(taskNames).optional(),
   /** The outputs that the path is to keep; unasked, those that the task takes. */

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { BoundDataset } from '../data/bind-dataset.ts';
-import type { MaskEngine } from '../engine/mask-engine.ts';
+import { createMaskEngine, type MaskEngine } from '../engine/mask-engine.ts';
+import type { Graph, Tensor } from '../graph/graph.ts';
 import type { Pair } from '../pairs/pair.ts';
 import { defaultInclusion, inclusionStep } from '../search/inclusion.ts';
 import { randomSource } from '../search/random.ts';
 import { silentProgress } from './progress.ts';
-import { runSearch, type SearchContext, sampleLabels } from './search-stage.ts';
+import { estimateCurvature, runSearch, type SearchContext, sampleLabels } from './search-stage.ts';
 
 const pair: Pair = {
   name: 'mlp',
@@ -57,7 +58,14 @@ describe('search stage', () => {
       pairs: [pair],
       pool: {
         data,
-        task: { name: 'distil', outputs: ['y'] },
+        task: {
+          name: 'distil',
+          outputs: ['y'],
+          form: 'plain',
+          parts: [{ output: 'y', meaning: 'scores', shape: [2], scale: 1 }],
+          loss: 'kl',
+          measure: 'distil',
+        },
         output: 'y',
         answer: [2],
         block: 4,
@@ -106,5 +114,113 @@ describe('search stage', () => {
     expect(share(0)).toBeCloseTo(0.2, 1);
     expect(share(1)).toBeCloseTo(0.3, 1);
     expect(share(2)).toBeCloseTo(0.5, 1);
+  });
+});
+
+describe('curvature of answers that are no scores', () => {
+  const [inputs, units, outputs, examples] = [3, 80, 40, 64];
+  const wave = (dims: number[], by: number): Tensor => ({
+    dtype: 'float32',
+    dims,
+    data: Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) =>
+      Math.sin(by * (i + 1) ** 2),
+    ),
+  });
+  const [first, second, x] = [
+    wave([inputs, units], 0.7),
+    wave([units, outputs], 1.1),
+    wave([examples, inputs], 2.3),
+  ];
+  const node = (opType: string, from: string[], to: string) => ({
+    name: to,
+    opType,
+    domain: '',
+    inputs: from,
+    outputs: [to],
+    attributes: {},
+  });
+  const graph: Graph = {
+    name: 'two linears',
+    irVersion: 8,
+    opsets: { '': 17 },
+    inputs: [{ name: 'x', dtype: 'float32', dims: ['batch', inputs] }],
+    outputs: [{ name: 'y', dtype: 'float32', dims: ['batch', outputs] }],
+    initializers: new Map([
+      ['first', first],
+      ['second', second],
+    ]),
+    nodes: [node('MatMul', ['x', 'first'], 'hidden'), node('MatMul', ['hidden', 'second'], 'y')],
+  };
+  const matrix = ({ data, dims }: Tensor, i: number, j: number) => Number(data[i * (dims[1] as number) + j]);
+  const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+  const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
+  const hidden = (example: number, unit: number) =>
+    sum(range(inputs).map((i) => matrix(x, example, i) * matrix(first, i, unit)));
+  const rowsOf = (tensor: Tensor, rows: readonly number[]): Tensor => {
+    const width = tensor.dims[1] as number;
+    return {
+      dtype: 'float32',
+      dims: [rows.length, width],
+      data: Float32Array.from(rows.flatMap((row) => range(width).map((i) => matrix(tensor, row, i)))),
+    };
+  };
+
+  test('is the mean squared length of the answer in each mask', async () => {
+    const answers: Tensor = {
+      dtype: 'float32',
+      dims: [examples, outputs],
+      data: Float32Array.from(
+        range(examples).flatMap((e) =>
+          range(outputs).map((o) => sum(range(units).map((u) => hidden(e, u) * matrix(second, u, o)))),
+        ),
+      ),
+    };
+    const own = { count: examples, feeds: async (rows: readonly number[]) => ({ x: rowsOf(x, rows) }) };
+    const masked: Pair = {
+      ...pair,
+      units,
+      maskSites: [{ tensor: 'hidden', axis: 1, outer: 1, inner: 1, trailing: 0 }],
+    };
+    const engine = await createMaskEngine({ graph, pairs: [masked], backend: 'onnxruntime', workers: 1 });
+    const curvature = await estimateCurvature(
+      {
+        engine,
+        pairs: [masked],
+        pool: {
+          data: { ...data, train: own, test: own },
+          task: {
+            name: 'distil',
+            outputs: ['y'],
+            form: 'plain',
+            parts: [{ output: 'y', meaning: 'values', shape: [outputs], scale: 1 }],
+            loss: 'squared',
+            measure: 'fidelity',
+          },
+          output: 'y',
+          answer: [outputs],
+          block: 4,
+          indices: range(examples),
+          holdout: [],
+        },
+        teacher: { rows: async (places) => rowsOf(answers, places) },
+        batch: 32,
+        loss: 'distil',
+        seed: 1,
+      },
+      silentProgress.stage('curvature', 1),
+    ).finally(() => engine.close());
+    // By hand: |dy/dM_u|^2 = hidden_u^2 |second_u|^2. A unit's estimate scatters by a third, their mean by far less.
+    const ratios = range(units).map((u) => {
+      const wanted =
+        (sum(range(examples).map((e) => hidden(e, u) ** 2)) / examples) *
+        sum(range(outputs).map((o) => matrix(second, u, o) ** 2));
+      return (curvature[u] as number) / wanted;
+    });
+    expect(sum(ratios) / units).toBeGreaterThan(0.85);
+    expect(sum(ratios) / units).toBeLessThan(1.15);
+    for (const ratio of ratios) {
+      expect(ratio).toBeGreaterThan(0.3);
+      expect(ratio).toBeLessThan(2.5);
+    }
   });
 });

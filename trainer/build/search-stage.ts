@@ -10,6 +10,7 @@ import { indexUnits, joinPairs, splitByPair, unitCosts } from '../search/units.t
 import type { Answers } from './answers.ts';
 import type { Pool } from './calibration.ts';
 import { float64Array } from './checkpoint.ts';
+import type { LossName } from './options.ts';
 import type { StageProgress } from './progress.ts';
 
 export interface SearchContext {
@@ -19,7 +20,7 @@ export interface SearchContext {
   /** The dense model's answers, by place in the pool's indices. */
   readonly teacher: Pick<Answers, 'rows'>;
   readonly batch: number;
-  readonly loss: 'distil' | 'cross-entropy';
+  readonly loss: LossName;
   readonly seed: number;
   readonly signal?: AbortSignal;
 }
@@ -48,7 +49,10 @@ export interface SearchForm {
 /**
  * h_j, the Fisher diagonal in the masks at M = 1, flat over all units: E[g_j^2] of single rows' gradients g of
  * -log p(y), estimated from batches of R rows as R E[(mean g)^2], since gradients of the log-likelihood average to 0
- * under the model (an image has one row, a text one a token). y is drawn from the dense model's own distribution, so no labels are needed; with the task's loss it is the label.
+ * under the model (an image has one row, a text one a token). y is drawn from the dense model's own distribution, so no
+ * labels are needed: classes from the softmax of scores; of other answers a, a + r with signs r at random, which has the
+ * covariance of the unit Gaussian whose -log p is the squared distance: E[(r . da/dM_j)^2] = |da/dM_j|^2, the
+ * Gauss-Newton diagonal. With the task's loss, y is the label.
  */
 export async function estimateCurvature(
   context: SearchContext,
@@ -62,16 +66,9 @@ export async function estimateCurvature(
     throwIfAborted(context.signal);
     const source = randomSource(context.seed, streams.fisher, batch);
     const rows = sampleIndices(source, context.pool.indices.length, context.batch);
-    const labels =
-      context.loss === 'distil'
-        ? sampleLabels(await context.teacher.rows(rows), () => source.uniform())
-        : labelsOf(context, rows);
-    rowsEach = labels.length / rows.length;
-    const result = await context.engine.step({
-      ...(await batchOf(context, rows)),
-      masks: ones,
-      loss: { kind: 'cross-entropy', output: context.pool.output, labels },
-    });
+    const loss = await drawnTarget(context, rows, () => source.uniform());
+    rowsEach = rowsOf(loss) / rows.length;
+    const result = await context.engine.step({ ...(await batchOf(context, rows)), masks: ones, loss });
     const gradient = joinPairs(index, result.gradients);
     for (const [j, g] of gradient.entries()) sum[j] = (sum[j] as number) + g * g;
     progress.update(batch + 1, { loss: result.loss });
@@ -135,10 +132,33 @@ async function batchOf(context: SearchContext, rows: readonly number[]): Promise
 }
 
 async function lossOf(context: SearchContext, rows: readonly number[]): Promise<MaskStep['loss']> {
-  const { output } = context.pool;
-  return context.loss === 'distil'
-    ? { kind: 'kl', output, teacher: await context.teacher.rows(rows) }
-    : { kind: 'cross-entropy', output, labels: labelsOf(context, rows) };
+  const { output, task } = context.pool;
+  return context.loss === 'cross-entropy'
+    ? { kind: 'cross-entropy', output, labels: labelsOf(context, rows) }
+    : { kind: task.loss, output, teacher: await context.teacher.rows(rows) };
+}
+
+/** What the curvature's gradients are taken against. */
+async function drawnTarget(
+  context: SearchContext,
+  rows: readonly number[],
+  uniform: () => number,
+): Promise<MaskStep['loss']> {
+  const { output, task } = context.pool;
+  if (context.loss === 'cross-entropy') return lossOf(context, rows);
+  const dense = await context.teacher.rows(rows);
+  return task.loss === 'kl'
+    ? { kind: 'cross-entropy', output, labels: sampleLabels(dense, uniform) }
+    : { kind: 'squared', output, teacher: withSigns(dense, uniform) };
+}
+
+function rowsOf(loss: MaskStep['loss']): number {
+  return 'labels' in loss ? loss.labels.length : loss.teacher.data.length / (loss.teacher.dims.at(-1) ?? 1);
+}
+
+/** Answers with 1 or -1 added to each element. */
+export function withSigns({ dtype, dims, data }: Tensor, uniform: () => number): Tensor {
+  return { dtype, dims, data: (data as Float32Array).map((value) => value + (uniform() < 0.5 ? -1 : 1)) };
 }
 
 /** @throws `usage` when the data has no labels */

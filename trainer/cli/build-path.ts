@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import { buildPath } from '../build/build-path.ts';
 import { MOST_HOLDOUT } from '../build/calibration.ts';
-import { buildOptionsSchema } from '../build/options.ts';
+import { buildOptionsSchema, lossNames } from '../build/options.ts';
 import type { DataSettings } from '../data/data-settings.ts';
 import { openDataset } from '../data/open-dataset.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
@@ -53,8 +53,11 @@ export function buildPathCommand(): Command {
     )
     .option('--output <name,..>', 'outputs that the path is to keep (default: those of the task)')
     .addOption(
-      new Option('--loss <loss>', 'what the search keeps')
-        .choices(['distil', 'cross-entropy'])
+      new Option(
+        '--loss <loss>',
+        'what the search keeps; distil: KL of scores, cosine of embeddings, else mse',
+      )
+        .choices(lossNames)
         .default(defaults.loss),
     )
     .addOption(

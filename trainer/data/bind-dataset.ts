@@ -17,6 +17,9 @@ export interface BoundDataset extends Omit<Dataset, 'train' | 'test'> {
   readonly test: BoundSplit;
   /** The input that the image field feeds. */
   readonly imageInput?: string;
+  /** The input that takes the tokens, and the one that the data's mask feeds where it pads. */
+  readonly tokensInput?: string;
+  readonly maskInput?: string;
   /** Tokens of one example; 1 when the data has none. */
   readonly length: number;
 }
@@ -54,13 +57,19 @@ export function bindDataset(dataset: Dataset, inputs: readonly ValueInfo[]): Bou
     feeds: async (indices) => feedsOf(await split.read(indices), indices.length, sources, tokens),
     ...(split.labels === undefined ? {} : { labels: split.labels.bind(split) }),
   });
-  const image = sources.find((source) => 'field' in source && source.field.role === 'image');
+  const fedBy = (role: FieldRole) =>
+    sources.find((source) => 'field' in source && source.field.role === role)?.input.name;
+  const image = fedBy('image');
+  const mask = fedBy('mask');
+  const tokensInput = sources.find((source) => 'field' in source && source.field === tokens)?.input.name;
   return {
     ...dataset,
     train: bound(dataset.train),
     test: bound(dataset.test),
     length: tokens?.shape[0] ?? 1,
-    ...(image === undefined ? {} : { imageInput: image.input.name }),
+    ...(image === undefined ? {} : { imageInput: image }),
+    ...(mask === undefined ? {} : { maskInput: mask }),
+    ...(tokensInput === undefined ? {} : { tokensInput }),
   };
 }
 

@@ -5,12 +5,12 @@ import type { BoundSplit } from '../data/bind-dataset.ts';
 import { blocks } from '../data/dataset.ts';
 import { elementCount, type Tensor } from '../graph/graph.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
-import { meanInterval, wilsonInterval } from './interval.ts';
-import { RETRIEVAL_GROUP, type Scores, scorers } from './scores.ts';
-import type { TaskName } from './task.ts';
+import { type Interval, meanInterval, wilsonInterval } from './interval.ts';
+import { metrics, RETRIEVAL_GROUP, type ScorerName, type Scores, scorers } from './scores.ts';
 
 export interface QualityRequest {
-  readonly task: TaskName;
+  /** What is measured: the scorer of a task, or `fidelity`. */
+  readonly task: ScorerName;
   /** ONNX bytes of a graph that gives the task's answer. */
   readonly model: Uint8Array;
   readonly output: string;
@@ -51,7 +51,7 @@ export async function measureQuality(request: QualityRequest): Promise<Quality> 
       append(all, score({ answer, labels, dense }));
       request.onProgress?.((indices.at(-1) ?? 0) + 1);
     }
-    return summary(task, all, samples, rowsEach);
+    return summary(task, all, rowsEach);
   } finally {
     await session.close();
   }
@@ -83,24 +83,35 @@ function append(all: Record<string, number[]>, scores: Scores): void {
   }
 }
 
-/** Shares of examples have Wilson intervals, all else those of means. */
-function summary(task: TaskName, all: Record<string, number[]>, samples: number, rowsEach: number): Quality {
+/** Shares of examples have Wilson intervals, all else those of means; examples of which nothing counts are left out. */
+function summary(task: ScorerName, all: Record<string, number[]>, rowsEach: number): Quality {
   const { metric, counts } = scorers[task];
-  const main = all[metric] ?? [];
-  const proportion = counts && rowsEach === 1;
+  const counted = (name: string) => (all[name] ?? []).filter((value) => !Number.isNaN(value));
+  const main = counted(metric);
+  const samples = main.length;
+  if (samples === 0) throw new SppError('bad-data', 'No test example has anything to be measured by.');
   const correct = main.reduce((a, b) => a + b, 0);
-  const value = proportion
-    ? { value: correct / samples, ...wilsonInterval(correct, samples) }
-    : meanInterval(main);
-  const others = Object.entries(all).filter(([name]) => name !== metric);
+  const value =
+    counts && rowsEach === 1
+      ? { value: correct / samples, ...wilsonInterval(correct, samples) }
+      : meanInterval(main);
+  const others = Object.keys(all).filter((name) => name !== metric);
+  const details = others.map((name) => [name, { ...meanInterval(counted(name)), ...metrics[name] }] as const);
+  const surprise = details.find(([name]) => name === 'cross-entropy')?.[1];
+  const everything = [...details, ...(surprise ? [perplexity(surprise)] : [])];
+  const unit = metrics[metric]?.unit;
   return {
     metric,
     ...value,
+    ...(unit === undefined ? {} : { unit }),
     samples,
-    ...(others.length === 0
-      ? {}
-      : { details: Object.fromEntries(others.map(([name, values]) => [name, meanInterval(values)])) }),
+    ...(everything.length === 0 ? {} : { details: Object.fromEntries(everything) }),
   };
+}
+
+function perplexity({ value, low, high }: Interval & { readonly value: number }) {
+  const raised = { value: Math.exp(value), low: Math.exp(low), high: Math.exp(high) };
+  return ['perplexity', { ...raised, ...metrics.perplexity }] as const;
 }
 
 function misfit(output: string, answer: Tensor | undefined): SppError {

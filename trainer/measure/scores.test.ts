@@ -46,6 +46,17 @@ describe('scores', () => {
     expect(cosine[1]).toBeCloseTo(Math.SQRT1_2, 7);
   });
 
+  test('fidelity is one less the squared distance; padding does not count', () => {
+    const { fidelity, cosine } = scorers.fidelity.score({
+      answer: tensor([2, 2, 2], [1, 0.5, 9, 9, 0, 0, 0, 1]),
+      dense: tensor([2, 2, 2], [1, 0, 0, 0, 0, 1, 0, 1]),
+      labels: new Int32Array(0),
+    });
+    expect(fidelity).toEqual([0.75, 0.5]);
+    expect(cosine[0]).toBeCloseTo(1 / Math.hypot(1, 0.5), 6);
+    expect(cosine[1]).toBe(0.5);
+  });
+
   test('contrastive: found only when no other caption is as near', () => {
     // Towers of width 2; the third example's caption is the second's.
     const answer = tensor([3, 4], [1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0, 0.9]);

@@ -1,7 +1,11 @@
 /** What one example's answer is worth, metric by metric: pure functions of tensors. */
 import { SppError } from '../../schema/errors.ts';
+import type { Quality } from '../../schema/manifest.ts';
 import { elementCount, type Tensor } from '../graph/graph.ts';
 import type { TaskName } from './task.ts';
+
+/** One for each task, and one for answers that are neither scores nor compared by direction. */
+export type ScorerName = TaskName | 'fidelity';
 
 /** One block of examples. */
 export interface Answered {
@@ -24,6 +28,24 @@ interface Scorer {
   readonly needs: { readonly labels?: true; readonly dense?: true };
   score(block: Answered): Scores;
 }
+
+interface Metric {
+  readonly unit: NonNullable<Quality['unit']>;
+  readonly better: 'higher' | 'lower';
+}
+
+/** Every name that scorers give. */
+export const metrics: Readonly<Record<string, Metric>> = {
+  accuracy: { unit: 'share', better: 'higher' },
+  'next-token-accuracy': { unit: 'share', better: 'higher' },
+  'cross-entropy': { unit: 'nats', better: 'lower' },
+  perplexity: { unit: 'perplexity', better: 'lower' },
+  agreement: { unit: 'share', better: 'higher' },
+  divergence: { unit: 'nats', better: 'lower' },
+  cosine: { unit: 'cosine', better: 'higher' },
+  retrieval: { unit: 'share', better: 'higher' },
+  fidelity: { unit: 'share of variance', better: 'higher' },
+};
 
 /** Examples that a caption is to be found among. */
 export const RETRIEVAL_GROUP = 32;
@@ -49,7 +71,7 @@ export const scorers = {
     counts: true,
     needs: { dense: true },
     score: ({ answer, dense }) => ({
-      agreement: perExample(answer, hits(argmaxRows(answer), Int32Array.from(argmaxRows(dense)))),
+      agreement: perExample(answer, hits(argmaxRows(answer), topOf(dense))),
       divergence: perExample(answer, divergences(dense, answer)),
     }),
   },
@@ -68,7 +90,16 @@ export const scorers = {
       cosine: perExample(answer, cosines(answer, dense)),
     }),
   },
-} as const satisfies Record<TaskName, Scorer>;
+  fidelity: {
+    metric: 'fidelity',
+    counts: false,
+    needs: { dense: true },
+    score: ({ answer, dense }) => ({
+      fidelity: perExample(answer, fidelities(answer, dense)),
+      cosine: perExample(answer, cosines(answer, dense)),
+    }),
+  },
+} as const satisfies Record<ScorerName, Scorer>;
 
 /** Index of the largest entry of each row; a row with NaN is an error, not a guess. */
 export function argmaxRows(scores: Tensor): number[] {
@@ -125,9 +156,37 @@ function cosines(a: Tensor, b: Tensor): number[] {
   const others = rowsOf(b);
   return rowsOf(a).map((row, r) => {
     const other = others[r] as Float32Array;
+    if (isPadding(other)) return Number.NaN;
     const scale = Math.sqrt(dot(row, row) * dot(other, other));
-    return scale === 0 ? Number(dot(row, row) === dot(other, other)) : dot(row, other) / scale;
+    return scale === 0 ? 0 : dot(row, other) / scale;
   });
+}
+
+/** Between row and row; of answers in units of the dense model's variance, a share of it. */
+export function squaredDistances(a: Tensor, b: Tensor): number[] {
+  const others = rowsOf(b);
+  return rowsOf(a).map((row, r) => {
+    const other = others[r] as Float32Array;
+    return row.reduce((sum, value, i) => sum + (value - (other[i] as number)) ** 2, 0);
+  });
+}
+
+/** NaN where the dense model's row is padding. */
+function fidelities(answer: Tensor, dense: Tensor): number[] {
+  const rows = rowsOf(dense);
+  const errors = squaredDistances(answer, dense);
+  return errors.map((error, r) => (isPadding(rows[r] as Float32Array) ? Number.NaN : 1 - error));
+}
+
+/** Padded tokens' answers are made zero. */
+function isPadding(row: Float32Array): boolean {
+  return row.every((value) => value === 0);
+}
+
+/** Largest score of each row, -1 for padding. */
+function topOf(dense: Tensor): Int32Array {
+  const rows = rowsOf(dense);
+  return Int32Array.from(argmaxRows(dense), (top, r) => (isPadding(rows[r] as Float32Array) ? -1 : top));
 }
 
 /** 1 where, among the examples of its group, the second tower's vector nearest to the first's is the example's own. */

@@ -16,6 +16,14 @@ describe('the task follows from labels and outputs', () => {
     ['text and token scores', [tokenLogits], tokens, {}, 'next-token', ['logits']],
     ['scores without labels', [logits], undefined, {}, 'distil', ['logits']],
     ['token scores without labels', [tokenLogits], undefined, {}, 'distil', ['logits']],
+    [
+      'text for a model that sees all of it',
+      [{ ...tokenLogits, causal: false }],
+      tokens,
+      {},
+      'distil',
+      ['logits'],
+    ],
     ['text for a classifier', [logits], tokens, {}, 'distil', ['logits']],
     ['an encoder', [hidden, pooled], undefined, {}, 'embedding', ['pooler_output']],
     ['an encoder without a pooled output', [hidden], undefined, {}, 'embedding', ['last_hidden_state']],
@@ -28,6 +36,14 @@ describe('the task follows from labels and outputs', () => {
       { outputs: ['last_hidden_state'] },
       'embedding',
       ['last_hidden_state'],
+    ],
+    [
+      'several named outputs of different rank',
+      [hidden, pooled],
+      undefined,
+      { outputs: ['last_hidden_state', 'pooler_output'] },
+      'distil',
+      ['last_hidden_state', 'pooler_output'],
     ],
     [
       'one tower of two',
@@ -48,6 +64,13 @@ describe('the task follows from labels and outputs', () => {
 
   test.each([
     ['classification without labels', [logits], undefined, { task: 'classification' }, /wants class labels/],
+    [
+      'next-token for a model that sees all of it',
+      [{ ...tokenLogits, causal: false }],
+      tokens,
+      { task: 'next-token' },
+      /sees no later tokens/,
+    ],
     ['next-token on images', [logits], classes, { task: 'next-token' }, /wants text/],
     ['an output that is not there', [logits], classes, { outputs: ['scores'] }, /no usable output scores/],
     ['no output at all', [], classes, {}, /no float output/],

@@ -1,6 +1,6 @@
 /**
- * What a path is to keep of a model, and how that is measured. Which task fits is read off the data's labels and the
- * outputs' shapes; flags override it. Every task is searched by distillation, so only the measuring differs.
+ * What a path is to keep of a model. Which task fits is read off the data's labels and the outputs' names and shapes;
+ * flags override it.
  */
 import { SppError } from '../../schema/errors.ts';
 import type { Targets } from '../data/dataset.ts';
@@ -13,11 +13,13 @@ export interface OutputShape {
   readonly name: string;
   /** Of one example. */
   readonly shape: readonly number[];
+  /** Of outputs with a row a token: does no row change with the tokens behind it? Absent where that was not seen. */
+  readonly causal?: boolean;
 }
 
 export interface Task {
   readonly name: TaskName;
-  /** One output; several are taken together as one vector (embedding, contrastive). */
+  /** One output, or several that are taken together. */
   readonly outputs: readonly string[];
 }
 
@@ -29,7 +31,13 @@ export interface TaskRequest {
 interface TaskKind {
   readonly wants: string;
   /** The outputs to take; none when they do not fit. */
-  choose(outputs: readonly OutputShape[], context: TaskContext, asked: boolean): readonly OutputShape[];
+  choose(outputs: readonly OutputShape[], context: TaskContext, asked: Asked): readonly OutputShape[];
+}
+
+/** What the command line named. */
+interface Asked {
+  readonly task: boolean;
+  readonly outputs: boolean;
 }
 
 interface TaskContext {
@@ -40,7 +48,8 @@ interface TaskContext {
 
 const scoresFirst = (outputs: readonly OutputShape[]) =>
   outputs.toSorted((a, b) => Number(isScores(b)) - Number(isScores(a)));
-const isScores = ({ name }: OutputShape) => /logit|score/i.test(name);
+/** Outputs are called so by all exporters; nothing else tells scores from other floats. */
+export const isScores = ({ name }: Pick<OutputShape, 'name'>) => /logit|score/i.test(name);
 const rank = (wanted: number) => (output: OutputShape) => output.shape.length === wanted;
 
 /** Unasked, the first that fits is taken. */
@@ -51,10 +60,14 @@ const kinds: Readonly<Record<TaskName, TaskKind>> = {
       targets?.kind === 'class' ? scoresFirst(outputs.filter(rank(1))).slice(0, 1) : [],
   },
   'next-token': {
-    wants: 'text, and an output [examples, tokens, vocabulary]',
+    wants: 'text, and an output [examples, tokens, vocabulary] that sees no later tokens',
     choose: (outputs, { targets, length }) =>
       targets?.kind === 'next-token'
-        ? scoresFirst(outputs.filter((output) => rank(2)(output) && output.shape[0] === length)).slice(0, 1)
+        ? scoresFirst(
+            outputs.filter(
+              (output) => rank(2)(output) && output.shape[0] === length && output.causal !== false,
+            ),
+          ).slice(0, 1)
         : [],
   },
   contrastive: {
@@ -65,10 +78,12 @@ const kinds: Readonly<Record<TaskName, TaskKind>> = {
     },
   },
   distil: {
-    wants: 'an output of class or token scores: [examples, ..., classes]',
-    // Asked for by name, scores need not be called so.
-    choose: (outputs, _, asked) =>
-      scoresFirst(outputs.filter((output) => asked || isScores(output))).slice(0, 1),
+    wants: 'float outputs [examples, ...]',
+    // Unasked, only scores: vectors are better compared by direction.
+    choose: (outputs, _, { task, outputs: named }) => {
+      if (named && (task || outputs.length > 1)) return outputs;
+      return scoresFirst(outputs.filter((output) => task || isScores(output))).slice(0, 1);
+    },
   },
   embedding: {
     wants: 'float outputs [examples, ..., size]',
@@ -98,7 +113,8 @@ export function chooseTask(
   }
   const among = named === undefined ? outputs : named.map((name) => outputNamed(name, outputs));
   for (const name of task === undefined ? taskOrder : [task]) {
-    const chosen = kinds[name].choose(among, context, task !== undefined);
+    const asked = { task: task !== undefined, outputs: named !== undefined };
+    const chosen = kinds[name].choose(among, context, asked);
     const whole = named === undefined || chosen.length === named.length;
     if (chosen.length > 0 && whole) return { name, outputs: chosen.map((output) => output.name) };
   }

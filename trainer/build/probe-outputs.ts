@@ -1,0 +1,72 @@
+/** Which outputs of a model can be held to the dense model's, found by running it on a few examples. */
+import type { BoundDataset } from '../data/bind-dataset.ts';
+import type { Graph, Tensor } from '../graph/graph.ts';
+import { writeOnnx } from '../graph/onnx-file.ts';
+import type { OutputShape } from '../measure/task.ts';
+import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
+
+/** Relative change of an answer that is rounding. */
+const ROUNDING = 1e-4;
+
+/** Float outputs that have one row an example: as many as there are examples, of a shape that does not depend on them. */
+export async function probeOutputs(graph: Graph, data: BoundDataset): Promise<OutputShape[]> {
+  const session = await createOrtSession(writeOnnx(graph), { threads: 1 });
+  try {
+    const runs: { count: number; outputs: Record<string, Tensor> }[] = [];
+    for (const count of [2, 3]) {
+      const indices = Array.from({ length: count }, (_, i) => i % data.train.count);
+      runs.push({ count, outputs: await session.run(await data.train.feeds(indices)) });
+    }
+    const shapes = graph.outputs.flatMap(({ name }): OutputShape[] => {
+      const dims = runs.map(({ outputs }) => outputs[name]?.dims);
+      const [first, second] = dims.map((each) => each?.slice(1));
+      const float = runs.every(({ outputs }) => outputs[name]?.dtype === 'float32');
+      const batched = runs.every(({ count }, run) => dims[run]?.[0] === count);
+      const fits = float && batched && first !== undefined && first.length > 0;
+      return fits && first.join() === second?.join() ? [{ name, shape: first }] : [];
+    });
+    return await withCausality(session, data, shapes);
+  } finally {
+    await session.close();
+  }
+}
+
+/** An output with a row a token is causal when no row changes with a token behind it: only such rows predict the next one. */
+async function withCausality(
+  session: OrtSession,
+  data: BoundDataset,
+  shapes: readonly OutputShape[],
+): Promise<OutputShape[]> {
+  const feeds = await data.train.feeds([0]);
+  const tokens = data.tokensInput === undefined ? undefined : feeds[data.tokensInput];
+  const changed = tokens && withOtherEnd(tokens);
+  if (tokens === undefined || changed === undefined || data.length < 2) return [...shapes];
+  const [before, after] = [
+    await session.run(feeds),
+    await session.run({ ...feeds, [data.tokensInput as string]: changed }),
+  ];
+  return shapes.map((output) =>
+    output.shape.length === 2 && output.shape[0] === data.length
+      ? { ...output, causal: equalButLast(before[output.name] as Tensor, after[output.name] as Tensor) }
+      : output,
+  );
+}
+
+/** The same tokens [1, length], the last one replaced by another of them. */
+function withOtherEnd({ dtype, dims, data }: Tensor): Tensor | undefined {
+  const changed = data.slice() as typeof data;
+  const other = Array.from<number | bigint>(data).find((token) => token !== data.at(-1));
+  if (other === undefined) return undefined;
+  // Elements of one array have one type, which TypeScript cannot know.
+  changed[data.length - 1] = other as never;
+  return { dtype, dims, data: changed };
+}
+
+function equalButLast(a: Tensor, b: Tensor): boolean {
+  const [x, y] = [a.data as Float32Array, b.data as Float32Array];
+  const compared = x.length - (a.dims.at(-1) ?? 0);
+  const largest = x.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  for (let i = 0; i < compared; i++)
+    if (Math.abs((x[i] as number) - (y[i] as number)) > ROUNDING * largest) return false;
+  return true;
+}
