@@ -2,7 +2,9 @@
 import { type Context, Hono } from 'hono';
 import { problemResponse, SppError } from '../schema/errors.ts';
 import { requireAccess } from './auth/bearer.ts';
+import { countRequest } from './budget/limits.ts';
 import type { Gateway } from './gateway.ts';
+import { crossOrigin } from './http/cross-origin.ts';
 import { logFailure } from './log.ts';
 import type { Route } from './route.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
@@ -27,6 +29,7 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 export function createApp(gateway: Gateway): Hono {
   const app = new Hono();
+  if (gateway.settings.corsOrigins.length > 0) app.use(crossOrigin(gateway.settings.corsOrigins));
   for (const path of new Set(routes.map((route) => route.path))) {
     const here = routes.filter((route) => route.path === path);
     for (const route of here) app.on(route.method, path, (context) => answer(gateway, context, route));
@@ -58,6 +61,7 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
   const request = context.req.raw;
   const background = context.executionCtx;
   const id = requestId(request);
+  const told = new Headers({ 'x-request-id': id });
   try {
     const identity = await requireAccess(route.access, request.headers.get('authorization'), {
       settings: gateway.settings,
@@ -67,6 +71,8 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
       background,
       nowMs: receivedMs,
     });
+    if (identity.kind === 'client')
+      await countRequest(identity.key, told, { purses: gateway.purses, background, nowMs: receivedMs });
     const response = await route.handle({
       gateway,
       request,
@@ -75,12 +81,13 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
       identity,
       receivedMs,
       requestId: id,
+      told,
       background,
     });
-    response.headers.set('x-request-id', id);
+    for (const [name, value] of told) response.headers.set(name, value);
     return response;
   } catch (error) {
-    return refusal(context, error, { 'x-request-id': id });
+    return refusal(context, error, Object.fromEntries(told));
   }
 }
 
@@ -94,7 +101,12 @@ function refusal(context: Context, error: unknown, headers: Record<string, strin
   const told = error instanceof SppError && error.cause === undefined && error.code !== 'upstream-failed';
   if (response.status >= 500 && !told) {
     const { method, path } = context.req;
-    logFailure('request failed', error, { method, path, status: response.status, ...headers });
+    logFailure('request failed', error, {
+      method,
+      path,
+      status: response.status,
+      requestId: headers['x-request-id'],
+    });
   }
   return response;
 }

@@ -2,6 +2,7 @@
 import type { ApiKeyRow, OperatorTokenRow } from '../schema/db/tables.ts';
 import { SppError } from '../schema/errors.ts';
 import { type OidcVerifier, oidcVerifier } from './auth/oidc.ts';
+import { type LedgerClient, type Purses, purses } from './budget/purses.ts';
 import { logFailure } from './log.ts';
 import { type Fleet, fleet } from './nodes/fleet.ts';
 import { fetchReport } from './nodes/report-client.ts';
@@ -24,6 +25,9 @@ export interface Gateway {
   readonly keys: CellMap<ApiKeyRow | null>;
   readonly operatorTokens: CellMap<OperatorTokenRow | null>;
   readonly oidc: OidcVerifier | undefined;
+  readonly purses: Purses;
+  /** Of a key; there is one in the world. */
+  readonly ledgerOf: (keyId: string) => LedgerClient;
   readonly fleet: Fleet;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -54,6 +58,8 @@ export function createGateway(bindings: Bindings, now: () => number = Date.now):
       now,
       onError: (error) => logFailure('refresh failed', error, { what }),
     });
+  const { LEDGERS } = bindings;
+  const ledgerOf = (keyId: string) => LEDGERS.get(LEDGERS.idFromName(keyId));
   return {
     settings,
     db,
@@ -62,6 +68,8 @@ export function createGateway(bindings: Bindings, now: () => number = Date.now):
     catalog: cell({ ...held('catalog', () => loadCatalog(db)), ttlMs: STATE_TTL_MS }),
     keys: tokens('key', (prefix) => findKey(db, prefix)),
     operatorTokens: tokens('operator token', (prefix) => findOperatorToken(db, prefix)),
+    purses: purses({ ledgerOf, now, onError: (error) => logFailure('purse', error) }),
+    ledgerOf,
     oidc: settings.oidc === undefined ? undefined : oidcVerifier(settings.oidc),
     fleet: fleet({
       nodes: settings.nodes,

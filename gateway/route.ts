@@ -17,6 +17,8 @@ export interface Call {
   /** When the gateway had the request, by `gateway.now`. */
   readonly receivedMs: number;
   readonly requestId: string;
+  /** Go with whatever is answered, a refusal too. */
+  readonly told: Headers;
   readonly background: Background;
 }
 

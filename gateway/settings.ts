@@ -3,10 +3,12 @@ import { z } from 'zod';
 import { SppError } from '../schema/errors.ts';
 import { operatorRoles } from '../schema/operator-role.ts';
 import type { OidcSettings } from './auth/oidc.ts';
+import type { KeyLedger } from './budget/ledger-object.ts';
 
 export interface Bindings {
   readonly DB: D1Database;
   readonly ARTIFACTS: R2Bucket;
+  readonly LEDGERS: DurableObjectNamespace<KeyLedger>;
   /** JSON: `[{ "name", "url" }]`. */
   readonly NODES?: string;
   /** Secrets: operators', the one shared with nodes, and the one that stored key hashes are made under. */

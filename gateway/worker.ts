@@ -6,6 +6,8 @@ import { createGateway } from './gateway.ts';
 import { logFailure } from './log.ts';
 import type { Bindings } from './settings.ts';
 
+export { KeyLedger } from './budget/ledger-object.ts';
+
 /** The one mutable thing at module level: it is the isolate's memory, which the hot path lives on. */
 let app: Hono | undefined;
 

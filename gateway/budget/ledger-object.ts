@@ -1,6 +1,6 @@
 /** The ledger of one key, as a Durable Object: there is one of it in the world, and its SQLite outlives it. */
 import { DurableObject } from 'cloudflare:workers';
-import { type Account, type Exchange, type ExchangeAnswer, Ledger } from './ledger.ts';
+import { type Account, type Exchange, type ExchangeAnswer, Ledger, type LedgerView } from './ledger.ts';
 
 export class KeyLedger extends DurableObject {
   readonly #ledger: Ledger;
@@ -17,7 +17,7 @@ export class KeyLedger extends DurableObject {
     return this.#ledger.exchange(exchange, Date.now());
   }
 
-  view(account: Account) {
+  view(account: Account): LedgerView {
     return this.#ledger.view(account, Date.now());
   }
 }

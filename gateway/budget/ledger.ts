@@ -50,6 +50,17 @@ export interface ExchangeAnswer {
   readonly expiresAtMs: number;
 }
 
+/** What an operator sees of an account in its current period. */
+export interface LedgerView {
+  readonly limit: number;
+  readonly spent: number;
+  readonly leased: number;
+  /** Leased, expired, and never accounted for. */
+  readonly inDoubt: number;
+  readonly remaining: number;
+  readonly endsAtMs: number | null;
+}
+
 /** An isolate gets at most this part of what remains, so that others find something too. */
 const LARGEST_PART = 8;
 const LEASE_MS = 30_000;
@@ -90,8 +101,7 @@ export class Ledger {
     return { granted, remaining, leased, limit: account.limit, endsAtMs, expiresAtMs };
   }
 
-  /** What an operator sees. `inDoubt`: leased, expired, and never accounted for. */
-  view(told: Account, nowMs: number) {
+  view(told: Account, nowMs: number): LedgerView {
     const account = this.#adopt(told);
     const { key, endsAtMs } = periodAt(account.period, nowMs);
     const { spent, leased, remaining } = this.#standing(account, key);

@@ -2,6 +2,8 @@
 import type { ApiKeyRow } from '../../schema/db/tables.ts';
 import { keyChangesSchema, keyRotationSchema, newKeySchema } from '../../schema/key-settings.ts';
 import { actorOf } from '../auth/identity.ts';
+import type { Account } from '../budget/ledger.ts';
+import { accountOf } from '../budget/purses.ts';
 import { type Call, type Route, readDocument } from '../route.ts';
 import { changeKey, createKey, keyById, keyView, listKeys, revokeKey, rotateKey } from '../storage/keys.ts';
 
@@ -40,6 +42,20 @@ export const keyRoutes: readonly Route[] = [
     access: 'viewer',
     async handle({ gateway, param }) {
       return Response.json(keyView(await keyById(gateway.db, param('id'))));
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/keys/:id/limits',
+    access: 'viewer',
+    async handle({ gateway, param }) {
+      const row = await keyById(gateway.db, param('id'));
+      const ledger = gateway.ledgerOf(row.id);
+      const standing = async (name: Account['name']) => {
+        const account = accountOf(row, name);
+        return account === undefined ? null : ledger.view(account);
+      };
+      return Response.json({ budget: await standing('cost'), rateLimit: await standing('rate') });
     },
   },
   {

@@ -94,7 +94,9 @@ export async function changeKey(
   if (fields.length === 0) return row;
   const set = {
     ...(Object.fromEntries(fields.map((field) => [field, changes[field]])) as KeyChanges),
-    ...(fields.includes('budget') ? { budgetRevision: sql`${apiKeys.budgetRevision} + 1` } : {}),
+    ...(fields.includes('budget') || fields.includes('rateLimit')
+      ? { budgetRevision: sql`${apiKeys.budgetRevision} + 1` }
+      : {}),
   };
   await db.batch([
     db.update(apiKeys).set(set).where(eq(apiKeys.id, id)),

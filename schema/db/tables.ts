@@ -89,7 +89,7 @@ export const apiKeys = sqliteTable(
     models: text({ mode: 'json' }).$type<readonly string[] | null>(),
     rateLimit: text({ mode: 'json' }).$type<RateLimit | null>(),
     budget: text({ mode: 'json' }).$type<KeyBudget | null>(),
-    /** Grows with each change of `budget`, so that the ledger knows which of two it is told is the newer one. */
+    /** Grows with each change of `budget` or `rateLimit`, so that the ledger knows which of two it is told is the newer one. */
     budgetRevision: integer().notNull().default(0),
     /** Whether it may ask for the reasons of a decision. */
     mayExplain: integer({ mode: 'boolean' }).notNull().default(false),

@@ -15,6 +15,7 @@ export async function bundleWorker(): Promise<string> {
     platform: 'neutral',
     mainFields: ['module', 'main'],
     conditions: ['workerd', 'worker', 'import'],
+    external: ['cloudflare:workers'],
     logLevel: 'error',
   });
   const [output] = outputFiles;

@@ -42,7 +42,14 @@ export async function startLocalGateway(options: LocalGatewayOptions): Promise<L
     cf: false,
     d1Databases: { DB: 'solution-path' },
     r2Buckets: { ARTIFACTS: 'solution-path-artifacts' },
-    ...(dataDir === undefined ? {} : { d1Persist: join(dataDir, 'd1'), r2Persist: join(dataDir, 'r2') }),
+    durableObjects: { LEDGERS: { className: 'KeyLedger', useSQLite: true } },
+    ...(dataDir === undefined
+      ? {}
+      : {
+          d1Persist: join(dataDir, 'd1'),
+          r2Persist: join(dataDir, 'r2'),
+          durableObjectsPersist: join(dataDir, 'ledgers'),
+        }),
     bindings: {
       NODES: JSON.stringify(options.nodes),
       OPERATOR_TOKEN: options.operatorToken,

@@ -1,0 +1,85 @@
+/** What a key's limits say to one request: whether it comes too often, and whether it can be paid. */
+import type { ApiKeyRow } from '../../schema/db/tables.ts';
+import { SppError } from '../../schema/errors.ts';
+import { formatNanoUsd } from '../../schema/headers.ts';
+import type { Background } from '../state/cell.ts';
+import type { Reservation, Standing } from './purse.ts';
+import type { Purses } from './purses.ts';
+
+export interface LimitsContext {
+  readonly purses: Purses;
+  readonly background: Background;
+  readonly nowMs: number;
+}
+
+/**
+ * Counts a request against its key's rate limit.
+ * @param told gets the `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers), of a refusal too
+ * @throws `rate-limited` with the time to the next window
+ */
+export async function countRequest(key: ApiKeyRow, told: Headers, context: LimitsContext): Promise<void> {
+  const { purses, background, nowMs } = context;
+  const purse = purses.of(key, 'rate');
+  if (purse === undefined || key.rateLimit === null) return;
+  const taken = await purse.take(1);
+  if (taken.kind === 'reserved') taken.reservation.settle(1);
+  purses.tend(purse, background);
+  const { requests, windowS } = key.rateLimit;
+  const { remaining, endsAtMs } = purse.standing();
+  const resetS = secondsTo(endsAtMs, nowMs) ?? windowS;
+  told.set('ratelimit-policy', `"key";q=${requests};w=${windowS}`);
+  told.set('ratelimit', `"key";r=${taken.kind === 'reserved' ? remaining : 0};t=${resetS}`);
+  if (taken.kind === 'exhausted')
+    throw new SppError('rate-limited', `This key may send ${requests} requests in ${windowS} s.`, {
+      hint: 'Wait for the next window; Retry-After says how long.',
+      retryAfterS: resetS,
+    });
+}
+
+/**
+ * Sets aside what a request may cost. A key without a budget spends freely.
+ * @throws `cost-exhausted`, with the time to the next period where there is one
+ */
+export async function reserveCost(
+  key: ApiKeyRow,
+  nanoUsd: number,
+  { purses, background, nowMs }: LimitsContext,
+): Promise<Reservation> {
+  const purse = purses.of(key, 'cost');
+  if (purse === undefined) return { settle: () => {}, refund: () => {} };
+  const taken = await purse.take(nanoUsd);
+  purses.tend(purse, background);
+  if (taken.kind === 'reserved') return taken.reservation;
+  throw exhausted(nanoUsd, taken.standing, taken.heldElsewhere, nowMs);
+}
+
+function exhausted(
+  nanoUsd: number,
+  { limit, remaining, endsAtMs }: Standing,
+  held: boolean,
+  nowMs: number,
+): SppError {
+  const periodS = secondsTo(endsAtMs, nowMs);
+  const retryAfterS = held ? 1 : periodS;
+  return new SppError(
+    'cost-exhausted',
+    `The request would cost ${formatNanoUsd(nanoUsd)} USD, and of this key's budget of ${formatNanoUsd(limit)} USD there is not that much left.`,
+    {
+      hint:
+        periodS === undefined
+          ? 'Ask the operator for a larger budget, or for a cheaper level with X-Cost-Budget.'
+          : 'Ask for a cheaper level with X-Cost-Budget, wait for the next period, or ask the operator for a larger budget.',
+      ...(retryAfterS === undefined ? {} : { retryAfterS }),
+      details: {
+        costNanoUsd: nanoUsd,
+        budgetNanoUsd: limit,
+        remainingNanoUsd: remaining,
+        resetsAtMs: endsAtMs,
+      },
+    },
+  );
+}
+
+function secondsTo(atMs: number | null, nowMs: number): number | undefined {
+  return atMs === null ? undefined : Math.max(1, Math.ceil((atMs - nowMs) / 1000));
+}
