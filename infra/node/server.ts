@@ -82,6 +82,8 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
       queueLimit: settings.queueLimit,
       maxBatch: settings.maxBatch,
       memoryBudgetBytes: settings.memoryBudgetMb * 2 ** 20,
+      // A version that takes the place of another is complete first.
+      progressive: services.size === 0,
       log,
       spawn: parts.spawn,
     });

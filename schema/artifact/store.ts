@@ -2,46 +2,54 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import pRetry, { AbortError } from 'p-retry';
 import { z } from 'zod';
 import { SppError } from '../errors.ts';
 import { MANIFEST_FILE, type Manifest, manifestSchema } from '../manifest.ts';
+import { type HttpFilesOptions, httpFiles } from './http-files.ts';
 
 export interface Artifact {
   readonly location: string;
   readonly manifest: Manifest;
-  /** Bytes of a file the manifest lists, checked. @throws `bad-artifact` naming the file, `unknown-artifact` when it is gone */
-  read(path: string): Promise<Uint8Array>;
+  /**
+   * Bytes of a file the manifest lists, checked. Over HTTP a read that breaks off goes on where it was.
+   * @param keepIn a directory where what has come so far outlives this process
+   * @throws `bad-artifact` naming the file, `unknown-artifact` when it is gone, `not-ready` when the server stays out of reach
+   */
+  read(path: string, keepIn?: string): Promise<Uint8Array>;
 }
-
-export interface OpenOptions {
-  /** Bearer token for an HTTP location. */
-  token?: string;
-  signal?: AbortSignal;
-}
-
-const REQUEST_TIMEOUT_MS = 60_000;
 
 /**
  * Opens `location`, a directory or an http(s) URL under which the artifact's files lie.
  * @throws `unknown-artifact` when there is no manifest, `bad-artifact` when it is not valid
  */
-export async function openArtifact(location: string, options: OpenOptions = {}): Promise<Artifact> {
-  const fetchFile = /^https?:\/\//.test(location) ? httpReader(location, options) : directoryReader(location);
-  const manifest = parseManifest(await fetchFile(MANIFEST_FILE), location);
+export async function openArtifact(location: string, options: HttpFilesOptions = {}): Promise<Artifact> {
+  const remote = isRemote(location) ? httpFiles(location, options) : undefined;
+  const local = directoryReader(location);
+  const manifest = parseManifest(await (remote?.read ?? local)(MANIFEST_FILE), location);
   const entries = new Map(manifest.files.map((file) => [file.path, file]));
   return {
     location,
     manifest,
-    async read(path) {
+    async read(path, keepIn) {
       const entry = entries.get(path);
       if (entry === undefined)
         throw new SppError('unknown-artifact', `The manifest of ${location} lists no file ${path}.`);
-      const bytes = await fetchFile(path);
-      verifyFile(bytes, entry);
-      return bytes;
+      if (remote === undefined) return verified(await local(path), entry);
+      const bytes = await remote.readSized(path, entry.bytes, keepIn);
+      if (keepIn !== undefined) await remote.forget(path, keepIn);
+      return verified(bytes, entry);
     },
   };
+}
+
+/** Whether a location is a URL and not a directory. */
+export function isRemote(location: string): boolean {
+  return /^https?:\/\//.test(location);
+}
+
+function verified(bytes: Uint8Array, entry: { path: string; bytes: number; sha256: string }): Uint8Array {
+  verifyFile(bytes, entry);
+  return bytes;
 }
 
 /** @throws `bad-artifact` when length or sha256 differ from the manifest's */
@@ -103,39 +111,6 @@ function directoryReader(directory: string): (path: string) => Promise<Uint8Arra
         });
       }
       throw cause;
-    }
-  };
-}
-
-function httpReader(base: string, options: OpenOptions): (path: string) => Promise<Uint8Array> {
-  const headers = options.token === undefined ? {} : { authorization: `Bearer ${options.token}` };
-  const attempt = async (path: string): Promise<Uint8Array> => {
-    const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
-    const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]);
-    const response = await fetch(`${base.replace(/\/$/, '')}/${path}`, { headers, signal });
-    if (response.ok) return new Uint8Array(await response.arrayBuffer());
-    await response.body?.cancel();
-    if (response.status >= 500 || response.status === 429)
-      throw new Error(`${path} at ${base} answered ${response.status}`);
-    const code =
-      response.status === 404
-        ? 'unknown-artifact'
-        : response.status === 401 || response.status === 403
-          ? 'unauthorized'
-          : 'bad-artifact';
-    throw new AbortError(new SppError(code, `${path} at ${base} answered ${response.status}.`));
-  };
-  return async (path) => {
-    try {
-      return await pRetry(() => attempt(path), {
-        retries: 4,
-        minTimeout: 100,
-        maxTimeout: 2000,
-        ...(options.signal ? { signal: options.signal } : {}),
-      });
-    } catch (cause) {
-      if (cause instanceof SppError) throw cause;
-      throw new SppError('not-ready', `${path} could not be read from ${base}.`, { cause, retryAfterS: 2 });
     }
   };
 }

@@ -17,6 +17,8 @@ export interface ClientRound {
 export interface ClientAnswer {
   readonly requestsMs: readonly number[];
   readonly failures: number;
+  /** Until the last answer. */
+  readonly tookMs: number;
 }
 
 const HEAD_END = Buffer.from('\r\n\r\n');
@@ -31,7 +33,8 @@ parentPort?.on('message', async ({ port, request, connections, ms }: ClientRound
       return socket;
     }),
   );
-  const endMs = performance.now() + ms;
+  const startMs = performance.now();
+  const endMs = startMs + ms;
   const loop = async (socket: Socket) => {
     while (performance.now() < endMs) {
       const begunMs = performance.now();
@@ -42,7 +45,11 @@ parentPort?.on('message', async ({ port, request, connections, ms }: ClientRound
     socket.destroy();
   };
   await Promise.all(sockets.map(loop));
-  parentPort?.postMessage({ requestsMs, failures } satisfies ClientAnswer);
+  parentPort?.postMessage({
+    requestsMs,
+    failures,
+    tookMs: performance.now() - startMs,
+  } satisfies ClientAnswer);
 });
 parentPort?.postMessage('ready');
 

@@ -210,7 +210,7 @@ function nodeRoutes({ node, name, maxBodyBytes, metrics }: AppOptions): Route[] 
     {
       method: 'POST',
       path: `${modelPath}/infer`,
-      handle: (context, arrivedMs) => infer(context, arrivedMs, (model) => model.denseLevel),
+      handle: (context, arrivedMs) => infer(context, arrivedMs, (model) => model.defaultLevel),
     },
     {
       method: 'POST',

@@ -1,4 +1,5 @@
 /** Measures levels on zeros before they are served: alone first, then in the sizes in which requests will share runs. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { SppError } from '../../../schema/errors.ts';
 import type { Manifest } from '../../../schema/manifest.ts';
@@ -8,12 +9,16 @@ import { type PackedInputs, zeroInputs } from '../tensors.ts';
 export interface MeasurementOptions {
   readonly manifest: Manifest;
   readonly workers: number;
+  /** Whether the sparse levels are to be put to use while the denser ones are still coming. */
+  readonly progressive: boolean;
   /** Batch sizes above 1 to measure; empty where requests do not share runs. */
   readonly sizes: readonly number[];
   /** What measuring may take before a model that answers is put to use. */
   readonly budgetMs: number;
   readonly log: Logger;
   run(level: number, inputs: PackedInputs): Promise<JobResult>;
+  /** Lets a level come while another is measured; settles when it is there, or will not come. */
+  prefetch(level: number): Promise<void>;
   record(level: number, rows: number, ms: number): void;
   /** The model does not compute batches, or not row by row. */
   onUnshareable(reason: string): void;
@@ -22,8 +27,10 @@ export interface MeasurementOptions {
 
 export interface LevelMeasurement {
   /**
-   * Measures levels that have not been measured, the sparsest first, then the dense one, then the others.
-   * @param onUsable called once, when the first levels answer and measuring all takes longer than it is worth waiting for
+   * Measures levels that have not been measured: the sparsest first, then the dense one, then the others; in their order
+   * if progressive.
+   * @param onUsable called when the first levels answer and measuring all takes longer than it is worth waiting for; if
+   *   progressive, when one level answers and the next takes its time to come
    * Levels that cannot be served are told in the log and left for the next call.
    * @throws the sparsest level's fault when no level at all can be served
    */
@@ -35,11 +42,14 @@ const FEWEST_RUNS = 3;
 /** Few runs a size: live ones join them soon. Their part of the budget, so that a start does not wait long for them. */
 const RUNS_PER_SIZE = 4;
 const SIZES_SHARE = 0.25;
+/** For the next level: fewer starts are seen with sparse levels only. */
+const WORTH_WAITING_MS = 200;
 
 export function levelMeasurement(options: MeasurementOptions): LevelMeasurement {
   const { manifest, log } = options;
   const denseLevel = manifest.levels.length - 1;
-  const order = [...new Set([0, denseLevel, ...manifest.levels.keys()])];
+  const levels = [...manifest.levels.keys()];
+  const order = options.progressive ? levels : [...new Set([0, denseLevel, ...levels])];
   const measured = new Set<number>();
   const sized = new Set<number>();
   /** Why levels could not be measured when last tried. */
@@ -90,6 +100,8 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
     for (const [i, level] of wanted.entries()) {
       if (options.isClosed()) return;
       const now = performance.now();
+      const next = wanted[i + 1];
+      const coming = options.progressive && next !== undefined ? options.prefetch(next) : undefined;
       try {
         await measureAlone(level, now + (endMs - now) / (wanted.length - i));
         faults.delete(level);
@@ -99,7 +111,9 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
           log.warn({ level, err: error }, 'a level cannot be served');
         faults.set(level, error);
       }
-      if (i >= 1 && measured.size > 0 && performance.now() > endMs) onUsable();
+      const late = i >= 1 && performance.now() > endMs;
+      if (measured.size > 0 && (late || (coming !== undefined && !(await within(WORTH_WAITING_MS, coming)))))
+        onUsable();
     }
     if (measured.size === 0) throw faults.get(0);
     if (wanted.length > 0)
@@ -115,4 +129,12 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
       return measuring;
     },
   };
+}
+
+async function within(ms: number, work: Promise<void>): Promise<boolean> {
+  const stop = new AbortController();
+  const tooLong = sleep(ms, false, { signal: stop.signal }).catch(() => false);
+  const done = await Promise.race([work.then(() => true), tooLong]);
+  stop.abort();
+  return done;
 }

@@ -1,6 +1,6 @@
 /** Levels as threads load them: views of one file of weights where onnxruntime maps files, else whole models in memory. */
 import type { Logger } from 'pino';
-import type { Artifact } from '../../../schema/artifact/store.ts';
+import { type Artifact, isRemote } from '../../../schema/artifact/store.ts';
 import { SppError } from '../../../schema/errors.ts';
 import type { Manifest } from '../../../schema/manifest.ts';
 import type { LevelModel } from '../execution/worker-pool.ts';
@@ -20,6 +20,8 @@ export interface SizedLevel extends LevelModel {
 
 export interface LevelModels {
   readonly manifest: Manifest;
+  /** Whether its files have to come from elsewhere, so that the sparse levels are there long before the dense one. */
+  readonly remote: boolean;
   /** @throws `unknown-level`; `level-unavailable` naming the file that is damaged, missing or out of reach */
   model(level: number): Promise<SizedLevel>;
   close(): Promise<void>;
@@ -60,6 +62,7 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
 
   return {
     manifest,
+    remote: isRemote(artifact.location),
     async model(level) {
       if (views === undefined || manifest.levels[level] === undefined) return inMemory(level);
       try {

@@ -29,6 +29,7 @@ async function tiny(options: Partial<ServedModelOptions> = {}) {
     queueLimit: 8,
     maxBatch: 4,
     memoryBudgetBytes: 2 ** 30,
+    progressive: true,
     log,
     ...options,
   });

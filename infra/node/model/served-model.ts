@@ -7,10 +7,11 @@ import { type JobResult, scheduler, type Waiting } from '../execution/scheduler.
 import { type SpawnThread, workerPool } from '../execution/worker-pool.ts';
 import { edfQueue } from '../queue/edf-queue.ts';
 import type { PackedInputs } from '../tensors.ts';
+import { before } from './before.ts';
 import { latencyWindows } from './latency-window.ts';
 import { levelCache } from './level-cache.ts';
 import { levelMeasurement } from './level-measurement.ts';
-import type { LevelModels } from './level-models.ts';
+import type { LevelModels, SizedLevel } from './level-models.ts';
 import { packing } from './packing.ts';
 
 export interface ServedModelOptions {
@@ -21,6 +22,8 @@ export interface ServedModelOptions {
   /** Most rows of requests that share a run. */
   readonly maxBatch: number;
   readonly memoryBudgetBytes: number;
+  /** Whether the sparse levels of an artifact that comes from elsewhere are served before all of it is there. */
+  readonly progressive: boolean;
   readonly log: Logger;
   readonly spawn?: SpawnThread | undefined;
   /** What measuring may take before a model that answers is put to use; 8000 unless told. */
@@ -41,6 +44,8 @@ export interface LevelRequest {
 export interface ServedModel {
   readonly manifest: Manifest;
   readonly denseLevel: number;
+  /** What is served where no level is asked for: the dense one; while its files are still coming, the densest that is there. */
+  readonly defaultLevel: number;
   readonly queueLength: number;
   readonly inFlight: number;
   readonly residentLevels: number;
@@ -64,6 +69,7 @@ const UPKEEP_MS = 1000;
 export function servedModel(options: ServedModelOptions): ServedModel {
   const { source, workers, ep, log } = options;
   const { manifest } = source;
+  const progressive = options.progressive && source.remote;
   const denseLevel = manifest.levels.length - 1;
   const shareableSizes = manifestShares(manifest) ? sizesUpTo(options.maxBatch) : [];
   const windows = latencyWindows(ep, 1, [1, ...shareableSizes]);
@@ -88,6 +94,8 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     now: () => performance.now(),
   });
   let closed = false;
+  /** Levels that have been there, if only once. */
+  const arrived = new Set<number>();
 
   // Before anything has run, the dense level is the one that most will ask for.
   let packed: number | undefined = denseLevel;
@@ -105,9 +113,23 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   }, UPKEEP_MS);
   tick.unref();
 
+  /** The level asked for once it is there; where time counts and a sparser one is allowed, the densest that is there already. */
+  const atHand = async ({ level, minLevel, deadlineMs, signal }: LevelRequest): Promise<SizedLevel> => {
+    if (!cache.has(level) && deadlineMs !== undefined)
+      for (let sparser = level - 1; sparser >= minLevel; sparser--) {
+        const model = cache.peek(sparser);
+        if (model === undefined) continue;
+        // It may be there for the next request; why it is not is told to those who can have no other.
+        cache.get(level).catch(() => {});
+        return model;
+      }
+    return cache.has(level) ? cache.get(level) : before(deadlineMs, signal, cache.get(level));
+  };
+
   const infer = async (request: LevelRequest) => {
-    const { level, inputs, outputs } = request;
-    const model = await cache.get(level);
+    const { inputs, outputs } = request;
+    const model = await atHand(request);
+    const { level } = model;
     const result = await jobs.submit({
       level,
       minLevel: request.minLevel,
@@ -127,11 +149,18 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const { measure } = levelMeasurement({
     manifest,
     workers,
+    progressive,
     sizes: shareableSizes,
+    prefetch: (level) =>
+      cache.get(level).then(
+        () => {},
+        () => {},
+      ),
     budgetMs: options.measureBudgetMs ?? MEASURE_BUDGET_MS,
     log,
     async run(level, inputs) {
       const model = await cache.get(level);
+      arrived.add(level);
       return jobs.submit({
         level,
         minLevel: level,
@@ -154,6 +183,11 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   return {
     manifest,
     denseLevel,
+    get defaultLevel() {
+      if (!progressive || arrived.has(denseLevel) || cache.faultOf(denseLevel) !== undefined)
+        return denseLevel;
+      return Math.max(...arrived, ...(arrived.size === 0 ? [denseLevel] : []));
+    },
     get queueLength() {
       return jobs.queueLength;
     },

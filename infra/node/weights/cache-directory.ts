@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { access, constants, mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import type { Artifact } from '../../../schema/artifact/store.ts';
+import { type Artifact, isRemote } from '../../../schema/artifact/store.ts';
 
 /** Raised when files of an older node would be misread. */
 const FORMAT = 'v1';
@@ -23,10 +23,7 @@ export async function cacheDirectory(
   const roots =
     chosen !== undefined
       ? [chosen]
-      : [
-          ...(/^https?:\/\//.test(location) ? [] : [join(location, '.node')]),
-          join(userCache, 'solution-path'),
-        ];
+      : [...(isRemote(location) ? [] : [join(location, '.node')]), join(userCache, 'solution-path')];
   for (const root of roots) {
     const directory = join(root, `${FORMAT}-${id}-${version}-${digest}`);
     try {

@@ -129,7 +129,7 @@ async function placeFile(
   const { sha256 } = artifact.manifest.files.find((file) => file.path === path) ?? {};
   const noted = await readFile(join(directory, note), 'utf8').catch(() => '');
   if (noted !== '' && noted === (await digestPlaced(handle, pieces, sha256))) return;
-  const file = await artifact.read(path);
+  const file = await artifact.read(path, directory);
   const digest = createHash('sha256').update(String(sha256));
   for (const { offset, bytes, make } of pieces) {
     const piece = make(file);

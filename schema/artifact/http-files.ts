@@ -1,0 +1,216 @@
+/**
+ * Files over HTTP, read on where a connection broke off: by a range request from the byte that is missing, whether the
+ * server failed, the line went dead, or this process did, if it kept what it had received.
+ */
+import { type FileHandle, mkdir, open, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SppError } from '../errors.ts';
+
+export interface HttpFilesOptions {
+  /** Bearer token. */
+  readonly token?: string;
+  readonly signal?: AbortSignal;
+  /** A connection on which nothing comes for this long is given up and made anew; 10 s unless told. */
+  readonly stallMs?: number;
+}
+
+export interface HttpFiles {
+  /** A file of unknown size. */
+  read(path: string): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * A file of known size. Nothing is checked but the size.
+   * @param keepIn a directory for what has been received, so that another process can go on from there; `forget` removes it
+   */
+  readSized(path: string, bytes: number, keepIn?: string): Promise<Uint8Array<ArrayBuffer>>;
+  forget(path: string, keepIn: string): Promise<void>;
+}
+
+/** Failures in a row, without a byte between them, after which a read is given up. */
+const MOST_FAILURES = 5;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 2000;
+const STALL_MS = 10_000;
+
+export function httpFiles(base: string, options: HttpFilesOptions): HttpFiles {
+  const root = base.replace(/\/$/, '');
+
+  /** Asks for a file from a byte on, and hands on what comes. @returns the place at which it began */
+  const attempt = async (
+    path: string,
+    from: number,
+    begin: (at: number) => void,
+    take: (part: Uint8Array) => Promise<void>,
+  ): Promise<void> => {
+    const stall = new AbortController();
+    const alive = () => {
+      clearTimeout(timer);
+      timer = setTimeout(
+        () => stall.abort(new Error(`nothing came for ${options.stallMs ?? STALL_MS} ms`)),
+        options.stallMs ?? STALL_MS,
+      );
+    };
+    let timer: NodeJS.Timeout | undefined;
+    alive();
+    try {
+      const response = await fetch(`${root}/${path}`, {
+        headers: {
+          ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+          ...(from > 0 ? { range: `bytes=${from}-` } : {}),
+        },
+        signal: options.signal === undefined ? stall.signal : AbortSignal.any([stall.signal, options.signal]),
+      });
+      if (!response.ok) {
+        await response.body?.cancel();
+        throw refusal(path, base, response.status);
+      }
+      begin(rangeStart(response, from));
+      for await (const part of response.body ?? []) {
+        alive();
+        await take(part);
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+  /** Tries until `done`, as long as something comes. */
+  const persist = async (path: string, progress: () => number, once: () => Promise<void>) => {
+    for (let failures = 0; ; ) {
+      const before = progress();
+      try {
+        return await once();
+      } catch (error) {
+        if (options.signal?.aborted || error instanceof SppError) throw error;
+        failures = progress() > before ? 1 : failures + 1;
+        if (failures >= MOST_FAILURES)
+          throw new SppError('not-ready', `${path} could not be read from ${base}.`, {
+            cause: error,
+            retryAfterS: 2,
+          });
+        await sleep(Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures), undefined, {
+          ...(options.signal ? { signal: options.signal } : {}),
+        });
+      }
+    }
+  };
+
+  return {
+    async read(path) {
+      let parts: Uint8Array[] = [];
+      await persist(
+        path,
+        () => 0,
+        () =>
+          attempt(
+            path,
+            0,
+            () => {
+              parts = [];
+            },
+            async (part) => void parts.push(part),
+          ),
+      );
+      return Uint8Array.from(Buffer.concat(parts));
+    },
+
+    async readSized(path, bytes, keepIn) {
+      const whole = new Uint8Array(bytes);
+      const kept = keepIn === undefined ? undefined : await openKept(keepIn, path, whole);
+      let received = kept?.received ?? 0;
+      try {
+        await persist(
+          path,
+          () => received,
+          async () => {
+            if (received < bytes)
+              await attempt(
+                path,
+                received,
+                (at) => {
+                  received = at;
+                },
+                async (part) => {
+                  if (received + part.length > bytes) throw tooLong(path, bytes);
+                  whole.set(part, received);
+                  await kept?.write(part, received);
+                  received += part.length;
+                },
+              );
+            if (received < bytes) throw new Error(`${path} ended after ${received} of ${bytes} bytes`);
+          },
+        );
+      } catch (error) {
+        // What the server refuses to go on with is of no use to the next read either.
+        if (error instanceof SppError && error.code !== 'not-ready' && keepIn !== undefined)
+          await forget(path, keepIn);
+        throw error;
+      } finally {
+        await kept?.close();
+      }
+      return whole;
+    },
+
+    forget,
+  };
+}
+
+function forget(path: string, keepIn: string): Promise<void> {
+  return rm(partialPath(keepIn, path), { force: true });
+}
+
+function refusal(path: string, base: string, status: number): Error {
+  const message = `${path} at ${base} answered ${status}.`;
+  if (status >= 500 || status === 429 || status === 408) return new Error(message);
+  if (status === 404) return new SppError('unknown-artifact', message);
+  if (status === 401 || status === 403) return new SppError('unauthorized', message);
+  return new SppError('bad-artifact', message);
+}
+
+/** A server that does not know ranges sends all of it; one that sends another part than was asked for is not believed. */
+function rangeStart(response: Response, asked: number): number {
+  if (response.status !== 206) return 0;
+  const start = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1];
+  if (Number(start) !== asked) throw new Error(`the server sent a range from ${start} instead of ${asked}`);
+  return asked;
+}
+
+function tooLong(path: string, bytes: number): SppError {
+  return new SppError('bad-artifact', `${path} is longer than the ${bytes} bytes that the manifest says.`, {
+    hint: 'The file is damaged; fetch or build it again.',
+  });
+}
+
+function partialPath(directory: string, path: string): string {
+  return join(directory, `${path}.partial`);
+}
+
+/** What an earlier read left, and where this one leaves what it receives; a disk that takes no more ends the keeping, not the read. */
+async function openKept(directory: string, path: string, whole: Uint8Array) {
+  let handle: FileHandle | undefined;
+  let received = 0;
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const name = partialPath(directory, path);
+    const left = await readFile(name).catch(() => new Uint8Array(0));
+    if (left.length <= whole.length) {
+      whole.set(left);
+      received = left.length;
+    }
+    handle = await open(name, received > 0 ? 'r+' : 'w', 0o600);
+  } catch {
+    received = 0;
+  }
+  return {
+    received,
+    async write(part: Uint8Array, offset: number) {
+      try {
+        await handle?.write(part, 0, part.length, offset);
+      } catch {
+        await handle?.close().catch(() => {});
+        handle = undefined;
+      }
+    },
+    close: async () => handle?.close(),
+  };
+}

@@ -1,0 +1,140 @@
+/**
+ * The inference node beside bare onnxruntime, in one run: throughput at saturation, and what a request costs beyond its
+ * run at low load. Medians of alternating rounds; client, server and worker threads share this machine's cores.
+ */
+import { availableParallelism } from 'node:os';
+import { artifactLevels } from '../../infra/node/model/level-source.ts';
+import { type PackedInputs, zeroInputs } from '../../infra/node/tensors.ts';
+import { openArtifact } from '../../schema/artifact/store.ts';
+import type { ClientAnswer, ClientRound } from './client-thread.ts';
+import { nodeUnderTest } from './node-under-test.ts';
+import type { RawAnswer, RawRound, RawThreadData } from './raw-thread.ts';
+import { binaryRequest, jsonRequest } from './requests.ts';
+import { median, rounded } from './statistics.ts';
+import { threads } from './threads.ts';
+
+export interface ThroughputOptions {
+  /** Directory. */
+  readonly artifact: string;
+  /** The dense one unless told. */
+  readonly level?: number | undefined;
+  readonly workers: number;
+  readonly maxBatch: number;
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
+export async function throughput(options: ThroughputOptions) {
+  const { workers, maxBatch, rounds, seconds } = options;
+  const artifact = await openArtifact(options.artifact);
+  const { manifest } = artifact;
+  const level = options.level ?? manifest.levels.length - 1;
+  const roundMs = seconds * 1000;
+  const raw = await threads<RawRound, RawAnswer>('raw-thread.ts', workers, {
+    model: await artifactLevels(artifact, 1).model(level),
+    outputs: manifest.outputs.map(({ name }) => name),
+  } satisfies RawThreadData);
+  const client = await threads<ClientRound, ClientAnswer>('client-thread.ts', 1, undefined);
+  const node = await nodeUnderTest(options.artifact, [
+    ...['--workers', String(workers)],
+    ...['--max-batch', String(maxBatch)],
+  ]);
+  const one = zeroInputs(manifest.inputs);
+  const full = zeroInputs(manifest.inputs, maxBatch);
+  const binary = binaryRequest(manifest, one, level);
+  const json = jsonRequest(manifest, one, level);
+  /** Twice what the threads can hold, so that a full batch always waits. */
+  const connections = 2 * workers * maxBatch;
+
+  const rawLoops = ({ feeds }: PackedInputs) =>
+    Promise.all(raw.ask.map((ask) => ask({ feeds, ms: roundMs })));
+  const clients = async (request: Uint8Array, count: number, ms = roundMs) => {
+    const answer = await client.ask[0]!({ port: node.port, request, connections: count, ms });
+    if (answer.failures > 0) throw new Error(`${answer.failures} requests were not answered with 200`);
+    return answer;
+  };
+  /** By the time until the last answer, so that runs which overlap the end count with their time. */
+  const rawRate = (runs: readonly RawAnswer[], rows: number) =>
+    runs.reduce((sum, { runsMs, tookMs }) => sum + (runsMs.length * rows * 1000) / tookMs, 0);
+  const nodeRate = async (request: Uint8Array) => {
+    const { requestsMs, tookMs } = await clients(request, connections);
+    return (requestsMs.length * 1000) / tookMs;
+  };
+
+  const saturation: { raw: number; rawSingle: number; node: number; nodeJson: number }[] = [];
+  const low: { raw: number; node: number; nodeJson: number }[] = [];
+  for (let round = -1; round < rounds; round++) {
+    const sample = {
+      raw: rawRate(await rawLoops(full), full.batch),
+      node: await nodeRate(binary),
+      rawSingle: rawRate(await rawLoops(one), 1),
+      nodeJson: await nodeRate(json),
+    };
+    const quietRaw = await raw.ask[0]!({ feeds: one.feeds, ms: roundMs / 2 });
+    const quiet = {
+      raw: median(quietRaw.runsMs),
+      node: median((await clients(binary, 1, roundMs / 2)).requestsMs),
+      nodeJson: median((await clients(json, 1, roundMs / 2)).requestsMs),
+    };
+    // The first round warms up.
+    if (round < 0) continue;
+    saturation.push(sample);
+    low.push(quiet);
+  }
+  const profiles =
+    (await node.report()).models[0]?.levels.find((entry) => entry.level === level)?.profiles ?? [];
+  await node.stop();
+  await Promise.all([raw.end(), client.end()]);
+
+  const of = <T>(samples: readonly T[], value: (sample: T) => number) => rounded(median(samples.map(value)));
+  return {
+    artifact: `${manifest.model.id}@${manifest.model.version}`,
+    level,
+    workers,
+    maxBatch,
+    cores: availableParallelism(),
+    rounds,
+    saturation: {
+      connections,
+      rowsPerSecond: {
+        raw: of(saturation, (s) => s.raw),
+        rawOneByOne: of(saturation, (s) => s.rawSingle),
+        nodeBinary: of(saturation, (s) => s.node),
+        nodeJson: of(saturation, (s) => s.nodeJson),
+      },
+      nodeToRaw: of(saturation, (s) => s.node / s.raw),
+      nodeToRawOneByOne: of(saturation, (s) => s.node / s.rawSingle),
+    },
+    lowLoadP50Ms: {
+      raw: of(low, (s) => s.raw),
+      nodeBinary: of(low, (s) => s.node),
+      nodeJson: of(low, (s) => s.nodeJson),
+      addedBinary: of(low, (s) => s.node - s.raw),
+      addedJson: of(low, (s) => s.nodeJson - s.raw),
+    },
+    /** p50 of the node's runs by their rows: which batches the load came to. */
+    runsByBatch: Object.fromEntries(profiles.map(({ batch, p50Ms }) => [batch, rounded(p50Ms)])),
+  };
+}
+
+export function throughputReport(result: Awaited<ReturnType<typeof throughput>>): string {
+  const { saturation: s, lowLoadP50Ms: l, ...r } = result;
+  const { rowsPerSecond: t } = s;
+  return [
+    `${r.artifact}, level ${r.level}; ${r.workers} worker threads, ${r.cores} cores; medians of ${r.rounds} alternating rounds`,
+    '',
+    `saturation, ${s.connections} connections       rows/s`,
+    `  onnxruntime loops, batch ${String(r.maxBatch).padEnd(3)}  ${t.raw}`,
+    `  onnxruntime loops, batch 1    ${t.rawOneByOne}`,
+    `  node, binary tensors          ${t.nodeBinary}   ${s.nodeToRaw} of batch ${r.maxBatch}, ${s.nodeToRawOneByOne} of batch 1`,
+    `  node, JSON tensors            ${t.nodeJson}`,
+    '',
+    'one request at a time           p50 ms',
+    `  onnxruntime loop, batch 1     ${l.raw}`,
+    `  node, binary tensors          ${l.nodeBinary}   ${l.addedBinary} added`,
+    `  node, JSON tensors            ${l.nodeJson}   ${l.addedJson} added`,
+    '',
+    `p50 ms of the node's runs by batch: ${JSON.stringify(r.runsByBatch)}`,
+    '',
+  ].join('\n');
+}
