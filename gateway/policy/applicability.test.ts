@@ -1,0 +1,91 @@
+import { describe, expect, test } from 'vitest';
+import { defaultPolicy, policySchema } from '../../schema/policy.ts';
+import { holdAgainst, type Surroundings } from './applicability.ts';
+
+const key = 'key_0123456789abcdef';
+const levels = [0, 1, 2].map((level) => ({
+  level,
+  quality: 0.7 + level / 10,
+  sparsity: 0.8 - 0.4 * level,
+  flops: level + 1,
+}));
+const around: Surroundings = {
+  models: new Map([['m', new Map([['v1', levels]])]]),
+  keyIds: new Set([key]),
+  versions: new Map([[1, defaultPolicy]]),
+};
+const held = (over: object, where: Surroundings = around) =>
+  holdAgainst(policySchema.parse({ ...defaultPolicy, tiers: [], ...over }), where);
+const errors = (over: object, where?: Surroundings) => held(over, where).errors.map(({ path }) => path);
+const warnings = (over: object) => held(over).warnings.map(({ path }) => path);
+
+describe('a policy held against what there is', () => {
+  test('is fine as it comes', () => {
+    expect(holdAgainst(defaultPolicy, around)).toEqual({ errors: [], warnings: [] });
+  });
+
+  test.each<[string, object, string[]]>([
+    ['all of it', { minQuality: 0.95 }, ['']],
+    ['a class', { classes: [{ name: 'gold', minSparsity: 0.9 }] }, ['classes[0]']],
+    ['an override', { overrides: [{ key, minQuality: 1 }] }, ['overrides[0]']],
+    [
+      'what may be paid',
+      { maxCostBudgetNanoUsd: 9, prices: [{ nodeClass: 'gpu', fixedNanoUsd: 20 }, { fixedNanoUsd: 10 }] },
+      [''],
+    ],
+  ])('is refused when %s can match nothing', (_, over, paths) => {
+    expect(errors(over)).toEqual(paths);
+  });
+
+  test('with a tier that can match nothing comes with a warning', () => {
+    const tiers = [{ name: 'none', upToMs: 50, minSparsity: 0.9, maxSparsity: 1 }];
+    expect(errors({ tiers })).toEqual([]);
+    expect(warnings({ tiers })).toEqual(['tiers[0]']);
+    expect(errors({ tiers, maxLatencyBudgetMs: 50, defaultLatencyBudgetMs: 50 })).toEqual(['']);
+  });
+
+  test('counts a price that some class of nodes does not ask', () => {
+    const prices = [
+      { nodeClass: 'gpu', fixedNanoUsd: 20 },
+      { nodeClass: 'cpu', fixedNanoUsd: 5 },
+      { fixedNanoUsd: 30 },
+    ];
+    expect(errors({ maxCostBudgetNanoUsd: 9, prices })).toEqual([]);
+  });
+
+  test.each<[string, object, string[]]>([
+    ['a key', { overrides: [{ key: 'key_ffffffffffffffff' }] }, ['overrides[0].key']],
+    ['a policy version', { canary: { kind: 'policy', baseline: 7, share: 0.5 } }, ['canary.baseline']],
+    [
+      'a model',
+      { canary: { kind: 'artifact', model: 'x', baseline: 'v1', candidate: 'v2', share: 0.5 } },
+      ['canary.model'],
+    ],
+    [
+      'an artifact version',
+      { canary: { kind: 'artifact', model: 'm', baseline: 'v1', candidate: 'v2', share: 0.5 } },
+      ['canary.candidate'],
+    ],
+  ])('is refused when it names %s that is not there', (_, over, paths) => {
+    expect(errors(over)).toEqual(paths);
+  });
+
+  test('cannot be a canary beside another canary', () => {
+    const canary = { kind: 'policy', baseline: 1, share: 0.5 } as const;
+    const versions = new Map([[1, { ...defaultPolicy, canary }]]);
+    expect(errors({ canary }, { ...around, versions })).toEqual(['canary.baseline']);
+    expect(errors({ canary })).toEqual([]);
+  });
+
+  test('is warned of prices that nothing has', () => {
+    const prices = [
+      { model: 'x', fixedNanoUsd: 1 },
+      { level: 9, fixedNanoUsd: 1 },
+    ];
+    expect(warnings({ prices })).toEqual(['prices[0].model', 'prices[1].level']);
+  });
+
+  test('before any model is there can be anything', () => {
+    expect(errors({ minQuality: 1 }, { ...around, models: new Map() })).toEqual([]);
+  });
+});

@@ -1,0 +1,152 @@
+/**
+ * Holds a policy against what there is: models and their levels, keys, earlier versions. What can match nothing is a
+ * fault, what can match nothing in some cases a warning; neither is left for requests to find out.
+ */
+import type { Policy, PolicyRules } from '../../schema/policy.ts';
+import { rulesFor } from '../../schema/policy.ts';
+import type { LevelOption } from '../selector/candidates.ts';
+import { priceList } from './prices.ts';
+
+/** What a policy is held against. */
+export interface Surroundings {
+  /** By model and artifact version. */
+  readonly models: ReadonlyMap<string, ReadonlyMap<string, readonly LevelOption[]>>;
+  readonly keyIds: ReadonlySet<string>;
+  /** Documents of the versions before, as far as the policy names them. */
+  readonly versions: ReadonlyMap<number, Policy>;
+}
+
+export interface Finding {
+  /** As the schema's own faults have it: `classes[0].tiers[1]`. */
+  readonly path: string;
+  readonly message: string;
+}
+
+export interface Findings {
+  readonly errors: readonly Finding[];
+  readonly warnings: readonly Finding[];
+}
+
+export function holdAgainst(policy: Policy, around: Surroundings): Findings {
+  const sets = [
+    { path: '', slaClass: null, keyId: undefined },
+    ...policy.classes.map(({ name }, index) => ({
+      path: `classes[${index}]`,
+      slaClass: name,
+      keyId: undefined,
+    })),
+    ...policy.overrides.map(({ key, defaultClass }, index) => ({
+      path: `overrides[${index}]`,
+      slaClass: defaultClass ?? policy.defaultClass,
+      keyId: key,
+    })),
+  ];
+  const matches = sets.map(({ path, slaClass, keyId }) => {
+    const rules = rulesFor(policy, slaClass, keyId);
+    return rules === undefined ? { errors: [], warnings: [] } : matchFindings(policy, rules, path, around);
+  });
+  return {
+    errors: [...matches.flatMap(({ errors }) => errors), ...referenceErrors(policy, around)],
+    warnings: [...matches.flatMap(({ warnings }) => warnings), ...priceWarnings(policy, around)],
+  };
+}
+
+/** A set of rules: a fault when no budget at all lets it match a level of any model, a warning for each part that cannot. */
+function matchFindings(policy: Policy, rules: PolicyRules, path: string, { models }: Surroundings): Findings {
+  if (models.size === 0) return { errors: [], warnings: [] };
+  const at = (rest: string) => (path === '' ? rest : rest === '' ? path : `${path}.${rest}`);
+  const last = rules.tiers.at(-1);
+  const parts = [
+    ...rules.tiers.map((tier, index) => ({ path: at(`tiers[${index}]`), tier })),
+    ...(last === undefined || last.upToMs < rules.maxLatencyBudgetMs
+      ? [{ path: at(''), tier: undefined }]
+      : []),
+  ].map(({ path: where, tier }) => ({
+    path: where,
+    without: [...models].flatMap(([model, versions]) =>
+      [...versions.values()].some((levels) =>
+        levels.some((level) => isAllowed(level, rules, tier) && isAffordable(level, model, policy, rules)),
+      )
+        ? []
+        : [model],
+    ),
+  }));
+  if (parts.every(({ without }) => without.length === models.size))
+    return {
+      errors: [{ path: at(''), message: 'no level of any model matches these rules, whatever the budget' }],
+      warnings: [],
+    };
+  return {
+    errors: [],
+    warnings: parts.flatMap(({ path: where, without }) =>
+      without.length === 0 ? [] : [{ path: where, message: `no level of ${without.join(', ')} matches` }],
+    ),
+  };
+}
+
+function isAllowed(
+  level: LevelOption,
+  rules: PolicyRules,
+  tier: PolicyRules['tiers'][number] | undefined,
+): boolean {
+  return (
+    level.quality >= rules.minQuality &&
+    level.sparsity >= Math.max(rules.minSparsity, tier?.minSparsity ?? 0) &&
+    level.sparsity <= Math.min(rules.maxSparsity, tier?.maxSparsity ?? 1)
+  );
+}
+
+/** Whether some class of nodes serves the level for no more than the most that a request may cost, were it to take no time. */
+function isAffordable({ level }: LevelOption, model: string, policy: Policy, rules: PolicyRules): boolean {
+  const cap = rules.maxCostBudgetNanoUsd;
+  if (cap === null) return true;
+  const priceOf = priceList(policy.prices, model);
+  const nodeClasses = new Set(policy.prices.map(({ nodeClass }) => nodeClass));
+  return [...nodeClasses, '*'].some((nodeClass) => priceOf(nodeClass, level).fixedNanoUsd <= cap);
+}
+
+function referenceErrors(
+  { overrides, canary }: Policy,
+  { models, keyIds, versions }: Surroundings,
+): Finding[] {
+  const keys = overrides.flatMap(({ key }, index) =>
+    keyIds.has(key) ? [] : [{ path: `overrides[${index}].key`, message: `there is no key ${key}` }],
+  );
+  if (canary === null) return keys;
+  if (canary.kind === 'policy') {
+    const baseline = versions.get(canary.baseline);
+    if (baseline === undefined)
+      return [...keys, { path: 'canary.baseline', message: `there is no policy version ${canary.baseline}` }];
+    return baseline.canary?.kind === 'policy'
+      ? [...keys, { path: 'canary.baseline', message: 'is itself a canary of two policies' }]
+      : keys;
+  }
+  const known = models.get(canary.model);
+  if (known === undefined)
+    return [...keys, { path: 'canary.model', message: `there is no model ${JSON.stringify(canary.model)}` }];
+  const sides = (['baseline', 'candidate'] as const).flatMap((side) =>
+    known.has(canary[side])
+      ? []
+      : [
+          {
+            path: `canary.${side}`,
+            message: `${canary.model} has no version ${JSON.stringify(canary[side])}`,
+          },
+        ],
+  );
+  return [...keys, ...sides];
+}
+
+function priceWarnings({ prices }: Policy, { models }: Surroundings): Finding[] {
+  if (models.size === 0) return [];
+  return prices.flatMap(({ model, level }, index) => {
+    const here =
+      model === '*' ? [...models.values()] : [models.get(model)].filter((known) => known !== undefined);
+    const levels = here.flatMap((versions) => [...versions.values()].flat());
+    if (here.length === 0)
+      return [{ path: `prices[${index}].model`, message: `there is no model ${JSON.stringify(model)}` }];
+    return level === '*' || levels.some((option) => option.level === level)
+      ? []
+      : [{ path: `prices[${index}].level`, message: `no model has a level ${level}` }];
+  });
+}
