@@ -13,13 +13,13 @@ import { type Catalog, loadCatalog } from './storage/catalog.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { findKey } from './storage/keys.ts';
 import { findOperatorToken } from './storage/operator-tokens.ts';
-import { currentPolicy, type VersionedPolicy } from './storage/policies.ts';
+import { type PolicyInForce, policyInForce } from './storage/policies.ts';
 
 export interface Gateway {
   readonly settings: Settings;
   readonly db: Database;
   readonly bucket: R2Bucket;
-  readonly policy: Cell<VersionedPolicy>;
+  readonly policy: Cell<PolicyInForce>;
   readonly catalog: Cell<Catalog>;
   /** By prefix; null for a prefix that no key has. */
   readonly keys: CellMap<ApiKeyRow | null>;
@@ -64,7 +64,7 @@ export function createGateway(bindings: Bindings, now: () => number = Date.now):
     settings,
     db,
     bucket: bindings.ARTIFACTS,
-    policy: cell({ ...held('policy', () => currentPolicy(db)), ttlMs: STATE_TTL_MS }),
+    policy: cell({ ...held('policy', () => policyInForce(db)), ttlMs: STATE_TTL_MS }),
     catalog: cell({ ...held('catalog', () => loadCatalog(db)), ttlMs: STATE_TTL_MS }),
     keys: tokens('key', (prefix) => findKey(db, prefix)),
     operatorTokens: tokens('operator token', (prefix) => findOperatorToken(db, prefix)),

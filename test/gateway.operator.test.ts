@@ -96,16 +96,84 @@ describe('the policy', () => {
 
   test('every change leaves an audit row, every refusal none', async () => {
     const { entries } = (await (await gateway.operator('GET', '/v1/audit')).json()) as {
-      entries: { id: number; action: string; detail: object }[];
+      entries: { id: number; actor: string; action: string; detail: object }[];
     };
     const changes = entries.filter(({ action }) => action === 'policy.replace');
     expect(changes.map(({ detail }) => detail)).toEqual([
-      { from: 1, to: 2 },
-      { from: 0, to: 1 },
+      { from: 1, to: 2, changes: [{ path: 'reserveMs', from: 3, to: expect.any(Number) }] },
+      { from: 0, to: 1, changes: [{ path: 'reserveMs', from: 0.5, to: 3 }] },
     ]);
+    expect(new Set(changes.map(({ actor }) => actor))).toEqual(new Set(['operator']));
     const page = await gateway.operator('GET', `/v1/audit?limit=1&before=${entries[0]?.id}`);
     expect(await page.json()).toEqual({ entries: [entries[1]], next: entries[1]?.id });
     expect((await gateway.operator('GET', '/v1/audit?limit=0')).status).toBe(400);
+  });
+});
+
+describe('going back', () => {
+  const rollback = (version: number, ifMatch: string) =>
+    gateway.operator('POST', '/v1/policy/rollback', { body: { version }, headers: { 'if-match': ifMatch } });
+
+  test('puts an earlier document in force as a new version, and tells so', async () => {
+    const before = await etag();
+    const back = await rollback(0, before);
+    expect(back.status).toBe(200);
+    expect(await back.json()).toEqual(defaultPolicy);
+    expect(back.headers.get('etag')).not.toBe(before);
+    const { versions } = (await (await gateway.operator('GET', '/v1/policy/versions')).json()) as {
+      versions: object[];
+    };
+    expect(versions[0]).toMatchObject({ rollbackTo: 0, createdBy: 'operator' });
+    const { entries } = (await (await gateway.operator('GET', '/v1/audit?limit=1')).json()) as {
+      entries: object[];
+    };
+    expect(entries).toMatchObject([{ action: 'policy.rollback', detail: { rollbackTo: 0 } }]);
+    expect((await rollback(0, before)).status).toBe(412);
+    expect((await rollback(99, await etag())).status).toBe(404);
+  });
+
+  test('a policy is looked at without being put in force', async () => {
+    const before = await etag();
+    const validate = (document: object) =>
+      gateway.operator('POST', '/v1/policy/validate', { body: { ...defaultPolicy, ...document } });
+    expect(await (await validate({ reserveMs: 2 })).json()).toEqual({
+      valid: true,
+      warnings: [],
+      against: expect.any(Number),
+      changes: [{ path: 'reserveMs', from: 0.5, to: 2 }],
+    });
+    const nobody = await validate({ overrides: [{ key: 'key_0123456789abcdef' }] });
+    expect(nobody.status).toBe(422);
+    expect(await problemOf(nobody)).toMatchObject({ errors: [{ path: 'overrides[0].key' }] });
+    expect(await etag()).toBe(before);
+  });
+});
+
+describe('operators', () => {
+  test('do what their role allows, under their own name, until their token is revoked', async () => {
+    const made = async (role: string) => {
+      const body = { name: `the ${role}`, role };
+      const response = await gateway.operator('POST', '/v1/operator-tokens', { body });
+      expect(response.status).toBe(201);
+      return (await response.json()) as { id: string; token: string };
+    };
+    const [viewer, operator] = [await made('viewer'), await made('operator')];
+    const as = (token: string, method: string, path: string, body?: object) =>
+      send(gateway.url, method, path, token, body === undefined ? {} : { body });
+    expect((await as(viewer.token, 'GET', '/v1/policy')).status).toBe(200);
+    const refused = await as(viewer.token, 'POST', '/v1/keys', { name: 'x' });
+    expect(refused.status).toBe(403);
+    expect(await problemOf(refused)).toMatchObject({ code: 'forbidden' });
+    expect((await as(operator.token, 'POST', '/v1/keys', { name: 'made by the operator' })).status).toBe(201);
+    expect((await as(operator.token, 'GET', '/v1/operator-tokens')).status).toBe(403);
+    const audit = await (await gateway.operator('GET', '/v1/audit?limit=1')).json();
+    expect(audit).toMatchObject({ entries: [{ actor: 'the operator', action: 'key.create' }] });
+    const listed = await (await gateway.operator('GET', '/v1/operator-tokens')).text();
+    expect(listed).toContain(viewer.id);
+    expect(listed).not.toMatch(/hash|salt/);
+    expect(listed).not.toContain(viewer.token);
+    expect((await gateway.operator('DELETE', `/v1/operator-tokens/${viewer.id}`)).status).toBe(204);
+    expect((await as(viewer.token, 'GET', '/v1/policy')).status).toBe(401);
   });
 });
 
@@ -122,8 +190,16 @@ describe('client keys', () => {
     expect(listed).not.toContain(key);
     expect(listed).not.toMatch(/hash|salt/);
 
+    const rotated = await gateway.operator('POST', `/v1/keys/${id}/rotate`, { body: { overlapS: 3600 } });
+    const next = ((await rotated.json()) as { key: string }).key;
+    expect([(await withKey(key)).status, (await withKey(next)).status]).toEqual([200, 200]);
+    const again = await gateway.operator('POST', `/v1/keys/${id}/rotate`, { body: { overlapS: 0 } });
+    const last = ((await again.json()) as { key: string }).key;
+    expect([(await withKey(key)).status, (await withKey(next)).status]).toEqual([401, 401]);
+    expect((await withKey(last)).status).toBe(200);
+
     expect((await gateway.operator('DELETE', `/v1/keys/${id}`)).status).toBe(204);
-    expect((await withKey(key)).status).toBe(401);
+    expect((await withKey(last)).status).toBe(401);
     expect((await gateway.operator('DELETE', `/v1/keys/${id}`)).status).toBe(204);
     expect((await gateway.operator('DELETE', '/v1/keys/key_none')).status).toBe(404);
     const audit = await (await gateway.operator('GET', '/v1/audit')).text();

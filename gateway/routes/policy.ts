@@ -1,16 +1,26 @@
-/** The operator's policy: read, replace, look back. */
+/** The operator's policy: read, look what a change would do, make it, look back, go back. */
+import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
-import { policySchema } from '../../schema/policy.ts';
+import { type Policy, policySchema } from '../../schema/policy.ts';
 import { actorOf } from '../auth/identity.ts';
 import { etagOf, requireMatch } from '../http/etag.ts';
-import { type Route, readDocument } from '../route.ts';
+import { type Findings, holdAgainst } from '../policy/applicability.ts';
+import { diff } from '../policy/diff.ts';
+import { type Call, type Route, readDocument } from '../route.ts';
 import {
   currentPolicy,
   listPolicyVersions,
+  policyInForce,
   policyVersion,
   replacePolicy,
   type VersionedPolicy,
 } from '../storage/policies.ts';
+import { surroundingsOf } from '../storage/surroundings.ts';
+
+export const rollbackSchema = z.strictObject({
+  /** The version to go back to. */
+  version: z.int().nonnegative(),
+});
 
 export const policyRoutes: readonly Route[] = [
   {
@@ -26,19 +36,36 @@ export const policyRoutes: readonly Route[] = [
     path: '/v1/policy',
     access: 'operator',
     async handle(call) {
-      const { gateway, request } = call;
-      const current = await currentPolicy(gateway.db);
-      requireMatch(request.headers.get('if-match'), current.version);
+      const current = await matched(call);
       const document = await readDocument(call, policySchema, 'bad-policy', 'The policy');
-      const next = await replacePolicy(gateway.db, {
-        expected: current.version,
-        document,
-        actor: actorOf(call.identity),
-        nowMs: gateway.now(),
+      return putInForce(call, current.version, document);
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/policy/validate',
+    access: 'viewer',
+    async handle(call) {
+      const document = await readDocument(call, policySchema, 'bad-policy', 'The policy');
+      const { warnings } = await applicable(call, document);
+      const current = await currentPolicy(call.gateway.db);
+      return Response.json({
+        valid: true,
+        warnings,
+        against: current.version,
+        changes: diff(current.document, document),
       });
-      // This isolate's next decision follows it; others see it when their copy is refreshed.
-      gateway.policy.set(next);
-      return policyResponse(next);
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/policy/rollback',
+    access: 'operator',
+    async handle(call) {
+      const current = await matched(call);
+      const { version } = await readDocument(call, rollbackSchema, 'bad-request', 'The rollback');
+      const { document } = await findVersion(call, String(version));
+      return putInForce(call, current.version, document, version);
     },
   },
   {
@@ -53,21 +80,70 @@ export const policyRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/policy/versions/:version',
     access: 'viewer',
-    async handle({ gateway, param }) {
-      const text = param('version');
-      const found = /^\d{1,9}$/.test(text) ? await policyVersion(gateway.db, Number(text)) : undefined;
-      if (found === undefined)
-        throw new SppError('not-found', `There is no policy version ${JSON.stringify(text.slice(0, 32))}.`, {
-          hint: 'GET /v1/policy/versions lists them.',
-        });
-      return policyResponse(found);
+    async handle(call) {
+      return policyResponse(await findVersion(call, call.param('version')));
     },
   },
 ];
 
+/** @throws `precondition-required` or `etag-mismatch` unless If-Match names the version in force */
+async function matched({ gateway, request }: Call): Promise<VersionedPolicy> {
+  const current = await currentPolicy(gateway.db);
+  requireMatch(request.headers.get('if-match'), current.version);
+  return current;
+}
+
+async function putInForce(
+  call: Call,
+  expected: number,
+  document: Policy,
+  rollbackTo?: number,
+): Promise<Response> {
+  const { gateway, identity } = call;
+  const { warnings } = await applicable(call, document);
+  const next = await replacePolicy(gateway.db, {
+    expected,
+    document,
+    rollbackTo,
+    actor: actorOf(identity),
+    nowMs: gateway.now(),
+  });
+  // This isolate's next decision follows it; others see it when their copy is refreshed.
+  gateway.policy.set(await policyInForce(gateway.db));
+  return policyResponse(next, warnings);
+}
+
+/** @throws `bad-policy` when the policy can match nothing, or names what is not there */
+async function applicable({ gateway }: Call, document: Policy): Promise<Findings> {
+  const findings = holdAgainst(document, await surroundingsOf(gateway.db, document));
+  const [first] = findings.errors;
+  if (first === undefined) return findings;
+  const where = first.path === '' ? '' : `${first.path}: `;
+  throw new SppError('bad-policy', `The policy cannot be put in force. ${where}${first.message}.`, {
+    hint: 'GET /v2/models/{model} lists the levels with their quality and sparsity; GET /v1/keys the keys.',
+    details: { ...findings },
+  });
+}
+
+async function findVersion({ gateway }: Call, text: string): Promise<VersionedPolicy> {
+  const found = /^\d{1,9}$/.test(text) ? await policyVersion(gateway.db, Number(text)) : undefined;
+  if (found !== undefined) return found;
+  throw new SppError('not-found', `There is no policy version ${JSON.stringify(text.slice(0, 32))}.`, {
+    hint: 'GET /v1/policy/versions lists them.',
+  });
+}
+
 /** The document itself is the body, so that what was read can be changed and sent back as it is. */
-function policyResponse({ version, document }: VersionedPolicy): Response {
+function policyResponse(
+  { version, document }: VersionedPolicy,
+  warnings: Findings['warnings'] = [],
+): Response {
   return Response.json(document, {
-    headers: { etag: etagOf(version), 'x-policy-version': String(version), 'cache-control': 'no-store' },
+    headers: {
+      etag: etagOf(version),
+      'x-policy-version': String(version),
+      'x-policy-warnings': String(warnings.length),
+      'cache-control': 'no-store',
+    },
   });
 }

@@ -3,6 +3,7 @@ import { desc, eq } from 'drizzle-orm';
 import { policies } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import { defaultPolicy, type Policy, policySchema } from '../../schema/policy.ts';
+import { diff } from '../policy/diff.ts';
 import { auditStatement } from './audit.ts';
 import { type Database, isTaken } from './database.ts';
 
@@ -11,24 +12,48 @@ export interface VersionedPolicy {
   readonly document: Policy;
   /** Null for the default. */
   readonly createdAtMs: number | null;
+  readonly createdBy: string | null;
+  /** The version whose document this one repeats, where it is a rollback. */
+  readonly rollbackTo: number | null;
 }
 
-const original: VersionedPolicy = { version: 0, document: defaultPolicy, createdAtMs: null };
+/** What requests go by. */
+export interface PolicyInForce extends VersionedPolicy {
+  /** The version that governs the rest of the requests, while the one in force is a canary. */
+  readonly baseline: VersionedPolicy | undefined;
+}
+
+const original: VersionedPolicy = {
+  version: 0,
+  document: defaultPolicy,
+  createdAtMs: null,
+  createdBy: null,
+  rollbackTo: null,
+};
 
 export async function currentPolicy(db: Database): Promise<VersionedPolicy> {
   const [row] = await db.select().from(policies).orderBy(desc(policies.version)).limit(1);
   return row === undefined ? original : trusted(row);
 }
 
+export async function policyInForce(db: Database): Promise<PolicyInForce> {
+  const current = await currentPolicy(db);
+  const { canary } = current.document;
+  const baseline = canary?.kind === 'policy' ? await policyVersion(db, canary.baseline) : undefined;
+  return { ...current, baseline };
+}
+
+export type PolicyHeading = Omit<VersionedPolicy, 'document'>;
+
 /** Newest first, without the documents. */
-export async function listPolicyVersions(
-  db: Database,
-): Promise<{ version: number; createdAtMs: number | null }[]> {
+export async function listPolicyVersions(db: Database): Promise<PolicyHeading[]> {
+  const { version, createdAtMs, createdBy, rollbackTo } = policies;
   const rows = await db
-    .select({ version: policies.version, createdAtMs: policies.createdAtMs })
+    .select({ version, createdAtMs, createdBy, rollbackTo })
     .from(policies)
     .orderBy(desc(policies.version));
-  return [...rows, { version: original.version, createdAtMs: original.createdAtMs }];
+  const { document, ...first } = original;
+  return [...rows, first];
 }
 
 export async function policyVersion(db: Database, version: number): Promise<VersionedPolicy | undefined> {
@@ -37,10 +62,14 @@ export async function policyVersion(db: Database, version: number): Promise<Vers
   return row && trusted(row);
 }
 
+/** A row of the trail has its bounds; the versions themselves hold everything. */
+const CHANGES_KEPT = 200;
+
 export interface PolicyChange {
   /** The version that the operator has seen. */
   readonly expected: number;
   readonly document: Policy;
+  readonly rollbackTo?: number | undefined;
   readonly actor: string;
   readonly nowMs: number;
 }
@@ -50,19 +79,26 @@ export interface PolicyChange {
  * @throws `etag-mismatch` when another version has come into force meanwhile
  */
 export async function replacePolicy(db: Database, change: PolicyChange): Promise<VersionedPolicy> {
-  const { expected, document, actor, nowMs } = change;
+  const { expected, document, rollbackTo = null, actor, nowMs } = change;
   const current = await currentPolicy(db);
   if (current.version !== expected) throw changedMeanwhile(current.version);
-  const next = { version: expected + 1, document, createdAtMs: nowMs };
+  const next = { version: expected + 1, document, createdAtMs: nowMs, createdBy: actor, rollbackTo };
+  const changes = diff(current.document, document);
   try {
     await db.batch([
       db.insert(policies).values(next),
       auditStatement(db, {
         atMs: nowMs,
         actor,
-        action: 'policy.replace',
+        action: rollbackTo === null ? 'policy.replace' : 'policy.rollback',
         target: `policy/${next.version}`,
-        detail: { from: expected, to: next.version },
+        detail: {
+          from: expected,
+          to: next.version,
+          ...(rollbackTo === null ? {} : { rollbackTo }),
+          changes: changes.slice(0, CHANGES_KEPT),
+          ...(changes.length > CHANGES_KEPT ? { changesLeftOut: changes.length - CHANGES_KEPT } : {}),
+        },
       }),
     ]);
   } catch (error) {
@@ -73,14 +109,14 @@ export async function replacePolicy(db: Database, change: PolicyChange): Promise
 }
 
 /** Rows outlive the code that wrote them: a document that no longer is a policy must not be served by. */
-function trusted(row: { version: number; document: unknown; createdAtMs: number }): VersionedPolicy {
+function trusted(row: typeof policies.$inferSelect): VersionedPolicy {
   const parsed = policySchema.safeParse(row.document);
   if (!parsed.success)
     throw new SppError('bad-policy', `Policy version ${row.version} in the database is not valid.`, {
       hint: 'It was written by another version of the gateway; put a valid one in force.',
       cause: parsed.error,
     });
-  return { version: row.version, document: parsed.data, createdAtMs: row.createdAtMs };
+  return { ...row, document: parsed.data };
 }
 
 function changedMeanwhile(version: number): SppError {

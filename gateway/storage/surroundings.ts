@@ -1,0 +1,37 @@
+/** What a policy is held against, as the database has it now. */
+import { inArray } from 'drizzle-orm';
+import { apiKeys } from '../../schema/db/tables.ts';
+import type { Policy } from '../../schema/policy.ts';
+import type { Surroundings } from '../policy/applicability.ts';
+import { type CatalogVersion, loadCatalog } from './catalog.ts';
+import type { Database } from './database.ts';
+import { policyVersion } from './policies.ts';
+
+/** D1 takes at most 100 bound values in one statement. */
+const BOUND_VALUES = 90;
+
+export async function surroundingsOf(db: Database, policy: Policy): Promise<Surroundings> {
+  const catalog = await loadCatalog(db);
+  const models = [...catalog.values()].map(
+    ({ id, versions }) =>
+      [id, new Map([...versions].map(([name, version]) => [name, version.levels.map(levelOption)]))] as const,
+  );
+  const named = policy.overrides.map(({ key }) => key);
+  const keyIds = new Set<string>();
+  for (let from = 0; from < named.length; from += BOUND_VALUES) {
+    const ids = named.slice(from, from + BOUND_VALUES);
+    const rows = await db.select({ id: apiKeys.id }).from(apiKeys).where(inArray(apiKeys.id, ids));
+    for (const { id } of rows) keyIds.add(id);
+  }
+  const { canary } = policy;
+  const baseline = canary?.kind === 'policy' ? await policyVersion(db, canary.baseline) : undefined;
+  return {
+    models: new Map(models),
+    keyIds,
+    versions: new Map(baseline === undefined ? [] : [[baseline.version, baseline.document]]),
+  };
+}
+
+function levelOption({ level, sparsity, flops, quality }: CatalogVersion['levels'][number]) {
+  return { level, sparsity, flops, quality: quality.value };
+}
