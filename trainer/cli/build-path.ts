@@ -10,7 +10,7 @@ import type { DataSettings } from '../data/data-settings.ts';
 import { openDataset } from '../data/open-dataset.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { taskNames } from '../measure/task.ts';
-import { addDataFlags, dataSettings } from './data-flags.ts';
+import { addDataFlags, dataSettings, dataSpec } from './data-flags.ts';
 import { levelTable } from './level-table.ts';
 import { terminalProgress } from './progress.ts';
 
@@ -82,10 +82,11 @@ export function buildPathCommand(): Command {
     .action(async (model: string, flags: Record<string, unknown>) => {
       const progress = terminalProgress();
       const { inputs } = readOnnxFile(model);
+      const spec = dataSpec(flags, inputs);
       const settings = dataSettings(flags, inputs);
       const options = parseOptions(model, flags, settings);
       const reading = progress.stage('data', 1);
-      const dataset = await openDataset(String(flags.data), {
+      const dataset = await openDataset(spec, {
         ...settings,
         seed: options.seed,
         most: { train: options.calibration + MOST_HOLDOUT, test: options.testSamples },

@@ -1,6 +1,7 @@
 /** The flags that say what data is and how it becomes inputs; all of them in one place, so that commands share them. */
 import { type Command, Option } from 'commander';
 import { SppError } from '../../schema/errors.ts';
+import { dataAdvice, describeInput } from '../data/data-advice.ts';
 import { type DataSettings, DEFAULT_LENGTH, DEFAULT_MAX_BAD, type ImageSize } from '../data/data-settings.ts';
 import { mnistNormalisation, type Normalisation } from '../data/dataset.ts';
 import { dataForms } from '../data/open-dataset.ts';
@@ -10,7 +11,7 @@ type Flags = Readonly<Record<string, unknown>>;
 
 export function addDataFlags(command: Command): Command {
   return command
-    .requiredOption('--data <spec>', dataForms.join(', '))
+    .option('--data <spec>', dataForms.join(', '))
     .option('--size <pixels>', "images: SIDE or HEIGHTxWIDTH (default: the model's)")
     .option('--crop <share>', 'images: share of the middle that is kept', '1')
     .option(
@@ -19,7 +20,12 @@ export function addDataFlags(command: Command): Command {
     )
     .option('--std <x,..>', 'images: deviation of normalised pixels, one a channel')
     .option('--tokenizer <file>', 'text: tokenizer.json, or chars:FILE with a JSON list of characters')
-    .option('--length <n>', 'text: tokens of an example', String(DEFAULT_LENGTH))
+    .option('--length <n>', `text: tokens of an example (default: the model's, else ${DEFAULT_LENGTH})`)
+    .option(
+      '--apart',
+      'jsonl: each text is an example of its own, padded (default: where records have labels or images)',
+      false,
+    )
     .addOption(
       new Option('--max-bad <share>', 'share of records that may be bad').default(String(DEFAULT_MAX_BAD)),
     );
@@ -34,12 +40,32 @@ export function dataSettings(flags: Flags, inputs: readonly ValueInfo[]): DataSe
   const normalisation = normalisationOf(flags, image?.channels ?? 1);
   return {
     crop: number(flags, 'crop', (x) => x > 0 && x <= 1),
-    length: number(flags, 'length', (x) => Number.isInteger(x) && x >= 2),
+    length:
+      flags.length === undefined
+        ? lengthOf(inputs)
+        : number(flags, 'length', (x) => Number.isInteger(x) && x >= 2),
+    apart: flags.apart === true,
     maxBad: number(flags, 'maxBad', (x) => x >= 0 && x <= 1),
     ...(image === undefined ? {} : { image }),
     ...(normalisation === undefined ? {} : { normalisation }),
     ...(flags.tokenizer === undefined ? {} : { tokenizer: String(flags.tokenizer) }),
   };
+}
+
+/** Of tokens, where the model fixes it. */
+function lengthOf(inputs: readonly ValueInfo[]): number {
+  const fixed = inputs.find(({ dtype, dims }) => dtype.startsWith('int') && dims.length === 2)?.dims[1];
+  return typeof fixed === 'number' && fixed >= 2 ? fixed : DEFAULT_LENGTH;
+}
+
+/** @throws `usage` saying what the model takes, when nothing was given */
+export function dataSpec({ data }: Flags, inputs: readonly ValueInfo[]): string {
+  if (data !== undefined) return String(data);
+  throw new SppError(
+    'usage',
+    `--data says what the model is to be run on; its inputs are ${inputs.map(describeInput).join(', ')}.`,
+    { hint: dataAdvice(inputs) },
+  );
 }
 
 function imageSize({ size }: Flags, inputs: readonly ValueInfo[]): ImageSize | undefined {

@@ -14,16 +14,22 @@ export class BadRecords {
     if (this.first.length < SHOWN) this.first.push(`${where}: ${why}`);
   }
 
+  /** More than may be. */
+  tooMany(total: number, { maxBad = DEFAULT_MAX_BAD }: DataSettings): boolean {
+    return this.count > maxBad * total || (this.count > 0 && this.count >= total);
+  }
+
   /**
    * Tells of what was left out.
    * @param total records read, the bad ones included
    * @throws `bad-data` when more than the allowed share is bad, or nothing is left
    */
-  settle(source: string, total: number, { maxBad = DEFAULT_MAX_BAD, note }: DataSettings): void {
+  settle(source: string, total: number, settings: DataSettings): void {
+    const { maxBad = DEFAULT_MAX_BAD, note } = settings;
     if (this.count === 0) return;
     const more = this.count > SHOWN ? `; and ${this.count - SHOWN} more` : '';
     const message = `${source}: ${this.count} of ${total} records are bad: ${this.first.join('; ')}${more}`;
-    if (this.count > maxBad * total || this.count === total) {
+    if (this.tooMany(total, settings)) {
       throw new SppError('bad-data', `${message}.`, {
         hint: `At most ${(100 * maxBad).toFixed(1)} % may be bad (--max-bad).`,
         details: { bad: this.count, total },

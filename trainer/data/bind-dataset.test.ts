@@ -53,6 +53,22 @@ describe('inputs are fed by role or name', () => {
     expect(bound.length).toBe(3);
   });
 
+  test('a mask of pixels is as large as the image; positions may be one row for all examples', async () => {
+    const bound = bindDataset(dataOf(tokens, image), [
+      pixels,
+      ids,
+      input('pixel_mask', 'int64', 'batch', 2, 2),
+      input('position_ids', 'int64', 1, 'sequence'),
+    ]);
+    const feeds = await bound.train.feeds([0, 1]);
+    expect(feeds.pixel_mask).toEqual({
+      dtype: 'int64',
+      dims: [2, 2, 2],
+      data: new BigInt64Array(8).fill(1n),
+    });
+    expect(feeds.position_ids).toEqual({ dtype: 'int64', dims: [1, 3], data: BigInt64Array.of(0n, 1n, 2n) });
+  });
+
   test('arrays by name need no role, and stand beside masks that are filled in', async () => {
     const field: Field = { name: 'input_ids', dtype: 'int32', shape: [3] };
     const bound = bindDataset(dataOf(field), [ids, input('attention_mask', 'int64', 'batch', 'sequence')]);
@@ -86,6 +102,17 @@ describe('what does not fit is named', () => {
     ],
   ])('%s', (_, data, inputs, message) => {
     expect(() => bindDataset(data, inputs)).toThrow(message);
+  });
+
+  test.each([
+    ['a cache', [ids, input('past_key_values.0.key', 'float32', 'batch', 4, 'past', 8)], /without one/],
+    ['patches to guess', [ids, input('bool_masked_pos', 'bool', 'batch', 'sequence')], /text:FILE/],
+    ['a second text', [ids, input('decoder_input_ids', 'int64', 'batch', 'target')], /decoder's text/],
+    ['an image', [ids, pixels], /jsonl:FILE .*image file and a text/],
+  ])('what to give instead is said of %s', (_, inputs, hint) => {
+    expect(() => bindDataset(dataOf(tokens), inputs)).toThrow(
+      expect.objectContaining({ code: 'bad-data', hint: expect.stringMatching(hint) }),
+    );
   });
 
   test('a value that the input cannot hold', async () => {

@@ -2,6 +2,7 @@
 import { SppError } from '../../schema/errors.ts';
 import { type Dtype, elementCount, type Tensor, type ValueInfo } from '../graph/graph.ts';
 import { canCast, castTensor } from './cast.ts';
+import { dataAdvice, describeInput, whyUnfed } from './data-advice.ts';
 import type { Dataset, Field, FieldRole, Split, Tensors } from './dataset.ts';
 
 export interface BoundSplit {
@@ -26,10 +27,12 @@ export interface BoundDataset extends Omit<Dataset, 'train' | 'test'> {
 
 /** Inputs that text models have beside the tokens, filled in when the data lacks them; the rest of the name does not matter. */
 const auxiliary: readonly { readonly name: RegExp; readonly at: (position: number) => number }[] = [
-  { name: /mask/i, at: () => 1 },
+  // What is "masked" is to be guessed by the model, which nothing here can choose.
+  { name: /mask(?!ed)/i, at: () => 1 },
   { name: /token_type|segment/i, at: () => 0 },
   { name: /position/i, at: (position) => position },
 ];
+const PIXEL_MASK = /pixel.*mask/i;
 
 const roleTakes: Readonly<Record<FieldRole, (input: ValueInfo) => boolean>> = {
   image: ({ dtype, dims }) => isFloat(dtype) && dims.length === 4,
@@ -40,7 +43,12 @@ const roleTakes: Readonly<Record<FieldRole, (input: ValueInfo) => boolean>> = {
 
 type Source =
   | { readonly input: ValueInfo; readonly field: Field }
-  | { readonly input: ValueInfo; readonly at: (position: number) => number };
+  | {
+      readonly input: ValueInfo;
+      /** Shape of one example; one row for all of them where the input's batch is 1. */
+      readonly shape: readonly number[];
+      readonly at: (position: number) => number;
+    };
 
 /**
  * @throws `bad-data` when shapes or types differ, an input is not fed, or a field feeds none; `bad-model` when an
@@ -54,7 +62,7 @@ export function bindDataset(dataset: Dataset, inputs: readonly ValueInfo[]): Bou
   for (const source of sources) if ('field' in source) checkFit(dataset, source.input, source.field, sizes);
   const bound = (split: Split): BoundSplit => ({
     count: split.count,
-    feeds: async (indices) => feedsOf(await split.read(indices), indices.length, sources, tokens),
+    feeds: async (indices) => feedsOf(await split.read(indices), indices.length, sources),
     ...(split.labels === undefined ? {} : { labels: split.labels.bind(split) }),
   });
   const fedBy = (role: FieldRole) =>
@@ -91,14 +99,30 @@ function sourceOf(
     dataset.fields.find(({ name, role }) => role === undefined && name === input.name) ??
     dataset.fields.find(({ role }) => role !== undefined && takerOf(role, inputs) === input);
   if (field !== undefined) return { input, field };
-  const filler = auxiliary.find(({ name }) => name.test(input.name));
-  if (filler !== undefined && tokens !== undefined && input.dims.length === 2)
-    return { input, at: filler.at };
+  const filled = fillerOf(input, dataset, tokens);
+  if (filled !== undefined) return { input, ...filled };
   throw new SppError(
     'bad-data',
     `The model's input ${describeInput(input)} is not fed: ${dataset.name} holds ${dataset.fields.map(describeField).join(', ')}.`,
-    { hint: 'Give arrays by input name with npz:FILE or jsonl:FILE.' },
+    { hint: whyUnfed(input) ?? dataAdvice(inputs) },
   );
+}
+
+/** Masks of ones, positions from 0 on, a single segment: what a text or an image that fills its place has. */
+function fillerOf(
+  input: ValueInfo,
+  dataset: Dataset,
+  tokens: Field | undefined,
+): Pick<Extract<Source, { readonly at: unknown }>, 'shape' | 'at'> | undefined {
+  const image = dataset.fields.find(({ role }) => role === 'image');
+  if (PIXEL_MASK.test(input.name) && image !== undefined && input.dims.length === image.shape.length)
+    return { shape: image.shape.slice(1), at: () => 1 };
+  const filler = auxiliary.find(({ name }) => name.test(input.name));
+  const [, length] = input.dims;
+  const fits = tokens !== undefined && (typeof length === 'string' || length === tokens.shape[0]);
+  return filler !== undefined && input.dims.length === 2 && fits && !PIXEL_MASK.test(input.name)
+    ? { shape: tokens.shape, at: filler.at }
+    : undefined;
 }
 
 /** The first input that a role fits; a model's only float input is its image, whatever its rank. */
@@ -166,17 +190,14 @@ function checkFit(dataset: Dataset, input: ValueInfo, field: Field, sizes: Map<s
   }
 }
 
-function feedsOf(
-  read: Tensors,
-  count: number,
-  sources: readonly Source[],
-  tokens: Field | undefined,
-): Tensors {
+function feedsOf(read: Tensors, count: number, sources: readonly Source[]): Tensors {
   return Object.fromEntries(
     sources.map((source) => {
       const { input } = source;
-      if (!('field' in source))
-        return [input.name, filled(input.dtype, [count, tokens?.shape[0] ?? 0], source.at)];
+      if (!('field' in source)) {
+        const rows = input.dims[0] === 1 ? 1 : count;
+        return [input.name, filled(input.dtype, [rows, ...source.shape], source.at)];
+      }
       const tensor = read[source.field.name];
       if (tensor === undefined) throw new SppError('internal', `The data gave no ${source.field.name}.`);
       return [input.name, castTensor(tensor, input.dtype, source.field.name)];
@@ -184,17 +205,14 @@ function feedsOf(
   );
 }
 
-function filled(dtype: Dtype, dims: readonly [number, number], at: (position: number) => number): Tensor {
-  const data = Int32Array.from({ length: elementCount(dims) }, (_, i) => at(i % dims[1]));
+function filled(dtype: Dtype, dims: readonly number[], at: (position: number) => number): Tensor {
+  const each = elementCount(dims.slice(1));
+  const data = Int32Array.from({ length: elementCount(dims) }, (_, i) => at(i % each));
   return castTensor({ dtype: 'int32', dims, data }, dtype, 'a filled-in input');
 }
 
 function isFloat(dtype: Dtype): boolean {
   return dtype === 'float32' || dtype === 'float64';
-}
-
-function describeInput({ name, dtype, dims }: ValueInfo): string {
-  return `${name} (${dtype} [${dims.join(', ')}])`;
 }
 
 function describeField({ name, shape }: Field): string {

@@ -12,6 +12,8 @@ export interface DataSettings {
   readonly tokenizer?: string;
   /** Tokens of one example; 128 by default. */
   readonly length?: number;
+  /** Texts are an example each, padded, even without labels; else they run on into windows. */
+  readonly apart?: boolean;
   /** Seed of shuffles and of splits that the data does not make itself. */
   readonly seed?: number;
   /** Share of records that may be unusable; 0.01 by default. */

@@ -1,10 +1,15 @@
-/** One line of a JSON Lines file as a record: text, token ids, or arrays by input name, and perhaps a label. */
+/** One line of a JSON Lines file as a record: text, token ids or arrays by input name, perhaps an image and a label. */
 import { z } from 'zod';
 import { elementCount } from '../graph/graph.ts';
 
-export type JsonRecord = { readonly label?: string | number } & (
+export type JsonRecord = {
+  readonly label?: string | number;
+  /** File of an image, from the folder of the JSON Lines file. */
+  readonly image?: string;
+} & (
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'tokens'; readonly tokens: readonly number[] }
+  | { readonly kind: 'image' }
   | { readonly kind: 'arrays'; readonly arrays: Readonly<Record<string, NumberArray>> }
 );
 
@@ -27,11 +32,18 @@ export function parseRecord(line: string): JsonRecord | string {
   }
   const object = objectSchema.safeParse(json);
   if (!object.success) return 'is not a JSON object';
-  const { label: given, text, tokens, ...rest } = object.data;
+  const { label: given, text, tokens, image, ...rest } = object.data;
   const label = given === undefined ? undefined : labelSchema.safeParse(given);
   if (label !== undefined && !label.success)
     return 'has a label that is neither a name nor a whole number from 0 on';
-  const labelled = label === undefined ? {} : { label: label.data };
+  // An array of this name is an input's.
+  const file = typeof image === 'string' && image !== '' ? image : undefined;
+  if (image !== undefined && file === undefined && !Array.isArray(image))
+    return 'has an image that is neither a file name nor an array';
+  const labelled = {
+    ...(label === undefined ? {} : { label: label.data }),
+    ...(file === undefined ? {} : { image: file }),
+  };
   if (text !== undefined) {
     return typeof text === 'string' && text !== ''
       ? { kind: 'text', text, ...labelled }
@@ -44,12 +56,15 @@ export function parseRecord(line: string): JsonRecord | string {
       : 'has tokens that are not a list of ids';
   }
   const arrays: Record<string, NumberArray> = {};
-  for (const [name, value] of Object.entries(rest)) {
+  for (const [name, value] of Object.entries(
+    file === undefined && image !== undefined ? { ...rest, image } : rest,
+  )) {
     const array = numberArray(value);
     if (array === undefined) return `has a ${name} that is not an array of numbers of even shape`;
     arrays[name] = array;
   }
-  if (Object.keys(arrays).length === 0) return 'has neither text nor tokens nor arrays';
+  if (file !== undefined) return { kind: 'image', ...labelled };
+  if (Object.keys(arrays).length === 0) return 'has neither text nor tokens nor image nor arrays';
   return { kind: 'arrays', arrays, ...labelled };
 }
 

@@ -1,13 +1,23 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SppError } from '../../schema/errors.ts';
-import { parseNpy } from './npy.ts';
+import type { Tensor } from '../graph/graph.ts';
+import { checkNpyLength, npyArray, npyEndsEarly, npyHeader } from './npy.ts';
 import { npyBytes } from './npy-file.fixture.ts';
+import { memoryRows } from './rows.ts';
 
 /** numpy.save of numpy.array([[1.5, -2], [0, 3]], dtype='float32'), NumPy 2.4, byte for byte. */
 const NUMPY_FLOAT32 =
   'k05VTVBZAQB2AHsnZGVzY3InOiAnPGY0JywgJ2ZvcnRyYW5fb3JkZXInOiBGYWxzZSwgJ3NoYXBlJzogKDIsIDIpLCB9ICAg' +
   'ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIAoAAMA/AAAAwAAAAAAAAEBA';
+
+function parseNpy(bytes: Uint8Array, source: string): Tensor {
+  const header = npyHeader(bytes, source);
+  if (header === undefined) throw npyEndsEarly(source);
+  checkNpyLength(header, bytes.length - header.start, source);
+  const rows = memoryRows(bytes.subarray(header.start), header.rowBytes);
+  return npyArray(header, rows).take(Array.from({ length: header.dims[0] ?? 0 }, (_, i) => i));
+}
 
 describe('NPY files', () => {
   test("reads NumPy's own", () => {

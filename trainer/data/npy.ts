@@ -1,6 +1,8 @@
 /** NPY, NumPy's array file: magic, version, a Python dict literal as header, then the elements (numpy.lib.format). */
 import { SppError } from '../../schema/errors.ts';
-import { type Dtype, elementCount, type Tensor, type TensorData } from '../graph/graph.ts';
+import { type Dtype, elementCount, type TensorData } from '../graph/graph.ts';
+import type { ArraySource } from './array-dataset.ts';
+import { gather, type Rows } from './rows.ts';
 
 interface ElementType {
   readonly bytes: number;
@@ -51,24 +53,38 @@ const elementTypes: Readonly<Record<string, ElementType>> = {
 };
 
 const MAGIC = '\x93NUMPY';
+/** Magic, version, and the longer form of the header's length. */
+const LEAD = 12;
+
+export interface NpyHeader {
+  readonly type: ElementType;
+  readonly dims: readonly number[];
+  /** Where the elements begin. */
+  readonly start: number;
+  /** Bytes of all elements. */
+  readonly bytes: number;
+  /** Bytes of one example. */
+  readonly rowBytes: number;
+}
 
 /**
+ * @param bytes the beginning of the file
  * @param source named in errors
- * @throws `bad-data` when the file is not NPY, is cut off, or holds elements or an order that are not read
+ * @returns undefined when more of the file is needed
+ * @throws `bad-data` when the file is not NPY, or holds elements or an order that are not read
  */
-export function parseNpy(bytes: Uint8Array, source: string): Tensor {
-  const fault = (message: string, hint?: string) =>
-    new SppError('bad-data', `${source} ${message}.`, hint === undefined ? {} : { hint });
-  if (bytes.length < 12 || Buffer.from(bytes.subarray(0, 6)).toString('latin1') !== MAGIC) {
-    throw fault('is not an NPY file', 'numpy.save writes them.');
-  }
+export function npyHeader(bytes: Uint8Array, source: string): NpyHeader | undefined {
+  const fault = faultOf(source);
+  const magic = Buffer.from(bytes.subarray(0, MAGIC.length)).toString('latin1');
+  if (!MAGIC.startsWith(magic)) throw fault('is not an NPY file', 'numpy.save writes them.');
+  if (bytes.length < LEAD) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   // Version 1 counts the header in 16 bits, later ones in 32.
   const wide = bytes[6] !== 1;
-  const start = wide ? 12 : 10;
-  const end = start + (wide ? view.getUint32(8, true) : view.getUint16(8, true));
-  if (end > bytes.length) throw fault('ends within its header');
-  const header = Buffer.from(bytes.subarray(start, end)).toString('utf8');
+  const from = wide ? LEAD : LEAD - 2;
+  const start = from + (wide ? view.getUint32(8, true) : view.getUint16(8, true));
+  if (start > bytes.length) return undefined;
+  const header = Buffer.from(bytes.subarray(from, start)).toString('utf8');
   const descr = /'descr':\s*'([^']*)'/.exec(header)?.[1];
   const shape = /'shape':\s*\(([\d,\s]*)\)/.exec(header)?.[1];
   if (descr === undefined || shape === undefined) throw fault('has a header without type or shape');
@@ -87,10 +103,40 @@ export function parseNpy(bytes: Uint8Array, source: string): Tensor {
     .map((part) => part.trim())
     .filter((part) => part !== '')
     .map(Number);
-  const count = elementCount(dims);
-  if (bytes.length - end !== count * type.bytes) {
-    throw fault(`says [${dims.join(', ')}], ${count * type.bytes} bytes, but holds ${bytes.length - end}`);
-  }
-  const body = new DataView(bytes.buffer, bytes.byteOffset + end, bytes.length - end);
-  return { dtype: type.dtype, dims, data: type.read(body, count) };
+  if (dims.length === 0) throw fault('holds a single number', 'Examples lie along the first axis.');
+  const bytesOf = (some: readonly number[]) => elementCount(some) * type.bytes;
+  return { type, dims, start, bytes: bytesOf(dims), rowBytes: bytesOf(dims.slice(1)) };
+}
+
+/** @param held bytes behind the header @throws `bad-data` when the elements are not as many as the header says */
+export function checkNpyLength({ dims, bytes }: NpyHeader, held: number, source: string): void {
+  if (held === bytes) return;
+  throw faultOf(source)(`says [${dims.join(', ')}], ${bytes} bytes, but holds ${held}`);
+}
+
+export function npyEndsEarly(source: string): SppError {
+  return faultOf(source)('ends within its header');
+}
+
+/** @param rows the elements, an example a row */
+export function npyArray({ type, dims, rowBytes }: NpyHeader, rows: Rows): ArraySource {
+  const each = elementCount(dims.slice(1));
+  return {
+    dtype: type.dtype,
+    dims,
+    take(indices) {
+      const bytes = gather(rows, rowBytes, indices);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      return {
+        dtype: type.dtype,
+        dims: [indices.length, ...dims.slice(1)],
+        data: type.read(view, indices.length * each),
+      };
+    },
+  };
+}
+
+function faultOf(source: string) {
+  return (message: string, hint?: string) =>
+    new SppError('bad-data', `${source} ${message}.`, hint === undefined ? {} : { hint });
 }

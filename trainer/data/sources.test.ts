@@ -159,6 +159,19 @@ describe('JSON Lines', () => {
     }
   });
 
+  test('asked to stay apart, unlabelled texts are an example each, padding has no next token', async () => {
+    const path = await file(
+      'apart.jsonl',
+      Array.from({ length: 20 }, () => JSON.stringify({ tokens: [7, 8, 9] })).join('\n'),
+    );
+    const dataset = await openDataset(`jsonl:${path}`, { length: 5, apart: true });
+    expect(dataset.targets).toEqual({ kind: 'next-token' });
+    const { tokens, mask } = await dataset.test.read([0]);
+    expect(tokens?.data).toEqual(Int32Array.of(7, 8, 9, 0, 0));
+    expect(mask?.data).toEqual(Int32Array.of(1, 1, 1, 0, 0));
+    expect(dataset.test.labels?.([0])).toEqual(Int32Array.of(8, 9, -1, -1, -1));
+  });
+
   test('unlabelled token ids run on into windows', async () => {
     const path = await file(
       'ids.jsonl',
@@ -200,9 +213,9 @@ describe('JSON Lines', () => {
     ['ids that are words', '{"tokens": ["a"]}', /not a list of ids/],
     ['a ragged array', '{"x": [[1], [1, 2]]}', /x that is not an array of numbers/],
     ['a number that is none', '{"x": [null]}', /x that is not an array/],
-    ['arrays among token ids', '{"x": [1]}', /holds arrays, or the first does/],
+    ['arrays among token ids', '{"x": [1]}', /holds arrays, the first does not/],
     ['a label where the others have none', '{"tokens": [1], "label": 1}', /has a label, the first has none/],
-    ['nothing', '{}', /neither text nor tokens nor arrays/],
+    ['nothing', '{}', /neither text nor tokens nor image nor arrays/],
   ])('%s is named with its line', async (name, line, message) => {
     const good = Array.from({ length: 60 }, () => '{"tokens": [1, 2, 3]}');
     const path = await file(`${name}.jsonl`, [...good.slice(0, 7), line, ...good].join('\n'));
@@ -250,6 +263,27 @@ describe('NumPy arrays', () => {
     const dataset = await openDataset(`npy:${join(root, 'npy')}`);
     expect(dataset.targets).toBeUndefined();
     expect(dataset.train.count).toBe(18);
+  });
+
+  test('examples with values that are not finite are bad records, by array and place', async () => {
+    const holed = rows(40).map((value, i) => (i === 9 ? Number.NaN : value));
+    await file('holed/x.npy', npyBytes('<f4', [40, 2], holed));
+    const notes: string[] = [];
+    const spec = `npy:${join(root, 'holed')}`;
+    const dataset = await openDataset(spec, { maxBad: 0.05, note: (note) => notes.push(note) });
+    expect(dataset.train.count + dataset.test.count).toBe(39);
+    expect(notes).toEqual([expect.stringMatching(/1 of 40 records are bad: .*x\[4\]: holds NaN/)]);
+    expect(await allOf(dataset, 'x')).not.toContain(4);
+    await expect(openDataset(spec)).rejects.toMatchObject({ code: 'bad-data' });
+  });
+
+  test('compressed files are read too', async () => {
+    const zipped = zipSync({ 'x.npy': [npyBytes('<f4', [20, 2], rows(20)), { level: 9 }] });
+    const stored = zipSync({ 'x.npy': [npyBytes('<f4', [20, 2], rows(20)), { level: 0 }] });
+    const [one, other] = [await file('deflated.npz', zipped), await file('stored.npz', stored)];
+    expect(await allOf(await openDataset(`npz:${one}`), 'x')).toEqual(
+      await allOf(await openDataset(`npz:${other}`), 'x'),
+    );
   });
 
   test('arrays of unequal length, a damaged zip, an empty one', async () => {
@@ -346,6 +380,37 @@ describe('image folders', () => {
     await expect(openDataset(`images:${join(root, 'some')}`, settings)).rejects.toMatchObject({
       code: 'bad-data',
     });
+  });
+
+  test('images beside their texts, in JSON Lines', async () => {
+    for (let i = 0; i < 20; i++) await plain(`pairs/${i}.png`, [10 * i, 0, 0]);
+    const record = (i: number) => JSON.stringify({ image: `${i}.png`, tokens: [i + 1, 1] });
+    const lines = Array.from({ length: 20 }, (_, i) => record(i));
+    lines.splice(3, 0, JSON.stringify({ image: 'none.png', tokens: [99] }), JSON.stringify({ tokens: [98] }));
+    const path = await file('pairs/pairs.jsonl', lines.join('\n'));
+    const notes: string[] = [];
+    const dataset = await openDataset(`jsonl:${path}`, {
+      image,
+      normalisation: identity,
+      length: 2,
+      maxBad: 0.1,
+      note: (note) => notes.push(note),
+    });
+    expect(notes).toEqual([
+      expect.stringMatching(/2 of 22 .*pairs\.jsonl:5: has no image.*pairs\.jsonl:4: none\.png: /),
+    ]);
+    expect(dataset.targets).toBeUndefined();
+    expect(dataset.fields.map(({ role }) => role)).toEqual(['tokens', 'image']);
+    const { tokens, image: pixels } = await dataset.train.read(everything(dataset.train));
+    for (let row = 0; row < dataset.train.count; row++)
+      expect(pixels?.data[row * 72]).toBe(10 * (Number(tokens?.data[2 * row]) - 1));
+    const some = await openDataset(`jsonl:${path}`, {
+      image,
+      length: 2,
+      maxBad: 0.5,
+      most: { train: 3, test: 2 },
+    });
+    expect(some.train.count + some.test.count).toBeLessThan(20);
   });
 
   test('only as many as are needed are decoded, another draw with another seed', async () => {

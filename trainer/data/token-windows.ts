@@ -1,27 +1,23 @@
 /** A long run of tokens as examples: windows of equal length, each token to be predicted from those before it. */
 import { SppError } from '../../schema/errors.ts';
 import type { Dataset, Split } from './dataset.ts';
+import { type Rows, RowWriter } from './rows.ts';
 
 const TRAIN_SHARE = 0.9;
+const TOKEN_BYTES = 4;
 
-/** Token ids that grow without being copied each time. */
+/** Token ids, kept in a file when they are many. */
 export class TokenRun {
-  private ids = new Int32Array(1 << 16);
-  private count = 0;
+  private readonly writer = new RowWriter(TOKEN_BYTES);
 
-  append(tokens: Iterable<number>): void {
-    for (const token of tokens) {
-      if (this.count === this.ids.length) {
-        const wider = new Int32Array(2 * this.count);
-        wider.set(this.ids);
-        this.ids = wider;
-      }
-      this.ids[this.count++] = token;
-    }
+  append(tokens: readonly number[]): void {
+    const ids = Int32Array.from(tokens);
+    this.writer.write(new Uint8Array(ids.buffer));
   }
 
-  tokens(): Int32Array {
-    return this.ids.subarray(0, this.count);
+  /** Nothing may be appended afterwards. */
+  tokens(): Rows {
+    return this.writer.finish();
   }
 }
 
@@ -31,16 +27,16 @@ export class TokenRun {
  */
 export function windowDataset(
   source: Pick<Dataset, 'name' | 'sha256' | 'recipe'>,
-  tokens: Int32Array,
+  tokens: Rows,
   length: number,
 ): Dataset {
-  const cut = Math.floor(tokens.length * TRAIN_SHARE);
-  const train = windowSplit(tokens.subarray(0, cut), length);
-  const test = windowSplit(tokens.subarray(cut), length);
+  const cut = Math.floor(tokens.count * TRAIN_SHARE);
+  const train = windowSplit(tokens, 0, cut, length);
+  const test = windowSplit(tokens, cut, tokens.count, length);
   if (train.count === 0 || test.count === 0) {
     throw new SppError(
       'bad-data',
-      `${source.name} has ${tokens.length} tokens, too few for windows of ${length}.`,
+      `${source.name} has ${tokens.count} tokens, too few for windows of ${length}.`,
       { hint: 'Give more text, or a shorter --length.' },
     );
   }
@@ -53,18 +49,17 @@ export function windowDataset(
   };
 }
 
-/** Window i holds tokens i * length on; the one behind its last token is that token's label. */
-export function windowSplit(tokens: Int32Array, length: number): Split {
+/** Window i of the tokens from `start` on holds tokens i * length on; the one behind its last token is that token's label. */
+function windowSplit(tokens: Rows, start: number, end: number, length: number): Split {
   const take = (indices: readonly number[], shift: number) => {
     const data = new Int32Array(indices.length * length);
-    for (const [row, index] of indices.entries()) {
-      const from = index * length + shift;
-      data.set(tokens.subarray(from, from + length), row * length);
-    }
+    const bytes = new Uint8Array(data.buffer);
+    for (const [row, index] of indices.entries())
+      bytes.set(tokens.range(start + index * length + shift, length), row * length * TOKEN_BYTES);
     return data;
   };
   return {
-    count: Math.max(0, Math.floor((tokens.length - 1) / length)),
+    count: Math.max(0, Math.floor((end - start - 1) / length)),
     read: async (indices) => ({
       tokens: { dtype: 'int32', dims: [indices.length, length], data: take(indices, 0) },
     }),
