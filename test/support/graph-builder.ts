@@ -3,7 +3,7 @@ import type { Attribute, Graph, GraphNode, Tensor } from '../../trainer/graph/gr
 import { elementCount } from '../../trainer/graph/graph.ts';
 import { randomSource } from '../../trainer/search/random.ts';
 
-type AttributeValue = number | string | readonly number[];
+type AttributeValue = number | string | readonly number[] | Attribute;
 
 export class GraphBuilder {
   readonly #nodes: GraphNode[] = [];
@@ -16,7 +16,7 @@ export class GraphBuilder {
     return name;
   }
 
-  /** One node of one output; numbers among the attributes are ints. */
+  /** One node of one output; numbers among the attributes are ints, others are written out. */
   op(
     opType: string,
     inputs: readonly string[],
@@ -107,5 +107,5 @@ export class GraphBuilder {
 function attribute(value: AttributeValue): Attribute {
   if (typeof value === 'number') return { kind: 'int', value };
   if (typeof value === 'string') return { kind: 'string', value };
-  return { kind: 'ints', value };
+  return Array.isArray(value) ? { kind: 'ints', value } : (value as Attribute);
 }

@@ -6,7 +6,7 @@ import type { Traces } from './trace.ts';
 /** Operators whose result depends on shapes alone. */
 const READS_SHAPE = new Set(['Shape', 'Size']);
 /** Operators that draw anew at each run. */
-const RANDOM = /^(Random|Multinomial|Bernoulli|Dropout)/;
+export const DRAWS_RANDOMLY = /^(Random(Normal|Uniform)(Like)?|Multinomial|Bernoulli)$/;
 
 /** Values that depend on no input's contents: constants, and what is computed from shapes. */
 export function shapeOnlyValues(graph: Graph): Set<string> {
@@ -14,7 +14,8 @@ export function shapeOnlyValues(graph: Graph): Set<string> {
   free.add('');
   for (const node of graph.nodes) {
     const fixed = READS_SHAPE.has(node.opType) || node.inputs.every((input) => free.has(input));
-    if (fixed && !RANDOM.test(node.opType)) for (const output of node.outputs) free.add(output);
+    if (fixed && node.opType !== 'Dropout' && !DRAWS_RANDOMLY.test(node.opType))
+      for (const output of node.outputs) free.add(output);
   }
   return free;
 }

@@ -1,5 +1,13 @@
 /** Linear maps as the exporters write them: MatMul with a constant matrix and perhaps an Add, or Gemm. */
-import { consumers, floatAttribute, type Graph, type GraphNode, intAttribute, type Tensor } from './graph.ts';
+import {
+  consumers,
+  elementCount,
+  floatAttribute,
+  type Graph,
+  type GraphNode,
+  intAttribute,
+  type Tensor,
+} from './graph.ts';
 
 export interface Linear {
   readonly node: GraphNode;
@@ -66,4 +74,31 @@ function isMatrix(tensor: Tensor | undefined): tensor is Tensor {
 
 function isBias(tensor: Tensor | undefined, width: number): boolean {
   return tensor?.dtype === 'float32' && tensor.data.length === width && tensor.dims.at(-1) === width;
+}
+
+/** [a, b] to [b, a]. */
+export function transposeMatrix(matrix: Tensor): Tensor {
+  return transposeTensor(matrix, [1, 0]);
+}
+
+/** Output axis i is input axis `order[i]`. */
+export function transposeTensor({ dtype, dims, data }: Tensor, order: readonly number[]): Tensor {
+  const strides = dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
+  const to = order.map((axis) => dims[axis] ?? 1);
+  const steps = order.map((axis) => strides[axis] ?? 1);
+  const turned = new Float32Array(data.length);
+  const at = to.map(() => 0);
+  let from = 0;
+  for (let i = 0; i < turned.length; i++) {
+    turned[i] = data[from] as number;
+    for (let axis = to.length - 1; axis >= 0; axis--) {
+      const step = steps[axis] ?? 0;
+      at[axis] = (at[axis] ?? 0) + 1;
+      from += step;
+      if ((at[axis] ?? 0) < (to[axis] ?? 1)) break;
+      from -= step * (to[axis] ?? 1);
+      at[axis] = 0;
+    }
+  }
+  return { dtype, dims: to, data: turned };
 }

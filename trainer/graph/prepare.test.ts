@@ -52,6 +52,26 @@ describe('preparing a graph', () => {
     });
   });
 
+  test('a slice to the end of a free axis stays one, and two lengths that only the file knows stay two', async () => {
+    const b = new GraphBuilder();
+    const x = b.input('x', ['n', 'm', 6]);
+    const rest = b.slice(x, 1, 1, 2 ** 63);
+    const flat = b.op('Reshape', [rest, b.ints(-1, 6)]);
+    const batch = b.op('Slice', [b.op('Shape', [x]), b.ints(0), b.ints(1), b.ints(0)]);
+    const y = b.op('Reshape', [flat, b.op('Concat', [batch, b.ints(-1, 2, 3)], { axis: 0 })]);
+    await expect(prepareGraph(b.build({ y: [y, ['n', 'k', 2, 3]] }), 'shifted')).resolves.toBeDefined();
+  });
+
+  test('a model that draws random numbers is refused by name', async () => {
+    const b = new GraphBuilder();
+    const x = b.input('x', ['n', 4]);
+    const graph = b.build({ y: [b.op('Add', [x, b.op('RandomNormalLike', [x])]), ['n', 4]] });
+    await expect(prepareGraph(graph, 'noisy.onnx')).rejects.toMatchObject({
+      code: 'bad-model',
+      message: expect.stringMatching(/^noisy\.onnx: node RandomNormalLike_\d+ .* draws random numbers/),
+    });
+  });
+
   test('an operator that onnxruntime does not have is named', async () => {
     const b = new GraphBuilder();
     const graph = b.build({ y: [b.op('FancyNorm', [b.input('x', ['n', 4])]), ['n', 4]] });

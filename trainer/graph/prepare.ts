@@ -2,18 +2,31 @@
 import { SppError } from '../../schema/errors.ts';
 import { allCores, createOrtSession } from '../runtime/ort-session.ts';
 import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
-import { foldConstants, shapeOnlyValues } from './fold.ts';
+import { DRAWS_RANDOMLY, foldConstants, shapeOnlyValues } from './fold.ts';
+import { foldBatchNorms } from './fold-batch-norm.ts';
 import type { Graph, Tensor } from './graph.ts';
+import { mergeEqualMatrices } from './merge-equal.ts';
 import { writeOnnx } from './onnx-file.ts';
+import { type Chosen, writePlainly } from './plain/index.ts';
 import { relativeError } from './relative-error.ts';
 import { normaliseShapes } from './shape-arguments.ts';
 import { splitFusedLinears } from './split-fused.ts';
 import { type TraceSizes, type Traces, traceGraph, traceOnce } from './trace.ts';
 
+/** A graph without constants to be computed and shape arithmetic, and where it came from. */
+export interface SimplifiedGraph {
+  readonly original: Graph;
+  readonly graph: Graph;
+  readonly traces: Traces;
+  readonly sizes: TraceSizes;
+}
+
 export interface PreparedGraph {
   readonly graph: Graph;
   readonly traces: Traces;
   readonly sizes: readonly FreeSizes[];
+  /** Names of the nodes that were written plainly; the new ones are called after them. */
+  readonly replaced: readonly string[];
 }
 
 /** Float rounding of reordered sums; anything structural is off by far more. */
@@ -21,28 +34,69 @@ const TOLERANCE = 1e-4;
 /** Splits within splits: query-key from value, then query from key. */
 const MOST_SPLITS = 4;
 
-/** @throws `bad-model` when the graph does not run, or the prepared one answers differently */
-export async function prepareGraph(original: Graph, source: string): Promise<PreparedGraph> {
+/**
+ * @param chosen nodes to write plainly, see plain/
+ * @throws `bad-model` when the graph does not run, or the prepared one answers differently
+ */
+export async function prepareGraph(
+  original: Graph,
+  source: string,
+  chosen: Chosen = new Set(),
+): Promise<PreparedGraph> {
+  const simplified = await simplifyGraph(original, source);
+  const prepared = await spellOut(simplified, source, chosen);
+  await checkEqual(simplified, prepared.graph, source);
+  return prepared;
+}
+
+/** @throws `bad-model` when the graph does not run, or draws random numbers */
+export async function simplifyGraph(original: Graph, source: string): Promise<SimplifiedGraph> {
+  refuseRandom(original, source);
   const fixed = shapeOnlyValues(original);
-  const first = await traceGraph(original, source, (value) => fixed.has(value));
-  let graph = normaliseShapes(foldConstants(original, first.traces), first.traces);
-  const [, , single] = first.sizes.traced;
+  const { traces, sizes } = await traceGraph(original, source, (value) => fixed.has(value));
+  const folded = mergeEqualMatrices(foldConstants(original, traces));
+  const graph = foldBatchNorms(normaliseShapes(folded, traces), traces[2]);
+  return { original, graph, traces, sizes };
+}
+
+/** Writes the chosen nodes plainly and takes fused linears apart. Not yet held to the original: see `checkEqual`. */
+export async function spellOut(
+  { graph: simplified, traces: known, sizes }: SimplifiedGraph,
+  source: string,
+  chosen: Chosen,
+): Promise<PreparedGraph> {
+  const { graph: written, replaced } = writePlainly(simplified, known, chosen);
+  const [, , single] = sizes.traced;
+  let graph = written;
   for (let pass = 0; pass < MOST_SPLITS; pass++) {
     const split = splitFusedLinears(graph, await traceOnce(graph, single));
     if (split === graph) break;
     graph = split;
   }
   const { traces } = await traceGraph(graph, source, () => false);
-  await checkEqual(original, graph, source, first.sizes);
-  return { graph, traces, sizes: first.sizes.traced };
+  return { graph, traces, sizes: sizes.traced, replaced };
 }
 
-async function checkEqual(
-  original: Graph,
+function refuseRandom({ nodes }: Graph, source: string): void {
+  const node = nodes.find(({ opType }) => DRAWS_RANDOMLY.test(opType));
+  if (node)
+    throw new SppError(
+      'bad-model',
+      `${source}: node ${node.name} (${node.opType}) draws random numbers, so that no two runs answer alike.`,
+      { hint: 'Export the model in eval mode, with what is random in it as an input or left out.' },
+    );
+}
+
+/** Holds a prepared graph to the original, also at a size that no trace has seen. @throws `bad-model` when they differ */
+export async function checkEqual(
+  { original, sizes }: SimplifiedGraph,
   prepared: Graph,
   source: string,
-  { traced: [, , single], unseen }: TraceSizes,
 ): Promise<void> {
+  const {
+    traced: [, , single],
+    unseen,
+  } = sizes;
   const [before, after] = await Promise.all(
     [original, prepared].map((graph) =>
       createOrtSession(writeOnnx(graph), { optimise: false, threads: allCores }),

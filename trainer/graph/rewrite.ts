@@ -50,8 +50,14 @@ export function draftOf(graph: Graph): Draft {
 /** A vector of int64, or a scalar where a number is given. */
 export function int64(values: number | readonly number[]): Tensor {
   return typeof values === 'number'
-    ? { dtype: 'int64', dims: [], data: BigInt64Array.of(BigInt(values)) }
-    : { dtype: 'int64', dims: [values.length], data: BigInt64Array.from(values, BigInt) };
+    ? { dtype: 'int64', dims: [], data: BigInt64Array.of(saturated(values)) }
+    : { dtype: 'int64', dims: [values.length], data: BigInt64Array.from(values, saturated) };
+}
+
+/** The largest int64, which exporters write for "to the end", is rounded up as a number and would wrap around. */
+function saturated(value: number): bigint {
+  if (value >= 2 ** 63) return 2n ** 63n - 1n;
+  return value < -(2 ** 63) ? -(2n ** 63n) : BigInt(value);
 }
 
 /** An integer tensor's contents as numbers; undefined for other types. int64 extremes lose digits but keep their sign. */

@@ -4,7 +4,16 @@
  * away as dead code.
  */
 import { type Graph, type GraphNode, intAttribute } from './graph.ts';
-import { type Draft, draftOf, int64, integers, rename, shapeVector, withoutDeadCode } from './rewrite.ts';
+import {
+  type Draft,
+  draftOf,
+  int64,
+  integers,
+  rename,
+  type ShapeEntry,
+  shapeVector,
+  withoutDeadCode,
+} from './rewrite.ts';
 import type { Traces } from './trace.ts';
 
 /** Slice takes its bounds as inputs from this opset on, Squeeze its axes from `SQUEEZE_INPUT`. */
@@ -28,6 +37,7 @@ const rewrites: Readonly<Record<string, Rewrite>> = {
   Slice: rewriteSlice,
   Split: rewriteSplit,
   Gather: rewriteGather,
+  Concat: rewriteConcat,
   Cast: rewriteCast,
   Identity: (pass, node) => stands(pass, node.outputs[0] ?? '', node.inputs[0] ?? ''),
 };
@@ -63,7 +73,10 @@ function fixed(found: readonly number[] | undefined): number | undefined {
   return found?.every((length) => length === found[0]) ? found[0] : undefined;
 }
 
-/** Dimensions that stay free are copied (0), inferred (-1), or taken from the file's own arithmetic, in this order. */
+/**
+ * Dimensions that stay free are copied (0), read from the input's shape, inferred (-1), or taken from the file's own arithmetic.
+ * What the file infers stays inferred.
+ */
 function rewriteReshape(pass: Pass, node: GraphNode): boolean {
   const [input = '', shape = ''] = node.inputs;
   const [output = ''] = node.outputs;
@@ -73,37 +86,50 @@ function rewriteReshape(pass: Pass, node: GraphNode): boolean {
   const all = Array.from({ length: rank }, (_, axis) => lengths(pass, output, axis) ?? []);
   // A 0 would be taken for "copy".
   if (all.some((found) => found.includes(0))) return false;
+  const readable = (axis: number) =>
+    Array.from({ length: inputRank }).findIndex((_, i) => same(all[axis], lengths(pass, input, i)));
   const free = all.flatMap((found, axis) => (fixed(found) === undefined ? [axis] : []));
-  let inferred = false;
-  const entries = all.map((found, axis): number | undefined => {
+  const copied = (axis: number) => free.length > 1 && same(all[axis], lengths(pass, input, axis));
+  const others = free.filter((axis) => !copied(axis));
+  const unknown = others.filter((axis) => readable(axis) < 0);
+  const given = pass.traces.map(({ kept }) =>
+    integers(kept.get(shape) ?? pass.graph.initializers.get(shape)),
+  );
+  const inferredByFile = free.find((axis) => given.some((entries) => entries?.[axis] === -1));
+  // Of several lengths that only the file's arithmetic knows, it may itself infer one; which one must be seen.
+  if (unknown.length > 1 && given.includes(undefined)) return false;
+  const inferred = (unknown.length > 1 ? inferredByFile : undefined) ?? unknown[0] ?? others[0];
+  const entries = all.map((found, axis): ShapeEntry => {
     const length = fixed(found);
     if (length !== undefined) return length;
-    if (free.length > 1 && same(found, lengths(pass, input, axis))) return 0;
-    if (inferred) return undefined;
-    inferred = true;
-    return -1;
+    if (axis === inferred) return -1;
+    if (copied(axis)) return 0;
+    if (readable(axis) < 0) return [shape, axis];
+    // A length that the input shows is read there, so that less of the file's own arithmetic stays alive.
+    return [pass.draft.add('Shape', [input], `${node.name}_input_shape`), readable(axis)];
   });
-  // A length that the input shows is read there, so that less of the file's own arithmetic stays alive.
-  const local = (axis: number): readonly [string, number] | undefined => {
-    const at = Array.from({ length: inputRank }).findIndex((_, i) =>
-      same(all[axis], lengths(pass, input, i)),
-    );
-    return at < 0 ? undefined : [pass.draft.add('Shape', [input], `${node.name}_input_shape`), at];
-  };
   replace(
     pass,
     node,
-    [
-      input,
-      shapeVector(
-        pass.draft,
-        `${node.name}_shape`,
-        entries.map((entry, axis) => entry ?? local(axis) ?? [shape, axis]),
-      ),
-    ],
+    [input, shapeVector(pass.draft, `${node.name}_shape`, entries)],
     omit(node, 'allowzero'),
   );
   return true;
+}
+
+/** Operands of length 0, such as the part of a head that no rotation turns where it turns all, go. */
+function rewriteConcat(pass: Pass, node: GraphNode): boolean {
+  const [output = ''] = node.outputs;
+  const rank = rankOf(pass, output);
+  if (rank === undefined) return false;
+  const given = intAttribute(node, 'axis', 0);
+  const axis = given < 0 ? given + rank : given;
+  const inputs = node.inputs.filter((input) => fixed(lengths(pass, input, axis)) !== 0);
+  const [only] = inputs;
+  if (only === undefined) return false;
+  if (inputs.length === 1) return stands(pass, output, only);
+  if (inputs.length < node.inputs.length) replace(pass, node, inputs, node.attributes);
+  return inputs.length < node.inputs.length;
 }
 
 /** Axes that keep their length are 1; an Expand that changes nothing goes. */

@@ -53,7 +53,13 @@ export function splitFusedLinears(graph: Graph, trace: Trace): Graph {
   const renamed = new Map<string, string>();
   const parts = new Map<string, string>();
   const slices = new Map<GraphNode, { branch: Branch; part: string }>();
+  const inputs = new Map([...plans.values()].map(({ linear }) => [linear.output, linear.input]));
   for (const node of graph.nodes) {
+    const [read = ''] = node.inputs;
+    if (node.opType === 'Shape' && inputs.has(read)) {
+      draft.nodes.push({ ...node, inputs: [inputs.get(read) ?? read] });
+      continue;
+    }
     const taken = slices.get(node);
     if (taken) {
       // The layout stands where the slice stood: only here all that its shapes read has been made.
@@ -91,6 +97,8 @@ function findBranches(
   for (const { value, path, indices } of queue) {
     if (shown.has(value)) return undefined;
     for (const node of readers.get(value) ?? []) {
+      // The linear's input has the same lengths before the last axis.
+      if (value === linear.output && asksForRows(graph, readers, node, dims.length)) continue;
       const output = node.outputs[0] ?? '';
       const to = trace.dims.get(output);
       const current = indices.at(-1);
@@ -111,6 +119,23 @@ function findBranches(
     }
   }
   return branches.every((branch) => canReplay(branch)) ? branches : undefined;
+}
+
+/** A Shape of which only entries before the last axis are picked. */
+function asksForRows(
+  graph: Graph,
+  readers: ReadonlyMap<string, readonly GraphNode[]>,
+  { opType, outputs, attributes }: GraphNode,
+  rank: number,
+): boolean {
+  const [shape = ''] = outputs;
+  const picks = readers.get(shape) ?? [];
+  if (opType !== 'Shape' || Object.keys(attributes).length > 0) return false;
+  return picks.every((pick) => {
+    const [first, second] = [1, 2].map((input) => integers(graph.initializers.get(pick.inputs[input] ?? '')));
+    if (pick.opType === 'Gather') return first?.every((index) => index >= 0 && index < rank - 1) ?? false;
+    return pick.opType === 'Slice' && (second?.every((end) => end >= 0 && end < rank) ?? false);
+  });
 }
 
 /** Of a Slice with constant bounds, cutting one axis only; otherwise undefined. */

@@ -106,6 +106,12 @@ export async function traceGraph(
   );
 }
 
+/** Length of a value's axis where it is the same in all traces. */
+export function fixedLength(traces: Traces, value: string, axis: number): number | undefined {
+  const [first, ...others] = traces.map(({ dims }) => dims.get(value)?.[axis]);
+  return others.every((length) => length === first) ? first : undefined;
+}
+
 /**
  * One more run of a graph that is known to run at this size, for the shapes of values that a pass has added.
  * @param given inputs that are not drawn

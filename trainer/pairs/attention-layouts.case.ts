@@ -68,8 +68,85 @@ export const attentionLayouts: readonly Architecture[] = [
         const normed = (value: string) => b.op('LayerNormalization', [value, b.weight(HEAD)], { axis: -1 });
         return attend(b, normed(q), normed(k), v);
       }),
-    pairs: [ATTENTION[1] as string],
-    reason: /normalised over by LayerNormalization/,
+    pairs: ATTENTION,
+  },
+  {
+    name: 'cosine attention: queries and keys of length one',
+    graph: () =>
+      model((b, x) => {
+        const [q, k, v] = threeHeads(b, x);
+        const normed = (value: string) => {
+          const length = b.op('ReduceL2', [value, b.ints(-1)], { keepdims: 1 });
+          return b.op('Div', [value, b.op('Max', [length, b.scalar(1e-6)])]);
+        };
+        return attend(b, normed(q), normed(k), v);
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'queries that also look at a table of positions, by Einsum',
+    graph: () =>
+      model((b, x) => {
+        const few = b.slice(x, 1, 0, 7);
+        const [q, k, v] = threeHeads(b, few);
+        const scores = b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
+        const positions = b.op('Einsum', [q, b.weight(7, 7, HEAD)], { equation: '...qd,qkd->...qk' });
+        const weights = b.op('Softmax', [b.op('Add', [scores, positions])], { axis: -1 });
+        return b.op('ReduceMean', [project(b, b.op('MatMul', [weights, v])), b.ints(1)]);
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'queries and keys of content and of positions, each from a linear of its own',
+    graph: () =>
+      model((b, x) => {
+        const [q, k, v] = threeHeads(b, x);
+        const [p] = threeHeads(b, b.op('Tanh', [x]));
+        const dot = (left: string, right: string) =>
+          b.op('MatMul', [left, b.op('Transpose', [right], { perm: [0, 1, 3, 2] })]);
+        const biased = (value: string) => b.op('Add', [value, b.weight(HEADS, 1, HEAD)]);
+        const scores = b.op('Add', [dot(biased(q), k), dot(biased(q), p)]);
+        return project(b, b.op('MatMul', [b.op('Softmax', [scores], { axis: -1 }), v]));
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'projections and output written as Einsum with matrices of three axes, length first',
+    graph: () =>
+      model((b, x) => {
+        const rows = b.op('Transpose', [x], { perm: [1, 0, 2] });
+        const make = () =>
+          b.op('Einsum', [rows, b.weight(WIDTH, HEADS, HEAD)], { equation: 'ibh,hnd->ibnd' });
+        const scores = b.op('Einsum', [make(), make()], { equation: 'ibnd,jbnd->bnij' });
+        const weights = b.op('Softmax', [scores], { axis: -1 });
+        const mixed = b.op('Einsum', [weights, make()], { equation: 'bnij,jbnd->ibnd' });
+        const out = b.op('Einsum', [mixed, b.weight(WIDTH, HEADS, HEAD)], { equation: 'ibnd,hnd->ibh' });
+        return b.op('Transpose', [out], { perm: [1, 0, 2] });
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'query, key and value fused behind a batch normalisation',
+    graph: () =>
+      model((b, x) => {
+        const fused = b.linear(x, b.weight(WIDTH, 3 * INNER));
+        const flat = b.op('Reshape', [fused, b.ints(-1, 3 * INNER)]);
+        const positive = b.constant({
+          dtype: 'float32',
+          dims: [3 * INNER],
+          data: Float32Array.from({ length: 3 * INNER }, (_, i) => 0.5 + (i % 7)),
+        });
+        const vector = () => b.weight(3 * INNER);
+        const normed = b.op('BatchNormalization', [flat, vector(), vector(), vector(), positive]);
+        const shape = b.op('Shape', [fused]);
+        const rows = b.op('Reshape', [b.op('Reshape', [normed, shape]), b.ints(0, 0, HEADS, 3 * HEAD)]);
+        const parts = b.ops('Split', [rows, b.ints(HEAD, HEAD, HEAD)], 3, { axis: -1 });
+        const [q = '', k = '', v = ''] = parts.map((part) =>
+          b.op('Transpose', [part], { perm: [0, 2, 1, 3] }),
+        );
+        return attend(b, q, k, v);
+      }),
+    pairs: ATTENTION,
   },
   {
     name: 'heads merged into the batch, scaled queries, scores biased by a table',

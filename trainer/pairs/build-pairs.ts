@@ -22,9 +22,8 @@ export interface Plan {
 export function planCut(flow: Flow, candidate: Candidate): Plan | string {
   const entries = shapeEntries(flow, candidate);
   if (typeof entries === 'string') return entries;
-  const values = [...candidate.scores.map(({ left }) => left), ...consumerInputs(flow, candidate)];
   const sites: MaskSite[] = [];
-  for (const tensor of new Set(values)) {
+  for (const tensor of candidate.summed) {
     const placed = placementOf(flow, flow.axesOf(tensor), candidate.atom);
     if (!placed || Number.isNaN(placed.outer * placed.inner))
       return 'is merged with a free dimension where it is summed';
@@ -32,13 +31,6 @@ export function planCut(flow: Flow, candidate: Candidate): Plan | string {
     sites.push({ tensor, ...unitAxis(placed), trailing });
   }
   return { candidate, entries, sites };
-}
-
-/** Of all linears that sum the units, those that share a matrix too. */
-function consumerInputs(flow: Flow, { atom }: Candidate): string[] {
-  return flow.contractions
-    .filter(({ betweenActivations, axis }) => !betweenActivations && flow.atoms.leaves(axis).includes(atom))
-    .map(({ left }) => left);
 }
 
 function unitAxis({ axis, outer, inner }: Placement): Omit<UnitAxisOf, 'tensor'> {

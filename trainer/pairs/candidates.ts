@@ -17,6 +17,8 @@ export interface Candidate {
   /** Products between activations that sum the units (scores) or carry them (mixes). */
   readonly scores: readonly Contraction[];
   readonly mixes: readonly Contraction[];
+  /** Every value along which some product or reduction sums the units: masked there, they are as good as cut. */
+  readonly summed: readonly string[];
   /** Place in the graph: the first product that sums the units. */
   readonly position: number;
 }
@@ -57,16 +59,18 @@ function judge(
   const producers = distinct(linears.filter((linear) => carries(linear, linear.outAxis)));
   const consumers = distinct(linears.filter((linear) => carries(linear, linear.inAxis)));
   const sums = flow.contractions.filter(({ axis }) => flow.atoms.leaves(axis).includes(atom));
-  const scores = sums.filter(({ betweenActivations }) => betweenActivations);
+  const reductions = flow.reductions.filter(({ axis }) => flow.atoms.leaves(axis).includes(atom));
+  const scores = sums.filter((sum) => sum.betweenActivations || isFixedScore(flow, linears, sum));
   const mixes = flow.contractions.filter(
     (product) => product.betweenActivations && !sums.includes(product) && inOutput(flow, product, atom),
   );
-  const nodes = new Set(linears.map(({ node }) => node));
-  const foreign = sums.find((product) => !product.betweenActivations && !nodes.has(product.node));
-  if (foreign) return `is summed by ${foreign.node.opType} in a form that is not followed`;
   if (standsTwice(flow, atom)) return 'stands twice in one tensor';
   const position = Math.min(...sums.map(({ node }) => flow.graph.nodes.indexOf(node)));
-  const base = { atom, units, consumers, scores, mixes, position };
+  const summed = [
+    ...sums.map(({ left, right }) => (flow.isConstant(left) ? right : left)),
+    ...reductions.map(({ input }) => input),
+  ];
+  const base = { atom, units, consumers, scores, mixes, summed: [...new Set(summed)], position };
 
   if (scores.length > 0) {
     const ordered = queryFirst(producers, scores, reach, atom);
@@ -78,6 +82,8 @@ function judge(
   }
   if (consumers.length === 0) return 'is summed by no linear';
   if (producers.some((linear) => mixesHeads(flow, linear))) return 'is a mix of heads';
+  if (reductions.length > 0 && isAddedTo(flow, reach, atom))
+    return 'is summed over where it is added to something else (a residual stream)';
   if (producers.length === 1)
     return { ...base, kind: mixes.length > 0 ? 'value-projection' : 'sequential', producers };
   const gated =
@@ -113,9 +119,30 @@ function standsTwice(flow: Flow, atom: Atom): boolean {
   );
 }
 
+/** A product with a constant that no linear stands for: queries against a table of positions, keys against learnt queries. */
+function isFixedScore(flow: Flow, linears: readonly Linear[], { node, left, right }: Contraction): boolean {
+  return flow.isConstant(left) !== flow.isConstant(right) && !linears.some((linear) => linear.node === node);
+}
+
+/** Units that come from linears meet others in a sum, as in a residual stream; constants are part of the linears. */
+function isAddedTo(flow: Flow, reach: Reach, atom: Atom): boolean {
+  return flow.graph.nodes.some(
+    ({ opType, inputs, outputs }) =>
+      (opType === 'Add' || opType === 'Sum') &&
+      reach.get(outputs[0] ?? '')?.has(atom) &&
+      inputs.some(
+        (value) =>
+          !flow.isConstant(value) &&
+          !reach.get(value)?.has(atom) &&
+          atomsOf(flow, flow.axesOf(value)).has(atom),
+      ),
+  );
+}
+
 /**
- * The linear behind the first scores' left operand, then the one behind the right; undefined where more than these two make the
- * units. Further scores of the same units (relative positions) may have them either way round.
+ * The linear behind the left operand of the first scores that have linears on both sides, then the one behind the right, then those
+ * of further scores of the same units (relative positions); undefined where one side of all scores comes from no linear.
+ * Keys that learnt queries look at stand alone.
  */
 function queryFirst(
   producers: readonly Linear[],
@@ -123,13 +150,17 @@ function queryFirst(
   reach: Reach,
   atom: Atom,
 ): Linear[] | undefined {
-  const [score] = scores;
-  const behind = (value = '') => [...(reach.get(value)?.get(atom) ?? [])];
-  const [query, key] = [behind(score?.left), behind(score?.right)];
-  const find = (weights: readonly string[]) => producers.find(({ weight }) => weight === weights[0]);
-  const [first, second] = [find(query), find(key)];
-  if (query.length !== 1 || key.length !== 1 || !first || !second || first === second) return undefined;
-  return producers.length === 2 ? [first, second] : undefined;
+  const behind = (value: string) =>
+    [...(reach.get(value)?.get(atom) ?? [])].flatMap(
+      (weight) => producers.find((own) => own.weight === weight) ?? [],
+    );
+  for (const { left, right } of scores) {
+    const [query, key] = [behind(left), behind(right)];
+    if (query.length > 0 && key.length > 0) return [...new Set([...query, ...key, ...producers])];
+  }
+  return producers.length === 1 && scores.every(({ betweenActivations }) => !betweenActivations)
+    ? [...producers]
+    : undefined;
 }
 
 /** Operators between scores and their Softmax, beside layout and elementwise ones: padding, sinks, relative positions. */

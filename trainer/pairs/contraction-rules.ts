@@ -1,4 +1,5 @@
 /** How axes go through products that sum: MatMul, Gemm, Einsum, Conv. They note what they contract for pair finding. */
+import { parseEquation } from '../graph/einsum-equation.ts';
 import { type GraphNode, intAttribute, stringAttribute } from '../graph/graph.ts';
 import type { Axis } from './atoms.ts';
 import { broadcast, COUNTS_HEADS, type Flow, type Rule } from './flow.ts';
@@ -52,35 +53,36 @@ function gemm(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] {
   return [output];
 }
 
-/** Letters stand for axes; two operands, one summed letter, no ellipsis. */
+/** Labels stand for axes; two operands, none with a diagonal. */
 function einsum(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
-  const equation = stringAttribute(node, 'equation', '').replaceAll(' ', '');
-  const [, left, right, output] = /^([a-zA-Z]+),([a-zA-Z]+)->([a-zA-Z]+)$/.exec(equation) ?? [];
-  if (!left || !right || output === undefined) return undefined;
-  const letters = new Map<string, Axis>();
-  const [a = '', b = ''] = node.inputs;
-  for (const [term, value] of [
-    [left, a],
-    [right, b],
-  ] as const) {
-    for (const [i, letter] of [...term].entries()) {
-      const axis = flow.axes(value, node)[i] ?? [];
-      const known = letters.get(letter);
-      if (known) flow.atoms.unify(known, axis);
-      if (!known || known.length === 0) letters.set(letter, axis);
+  const [a = '', b = '', more] = node.inputs;
+  const operands = [a, b].map((value) => flow.axes(value, node));
+  if (more !== undefined || b === '') return undefined;
+  const { inputs, output } = parseEquation(
+    stringAttribute(node, 'equation', ''),
+    operands.map(({ length }) => length),
+  );
+  if ([...inputs, output].some((labels) => new Set(labels).size < labels.length)) return undefined;
+  const known = new Map<string, Axis>();
+  for (const [term, labels] of inputs.entries()) {
+    for (const [i, label] of labels.entries()) {
+      const axis = operands[term]?.[i] ?? [];
+      const before = known.get(label);
+      if (before) flow.atoms.unify(before, axis);
+      if (!before || before.length === 0) known.set(label, axis);
     }
   }
-  const axesOf = (wanted: (letter: string) => boolean) =>
-    [...letters].filter(([letter]) => wanted(letter)).map(([, axis]) => axis);
-  const inBoth = (letter: string) => left.includes(letter) && right.includes(letter);
-  const summed = axesOf((letter) => inBoth(letter) && !output.includes(letter)).flat();
-  for (const axis of axesOf((letter) => !inBoth(letter) && !output.includes(letter)))
+  const axesOf = (wanted: (label: string) => boolean) =>
+    [...known].filter(([label]) => wanted(label)).map(([, axis]) => axis);
+  const inBoth = (label: string) => inputs.every((labels) => labels.includes(label));
+  const summed = axesOf((label) => inBoth(label) && !output.includes(label)).flat();
+  for (const axis of axesOf((label) => !inBoth(label) && !output.includes(label)))
     flow.atoms.pin(axis, 'is summed by Einsum');
   contract(flow, node, a, b, summed, {
-    batch: axesOf((letter) => inBoth(letter) && output.includes(letter)),
-    others: axesOf((letter) => !inBoth(letter) && output.includes(letter)),
+    batch: axesOf((label) => inBoth(label) && output.includes(label)),
+    others: axesOf((label) => !inBoth(label) && output.includes(label)),
   });
-  return [[...output].map((letter) => letters.get(letter) ?? [])];
+  return [output.map((label) => known.get(label) ?? [])];
 }
 
 /** Channels are summed over neighbourhoods: not a map between two linears, so both sides stay whole. */

@@ -192,6 +192,9 @@ function along(
   return [axes];
 }
 
+/** What is masked with 0 adds nothing to these: their axes stay free, and are noted. */
+const SUMS = new Set(['ReduceSum', 'ReduceSumSquare', 'ReduceL1', 'ReduceL2']);
+
 /** @param given none: all axes */
 function reduce(
   flow: Flow,
@@ -201,7 +204,11 @@ function reduce(
   const axes = input(flow, node);
   const none = given === undefined || given.length === 0;
   const reduced = new Set(none ? axes.keys() : given.map((axis) => positive(axis, axes.length)));
-  for (const axis of reduced) flow.atoms.pin(axes[axis] ?? [], `is reduced by ${node.opType}`);
+  for (const at of reduced) {
+    const axis = axes[at] ?? [];
+    if (SUMS.has(node.opType)) flow.reductions.push({ node, input: node.inputs[0] ?? '', axis });
+    else flow.atoms.pin(axis, `is reduced by ${node.opType}`);
+  }
   const kept = intAttribute(node, 'keepdims', 1) !== 0;
   return [axes.flatMap((own, axis) => (reduced.has(axis) ? (kept ? [[]] : []) : [own]))];
 }

@@ -16,10 +16,18 @@ export interface Contraction {
   readonly betweenActivations: boolean;
 }
 
+/** A sum over an axis of one value: of its elements, their squares or their magnitudes. */
+export interface Reduction {
+  readonly node: GraphNode;
+  readonly input: string;
+  readonly axis: Axis;
+}
+
 export class Flow {
   readonly graph: Graph;
   readonly atoms = new Atoms();
   readonly contractions: Contraction[] = [];
+  readonly reductions: Reduction[] = [];
   readonly readers: ReadonlyMap<string, readonly GraphNode[]>;
   readonly #traces: Traces;
   readonly #axes = new Map<string, readonly Axis[]>();

@@ -1,10 +1,11 @@
 /** Says of every linear that no pair took why its outputs cannot be cut. */
 import type { GraphNode } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';
-import { type Atom, fixedSize } from './atoms.ts';
+import { type Atom, type Axis, fixedSize } from './atoms.ts';
 import type { Candidate } from './candidates.ts';
 import { COUNTS_HEADS, type Flow } from './flow.ts';
 import type { LeftAlone } from './pair.ts';
+import { atomsOf } from './units.ts';
 
 /** Products with constant matrices that `findLinears` does not count. */
 const OTHER_LINEAR = new Set(['MatMul', 'Gemm', 'Conv', 'Einsum']);
@@ -30,12 +31,19 @@ export function leftAlone(
       ];
     }
     if (!OTHER_LINEAR.has(node.opType) || !node.inputs.some((input) => isMatrix(flow, input))) return [];
+    // A table that a pair's units are multiplied with is cut with them.
+    if (node.inputs.some((input) => carriesAny(flow, flow.axes(input, node), taken))) return [];
     const reason =
       node.opType === 'Conv'
         ? 'a convolution is no linear map between tokens'
         : `this form of ${node.opType} is not followed`;
     return [{ name: node.name, reason }];
   });
+}
+
+function carriesAny(flow: Flow, axes: readonly Axis[], taken: readonly Candidate[]): boolean {
+  const own = atomsOf(flow, axes);
+  return taken.some(({ atom }) => own.has(atom));
 }
 
 function isMatrix(flow: Flow, value: string): boolean {

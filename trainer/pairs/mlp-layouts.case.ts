@@ -1,5 +1,6 @@
 /** Ways to lay out an MLP, and what must be found in them. */
 import { GraphBuilder } from '../../test/support/graph-builder.ts';
+import type { Tensor } from '../graph/graph.ts';
 import { type Architecture, mlp, model, norm, WIDTH } from './layout-blocks.case.ts';
 
 export const mlpLayouts: readonly Architecture[] = [
@@ -68,6 +69,80 @@ export const mlpLayouts: readonly Architecture[] = [
         return b.linear(b.op('Reshape', [grouped, b.ints(0, 0, 32)]), b.weight(32, WIDTH));
       }),
     pairs: ['sequential 1x8'],
+  },
+  {
+    name: 'a hidden layer normalised over its units',
+    graph: () =>
+      model((b, x) => {
+        const hidden = b.op('Gelu', [b.linear(x, b.weight(WIDTH, 32), b.weight(32))]);
+        const normed = b.op('LayerNormalization', [hidden, b.weight(32), b.weight(32)], { axis: -1 });
+        return b.linear(normed, b.weight(32, WIDTH));
+      }),
+    pairs: ['sequential 1x32'],
+  },
+  {
+    name: 'a hidden layer scaled by the mean of its units',
+    graph: () =>
+      model((b, x) => {
+        const hidden = b.op('Relu', [b.linear(x, b.weight(WIDTH, 32), b.weight(32))]);
+        const mean = b.op('ReduceMean', [hidden, b.ints(-1)], { keepdims: 1 });
+        const scaled = b.op('Div', [hidden, b.op('Add', [mean, b.scalar(1)])]);
+        return b.linear(scaled, b.weight(32, WIDTH));
+      }),
+    pairs: ['sequential 1x32'],
+  },
+  {
+    name: 'an MLP with its matrices on the left, over channels first',
+    graph: () =>
+      model((b, x) => {
+        const channels = b.op('Transpose', [x], { perm: [0, 2, 1] });
+        const hidden = b.op('Gelu', [b.op('MatMul', [b.weight(32, WIDTH), channels])]);
+        return b.op('Transpose', [b.op('MatMul', [b.weight(WIDTH, 32), hidden])], { perm: [0, 2, 1] });
+      }),
+    pairs: ['sequential 1x32'],
+  },
+  {
+    name: 'an MLP of matrices with leading axes',
+    graph: () =>
+      model((b, x) => {
+        const hidden = b.op('Gelu', [b.op('MatMul', [x, b.weight(1, WIDTH, 32)])]);
+        return b.op('MatMul', [hidden, b.weight(1, 32, WIDTH)]);
+      }),
+    pairs: ['sequential 1x32'],
+  },
+  {
+    name: 'an MLP of Gemm that turns its input and scales its parts',
+    graph: () => {
+      const b = new GraphBuilder();
+      const x = b.input('x', [WIDTH, 'batch']);
+      const half = { kind: 'float', value: 0.5 } as const;
+      const hidden = b.op('Gemm', [x, b.weight(32, WIDTH), b.weight(1)], {
+        transA: 1,
+        transB: 1,
+        beta: half,
+      });
+      const out = b.op('Gemm', [b.op('Gelu', [hidden]), b.weight(32, 8), b.weight(8)], { alpha: half });
+      return b.build({ y: [out, ['batch', 8]] });
+    },
+    pairs: ['sequential 1x32'],
+  },
+  {
+    name: 'layers that share a matrix written down once for each',
+    graph: () => {
+      const b = new GraphBuilder();
+      let x = b.input('x', ['batch', 'length', WIDTH]);
+      const values = (rows: number, columns: number): Tensor => ({
+        dtype: 'float32',
+        dims: [rows, columns],
+        data: Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i + rows) / 4),
+      });
+      for (let layer = 0; layer < 2; layer++) {
+        const hidden = b.op('Gelu', [b.linear(norm(b, x), b.constant(values(WIDTH, 32)))]);
+        x = b.op('Add', [x, b.linear(hidden, b.constant(values(32, WIDTH)))]);
+      }
+      return b.build({ y: [norm(b, x), ['batch', 'length', WIDTH]] });
+    },
+    pairs: ['sequential 1x32'],
   },
   {
     name: 'layers that share their matrices',

@@ -1,10 +1,10 @@
 /** From an ONNX file to what every later stage works on: the prepared graph and its pairs. */
 import { SppError } from '../../schema/errors.ts';
 import type { Graph } from '../graph/graph.ts';
-import { findLinears } from '../graph/linear.ts';
+import { findLinears, type Linear } from '../graph/linear.ts';
 import { readOnnx } from '../graph/onnx-file.ts';
-import { linearConvolutions, linearName, pointwiseConvolutions } from '../graph/pointwise-convolution.ts';
-import { type PreparedGraph, prepareGraph } from '../graph/prepare.ts';
+import { standsFor } from '../graph/plain/plain-form.ts';
+import { checkEqual, type PreparedGraph, simplifyGraph, spellOut } from '../graph/prepare.ts';
 import { traceGraph } from '../graph/trace.ts';
 import type { FreeSizes } from '../runtime/sample-inputs.ts';
 import type { Atom } from './atoms.ts';
@@ -18,7 +18,7 @@ import { wrongPairs } from './guard.ts';
 import { weightPlacement } from './heads.ts';
 import { leftAlone } from './left-alone.ts';
 import type { LeftAlone, PreparedModel } from './pair.ts';
-import { reachOf } from './units.ts';
+import { atomsOf, reachOf } from './units.ts';
 
 /** With the settings of the free dimensions at which the model was traced; checks run at the same. */
 export interface TracedModel extends PreparedModel {
@@ -35,35 +35,58 @@ export async function prepareModel(bytes: Uint8Array, source: string): Promise<T
 
 /** The same for a graph that has been read. */
 export async function preparePairs(original: Graph, source: string): Promise<TracedModel> {
-  const pointwise = pointwiseConvolutions(original);
-  const model = await analyse(linearConvolutions(original, new Set(pointwise)), source);
-  const inPairs = new Set(
-    model.pairs.flatMap(({ producers, consumers }) => [...producers, ...consumers]).map(({ node }) => node),
-  );
-  const used = pointwise.filter((name) => inPairs.has(linearName(name)));
-  // Those that no pair needs go back to what they were, which is faster.
-  const final =
-    used.length === pointwise.length
-      ? model
-      : await analyse(linearConvolutions(original, new Set(used)), source);
-  if (final.pairs.length === 0) throw noPairs(source, final.leftAlone);
-  return final;
+  const simplified = await simplifyGraph(original, source);
+  // Everything is written in the form that can be followed, then only what a pair needs: the rest is faster as it was.
+  const sketch = await analyse(await spellOut(simplified, source, 'all'), source);
+  const needed = new Set(sketch.replaced.filter((name) => isNeeded(sketch, name)));
+  const analysis =
+    needed.size === sketch.replaced.length
+      ? sketch
+      : await analyse(await spellOut(simplified, source, needed), source);
+  await checkEqual(simplified, analysis.flow.graph, source);
+  const model = await settle(analysis);
+  if (model.pairs.length === 0) throw noPairs(source, model.leftAlone);
+  return model;
 }
 
-/** What can be cut; perhaps nothing. */
-async function analyse(original: Graph, source: string): Promise<TracedModel> {
-  const prepared = await withOwnTables(await prepareGraph(original, source), source);
-  const { graph, traces, sizes } = prepared;
-  const [, , single] = traces;
+/** What seems to be a pair in a prepared graph. */
+interface Analysis extends PreparedGraph {
+  readonly flow: Flow;
+  readonly linears: readonly Linear[];
+  readonly plans: readonly Plan[];
+  readonly reasons: ReadonlyMap<Atom, string>;
+}
+
+async function analyse(written: PreparedGraph, source: string): Promise<Analysis> {
+  const prepared = await withOwnTables(written, source);
+  const { graph, traces } = prepared;
   const flow = followDimensions(graph, traces);
   const linears = findLinears(graph);
   const { candidates, refused } = judgeAtoms(flow, linears, reachOf(flow, linears));
   const reasons = new Map(refused);
-  let plans = compatible(
-    flow,
-    candidates.toSorted((a, b) => a.position - b.position || b.units - a.units),
-    reasons,
+  const inOrder = candidates.toSorted((a, b) => a.position - b.position || b.units - a.units);
+  return { ...prepared, flow, linears, plans: compatible(flow, inOrder, reasons), reasons };
+}
+
+/** Whether units of some pair pass what stands for this node. */
+function isNeeded({ flow, plans }: Analysis, name: string): boolean {
+  const units = new Set(plans.map(({ candidate }) => candidate.atom));
+  return flow.graph.nodes.some(
+    (node) =>
+      standsFor(node.name, name) &&
+      [
+        ...node.inputs.map((input) => flow.axes(input, node)),
+        ...node.outputs.map((output) => flow.axesOf(output)),
+      ].some((axes) => [...atomsOf(flow, axes)].some((atom) => units.has(atom))),
   );
+}
+
+/** Pairs that really are; perhaps none. */
+async function settle(analysis: Analysis): Promise<TracedModel> {
+  const { flow, linears, graph, traces, sizes } = analysis;
+  const [, , single] = traces;
+  const reasons = new Map(analysis.reasons);
+  let { plans } = analysis;
   let built = buildPairs(flow, linears, plans, single);
   const wrong = new Set(await wrongPairs(built, sizes.slice(1)));
   if (wrong.size > 0) {
