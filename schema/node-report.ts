@@ -11,8 +11,10 @@ export const nodeModelSchema = z.strictObject({
     z.strictObject({
       level: z.int().nonnegative(),
       resident: z.boolean(),
-      /** Execution times measured on this node: at load first, then from live requests. */
+      /** Execution times measured on this node: at load first, then from live requests. Over all lengths, where inputs have one. */
       profiles: z.array(latencyProfileSchema),
+      /** The same by length, up to `length` elements along the axis of sequences; for models whose inputs have such an axis. */
+      lengthProfiles: z.array(latencyProfileSchema.extend({ length: z.int().positive() })).optional(),
     }),
   ),
 });

@@ -14,6 +14,7 @@ import { createLogger } from './log.ts';
 import { nodeMetrics } from './metrics.ts';
 import { followActiveVersion, isModelIndex } from './model/active-version.ts';
 import { levelModels } from './model/level-models.ts';
+import { profileFile } from './model/profile-file.ts';
 import { type ServedModel, servedModel } from './model/served-model.ts';
 import { type NodeOptions, resolveOptions } from './options.ts';
 import { cacheDirectory } from './weights/cache-directory.ts';
@@ -67,12 +68,13 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   usable.promise.catch(() => {});
 
   const serve = async (artifact: Awaited<ReturnType<typeof open>>) => {
+    const directory = await cacheDirectory(artifact, settings.cacheDir);
     const source = await levelModels({
       artifact,
       ep: settings.ep,
       workers: settings.workers,
       retryAfterS: settings.pollMs / 1000,
-      directory: await cacheDirectory(artifact, settings.cacheDir),
+      directory,
       log,
     });
     const model = servedModel({
@@ -84,6 +86,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
       memoryBudgetBytes: settings.memoryBudgetMb * 2 ** 20,
       // A version that takes the place of another is complete first.
       progressive: services.size === 0,
+      profiles: directory === undefined ? undefined : profileFile(directory, settings.ep, settings.workers),
       log,
       spawn: parts.spawn,
     });

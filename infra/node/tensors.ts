@@ -53,11 +53,14 @@ export function packInputs(ports: readonly Port[], inputs: readonly GivenTensor[
 
 /**
  * Inputs of zeros for every port, what levels are measured with.
- * @param rows the leading dimension where it is free; every other free dimension is 1
+ * @param rows the leading dimension where it is free
+ * @param length the second dimension where it and the leading one are free; every other free dimension is 1
  */
-export function zeroInputs(ports: readonly Port[], rows = 1): PackedInputs {
+export function zeroInputs(ports: readonly Port[], rows = 1, length = 1): PackedInputs {
   const feeds = ports.map((port) => {
-    const dims = port.shape.map((dim, axis) => (dim !== -1 ? dim : axis === 0 ? rows : 1));
+    const dims = port.shape.map((dim, axis) =>
+      dim !== -1 ? dim : axis === 0 ? rows : axis === 1 && port.shape[0] === -1 ? length : 1,
+    );
     const bytes = new Uint8Array(elementCount(dims) * (datatypes[port.datatype] ?? 0));
     return packTensor(port, { name: port.name, datatype: port.datatype, shape: dims, bytes });
   });

@@ -36,12 +36,12 @@ parentPort?.on('message', async ({ port, request, connections, ms }: ClientRound
   const startMs = performance.now();
   const endMs = startMs + ms;
   const loop = async (socket: Socket) => {
-    while (performance.now() < endMs) {
+    do {
       const begunMs = performance.now();
       const status = await exchange(socket, request);
       requestsMs.push(performance.now() - begunMs);
       if (status !== 200) failures++;
-    }
+    } while (performance.now() < endMs);
     socket.destroy();
   };
   await Promise.all(sockets.map(loop));

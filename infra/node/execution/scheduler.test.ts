@@ -52,6 +52,7 @@ function job(level: number, extra: Partial<Job> = {}): Job {
     level,
     minLevel: level,
     rows: 1,
+    length: 0,
     shareKey: undefined,
     model,
     feeds: [],
@@ -323,7 +324,7 @@ describe('scheduler, hopeless deadlines', () => {
   const inMs = (ms: number) => performance.now() + ms;
 
   test('refuses at once what no allowed level has ever been fast enough for', async () => {
-    const { jobs, running } = set({ times: (level) => taking(1000 * (level + 1))(level, 1) });
+    const { jobs, running } = set({ times: (level) => taking(1000 * (level + 1))(level, 1, 0) });
     await expect(jobs.submit(job(2, { deadlineMs: inMs(1500) }))).rejects.toMatchObject({
       code: 'budget-infeasible',
       details: { level: 2, minLevel: 2 },

@@ -10,7 +10,7 @@ import {
 } from '../queue/batcher.ts';
 import type { RequestQueue } from '../queue/request-queue.ts';
 import type { RawTensor } from '../tensors.ts';
-import { cutOutputs, joinFeeds } from './batch-tensors.ts';
+import { cutOutputs, joinFeeds, type PaddedAxes } from './batch-tensors.ts';
 import { type LevelModel, type TaskResult, WorkerLost, type WorkerPool } from './worker-pool.ts';
 
 /** `deadlineMs` is on the clock of `performance.now()`; a job that no allowed level can end by then is refused. */
@@ -60,8 +60,16 @@ type Batch = NonNullable<NextBatch<Waiting>['batch']>;
 
 const MAX_ATTEMPTS = 2;
 
-/** @param rules what the batcher is to know, by the clock of `performance.now()` */
-export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool, rules: BatchRules): Scheduler {
+/**
+ * @param rules what the batcher is to know, by the clock of `performance.now()`
+ * @param padded which tensors have a length that may differ within a run
+ */
+export function scheduler(
+  queue: RequestQueue<Waiting>,
+  pool: WorkerPool,
+  rules: BatchRules,
+  padded: PaddedAxes = { inputs: new Set(), outputs: new Set() },
+): Scheduler {
   /** Jobs whose run failed in company or lost its thread: they go before the queue, alone, for they have waited already. */
   const again: Waiting[] = [];
   let inFlight = 0;
@@ -93,7 +101,13 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool, rules:
     const [{ job }] = entries;
     const model = job.model(level);
     if (model === undefined) throw new Error(`level ${level} is at hand but has no model`);
-    const feeds = entries.length === 1 ? job.feeds : joinFeeds(entries.map((entry) => entry.job.feeds));
+    const feeds =
+      entries.length === 1
+        ? job.feeds
+        : joinFeeds(
+            entries.map((entry) => entry.job.feeds),
+            padded,
+          );
     return pool.start({ model, feeds, outputs: job.outputs });
   };
 
@@ -106,7 +120,10 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool, rules:
     try {
       const result = await running;
       const rows = entries.map((entry) => entry.rows);
-      const parts = entries.length === 1 ? [result.outputs] : cutOutputs(result.outputs, rows);
+      const parts =
+        entries.length === 1
+          ? [result.outputs]
+          : cutOutputs(result.outputs, rows, lengthsOf(entries, padded));
       if (parts === undefined) again.push(...entries);
       else
         for (const [i, entry] of entries.entries())
@@ -185,7 +202,7 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool, rules:
   /** Looks again when the last moment has come at which a level could have been fast enough. */
   const watch = (entry: Waiting, deadlineMs: number) => {
     const now = performance.now();
-    const fastestMs = rules.times(entry.minLevel, entry.rows)?.fastestMs ?? 0;
+    const fastestMs = rules.times(entry.minLevel, entry.rows, entry.length)?.fastestMs ?? 0;
     const inMs = Math.max(deadlineMs - fastestMs - now, Math.min(1, deadlineMs - now));
     entry.timer = setTimeout(() => {
       if (levelInTime(entry, performance.now(), rules) !== undefined) watch(entry, deadlineMs);
@@ -202,7 +219,7 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool, rules:
     },
     submit: (job) =>
       new Promise<JobResult>((resolve, reject) => {
-        const { level, minLevel, rows, shareKey, deadlineMs, signal } = job;
+        const { level, minLevel, rows, length, shareKey, deadlineMs, signal } = job;
         signal?.throwIfAborted();
         const refusal = closed ?? pool.fault;
         if (refusal !== undefined) throw refusal;
@@ -216,6 +233,7 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool, rules:
           level,
           minLevel,
           rows,
+          length,
           shareKey,
           deadlineMs,
           enqueuedAtMs: now,
@@ -241,6 +259,13 @@ export function scheduler(queue: RequestQueue<Waiting>, pool: WorkerPool, rules:
       for (const entry of [...again.splice(0), ...queue.clear()]) entry.settle({ error });
     },
   };
+}
+
+/** Of each entry's sequences, as it sent them; undefined where lengths do not differ within a run. */
+function lengthsOf(entries: readonly Waiting[], { inputs, outputs }: PaddedAxes) {
+  if (inputs.size === 0) return undefined;
+  const lengths = entries.map(({ job }) => job.feeds.find(({ name }) => inputs.has(name))?.dims[1] ?? 1);
+  return { outputs, lengths };
 }
 
 function overrun(): SppError {

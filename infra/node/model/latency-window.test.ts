@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { latencyProfileSchema } from '../../../schema/manifest.ts';
-import { latencyWindows, quantile } from './latency-window.ts';
+import { latencyWindows, lengthBucket, quantile } from './latency-window.ts';
 
 describe('latency windows', () => {
   test('the quantile is the smallest time that at least that share does not exceed', () => {
@@ -76,6 +76,44 @@ describe('latency windows', () => {
     expect(windows.times(0, 1)?.fastestMs).toBe(100);
     for (let i = 0; i < 16; i++) windows.record(0, 1, 1);
     expect(windows.times(0, 1)?.fastestMs).toBe(1);
+  });
+
+  test('lengths share a bucket up to a power of two', () => {
+    expect([0, 1, 2, 3, 64, 65, 1000].map(lengthBucket)).toEqual([0, 1, 2, 4, 64, 128, 1024]);
+  });
+
+  test('lengths are kept apart, and together for those who ask without', () => {
+    const windows = latencyWindows('cpu', 1);
+    windows.record(0, 1, 10, 16);
+    windows.record(0, 1, 80, 64);
+    expect(windows.times(0, 1, 16)?.p50Ms).toBe(10);
+    expect(windows.times(0, 1, 64)?.p50Ms).toBe(80);
+    expect(windows.profiles(0)).toMatchObject([{ batch: 1, samples: 2 }]);
+    expect(windows.lengthProfiles(0).map(({ length, p50Ms }) => [length, p50Ms])).toEqual([
+      [16, 10],
+      [64, 80],
+    ]);
+  });
+
+  test('a length that was never run takes at most what the next longer one takes, or the shorter in proportion', () => {
+    const windows = latencyWindows('cpu', 1);
+    windows.record(0, 1, 10, 16);
+    windows.record(0, 1, 80, 64);
+    // The fastest has to bound from below what may be quadratic in the length.
+    expect(windows.times(0, 1, 32)).toEqual({ fastestMs: 20, p50Ms: 80, p95Ms: 80 });
+    expect(windows.times(0, 1, 128)).toEqual({ fastestMs: 80, p50Ms: 160, p95Ms: 160 });
+    expect(windows.times(1, 1, 16)).toBeUndefined();
+  });
+
+  test('what is dumped can be restored elsewhere, and newer times still push it out', () => {
+    const windows = latencyWindows('cpu', 1);
+    for (let i = 1; i <= 300; i++) windows.record(2, 4, i, 8);
+    const restored = latencyWindows('cpu', 1);
+    restored.restore(windows.dump());
+    expect(restored.profiles(2)).toMatchObject([{ batch: 4, samples: 64, p50Ms: 268 }]);
+    expect(restored.times(2, 4, 8)).toEqual({ fastestMs: 237, p50Ms: 268, p95Ms: 297 });
+    for (let i = 0; i < 256; i++) restored.record(2, 4, 1, 8);
+    expect(restored.times(2, 4, 8)?.p95Ms).toBe(1);
   });
 
   test('profiles fit the schema even where the clock saw no time pass', () => {

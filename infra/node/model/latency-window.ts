@@ -1,16 +1,36 @@
-/** Sliding windows of measured times, by level and batch size, and their quantiles. */
+/** Sliding windows of measured times, by level, batch size and length of sequences, and their quantiles. */
 import type { LatencyProfile } from '../../../schema/manifest.ts';
 import type { RunTimes } from '../queue/batcher.ts';
 
 export interface LatencyWindows {
-  record(level: number, batch: number, ms: number): void;
-  /** Profiles of a level, by batch size. */
+  /** @param length the sequence length's bucket (`lengthBucket`); 0 where inputs have no length */
+  record(level: number, batch: number, ms: number, length?: number): void;
+  /** Profiles of a level by batch size, over all lengths. */
   profiles(level: number): LatencyProfile[];
+  /** Profiles of a level by batch size and length. */
+  lengthProfiles(level: number): (LatencyProfile & { length: number })[];
   /**
-   * What a run of this many rows is expected to take: measured, between two measured sizes on the line between them, and
-   * beyond the largest in proportion to it, which is the most that a larger batch can take.
+   * What a run of this many rows, of this length, is expected to take: measured, between two measured sizes on the line
+   * between them, and beyond the largest in proportion to it, which is the most that a larger batch can take. A length that was
+   * never run is told by the next longer one, which takes no less, else by the next shorter one in proportion.
    */
-  times(level: number, rows: number): RunTimes | undefined;
+  times(level: number, rows: number, length?: number): RunTimes | undefined;
+  /** The latest times, to be restored in another process. */
+  dump(): RecordedTimes[];
+  restore(recorded: readonly RecordedTimes[]): void;
+}
+
+export interface RecordedTimes {
+  readonly level: number;
+  readonly length: number;
+  readonly batch: number;
+  /** The latest last. */
+  readonly timesMs: readonly number[];
+}
+
+/** Lengths that are measured together: up to this power of two. */
+export function lengthBucket(length: number): number {
+  return length <= 0 ? 0 : 2 ** Math.ceil(Math.log2(length));
 }
 
 /** Times kept for a level and batch size: enough for a p99, few enough to follow a change within seconds of load. */
@@ -19,6 +39,8 @@ const WINDOW = 256;
 const MAX_BATCHES = 8;
 /** Quantiles for decisions follow the window in steps of this share of it: sorting at every run would cost more than short runs. */
 const REFRESH_SHARE = 1 / 16;
+/** Times of each window that outlive the process. */
+const DUMPED = 64;
 /** The clock's own grain; a profile's times are positive. */
 const SHORTEST_MS = 1e-3;
 
@@ -40,35 +62,43 @@ export function latencyWindows(
   threads: number,
   kept: readonly number[] = [1],
 ): LatencyWindows {
-  const levels = new Map<number, Map<number, Window>>();
-  return {
-    record(level, batch, ms) {
-      const batches = levels.get(level) ?? new Map<number, Window>();
-      levels.set(level, batches);
-      const window = batches.get(batch) ?? { times: [], next: 0, fresh: 0, summary: undefined };
-      // Set anew, so that the batch size recorded longest ago stands first.
-      batches.delete(batch);
-      batches.set(batch, window);
-      window.times[window.next] = Math.max(SHORTEST_MS, ms);
-      window.next = (window.next + 1) % WINDOW;
-      window.fresh++;
-      const others = [...batches.keys()].filter((size) => !kept.includes(size));
-      if (others.length > MAX_BATCHES && others[0] !== undefined) batches.delete(others[0]);
-    },
-    times(level, rows) {
-      let below: readonly [number, Window] | undefined;
-      let above: readonly [number, Window] | undefined;
-      for (const entry of levels.get(level) ?? []) {
-        if (entry[0] <= rows && (below === undefined || entry[0] > below[0])) below = entry;
-        if (entry[0] >= rows && (above === undefined || entry[0] < above[0])) above = entry;
-      }
-      if (above === undefined) return below && scaled(summary(below[1]), rows / below[0]);
-      if (below === undefined || below[0] === above[0]) return summary(above[1]);
-      return between(summary(below[1]), summary(above[1]), (rows - below[0]) / (above[0] - below[0]));
-    },
-    profiles(level) {
-      const batches = [...(levels.get(level) ?? [])].sort(([a], [b]) => a - b);
-      return batches.map(([batch, { times }]) => {
+  /** By level, length (0: all together), and batch size. */
+  const levels = new Map<number, Map<number, Map<number, Window>>>();
+
+  const batchesOf = (level: number, length: number) => levels.get(level)?.get(length);
+
+  const put = (level: number, length: number, batch: number, ms: number) => {
+    const lengths = levels.get(level) ?? new Map<number, Map<number, Window>>();
+    levels.set(level, lengths);
+    const batches = lengths.get(length) ?? new Map<number, Window>();
+    lengths.set(length, batches);
+    const window = batches.get(batch) ?? { times: [], next: 0, fresh: 0, summary: undefined };
+    // Set anew, so that the batch size recorded longest ago stands first.
+    batches.delete(batch);
+    batches.set(batch, window);
+    window.times[window.next] = Math.max(SHORTEST_MS, ms);
+    window.next = (window.next + 1) % WINDOW;
+    window.fresh++;
+    const others = [...batches.keys()].filter((size) => !kept.includes(size));
+    if (others.length > MAX_BATCHES && others[0] !== undefined) batches.delete(others[0]);
+  };
+
+  const timesOf = (batches: Map<number, Window> | undefined, rows: number): RunTimes | undefined => {
+    let below: readonly [number, Window] | undefined;
+    let above: readonly [number, Window] | undefined;
+    for (const entry of batches ?? []) {
+      if (entry[0] <= rows && (below === undefined || entry[0] > below[0])) below = entry;
+      if (entry[0] >= rows && (above === undefined || entry[0] < above[0])) above = entry;
+    }
+    if (above === undefined) return below && scaled(summary(below[1]), rows / below[0]);
+    if (below === undefined || below[0] === above[0]) return summary(above[1]);
+    return between(summary(below[1]), summary(above[1]), (rows - below[0]) / (above[0] - below[0]));
+  };
+
+  const profilesOf = (level: number, length: number): LatencyProfile[] =>
+    [...(batchesOf(level, length) ?? [])]
+      .sort(([a], [b]) => a - b)
+      .map(([batch, { times }]) => {
         const sorted = times.toSorted((a, b) => a - b);
         return {
           device,
@@ -80,6 +110,48 @@ export function latencyWindows(
           p99Ms: quantile(sorted, 0.99),
         };
       });
+
+  const lengthsOf = (level: number) =>
+    [...(levels.get(level)?.keys() ?? [])].filter((length) => length > 0).toSorted((a, b) => a - b);
+
+  return {
+    record(level, batch, ms, length = 0) {
+      put(level, 0, batch, ms);
+      if (length > 0) put(level, length, batch, ms);
+    },
+    times(level, rows, length = 0) {
+      const known = timesOf(batchesOf(level, length), rows);
+      if (known !== undefined || length === 0) return known;
+      const lengths = lengthsOf(level);
+      const longer = lengths.find((other) => other > length);
+      const shorter = lengths.findLast((other) => other < length);
+      if (longer !== undefined) {
+        const bound = timesOf(batchesOf(level, longer), rows);
+        // At most quadratic in the length, so that the fastest stays a bound from below.
+        return bound && { ...bound, fastestMs: bound.fastestMs * (length / longer) ** 2 };
+      }
+      const bound = shorter === undefined ? undefined : timesOf(batchesOf(level, shorter), rows);
+      return bound && shorter !== undefined ? scaled(bound, length / shorter) : undefined;
+    },
+    profiles: (level) => profilesOf(level, 0),
+    lengthProfiles: (level) =>
+      lengthsOf(level).flatMap((length) =>
+        profilesOf(level, length).map((profile) => ({ ...profile, length })),
+      ),
+    dump: () =>
+      [...levels].flatMap(([level, lengths]) =>
+        [...lengths].flatMap(([length, batches]) =>
+          [...batches].map(([batch, { times, next }]) => ({
+            level,
+            length,
+            batch,
+            timesMs: [...times.slice(next), ...times.slice(0, next)].slice(-DUMPED),
+          })),
+        ),
+      ),
+    restore(recorded) {
+      for (const { level, length, batch, timesMs } of recorded)
+        for (const ms of timesMs) put(level, length, batch, ms);
     },
   };
 }

@@ -13,13 +13,17 @@ export interface MeasurementOptions {
   readonly progressive: boolean;
   /** Batch sizes above 1 to measure; empty where requests do not share runs. */
   readonly sizes: readonly number[];
+  /** Lengths of sequences to measure; empty where inputs have none. */
+  readonly lengths: readonly number[];
+  /** Whether enough is known of a level from before, so that a few runs will do. */
+  readonly isKnown: (level: number) => boolean;
   /** What measuring may take before a model that answers is put to use. */
   readonly budgetMs: number;
   readonly log: Logger;
   run(level: number, inputs: PackedInputs): Promise<JobResult>;
   /** Lets a level come while another is measured; settles when it is there, or will not come. */
   prefetch(level: number): Promise<void>;
-  record(level: number, rows: number, ms: number): void;
+  record(level: number, rows: number, ms: number, length: number): void;
   /** The model does not compute batches, or not row by row. */
   onUnshareable(reason: string): void;
   readonly isClosed: () => boolean;
@@ -59,12 +63,30 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
   /** Runs until there are enough samples or the slice of time is spent. The first run loads and warms up. */
   const measureAlone = async (level: number, untilMs: number) => {
     const inputs = zeroInputs(manifest.inputs);
+    const length = options.lengths.length > 0 ? 1 : 0;
     await Promise.all(Array.from({ length: options.workers }, () => options.run(level, inputs)));
-    for (let i = 0; i < RUNS_PER_LEVEL; i++) {
+    const runs = options.isKnown(level) ? FEWEST_RUNS : RUNS_PER_LEVEL;
+    for (let i = 0; i < runs; i++) {
       if (i >= FEWEST_RUNS && performance.now() > untilMs) break;
-      options.record(level, inputs.batch, (await options.run(level, inputs)).executeMs);
+      options.record(level, inputs.batch, (await options.run(level, inputs)).executeMs, length);
     }
     measured.add(level);
+  };
+
+  /** Alone in each length, until one is too long for the model. */
+  const measureLengths = async (level: number, untilMs: number) => {
+    for (const length of options.lengths) {
+      const inputs = zeroInputs(manifest.inputs, 1, length);
+      for (let i = 0; i <= RUNS_PER_SIZE; i++) {
+        if (options.isClosed() || performance.now() > untilMs) return;
+        const run = await options.run(level, inputs).catch((error: unknown) => {
+          if (error instanceof SppError && error.code === 'bad-request') return undefined;
+          throw error;
+        });
+        if (run === undefined) return;
+        if (i > 0) options.record(level, inputs.batch, run.executeMs, length);
+      }
+    }
   };
 
   const measureSizes = async (level: number, untilMs: number) => {
@@ -75,7 +97,7 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
         const { outputs, executeMs } = await options.run(level, inputs);
         const odd = outputs.find(({ dims }) => dims[0] !== rows);
         if (odd !== undefined) return options.onUnshareable(`${odd.name} is [${odd.dims}] for ${rows} rows`);
-        if (i > 0) options.record(level, rows, executeMs);
+        if (i > 0) options.record(level, rows, executeMs, options.lengths.length > 0 ? 1 : 0);
       }
     }
     sized.add(level);
@@ -84,7 +106,10 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
   const measureAllSizes = async (untilMs: number) => {
     try {
       for (const level of order)
-        if (measured.has(level) && !sized.has(level)) await measureSizes(level, untilMs);
+        if (measured.has(level) && !sized.has(level) && !options.isKnown(level)) {
+          await measureLengths(level, untilMs);
+          await measureSizes(level, untilMs);
+        }
     } catch (error) {
       if (options.isClosed()) return;
       if (error instanceof SppError && error.code === 'bad-request')

@@ -8,11 +8,13 @@ import { type SpawnThread, workerPool } from '../execution/worker-pool.ts';
 import { edfQueue } from '../queue/edf-queue.ts';
 import type { PackedInputs } from '../tensors.ts';
 import { before } from './before.ts';
-import { latencyWindows } from './latency-window.ts';
+import { latencyWindows, lengthBucket } from './latency-window.ts';
 import { levelCache } from './level-cache.ts';
 import { levelMeasurement } from './level-measurement.ts';
 import type { LevelModels, SizedLevel } from './level-models.ts';
 import { packing } from './packing.ts';
+import { lengthOf, paddedAxes, sequencePorts } from './padding.ts';
+import type { ProfileFile } from './profile-file.ts';
 
 export interface ServedModelOptions {
   readonly source: LevelModels;
@@ -24,6 +26,8 @@ export interface ServedModelOptions {
   readonly memoryBudgetBytes: number;
   /** Whether the sparse levels of an artifact that comes from elsewhere are served before all of it is there. */
   readonly progressive: boolean;
+  /** Where measured times outlive the process. */
+  readonly profiles?: ProfileFile | undefined;
   readonly log: Logger;
   readonly spawn?: SpawnThread | undefined;
   /** What measuring may take before a model that answers is put to use; 8000 unless told. */
@@ -65,6 +69,12 @@ export interface ServedModel {
 const MEASURE_BUDGET_MS = 8000;
 /** Between looks at which level is worth packing, and which sessions threads lack. */
 const UPKEEP_MS = 1000;
+/** Between writings of measured times. */
+const SAVE_MS = 60_000;
+/** Lengths of sequences that levels are measured at, as far as the model takes them. */
+const LENGTHS = [16, 64, 256];
+/** Runs of a level alone, from before, with which it counts as known. */
+const KNOWN_RUNS = 16;
 
 export function servedModel(options: ServedModelOptions): ServedModel {
   const { source, workers, ep, log } = options;
@@ -81,11 +91,13 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     onLost: (reason) => log.error({ reason }, 'a worker thread was lost and is replaced'),
     ...(options.spawn ? { spawn: options.spawn } : {}),
   });
-  const jobs = scheduler(edfQueue<Waiting>(options.queueLimit), pool, {
+  const padded = { inputs: new Set<string>(), outputs: new Set<string>() };
+  const rules = {
     maxRows: options.maxBatch,
     times: windows.times,
-    atHand: (level) => cache.has(level),
-  });
+    atHand: (level: number) => cache.has(level),
+  };
+  const jobs = scheduler(edfQueue<Waiting>(options.queueLimit), pool, rules, padded);
   const cache = levelCache({
     source,
     budgetBytes: options.memoryBudgetBytes,
@@ -130,11 +142,15 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     const { inputs, outputs } = request;
     const model = await atHand(request);
     const { level } = model;
+    const length = lengthBucket(lengthOf(manifest.inputs, inputs.feeds));
     const result = await jobs.submit({
       level,
       minLevel: request.minLevel,
       rows: inputs.batch,
-      shareKey: shares ? shareKey(inputs, outputs) : undefined,
+      length,
+      shareKey: shares
+        ? shareKey(inputs, outputs, length === 0 ? NOTHING : padded.inputs, length)
+        : undefined,
       feeds: inputs.feeds,
       outputs,
       model: (other) => (other === level ? model : cache.peek(other)),
@@ -142,15 +158,34 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       signal: request.signal,
     });
     if (result.leads) chosen.record(result.level, result.executeMs);
-    if (result.leads && result.loadMs === 0) windows.record(result.level, result.runRows, result.executeMs);
+    if (result.leads && result.loadMs === 0)
+      windows.record(result.level, result.runRows, result.executeMs, length);
     return result;
   };
 
-  const { measure } = levelMeasurement({
+  const runZeros = async (level: number, inputs: PackedInputs) => {
+    const model = await cache.get(level);
+    arrived.add(level);
+    return jobs.submit({
+      level,
+      minLevel: level,
+      rows: inputs.batch,
+      length: lengthBucket(lengthOf(manifest.inputs, inputs.feeds)),
+      shareKey: undefined,
+      feeds: inputs.feeds,
+      outputs: manifest.outputs.map((port) => port.name),
+      model: () => model,
+      deadlineMs: undefined,
+    });
+  };
+
+  const measurement = levelMeasurement({
     manifest,
     workers,
     progressive,
     sizes: shareableSizes,
+    lengths: sequencePorts(manifest.inputs).length > 0 ? LENGTHS : [],
+    isKnown: (level) => (restored.get(level) ?? 0) >= KNOWN_RUNS,
     prefetch: (level) =>
       cache.get(level).then(
         () => {},
@@ -158,20 +193,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       ),
     budgetMs: options.measureBudgetMs ?? MEASURE_BUDGET_MS,
     log,
-    async run(level, inputs) {
-      const model = await cache.get(level);
-      arrived.add(level);
-      return jobs.submit({
-        level,
-        minLevel: level,
-        rows: inputs.batch,
-        shareKey: undefined,
-        feeds: inputs.feeds,
-        outputs: manifest.outputs.map((port) => port.name),
-        model: () => model,
-        deadlineMs: undefined,
-      });
-    },
+    run: runZeros,
     record: windows.record,
     onUnshareable(reason) {
       shares = false;
@@ -179,6 +201,41 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     },
     isClosed: () => closed,
   });
+
+  /** Runs of each level alone that an earlier process saved. */
+  const restored = new Map<number, number>();
+  const restore = async () => {
+    const times = (await options.profiles?.load()) ?? [];
+    windows.restore(times.filter(({ level }) => level <= denseLevel));
+    for (const { level, batch, length, timesMs } of times)
+      if (batch === 1 && length === 0) restored.set(level, timesMs.length);
+  };
+  const save = () =>
+    options.profiles
+      ?.save(windows.dump())
+      .catch((error: unknown) => log.warn({ err: error }, 'measured times could not be saved'));
+  const saving = setInterval(save, SAVE_MS);
+  saving.unref();
+
+  /** Looks once whether sequences may be filled up, as soon as a level answers. */
+  const lookAtPadding = async () => {
+    if (!shares) return;
+    const axes = await paddedAxes(manifest, async (inputs) => (await runZeros(0, inputs)).outputs).catch(
+      () => undefined,
+    );
+    for (const name of axes?.inputs ?? []) padded.inputs.add(name);
+    for (const name of axes?.outputs ?? []) padded.outputs.add(name);
+    if (axes !== undefined)
+      log.info({ inputs: [...axes.inputs] }, 'sequences of different lengths share runs');
+  };
+
+  let prepared: Promise<void> | undefined;
+  const measure = async (onUsable?: () => void) => {
+    prepared ??= restore().then(lookAtPadding);
+    await prepared;
+    await measurement.measure(onUsable);
+    await save();
+  };
 
   return {
     manifest,
@@ -209,15 +266,25 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       // A level found damaged is left out, so that nobody sends requests for it.
       levels: manifest.levels
         .filter(({ level }) => cache.faultOf(level) === undefined)
-        .map(({ level }) => ({ level, resident: cache.has(level), profiles: windows.profiles(level) })),
+        .map(({ level }) => {
+          const lengthProfiles = windows.lengthProfiles(level);
+          return {
+            level,
+            resident: cache.has(level),
+            profiles: windows.profiles(level),
+            ...(lengthProfiles.length > 0 ? { lengthProfiles } : {}),
+          };
+        }),
     }),
     async close() {
       closed = true;
       clearInterval(tick);
+      clearInterval(saving);
       jobs.close(
         new SppError('draining', 'The node is shutting down.', { hint: 'Ask another node.', retryAfterS: 1 }),
       );
       await pool.close();
+      if (arrived.size > 0) await save();
       await source.close();
     },
   };
@@ -234,7 +301,17 @@ function sizesUpTo(limit: number): number[] {
   return limit === 1 || sizes.at(-1) === limit ? sizes : [...sizes, limit];
 }
 
-/** Equal for requests whose tensors can be joined along the leading dimension. */
-function shareKey({ feeds }: PackedInputs, outputs: readonly string[]): string {
-  return JSON.stringify([feeds.map(({ dims }) => dims.slice(1)), outputs]);
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** Equal for requests whose tensors can be joined along the leading dimension, those of `padded` once they are filled up. */
+function shareKey(
+  { feeds }: PackedInputs,
+  outputs: readonly string[],
+  padded: ReadonlySet<string>,
+  length: number,
+): string {
+  const shapes = feeds.map(({ name, dims }) =>
+    padded.has(name) ? [length, ...dims.slice(2)] : dims.slice(1),
+  );
+  return JSON.stringify([shapes, outputs]);
 }

@@ -12,6 +12,7 @@ const entry = (name: string, deadlineMs: number | undefined, extra: Partial<Entr
   level: 2,
   minLevel: 2,
   rows: 1,
+  length: 0,
   shareKey: 'k',
   ...extra,
 });
@@ -118,6 +119,7 @@ describe('the batcher', () => {
         deadlineMs: fc.option(fc.integer({ min: -5, max: 40 }), { nil: undefined }),
         levels: fc.tuple(fc.nat(3), fc.nat(3)),
         rows: fc.integer({ min: 1, max: 10 }),
+        length: fc.constant(0),
         shareKey: fc.constantFrom('k', 'l', undefined),
       })
       .map(({ levels, ...rest }) => ({ ...rest, level: Math.max(...levels), minLevel: Math.min(...levels) })),
@@ -155,10 +157,10 @@ describe('the batcher', () => {
           expect(rows).toBeLessThanOrEqual(by.maxRows);
           expect(head.shareKey).toBeDefined();
           for (const { shareKey } of others) expect(shareKey).toBe(head.shareKey);
-          const expected = by.times(batch.level, rows)!;
+          const expected = by.times(batch.level, rows, 0)!;
           for (const { deadlineMs } of batch.entries)
             expect(expected.p95Ms).toBeLessThanOrEqual(deadlineMs ?? 1e9);
-          const alone = by.times(batch.level, head.rows)!;
+          const alone = by.times(batch.level, head.rows, 0)!;
           expect(expected.p50Ms / rows).toBeLessThanOrEqual(alone.p50Ms / head.rows + 1e-9);
         },
       ),

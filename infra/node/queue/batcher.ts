@@ -29,7 +29,12 @@ export interface BatchEntry extends QueueEntry {
   readonly minLevel: number;
   /** Leading dimension of its inputs. */
   readonly rows: number;
-  /** Entries with equal keys have equal shapes but for the rows and ask for the same outputs; undefined runs alone. */
+  /** Bucket of its sequences' length; 0 where inputs have none. */
+  readonly length: number;
+  /**
+   * Entries with equal keys can be joined along the rows: their shapes are equal but for the rows, or for lengths of one
+   * bucket where padding is exact, and they ask for the same outputs; undefined runs alone.
+   */
   readonly shareKey: string | undefined;
 }
 
@@ -37,7 +42,7 @@ export interface BatchRules {
   /** Most rows of requests that share a run. */
   readonly maxRows: number;
   /** undefined where nothing is known. */
-  times(level: number, rows: number): RunTimes | undefined;
+  times(level: number, rows: number, length: number): RunTimes | undefined;
   /** Whether a level could run without being fetched first. */
   atHand(level: number): boolean;
 }
@@ -71,9 +76,9 @@ export function nextBatch<E extends BatchEntry>(
       hopeless.push(entry);
     } else if (head === undefined || members === undefined) {
       [head, level, members, rows] = [entry, own, [entry], entry.rows];
-      best.perRowMs = perRow(rules.times(level, rows), rows);
+      best.perRowMs = perRow(rules.times(level, rows, entry.length), rows);
     } else if (own === level && entry.shareKey === head.shareKey && rows + entry.rows <= rules.maxRows) {
-      const times = rules.times(level, rows + entry.rows);
+      const times = rules.times(level, rows + entry.rows, head.length);
       if (times === undefined || nowMs + times.p95Ms > (head.deadlineMs ?? Number.POSITIVE_INFINITY)) break;
       rows += entry.rows;
       members.push(entry);
@@ -94,7 +99,7 @@ export function nextBatch<E extends BatchEntry>(
  * enough; undefined when none has.
  */
 export function levelInTime(
-  { level, minLevel, rows, deadlineMs }: BatchEntry,
+  { level, minLevel, rows, length, deadlineMs }: BatchEntry,
   nowMs: number,
   { times, atHand }: BatchRules,
 ): number | undefined {
@@ -104,7 +109,7 @@ export function levelInTime(
   let atBest: number | undefined;
   for (let candidate = level; candidate >= minLevel; candidate--) {
     if (candidate !== level && !atHand(candidate)) continue;
-    const known = times(candidate, rows);
+    const known = times(candidate, rows, length);
     if (known === undefined) {
       // Nothing speaks against the level asked for; a step down is taken on evidence only.
       if (candidate === level) return level;
@@ -127,22 +132,23 @@ export function leastWaitMs<E extends BatchEntry>(
   threads: number,
 ): number {
   const last = entry.deadlineMs ?? Number.POSITIVE_INFINITY;
-  const leastPerRow = new Map<number, number>();
+  const leastPerRow = new Map<string, number>();
   let sumMs = 0;
-  for (const { deadlineMs, minLevel, rows, shareKey } of inOrder) {
+  for (const { deadlineMs, minLevel, rows, length, shareKey } of inOrder) {
     if ((deadlineMs ?? Number.POSITIVE_INFINITY) > last) break;
-    const aloneMs = rules.times(minLevel, rows)?.fastestMs ?? 0;
-    const perRowMs = leastPerRow.get(minLevel) ?? fastestPerRow(minLevel, rules);
-    leastPerRow.set(minLevel, perRowMs);
+    const aloneMs = rules.times(minLevel, rows, length)?.fastestMs ?? 0;
+    const key = `${minLevel} ${length}`;
+    const perRowMs = leastPerRow.get(key) ?? fastestPerRow(minLevel, length, rules);
+    leastPerRow.set(key, perRowMs);
     sumMs += shareKey === undefined ? aloneMs : Math.min(aloneMs, perRowMs * rows);
   }
   return sumMs / threads;
 }
 
-function fastestPerRow(level: number, { maxRows, times }: BatchRules): number {
+function fastestPerRow(level: number, length: number, { maxRows, times }: BatchRules): number {
   let least = Number.POSITIVE_INFINITY;
   for (let rows = 1; rows <= maxRows; rows++)
-    least = Math.min(least, (times(level, rows)?.fastestMs ?? 0) / rows);
+    least = Math.min(least, (times(level, rows, length)?.fastestMs ?? 0) / rows);
   return least;
 }
 

@@ -1,0 +1,46 @@
+/** Measured times on disk, so that a node which starts again knows what its levels take before it has run them. */
+import { readFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { writeDurably } from '../../../schema/artifact/write.ts';
+import type { RecordedTimes } from './latency-window.ts';
+
+const FILE = 'profiles.json';
+
+const profilesSchema = z.strictObject({
+  /** Times of another machine, provider or number of threads would mislead. */
+  device: z.string(),
+  times: z.array(
+    z.strictObject({
+      level: z.int().nonnegative(),
+      length: z.int().nonnegative(),
+      batch: z.int().positive(),
+      timesMs: z.array(z.number().positive()).max(1024),
+    }),
+  ),
+});
+
+export interface ProfileFile {
+  /** What was saved for this device; nothing where there is no such file, or none that can be read. */
+  load(): Promise<readonly RecordedTimes[]>;
+  save(times: readonly RecordedTimes[]): Promise<void>;
+}
+
+export function profileFile(directory: string, ep: string, workers: number): ProfileFile {
+  const device = `${ep}, ${workers} threads, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`;
+  return {
+    async load() {
+      const text = await readFile(join(directory, FILE), 'utf8').catch(() => '');
+      try {
+        const parsed = profilesSchema.safeParse(JSON.parse(text));
+        return parsed.success && parsed.data.device === device ? parsed.data.times : [];
+      } catch {
+        // A file that is no JSON is as good as none: levels are measured anew.
+        return [];
+      }
+    },
+    save: (times) =>
+      writeDurably(directory, FILE, new TextEncoder().encode(JSON.stringify({ device, times }))),
+  };
+}
