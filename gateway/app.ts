@@ -8,6 +8,7 @@ import { crossOrigin } from './http/cross-origin.ts';
 import { logFailure } from './log.ts';
 import type { Route } from './route.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
+import { documentRoutes } from './routes/documents.ts';
 import { inferenceRoutes } from './routes/inference.ts';
 import { keyRoutes } from './routes/keys.ts';
 import { operationRoutes } from './routes/operations.ts';
@@ -15,7 +16,7 @@ import { operatorTokenRoutes } from './routes/operator-tokens.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { problemRoutes } from './routes/problems.ts';
 
-export const routes: readonly Route[] = [
+const described: readonly Route[] = [
   ...inferenceRoutes,
   ...policyRoutes,
   ...keyRoutes,
@@ -24,6 +25,8 @@ export const routes: readonly Route[] = [
   ...artifactRoutes,
   ...problemRoutes,
 ];
+
+export const routes: readonly Route[] = [...described, ...documentRoutes(described)];
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 

@@ -35,6 +35,7 @@ export const problems = {
     exit: 1,
     title: 'The work that waits leaves no time for this deadline',
   },
+  overloaded: { status: 503, exit: 1, title: 'The fleet is busy, and this class gives way' },
   'no-node': { status: 503, exit: 1, title: 'No inference node can take the request' },
   'level-unavailable': { status: 503, exit: 1, title: 'This level cannot be served at the moment' },
   draining: { status: 503, exit: 1, title: 'The node is draining' },

@@ -57,7 +57,10 @@ export const priceSchema = z.strictObject({
 export const policySchema = z
   .strictObject({
     /** Version 1 is what is here without all that has a default; it is read as such. */
-    schemaVersion: z.literal([1, 2]).transform((): 2 => 2),
+    schemaVersion: z
+      .literal([1, 2])
+      .transform((): 2 => 2)
+      .pipe(z.literal(2)),
     ...ruleFields,
     minLatencyBudgetMs: ruleFields.minLatencyBudgetMs.default(0),
     maxLatencyBudgetMs: ruleFields.maxLatencyBudgetMs.default(86_400_000),

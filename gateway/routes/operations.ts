@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type Route, validated } from '../route.ts';
 import { listAudit } from '../storage/audit.ts';
 
-const auditQuerySchema = z.strictObject({
+export const auditQuerySchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(500).default(100),
   before: z.coerce.number().int().positive().optional(),
 });

@@ -1,0 +1,171 @@
+/** What the gateway answers with, as schemas: the source of the OpenAPI document, held to real answers by its tests. */
+import { z } from 'zod';
+import { keySettingsSchema } from '../../schema/key-settings.ts';
+import { qualitySchema } from '../../schema/manifest.ts';
+import { operatorRoleSchema } from '../../schema/operator-role.ts';
+import { inferResponseSchema, modelMetadataSchema } from '../../schema/protocol.ts';
+
+const timeMs = z.int().nonnegative();
+
+export const problemSchema = z.looseObject({
+  type: z.string(),
+  title: z.string(),
+  status: z.int().min(400).max(599),
+  detail: z.string(),
+  error: z.string(),
+  code: z.string(),
+  hint: z.string().optional(),
+});
+
+export const problemPageSchema = z.strictObject({
+  type: z.string(),
+  code: z.string(),
+  title: z.string(),
+  status: z.int(),
+  meaning: z.string(),
+});
+
+export const levelViewSchema = z.looseObject({
+  level: z.int().nonnegative(),
+  sparsity: z.number(),
+  relativeFlops: z.number(),
+  relativeParams: z.number(),
+  params: z.number(),
+  flops: z.number(),
+  quality: qualitySchema,
+  predictedMs: z.number().nullable(),
+});
+
+export const modelViewSchema = modelMetadataSchema.extend({
+  artifactVersion: z.string(),
+  task: z.string(),
+  labels: z.array(z.string()).optional(),
+  levels: z.array(levelViewSchema),
+});
+
+export const serverViewSchema = z.strictObject({
+  name: z.string(),
+  version: z.string(),
+  extensions: z.array(z.string()),
+});
+
+export const liveSchema = z.strictObject({ live: z.boolean() });
+export const readySchema = z.strictObject({ ready: z.boolean() });
+export const modelReadySchema = z.strictObject({
+  name: z.string(),
+  version: z.string().optional(),
+  ready: z.boolean(),
+});
+
+export const inferAnswerSchema = inferResponseSchema;
+
+export const keyViewSchema = keySettingsSchema.extend({
+  id: z.string(),
+  prefix: z.string(),
+  createdAtMs: timeMs,
+  expiresAtMs: timeMs.nullable(),
+  revokedAtMs: timeMs.nullable(),
+  previousUntilMs: timeMs.nullable(),
+});
+export const newKeyViewSchema = keyViewSchema.extend({ key: z.string() });
+export const keysSchema = z.strictObject({ keys: z.array(keyViewSchema) });
+
+const ledgerViewSchema = z.strictObject({
+  limit: z.number(),
+  spent: z.number(),
+  leased: z.number(),
+  inDoubt: z.number(),
+  remaining: z.number(),
+  endsAtMs: timeMs.nullable(),
+});
+export const limitsSchema = z.strictObject({
+  budget: ledgerViewSchema.nullable(),
+  rateLimit: ledgerViewSchema.nullable(),
+});
+
+export const operatorTokenViewSchema = z.strictObject({
+  id: z.string(),
+  name: z.string(),
+  role: operatorRoleSchema,
+  prefix: z.string(),
+  createdAtMs: timeMs,
+  expiresAtMs: timeMs.nullable(),
+  revokedAtMs: timeMs.nullable(),
+});
+export const newOperatorTokenViewSchema = operatorTokenViewSchema.extend({ token: z.string() });
+export const operatorTokensSchema = z.strictObject({ tokens: z.array(operatorTokenViewSchema) });
+
+export const policyVersionsSchema = z.strictObject({
+  versions: z.array(
+    z.strictObject({
+      version: z.int().nonnegative(),
+      createdAtMs: timeMs.nullable(),
+      createdBy: z.string().nullable(),
+      rollbackTo: z.int().nonnegative().nullable(),
+    }),
+  ),
+});
+
+const findingSchema = z.strictObject({ path: z.string(), message: z.string() });
+const changeSchema = z.strictObject({
+  path: z.string(),
+  from: z.unknown().optional(),
+  to: z.unknown().optional(),
+});
+export const validationSchema = z.strictObject({
+  valid: z.literal(true),
+  warnings: z.array(findingSchema),
+  against: z.int().nonnegative(),
+  changes: z.array(changeSchema),
+});
+
+export const auditSchema = z.strictObject({
+  entries: z.array(
+    z.strictObject({
+      id: z.int(),
+      atMs: timeMs,
+      actor: z.string(),
+      action: z.string(),
+      target: z.string(),
+      detail: z.record(z.string(), z.unknown()),
+    }),
+  ),
+  next: z.int().nullable(),
+});
+
+export const nodesSchema = z.looseObject({
+  nodes: z.array(
+    z.looseObject({
+      name: z.string(),
+      url: z.string(),
+      usable: z.boolean(),
+      reason: z.string().nullable(),
+    }),
+  ),
+});
+
+export const artifactIndexSchema = z.strictObject({
+  model: z.string(),
+  active: z.string().nullable(),
+  versions: z.array(
+    z.strictObject({
+      version: z.string(),
+      createdAtMs: timeMs,
+      bytes: z.int().nonnegative(),
+      manifestSha256: z.string(),
+    }),
+  ),
+});
+
+export const artifactFileAnswerSchema = z.strictObject({
+  model: z.string(),
+  version: z.string(),
+  file: z.string(),
+  bytes: z.int().nonnegative(),
+  sha256: z.string(),
+});
+export const activationSchema = z.strictObject({
+  model: z.string(),
+  active: z.string(),
+  changed: z.boolean(),
+});

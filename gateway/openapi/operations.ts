@@ -1,0 +1,288 @@
+/** What each route takes and answers, beside its address: the text of the OpenAPI document. A test holds it to the routes. */
+import { z } from 'zod';
+import type { ProblemCode } from '../../schema/errors.ts';
+import { keyChangesSchema, keyRotationSchema, newKeySchema } from '../../schema/key-settings.ts';
+import { manifestSchema } from '../../schema/manifest.ts';
+import { policySchema } from '../../schema/policy.ts';
+import { inferRequestSchema } from '../../schema/protocol.ts';
+import { auditQuerySchema } from '../routes/operations.ts';
+import { newOperatorTokenSchema } from '../routes/operator-tokens.ts';
+import { rollbackSchema } from '../routes/policy.ts';
+import * as answers from './answers.ts';
+import type { HeaderName } from './headers.ts';
+
+/** A body or an answer: JSON of a schema, or other media types. */
+export interface Content {
+  readonly json?: z.ZodType;
+  /** Media types whose content no schema describes. */
+  readonly other?: readonly string[];
+}
+
+export interface Operation {
+  readonly tag: 'inference' | 'policy' | 'keys' | 'operation' | 'artifacts' | 'documents';
+  readonly summary: string;
+  /** Request headers beside Authorization. */
+  readonly headers?: readonly HeaderName[];
+  readonly query?: z.ZodObject;
+  readonly body?: Content;
+  /** By status; null for an answer without a body. */
+  readonly answers: Readonly<Record<number, Content | null>>;
+  /** Answer headers by name, with what they are. */
+  readonly tells?: Readonly<Record<string, string>>;
+  /** Beyond those that the access, the body and the parameters of every route bring. */
+  readonly problems?: readonly ProblemCode[];
+}
+
+const budgets = ['x-latency-budget', 'x-cost-budget', 'x-min-quality', 'x-sla-class', 'x-explain'] as const;
+
+const inferTells = {
+  'x-path-level': 'Level that answered.',
+  'x-path-sparsity': 'Share of the dense model that the level leaves out.',
+  'x-path-quality': 'Quality of the level, as measured when it was built.',
+  'x-path-decision':
+    '`fits`, or `infeasible-served-sparsest`, `infeasible-served-pinned`, `overload-served-sparsest`.',
+  'x-cost': 'US dollars that the request was charged.',
+  'x-policy-version': 'Version of the policy that governed the request.',
+  'x-artifact-version': 'Artifact version that answered.',
+  'x-latency-budget-remaining': 'Milliseconds left of the latency budget.',
+  'server-timing': 'Milliseconds spent: select, queue, execute, network.',
+};
+
+const infer: Omit<Operation, 'summary'> = {
+  tag: 'inference',
+  headers: budgets,
+  body: { json: inferRequestSchema, other: ['application/octet-stream'] },
+  answers: { 200: { json: answers.inferAnswerSchema, other: ['application/octet-stream'] } },
+  tells: inferTells,
+  problems: [
+    'bad-header',
+    'bad-shape',
+    'bad-datatype',
+    'unknown-model',
+    'unknown-level',
+    'forbidden',
+    'budget-infeasible',
+    'cost-infeasible',
+    'cost-exhausted',
+    'queue-full',
+    'overloaded',
+    'no-node',
+    'level-unavailable',
+    'draining',
+    'deadline-hopeless',
+    'budget-overrun',
+    'upstream-failed',
+  ],
+};
+
+const policyTells = { etag: 'Version, for If-Match.', 'x-policy-version': 'The same as a number.' };
+
+/** By method and path. */
+export const operations: Readonly<Record<string, Operation>> = {
+  'GET /v2': {
+    tag: 'inference',
+    summary: 'What the server is',
+    answers: { 200: { json: answers.serverViewSchema } },
+  },
+  'GET /v2/health/live': {
+    tag: 'inference',
+    summary: 'Whether the gateway runs',
+    answers: { 200: { json: answers.liveSchema } },
+  },
+  'GET /v2/health/ready': {
+    tag: 'inference',
+    summary: 'Whether some model is served',
+    answers: { 200: { json: answers.readySchema } },
+    problems: ['not-ready'],
+  },
+  'GET /v2/models/:model': {
+    tag: 'inference',
+    summary: 'A model and its levels, with what each takes now',
+    answers: { 200: { json: answers.modelViewSchema } },
+    problems: ['unknown-model'],
+  },
+  'GET /v2/models/:model/ready': {
+    tag: 'inference',
+    summary: 'Whether a node serves the model',
+    answers: { 200: { json: answers.modelReadySchema } },
+    problems: ['unknown-model', 'no-node'],
+  },
+  'GET /v2/models/:model/versions/:level': {
+    tag: 'inference',
+    summary: 'One level',
+    answers: { 200: { json: answers.modelViewSchema } },
+    problems: ['unknown-model', 'unknown-level'],
+  },
+  'GET /v2/models/:model/versions/:level/ready': {
+    tag: 'inference',
+    summary: 'Whether a node serves the level',
+    answers: { 200: { json: answers.modelReadySchema } },
+    problems: ['unknown-model', 'unknown-level', 'no-node'],
+  },
+  'POST /v2/models/:model/infer': { ...infer, summary: 'Inference at the level that the budgets pay for' },
+  'POST /v2/models/:model/versions/:level/infer': { ...infer, summary: 'Inference at this level' },
+  'GET /v1/policy': {
+    tag: 'policy',
+    summary: 'The policy in force',
+    answers: { 200: { json: policySchema } },
+    tells: policyTells,
+  },
+  'PUT /v1/policy': {
+    tag: 'policy',
+    summary: 'Put a policy in force',
+    headers: ['if-match'],
+    body: { json: policySchema },
+    answers: { 200: { json: policySchema } },
+    tells: { ...policyTells, 'x-policy-warnings': 'How many parts of it match nothing in some cases.' },
+    problems: ['bad-policy', 'precondition-required', 'etag-mismatch'],
+  },
+  'POST /v1/policy/validate': {
+    tag: 'policy',
+    summary: 'Whether a policy could be put in force, and what it would change',
+    body: { json: policySchema },
+    answers: { 200: { json: answers.validationSchema } },
+    problems: ['bad-policy'],
+  },
+  'POST /v1/policy/rollback': {
+    tag: 'policy',
+    summary: 'Put an earlier version in force again, as a new one',
+    headers: ['if-match'],
+    body: { json: rollbackSchema },
+    answers: { 200: { json: policySchema } },
+    tells: policyTells,
+    problems: ['bad-policy', 'precondition-required', 'etag-mismatch', 'not-found'],
+  },
+  'GET /v1/policy/versions': {
+    tag: 'policy',
+    summary: 'Every version there has been, newest first',
+    answers: { 200: { json: answers.policyVersionsSchema } },
+  },
+  'GET /v1/policy/versions/:version': {
+    tag: 'policy',
+    summary: 'One version of the policy',
+    answers: { 200: { json: policySchema } },
+    tells: policyTells,
+    problems: ['not-found'],
+  },
+  'POST /v1/keys': {
+    tag: 'keys',
+    summary: 'Make a key, which is shown this once',
+    body: { json: newKeySchema },
+    answers: { 201: { json: answers.newKeyViewSchema } },
+    tells: { location: 'Address of the key.' },
+  },
+  'GET /v1/keys': {
+    tag: 'keys',
+    summary: 'All keys, newest first',
+    answers: { 200: { json: answers.keysSchema } },
+  },
+  'GET /v1/keys/:id': {
+    tag: 'keys',
+    summary: 'One key',
+    answers: { 200: { json: answers.keyViewSchema } },
+    problems: ['not-found'],
+  },
+  'PATCH /v1/keys/:id': {
+    tag: 'keys',
+    summary: 'Change what a key may do; what is left out stays as it is',
+    body: { json: keyChangesSchema },
+    answers: { 200: { json: answers.keyViewSchema } },
+    problems: ['not-found'],
+  },
+  'DELETE /v1/keys/:id': {
+    tag: 'keys',
+    summary: 'Revoke a key',
+    answers: { 204: null },
+    problems: ['not-found'],
+  },
+  'POST /v1/keys/:id/rotate': {
+    tag: 'keys',
+    summary: 'Give a key a new secret, which is shown this once; the one before is good for the overlap',
+    body: { json: keyRotationSchema },
+    answers: { 200: { json: answers.newKeyViewSchema } },
+    problems: ['not-found', 'conflict'],
+  },
+  'GET /v1/keys/:id/limits': {
+    tag: 'keys',
+    summary: 'What a key has spent and sent in its current periods',
+    answers: { 200: { json: answers.limitsSchema } },
+    problems: ['not-found'],
+  },
+  'POST /v1/operator-tokens': {
+    tag: 'operation',
+    summary: 'Make an operator’s token, which is shown this once',
+    body: { json: newOperatorTokenSchema },
+    answers: { 201: { json: answers.newOperatorTokenViewSchema } },
+    tells: { location: 'Address of the token.' },
+  },
+  'GET /v1/operator-tokens': {
+    tag: 'operation',
+    summary: 'All operators’ tokens, newest first',
+    answers: { 200: { json: answers.operatorTokensSchema } },
+  },
+  'DELETE /v1/operator-tokens/:id': {
+    tag: 'operation',
+    summary: 'Revoke an operator’s token',
+    answers: { 204: null },
+    problems: ['not-found'],
+  },
+  'GET /v1/nodes': {
+    tag: 'operation',
+    summary: 'The fleet, as the isolate that answers sees it',
+    answers: { 200: { json: answers.nodesSchema } },
+  },
+  'GET /v1/audit': {
+    tag: 'operation',
+    summary: 'Changes by operators, newest first',
+    query: auditQuerySchema,
+    answers: { 200: { json: answers.auditSchema } },
+    problems: ['bad-request'],
+  },
+  'GET /v1/artifacts/:model': {
+    tag: 'artifacts',
+    summary: 'Complete versions of a model’s artifact',
+    answers: { 200: { json: answers.artifactIndexSchema } },
+    problems: ['unknown-model'],
+  },
+  'GET /v1/artifacts/:model/:version/:file': {
+    tag: 'artifacts',
+    summary: 'A file of an artifact, or a range of it',
+    headers: ['range', 'if-none-match', 'if-range'],
+    answers: {
+      200: { json: manifestSchema, other: ['application/octet-stream'] },
+      206: { other: ['application/octet-stream', 'application/json'] },
+      304: null,
+    },
+    tells: { etag: 'The file’s sha256.', 'x-content-sha256': 'The same in hex.' },
+    problems: ['unknown-artifact', 'range-not-satisfiable'],
+  },
+  'PUT /v1/artifacts/:model/:version/:file': {
+    tag: 'artifacts',
+    summary: 'Upload a file; `manifest.json` last, which activates the version',
+    headers: ['x-content-sha256'],
+    body: { json: z.unknown(), other: ['application/octet-stream'] },
+    answers: {
+      200: { json: z.union([answers.artifactFileAnswerSchema, answers.activationSchema]) },
+      201: { json: z.union([answers.artifactFileAnswerSchema, answers.activationSchema]) },
+    },
+    problems: ['bad-header', 'bad-artifact', 'upload-incomplete', 'conflict'],
+  },
+  'GET /problems': {
+    tag: 'documents',
+    summary: 'Every problem type',
+    answers: {
+      200: { json: z.strictObject({ problems: z.array(answers.problemPageSchema) }), other: ['text/html'] },
+    },
+  },
+  'GET /problems/:code': {
+    tag: 'documents',
+    summary: 'What a problem type means, and what to do',
+    answers: { 200: { json: answers.problemPageSchema, other: ['text/html'] } },
+    problems: ['not-found'],
+  },
+  'GET /openapi.json': {
+    tag: 'documents',
+    summary: 'This document',
+    answers: { 200: { json: z.looseObject({ openapi: z.string() }) } },
+  },
+};
