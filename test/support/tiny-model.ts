@@ -5,7 +5,7 @@
  *   label = argmax(logits),  logits = relu(x·W1 + b1)·W2 + E[token]       x [N, 4], token [N], logits [N, 3]
  */
 import { create, toBinary } from '@bufbuild/protobuf';
-import { ModelProtoSchema } from 'onnx-buf';
+import { ModelProtoSchema, TensorProto_DataLocation } from 'onnx-buf';
 import { type ArtifactSource, writeArtifact } from '../../schema/artifact/write.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 
@@ -121,6 +121,9 @@ function tinyGraph(): Uint8Array {
     name,
     dims: dims.map(BigInt),
     dataType: FLOAT,
+    // As the trainer leaves them: pointing at weights that each level brings.
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: [{ key: 'location', value: 'weights' }],
   });
   const node = (opType: string, input: string[], output: string, ints: Record<string, number> = {}) => ({
     name: output,

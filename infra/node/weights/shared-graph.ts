@@ -84,6 +84,8 @@ export function sharedModel({
       const data = decodeTensor(tensor, allWidths, level, parts);
       target.dims = dims.map(BigInt);
       target.rawData = Uint8Array.from(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      target.externalData = [];
+      target.dataLocation = TensorProto_DataLocation.DEFAULT;
     } else if (!place.turned) view(target, dims, place.offset);
     else {
       const { axis: at = 0 } = place.axis ?? {};
