@@ -3,6 +3,7 @@ import type { ApiKeyRow, OperatorTokenRow } from '../schema/db/tables.ts';
 import { SppError } from '../schema/errors.ts';
 import { type OidcVerifier, oidcVerifier } from './auth/oidc.ts';
 import { type LedgerClient, type Purses, purses } from './budget/purses.ts';
+import { type HedgeCredit, hedgeCredit } from './inference/hedging.ts';
 import { logFailure } from './log.ts';
 import { type Fleet, fleet } from './nodes/fleet.ts';
 import { fetchReport } from './nodes/report-client.ts';
@@ -29,6 +30,9 @@ export interface Gateway {
   /** Of a key; there is one in the world. */
   readonly ledgerOf: (keyId: string) => LedgerClient;
   readonly fleet: Fleet;
+  readonly hedges: HedgeCredit;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -41,7 +45,11 @@ const KEY_MAX_AGE_MS = 60_000;
 const KEYS_HELD = 10_000;
 
 /** @throws `not-ready` when the bindings are incomplete */
-export function createGateway(bindings: Bindings, now: () => number = Date.now): Gateway {
+export function createGateway(
+  bindings: Bindings,
+  now: () => number = Date.now,
+  random: () => number = Math.random,
+): Gateway {
   const settings = readSettings({ ...bindings });
   const db = openDatabase(bindings.DB);
   const held = <T>(what: string, load: () => Promise<T>) => ({
@@ -76,6 +84,8 @@ export function createGateway(bindings: Bindings, now: () => number = Date.now):
       now,
       fetchReport: (node) => fetchReport(node, settings.nodeToken),
     }),
+    hedges: hedgeCredit(),
+    random,
     now,
   };
 }

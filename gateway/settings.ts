@@ -9,7 +9,7 @@ export interface Bindings {
   readonly DB: D1Database;
   readonly ARTIFACTS: R2Bucket;
   readonly LEDGERS: DurableObjectNamespace<KeyLedger>;
-  /** JSON: `[{ "name", "url" }]`. */
+  /** JSON: `[{ "name", "url", "class" }]`. */
   readonly NODES?: string;
   /** Secrets: operators', the one shared with nodes, and the one that stored key hashes are made under. */
   readonly OPERATOR_TOKEN?: string;
@@ -26,6 +26,8 @@ export interface Bindings {
   /** Origins whose pages may call the gateway, with commas between; `*` for all. */
   readonly CORS_ORIGINS?: string;
   readonly MAX_ARTIFACT_FILE_BYTES?: string;
+  /** Share of requests of which a copy goes to a node that nothing was learned of lately. */
+  readonly PROBE_SHARE?: string;
 }
 
 const secret = z.string('is not set').min(24, 'is shorter than 24 characters');
@@ -61,11 +63,26 @@ const nodesSchema = z
   })
   .pipe(
     z
-      .array(z.strictObject({ name: z.string().min(1).max(128), url: z.url({ protocol: /^https?$/ }) }))
+      .array(
+        z.strictObject({
+          name: z.string().min(1).max(128),
+          url: z.url({ protocol: /^https?$/ }),
+          class: z.string().min(1).max(64).default('default'),
+        }),
+      )
       .max(256)
       .refine((nodes) => new Set(nodes.map((node) => node.name)).size === nodes.length, 'names a node twice'),
   )
-  .transform((nodes) => nodes.map(({ name, url }) => ({ name, url: url.replace(/\/+$/, '') })));
+  .transform((nodes) =>
+    nodes.map(
+      (node): NodeAddress => ({
+        name: node.name,
+        url: node.url.replace(/\/+$/, ''),
+        nodeClass: node.class,
+        draining: false,
+      }),
+    ),
+  );
 
 const settingsSchema = z
   .object({
@@ -76,6 +93,7 @@ const settingsSchema = z
     KEY_PEPPER: secret,
     MAX_BODY_BYTES: byteCount(8 * 2 ** 20),
     MAX_ARTIFACT_FILE_BYTES: byteCount(2 ** 31),
+    PROBE_SHARE: z.coerce.number().min(0).max(1).default(0.01),
     OIDC_ISSUER: trustedUrl.optional(),
     OIDC_AUDIENCE: z.string().min(1).optional(),
     OIDC_ROLE_CLAIM: z.string().min(1).default('role'),
@@ -105,6 +123,10 @@ export interface NodeAddress {
   readonly name: string;
   /** Without a slash at its end. */
   readonly url: string;
+  /** What its prices go by. */
+  readonly nodeClass: string;
+  /** The operator takes it out of service. */
+  readonly draining: boolean;
 }
 
 export interface Settings {
@@ -117,6 +139,7 @@ export interface Settings {
   readonly maxArtifactFileBytes: number;
   readonly oidc: OidcSettings | undefined;
   readonly corsOrigins: readonly string[];
+  readonly probeShare: number;
 }
 
 /** @throws `not-ready` naming the bindings at fault, never their values: a gateway without secrets serves nobody */
@@ -148,5 +171,6 @@ export function readSettings(bindings: Readonly<Record<string, unknown>>): Setti
             roles: data.OIDC_ROLES,
           },
     corsOrigins: data.CORS_ORIGINS,
+    probeShare: data.PROBE_SHARE,
   };
 }

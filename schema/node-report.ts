@@ -24,6 +24,8 @@ export const nodeReportSchema = z.strictObject({
   state: nodeStateSchema,
   /** Milliseconds since the epoch, by the node's clock. */
   reportedAtMs: z.number().nonnegative(),
+  /** When this process began, by the same clock: another value is another process, of which nothing is known yet. */
+  startedAtMs: z.number().nonnegative().optional(),
   workers: z.int().positive(),
   queueLength: z.int().nonnegative(),
   inFlight: z.int().nonnegative(),

@@ -4,16 +4,16 @@ import { SppError } from '../../schema/errors.ts';
 /**
  * @throws `body-too-large` as soon as that is known, whatever Content-Length said; `bad-request` when the body breaks off
  */
-export async function readBody(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const declared = Number(request.headers.get('content-length') ?? Number.NaN);
-  if (declared > maxBytes) throw tooLarge(maxBytes);
+export async function readBody(
+  request: Pick<Request, 'headers' | 'body'>,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  requireLength(request.headers, maxBytes);
+  const reader = request.body?.getReader();
   const chunks: Uint8Array[] = [];
   let total = 0;
-  const reader = request.body?.getReader();
   while (reader !== undefined) {
-    const { done, value } = await reader.read().catch((cause: unknown) => {
-      throw new SppError('bad-request', 'The body broke off before its end.', { cause });
-    });
+    const { done, value } = await reader.read().catch(brokenOff);
     if (done) break;
     total += value.length;
     if (total > maxBytes) {
@@ -22,6 +22,8 @@ export async function readBody(request: Request, maxBytes: number): Promise<Uint
     }
     chunks.push(value);
   }
+  const [only] = chunks;
+  if (only !== undefined && chunks.length === 1) return only as Uint8Array<ArrayBuffer>;
   const bytes = new Uint8Array(total);
   let offset = 0;
   for (const chunk of chunks) {
@@ -29,6 +31,17 @@ export async function readBody(request: Request, maxBytes: number): Promise<Uint
     offset += chunk.length;
   }
   return bytes;
+}
+
+/** @returns what Content-Length says, NaN without it. @throws `body-too-large` */
+export function requireLength(headers: Headers, maxBytes: number): number {
+  const declared = Number(headers.get('content-length') ?? Number.NaN);
+  if (declared > maxBytes) throw tooLarge(maxBytes);
+  return declared;
+}
+
+export function brokenOff(cause: unknown): never {
+  throw new SppError('bad-request', 'The body broke off before its end.', { cause });
 }
 
 /** @throws `bad-json` */

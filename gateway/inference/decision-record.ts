@@ -7,14 +7,14 @@ export interface DecisionRecord {
   readonly atMs: number;
   readonly requestId: string;
   readonly model: string;
-  /** Of the artifact. */
-  readonly version: string;
+  /** Of the artifact; null where it did not come to that. */
+  readonly version: string | null;
   readonly policyVersion: number;
   readonly asked: {
     /** Null where the policy's default held. */
     readonly latencyBudgetMs: number | null;
     readonly costBudgetNanoUsd: number | null;
-    readonly minQuality: number | null;
+    readonly minQuality: number;
     readonly pinnedLevel: number | null;
     readonly batch: number;
     readonly bytes: number;
@@ -31,6 +31,8 @@ export interface DecisionRecord {
   readonly outcome: {
     /** What the client was answered. */
     readonly status: number;
+    /** That answered. */
+    readonly level: number | null;
     /** From receipt to answer. */
     readonly totalMs: number;
     readonly queueMs: number | null;

@@ -1,163 +1,320 @@
-/** One inference: select, forward, once more on another node if the first is gone, and never past the deadline. */
+/**
+ * One inference: select, forward, once more on another node if the first is gone and time is left, and never past the
+ * deadline.
+ *
+ *   overloaded? ─> select ─> set money aside ─> send ──answered──────────────────────> answer
+ *                    ^                           │ └─ slow ─> send to a second node ─> the first good answer
+ *                    └──── the node failed, and another fits what is left
+ */
 import { SppError } from '../../schema/errors.ts';
-import { formatNanoUsd } from '../../schema/headers.ts';
-import type { Fleet } from '../nodes/fleet.ts';
-import { priceList } from '../policy/prices.ts';
-import { candidateTable } from '../selector/candidate-table.ts';
+import type { TableSpec } from '../nodes/table-cache.ts';
+import type { CandidateTable } from '../selector/candidate-table.ts';
+import { explain } from '../selector/explain.ts';
 import type { Rules } from '../selector/rules.ts';
-import { type Candidate, type Decision, select } from '../selector/select.ts';
+import { type Decision, type SelectionRequest, select } from '../selector/select.ts';
 import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
 import type { VersionedPolicy } from '../storage/policies.ts';
-import { forward, type NodeAnswer } from './forward.ts';
+import { type AttemptContext, type AttemptRequest, type AttemptResult, attempt } from './attempt.ts';
+import { type Deadline, deadline as newDeadline } from './deadline.ts';
+import type { DecisionRecord } from './decision-record.ts';
+import { type HedgeCredit, hedged } from './hedging.ts';
 import { clientResponse, declined } from './node-answer.ts';
+import { noNode, overloaded, refusal } from './refusals.ts';
+import { type Reserve, unlimited } from './reservation.ts';
+import { levelOptions, unknownLevel } from './routing.ts';
+import type { Upload } from './upload.ts';
 
 export interface InferenceRequest {
+  readonly id: string;
   readonly model: CatalogModel;
+  /** The artifact version to go to, asked anew for a second try. */
+  readonly route: () => CatalogVersion;
   readonly pinnedLevel: number | undefined;
   /** What the policy and the request's headers say. */
   readonly rules: Rules;
-  readonly batch: number;
-  readonly body: Uint8Array<ArrayBuffer>;
+  /** As the client sent it; undefined where the policy's default holds. */
+  readonly askedBudgetMs: number | undefined;
+  readonly upload: Upload;
   /** Handed on to the node. */
   readonly headers: Readonly<Record<string, string>>;
-  /** When the gateway had the request; its budget starts here. */
-  readonly receivedMs: number;
+  readonly deadline: Deadline;
 }
 
-export interface DispatchContext {
-  readonly fleet: Fleet;
+export interface DispatchContext extends AttemptContext {
   readonly policy: VersionedPolicy;
-  readonly nodeToken: string;
-  readonly now: () => number;
+  readonly hedges: HedgeCredit;
+  /** Share of requests of which a copy goes to a node that nothing was learned of lately. */
+  readonly probeShare: number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  readonly reserve?: Reserve;
+  /** Whether `observe` gets the reasons against each candidate. */
+  readonly explain?: boolean;
+  /** Told of each request once, when it is over. */
+  readonly observe?: (record: DecisionRecord) => void;
 }
 
 const ATTEMPTS = 2;
 /** What no budget holds gets this multiple of its predicted time, and never longer than the bound, before it is cut off. */
 const INFEASIBLE_SLACK = 4;
 const INFEASIBLE_BOUND_MS = 30_000;
+/** A probe is a request of its own, which nobody waits for. */
+const PROBE_BOUND_MS = 5000;
+
+/** What has happened to a request so far. */
+interface Course {
+  version: CatalogVersion | undefined;
+  decision: Decision | undefined;
+  drops: DecisionRecord['drops'] | undefined;
+  shed: boolean;
+  result: AttemptResult | undefined;
+  readonly attempts: string[];
+  selectMs: number;
+}
 
 /**
- * @throws `unknown-level`, `budget-infeasible` before anything is sent, `budget-overrun` after, `no-node`
+ * @throws `budget-infeasible` or `cost-infeasible` before anything is sent, `budget-overrun` after, `overloaded`,
+ *   `no-node`, `unknown-level`, `upstream-failed`
  */
 export async function dispatch(request: InferenceRequest, context: DispatchContext): Promise<Response> {
-  const { fleet, policy, now } = context;
-  const { pinnedLevel, rules } = request;
-  const requestedBudgetMs = rules.budgetMs;
-  const selectStartedMs = now();
+  const course: Course = {
+    version: undefined,
+    decision: undefined,
+    drops: undefined,
+    shed: false,
+    result: undefined,
+    attempts: [],
+    selectMs: 0,
+  };
+  try {
+    const response = await request.deadline.bound(run(request, context, course));
+    context.observe?.(recordOf(request, context, course, response.status));
+    return response;
+  } catch (error) {
+    const status = error instanceof SppError ? error.status : 500;
+    context.observe?.(recordOf(request, context, course, status));
+    throw error;
+  }
+}
+
+async function run(request: InferenceRequest, context: DispatchContext, course: Course): Promise<Response> {
+  const { rules, deadline } = request;
+  const selectStartedMs = context.now();
   const failed = new Map<string, string>();
-  let refusal: Response | undefined;
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const { version, decision } = plan(request, context, failed);
+  let refused: Response | undefined;
+  for (let count = 1; count <= ATTEMPTS; count++) {
+    const planned = plan(request, context, course, failed);
+    const { decision } = planned;
     if (decision.kind !== 'serve') {
-      if (attempt > 1) break;
-      throw refused(decision, rules);
+      if (count > 1) break;
+      throw course.shed ? overloaded(context.fleet.pressure(), rules) : refusal(decision, rules);
     }
-    const { chosen, fits } = decision;
-    const selectMs = now() - selectStartedMs;
-    const deadlineMs = request.receivedMs + timeGranted(requestedBudgetMs, decision, policy);
-    const answer = await attemptOn(chosen, deadlineMs, request, context);
-    if ('unreached' in answer) {
-      failed.set(chosen.node, answer.unreached);
-      fleet.markDown(chosen.node, answer.unreached);
+    if (count === 1) deadline.grant(timeGranted(decision, request, context));
+    // A second node only when it can still be in time, or nobody expected the first to be.
+    else if (!decision.fits && deadline.leftMs() < decision.chosen.predicted.totalMs) break;
+    course.selectMs = context.now() - selectStartedMs;
+    const first = await started(planned, request, context, course);
+    if (count === 1) probe(planned, request, context);
+    const result = await withHedge(first, planned, failed, request, context, course);
+    const { forwarded, chosen } = result;
+    course.result = result;
+    if (forwarded.kind === 'stopped') throw new Error('A request was stopped that nothing else answers.');
+    if (forwarded.kind === 'unreached') {
+      if (!request.upload.repeatable) break;
+      failed.set(chosen.node, 'lost the connection');
       continue;
     }
+    const { answer } = forwarded;
     const response = clientResponse(answer, {
-      level: chosen.level,
+      level: result.level,
+      version: planned.version,
       versions: request.model.versions,
-      plannedVersion: version,
-      policyVersion: policy.version,
-      decision: decisionName(fits, pinnedLevel),
-      selectMs,
-      budgetRemainingMs: request.receivedMs + requestedBudgetMs - now(),
+      policyVersion: context.policy.version,
+      decision: decisionName(decision, request, course),
+      selectMs: course.selectMs,
+      budgetRemainingMs: deadline.receivedMs + rules.budgetMs - context.now(),
+      costNanoUsd: result.costNanoUsd,
     });
-    if (!declined(answer)) {
-      if (answer.status === 200) learn(chosen, answer, version, request, fleet);
+    if (!declined(answer) || !request.upload.repeatable) {
+      if (answer.body.kind === 'whole') deadline.release();
       return response;
     }
     failed.set(chosen.node, `declined with ${answer.status}`);
-    refusal = response;
+    refused = response;
   }
-  if (refusal !== undefined) return refusal;
+  if (refused !== undefined) return refused;
   throw noNode();
+}
+
+interface Plan {
+  readonly version: CatalogVersion;
+  readonly spec: TableSpec;
+  readonly table: CandidateTable;
+  readonly selection: SelectionRequest;
+  readonly decision: Decision;
 }
 
 /** @param failed nodes that this request has tried in vain */
 function plan(
   request: InferenceRequest,
-  { fleet, policy, now }: DispatchContext,
+  { fleet, policy, priceOf, random, now, ...context }: DispatchContext,
+  course: Course,
   failed: ReadonlyMap<string, string>,
-): { version: string; decision: Decision } {
-  const { model, pinnedLevel, rules } = request;
-  const version = routedVersion(model, fleet);
+): Plan {
+  const { model, rules, pinnedLevel, upload, deadline } = request;
+  const version = request.route();
+  course.version = version;
   if (pinnedLevel !== undefined && !version.levels.some(({ level }) => level === pinnedLevel))
     throw unknownLevel(model.id, String(pinnedLevel), version);
-  const nodes = fleet.options(model.id, version.version);
-  const table = candidateTable({
-    levels: version.levels.map((row) => ({ ...row, quality: row.quality.value })),
-    nodes: nodes.map((node) => ({ ...node, unusable: node.unusable ?? failed.get(node.name) })),
+  const spec: TableSpec = {
+    model: model.id,
+    version: { version: version.version, levels: levelOptions(version) },
     quantile: rules.quantile,
-    batch: request.batch,
-    priceOf: priceList(policy.document.prices, model.id),
-  });
-  const decision = select(table, {
+    batch: upload.batch,
+    priceOf,
+    policyVersion: policy.version,
+  };
+  const table = fleet.table(spec, failed);
+  course.shed = rules.shedAbove !== Number.POSITIVE_INFINITY && fleet.pressure() >= rules.shedAbove;
+  const budgetLeftMs = deadline.receivedMs + rules.budgetMs - now();
+  const selection: SelectionRequest = {
     rules,
-    budgetLeftMs: request.receivedMs + rules.budgetMs - now(),
+    budgetLeftMs,
     costBudgetNanoUsd: rules.costBudgetNanoUsd ?? undefined,
     minQuality: rules.minQuality,
     pinnedLevel,
-    bytes: request.body.length,
-  });
-  return { version: version.version, decision };
+    bytes: upload.bytes,
+    draws: [random(), random()],
+  };
+  const decision = course.shed ? givingWay(table, selection) : select(table, selection);
+  course.decision = decision;
+  if (context.explain)
+    course.drops = explain(table, selection, decision.kind === 'serve' ? decision.chosen : undefined);
+  return { version, spec, table, selection, decision };
 }
 
-function decisionName(fits: boolean, pinnedLevel: number | undefined): string {
+/** The sparsest allowed level where the class takes that under load, and it fits or need not. */
+function givingWay(table: CandidateTable, selection: SelectionRequest): Decision {
+  const { rules, budgetLeftMs } = selection;
+  const sparsest = select(table, {
+    ...selection,
+    budgetLeftMs: Number.NEGATIVE_INFINITY,
+    rules: { ...rules, infeasible: 'serve-sparsest' },
+  });
+  if (sparsest.kind !== 'serve') return sparsest;
+  const fits = sparsest.chosen.predicted.totalMs <= budgetLeftMs - rules.reserveMs;
+  if (rules.overload === 'serve-sparsest' && (fits || rules.infeasible === 'serve-sparsest'))
+    return { ...sparsest, fits };
+  return { kind: 'infeasible', by: 'latency', nearest: sparsest.chosen, tally: sparsest.tally };
+}
+
+async function started(
+  { version, spec, table, selection, decision }: Plan,
+  request: InferenceRequest,
+  context: DispatchContext,
+  course: Course,
+) {
+  if (decision.kind !== 'serve') throw new Error('Only what is to be served can be sent.');
+  const { chosen } = decision;
+  const column = table.nodes.indexOf(chosen.node);
+  const excessQueueMs = table.excessQueueMs[column] ?? 0;
+  const reserve = context.reserve ?? unlimited;
+  const reservation = await reserve(chosen.costNanoUsd);
+  course.attempts.push(chosen.node);
+  const sent: AttemptRequest = {
+    chosen,
+    minLevel: request.pinnedLevel ?? lowestAllowed(version, selection.rules, chosen.level),
+    excessQueueMs,
+    model: spec.model,
+    version: spec.version.version,
+    batch: spec.batch,
+    upload: request.upload,
+    headers: request.headers,
+    deadline: request.deadline,
+    reservation,
+  };
+  return attempt(sent, context);
+}
+
+/** How far down a node may step when it would be late: to the last level below that is still allowed. */
+function lowestAllowed(version: CatalogVersion, rules: Rules, level: number): number {
+  const allowed = (at: number) => {
+    const row = version.levels[at];
+    return row !== undefined && row.sparsity <= rules.maxSparsity && row.quality.value >= rules.minQuality;
+  };
+  let lowest = level;
+  while (lowest > 0 && allowed(lowest - 1)) lowest--;
+  return lowest;
+}
+
+async function withHedge(
+  first: Awaited<ReturnType<typeof started>>,
+  { decision }: Plan,
+  failed: ReadonlyMap<string, string>,
+  request: InferenceRequest,
+  context: DispatchContext,
+  course: Course,
+): Promise<AttemptResult> {
+  const { rules, upload } = request;
+  if (rules.hedgeShare === 0 || !upload.repeatable || decision.kind !== 'serve' || !decision.fits)
+    return first.done;
+  const { chosen } = decision;
+  context.hedges.earn(rules.hedgeShare);
+  const second = async () => {
+    if (!context.hedges.spend()) return undefined;
+    const without = new Map([...failed, [chosen.node, 'is slow with this request']]);
+    const planned = plan(request, context, course, without);
+    // The record tells of the choice that was made first.
+    course.decision = decision;
+    if (planned.decision.kind === 'serve' && planned.decision.fits) {
+      const other = await started(planned, request, context, course).catch(() => undefined);
+      if (other !== undefined) return other;
+    }
+    context.hedges.giveBack();
+    return undefined;
+  };
+  return hedged(first, chosen.predicted.totalMs, second, isGood);
+}
+
+function isGood({ forwarded }: AttemptResult): boolean {
+  return forwarded.kind === 'answered' && !declined(forwarded.answer) && forwarded.answer.status < 500;
+}
+
+/** Sends a copy to a node that has to show how it is. Nobody waits for it, and nobody pays. */
+function probe({ spec, table, decision }: Plan, request: InferenceRequest, context: DispatchContext): void {
+  const { upload } = request;
+  if (!upload.repeatable || decision.kind !== 'serve') return;
+  const { chosen } = decision;
+  const node = context.fleet.probeTarget(spec, chosen.node, context.random() < context.probeShare);
+  if (node === undefined) return;
+  const own = newDeadline(context.now(), PROBE_BOUND_MS, context.now);
+  const { done } = attempt(
+    {
+      chosen: { ...chosen, node, costNanoUsd: 0 },
+      minLevel: chosen.level,
+      excessQueueMs: table.excessQueueMs[table.nodes.indexOf(node)] ?? 0,
+      model: spec.model,
+      version: spec.version.version,
+      batch: spec.batch,
+      upload,
+      headers: request.headers,
+      deadline: own,
+      reservation: { settle() {}, refund() {} },
+      probe: true,
+    },
+    context,
+  );
+  context.background.waitUntil(done.finally(() => own.release()));
+}
+
+function decisionName(
+  { fits }: Extract<Decision, { kind: 'serve' }>,
+  { pinnedLevel }: InferenceRequest,
+  { shed }: Course,
+): string {
+  if (shed) return 'overload-served-sparsest';
   if (fits) return 'fits';
   return pinnedLevel === undefined ? 'infeasible-served-sparsest' : 'infeasible-served-pinned';
-}
-
-/** A decision as its refusal. */
-function refused(
-  decision: Exclude<Decision, { kind: 'serve' }>,
-  { budgetMs, minBudgetMs, costBudgetNanoUsd, slaClass, tier, minSparsity, maxSparsity, minQuality }: Rules,
-): SppError {
-  if (decision.kind === 'no-node') return noNode();
-  const { nearest, by } = decision;
-  const predictedMs = nearest === undefined ? null : Number(nearest.predicted.totalMs.toFixed(3));
-  const told = {
-    class: [
-      `The class takes latency budgets from ${minBudgetMs} ms; ${budgetMs} ms is less.`,
-      'Ask with a larger X-Latency-Budget, or another X-SLA-Class.',
-    ],
-    bounds: [
-      'No level lies within the bounds of this request.',
-      'Ask for less quality, another level or another latency budget; GET /v2/models/{model} lists the levels.',
-    ],
-    cost: [
-      `No level fits a cost budget of ${formatNanoUsd(costBudgetNanoUsd ?? 0)} USD: the cheapest one allowed costs ${formatNanoUsd(nearest?.costNanoUsd ?? 0)}.`,
-      'Ask with a larger X-Cost-Budget.',
-    ],
-    latency: [
-      `No level fits a latency budget of ${budgetMs} ms: the sparsest one allowed takes ${predictedMs} ms.`,
-      'Ask with a larger X-Latency-Budget; GET /v2/models/{model} lists what each level takes now.',
-    ],
-  } as const satisfies Record<typeof by, readonly [string, string]>;
-  const [message, hint] = told[by];
-  return new SppError(by === 'cost' ? 'cost-infeasible' : 'budget-infeasible', message, {
-    hint,
-    details: {
-      latencyBudgetMs: budgetMs,
-      predictedMs,
-      level: nearest?.level ?? null,
-      bounds: {
-        class: slaClass,
-        tier,
-        minSparsity,
-        maxSparsity,
-        minQuality: minQuality > 0 ? minQuality : null,
-      },
-      ...(by === 'cost' ? { costBudgetNanoUsd, costNanoUsd: nearest?.costNanoUsd ?? null } : {}),
-    },
-  });
 }
 
 /**
@@ -165,80 +322,53 @@ function refused(
  * is bounded too: by the largest of its budget, the policy's default budget, and a multiple of its predicted time.
  */
 function timeGranted(
-  requestedBudgetMs: number,
   { fits, chosen }: Extract<Decision, { kind: 'serve' }>,
-  { document }: VersionedPolicy,
+  { rules }: InferenceRequest,
+  { policy }: DispatchContext,
 ): number {
-  if (fits) return requestedBudgetMs;
+  if (fits) return rules.budgetMs;
   const slackMs = Math.min(INFEASIBLE_BOUND_MS, INFEASIBLE_SLACK * chosen.predicted.totalMs);
-  return Math.max(requestedBudgetMs, document.defaultLatencyBudgetMs, slackMs);
+  return Math.max(rules.budgetMs, policy.document.defaultLatencyBudgetMs, slackMs);
 }
 
-async function attemptOn(
-  chosen: Candidate,
-  deadlineMs: number,
-  request: InferenceRequest,
-  { fleet, nodeToken, now }: DispatchContext,
-) {
-  const leftMs = deadlineMs - now();
-  if (leftMs <= 0)
-    throw new SppError(
-      'budget-overrun',
-      'The latency budget ran out before the request could be sent to a node.',
-      {
-        hint: 'Ask with a larger X-Latency-Budget.',
-      },
-    );
-  const over = fleet.begin(chosen.node);
-  try {
-    return await forward({
-      node: fleet.addressOf(chosen.node),
-      nodeToken,
-      model: request.model.id,
-      level: chosen.level,
-      body: request.body,
-      headers: request.headers,
-      leftMs,
-      now,
-    });
-  } finally {
-    over();
-  }
-}
-
-function learn(
-  { node, level }: Candidate,
-  { networkMs, executeMs, headers }: NodeAnswer,
-  plannedVersion: string,
-  { batch }: InferenceRequest,
-  fleet: Fleet,
-): void {
-  const version = headers.get('x-artifact-version') ?? plannedVersion;
-  fleet.record(node, { version, level, batch, networkMs, executeMs });
-}
-
-/**
- * The newest version that a usable node serves; while none does, the active one.
- */
-export function routedVersion(model: CatalogModel, fleet: Fleet): CatalogVersion {
-  const live = fleet.liveVersions(model.id);
-  const versions = [...model.versions.values()].sort((a, b) => b.ordinal - a.ordinal);
-  const version =
-    versions.find((candidate) => live.has(candidate.version)) ?? model.versions.get(model.activeVersion);
-  if (version === undefined) throw new Error(`${model.id} has no version ${model.activeVersion}.`);
-  return version;
-}
-
-export function unknownLevel(model: string, asked: string, { levels }: CatalogVersion): SppError {
-  return new SppError('unknown-level', `${model} has no level ${JSON.stringify(asked.slice(0, 32))}.`, {
-    hint: `Its levels are 0 (sparsest) to ${levels.length - 1} (dense).`,
-  });
-}
-
-/** Which nodes and why is for operators, who have GET /v1/nodes. */
-function noNode(): SppError {
-  return new SppError('no-node', 'No inference node can take the request at the moment.', {
-    hint: 'Try again in a moment.',
-    retryAfterS: 1,
-  });
+function recordOf(
+  { id, model, rules, askedBudgetMs, pinnedLevel, upload, deadline }: InferenceRequest,
+  { policy, now }: DispatchContext,
+  { version, decision, drops, shed, result, attempts }: Course,
+  status: number,
+): DecisionRecord {
+  const serving = decision?.kind === 'serve' ? decision : undefined;
+  const answer = result?.forwarded.kind === 'answered' ? result.forwarded.answer : undefined;
+  return {
+    atMs: deadline.receivedMs,
+    requestId: id,
+    model: model.id,
+    version: version?.version ?? null,
+    policyVersion: policy.version,
+    asked: {
+      latencyBudgetMs: askedBudgetMs ?? null,
+      costBudgetNanoUsd: rules.costBudgetNanoUsd,
+      minQuality: rules.minQuality,
+      pinnedLevel: pinnedLevel ?? null,
+      batch: upload.batch,
+      bytes: upload.bytes,
+    },
+    rules,
+    kind: shed && serving === undefined ? 'shed' : (decision?.kind ?? 'no-node'),
+    fits: serving?.fits ?? false,
+    chosen: serving?.chosen ?? null,
+    runnerUp: serving?.runnerUp ?? null,
+    tally: decision === undefined || decision.kind === 'no-node' ? null : decision.tally,
+    ...(drops === undefined ? {} : { drops }),
+    outcome: {
+      status,
+      level: answer?.status === 200 ? (result?.level ?? null) : null,
+      totalMs: now() - deadline.receivedMs,
+      queueMs: answer?.queueMs ?? null,
+      executeMs: answer?.executeMs ?? null,
+      networkMs: answer?.networkMs ?? null,
+      costNanoUsd: result?.costNanoUsd ?? 0,
+      attempts,
+    },
+  };
 }

@@ -1,25 +1,29 @@
 /** Sends one request to one node. */
-import { SppError } from '../../schema/errors.ts';
 import { formatMs, headerNames, parseServerTiming } from '../../schema/headers.ts';
 import type { NodeAddress } from '../settings.ts';
+import { type AnswerBody, readAnswer } from './answer-body.ts';
+import type { Deadline } from './deadline.ts';
+import type { Upload } from './upload.ts';
 
 export interface ForwardRequest {
   readonly node: NodeAddress;
   readonly nodeToken: string;
   readonly model: string;
   readonly level: number;
-  readonly body: Uint8Array<ArrayBuffer>;
+  /** The sparsest level that the node may step down to. */
+  readonly minLevel: number;
+  readonly upload: Upload;
   /** Trace and identity, handed on as they came. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly leftMs: number;
+  readonly deadline: Deadline;
   readonly now: () => number;
 }
 
 export interface NodeAnswer {
   readonly status: number;
   readonly headers: Headers;
-  readonly body: ArrayBuffer;
-  /** As the gateway measured it: from sending to having all of the answer. */
+  readonly body: AnswerBody;
+  /** As the gateway measured it: from sending to having all of the answer, or its head where the rest is streamed. */
   readonly roundTripMs: number;
   readonly queueMs: number;
   readonly executeMs: number;
@@ -27,48 +31,57 @@ export interface NodeAnswer {
   readonly networkMs: number;
 }
 
-/** The node was not reached, or went away before it had answered in full: another one may do the work. */
-export interface Unreached {
-  readonly unreached: string;
-  readonly cause: unknown;
+export type Forwarded =
+  | { readonly kind: 'answered'; readonly answer: NodeAnswer }
+  /** The node was not reached, or went away before it had answered: another one may do the work. */
+  | { readonly kind: 'unreached'; readonly cause: unknown }
+  /** The deadline passed, or `stop` was called. */
+  | { readonly kind: 'stopped'; readonly elapsedMs: number };
+
+export interface Sending {
+  readonly done: Promise<Forwarded>;
+  /** Aborts the node's work. */
+  stop(): void;
 }
 
-/** @throws `budget-overrun` when the time is up; the node's work is aborted with it */
-export async function forward(request: ForwardRequest): Promise<NodeAnswer | Unreached> {
-  const { node, model, level, body, leftMs, now } = request;
+export function forward(request: ForwardRequest): Sending {
+  const abort = new AbortController();
+  const stop = () => abort.abort();
+  const kept = request.deadline.onPassed(stop);
+  return { stop, done: send(request, abort.signal, kept) };
+}
+
+async function send(request: ForwardRequest, signal: AbortSignal, done: () => void): Promise<Forwarded> {
+  const { node, model, level, minLevel, upload, now } = request;
   const startedMs = now();
-  const signal = AbortSignal.timeout(Math.max(1, Math.ceil(leftMs)));
   try {
     const response = await fetch(`${node.url}/v2/models/${model}/versions/${level}/infer`, {
       method: 'POST',
       headers: {
         ...request.headers,
-        'content-type': 'application/json',
+        ...upload.headers,
         authorization: `Bearer ${request.nodeToken}`,
-        [headerNames.budgetRemaining]: formatMs(Math.max(0.001, leftMs)),
+        [headerNames.budgetRemaining]: formatMs(Math.max(0.001, request.deadline.leftMs())),
+        ...(minLevel < level ? { [headerNames.minLevel]: String(minLevel) } : {}),
       },
-      body,
+      body: upload.body(),
       signal,
+      // A node has no business sending its work elsewhere.
+      redirect: 'manual',
     });
-    const answer = await response.arrayBuffer();
+    const body = await readAnswer(response);
+    if (body.kind === 'whole') done();
     const roundTripMs = now() - startedMs;
     const timing = parseServerTiming(response.headers.get('server-timing') ?? '');
     const [queueMs, executeMs] = [(timing.queue ?? 0) + (timing.load ?? 0), timing.execute ?? 0];
+    const networkMs = Math.max(0, roundTripMs - queueMs - executeMs);
+    const { status, headers } = response;
     return {
-      status: response.status,
-      headers: response.headers,
-      body: answer,
-      roundTripMs,
-      queueMs,
-      executeMs,
-      networkMs: Math.max(0, roundTripMs - queueMs - executeMs),
+      kind: 'answered',
+      answer: { status, headers, body, roundTripMs, queueMs, executeMs, networkMs },
     };
   } catch (cause) {
-    if (signal.aborted)
-      throw new SppError('budget-overrun', 'The latency budget ran out while the node was at work.', {
-        hint: 'Ask with a larger X-Latency-Budget, or let the operator lower the quality that the policy promises.',
-        details: { level },
-      });
-    return { unreached: 'lost the connection', cause };
+    done();
+    return signal.aborted ? { kind: 'stopped', elapsedMs: now() - startedMs } : { kind: 'unreached', cause };
   }
 }

@@ -2,10 +2,9 @@
 import type { Policy } from '../../schema/policy.ts';
 import type { ModelMetadata } from '../../schema/protocol.ts';
 import type { Fleet } from '../nodes/fleet.ts';
-import { executeTime, queueTime } from '../selector/predict.ts';
-import { timeAt } from '../selector/quantiles.ts';
+import { free } from '../selector/candidates.ts';
 import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
-import { routedVersion } from './dispatch.ts';
+import { levelOptions, routedVersion } from './routing.ts';
 
 export function modelMetadata(model: CatalogModel, fleet: Fleet, policy: Policy): ModelMetadata {
   const version = routedVersion(model, fleet);
@@ -61,15 +60,23 @@ function predictedMs(
   fleet: Fleet,
   policy: Policy,
 ): number | null {
-  const times = fleet
-    .options(model.id, version.version)
-    .filter((node) => node.unusable === undefined)
-    .map(
-      (node) =>
-        timeAt(node.network, policy.quantile) +
-        queueTime(node) +
-        executeTime(node.times.get(level) ?? [], 1, policy.quantile),
-    )
-    .filter((ms) => !Number.isNaN(ms));
+  const table = fleet.table({
+    model: model.id,
+    version: { version: version.version, levels: levelOptions(version) },
+    quantile: policy.quantile,
+    batch: 1,
+    priceOf: free,
+    // Of no policy: these tables know no prices.
+    policyVersion: -1,
+  });
+  const row = table.levels.findIndex((option) => option.level === level);
+  const times = table.nodes.flatMap((_, column) => {
+    const { networkMs, waitMs, executeMs } = table;
+    const ms =
+      (networkMs[column] ?? 0) +
+      (waitMs[column] ?? 0) +
+      (executeMs[row * table.nodes.length + column] ?? Number.NaN);
+    return table.usable[column] === 0 || Number.isNaN(ms) ? [] : [ms];
+  });
   return times.length === 0 ? null : Number(Math.min(...times).toFixed(3));
 }

@@ -1,6 +1,8 @@
 /** What becomes of a node's answer: which ones the client sees as they are, and under which headers. */
+
+import { headerLengthName } from '../../schema/binary-tensors.ts';
 import { SppError } from '../../schema/errors.ts';
-import { formatMs, formatServerTiming, headerNames } from '../../schema/headers.ts';
+import { formatMs, formatNanoUsd, formatServerTiming, headerNames } from '../../schema/headers.ts';
 import type { CatalogVersion } from '../storage/catalog.ts';
 import type { NodeAnswer } from './forward.ts';
 
@@ -13,14 +15,17 @@ export function declined(answer: NodeAnswer): boolean {
 }
 
 export interface AnswerContext {
+  /** That answered. */
   readonly level: number;
   /** Versions by name: the node says which one it answered from, which may have changed under way. */
   readonly versions: ReadonlyMap<string, CatalogVersion>;
-  readonly plannedVersion: string;
+  /** The one that was planned. */
+  readonly version: CatalogVersion;
   readonly policyVersion: number;
   readonly decision: string;
   readonly selectMs: number;
   readonly budgetRemainingMs: number;
+  readonly costNanoUsd: number;
 }
 
 /** @throws `upstream-failed` for answers that are the node's own fault */
@@ -31,30 +36,37 @@ export function clientResponse(answer: NodeAnswer, context: AnswerContext): Resp
       retryAfterS: 1,
     });
   const { level } = context;
-  const version = answer.headers.get(headerNames.artifactVersion) ?? context.plannedVersion;
+  const version = answer.headers.get(headerNames.artifactVersion) ?? context.version.version;
   const served = context.versions.get(version)?.levels.find((row) => row.level === level);
-  const headers = new Headers({
+  const headers: Record<string, string> = {
     'content-type': answer.headers.get('content-type') ?? 'application/json',
     [headerNames.policyVersion]: String(context.policyVersion),
     [headerNames.decision]: context.decision,
     [headerNames.artifactVersion]: version,
     [headerNames.pathLevel]: String(level),
     [headerNames.budgetRemaining]: formatMs(context.budgetRemainingMs),
+    [headerNames.cost]: formatNanoUsd(context.costNanoUsd),
     'server-timing': formatServerTiming({
       select: context.selectMs,
       queue: answer.queueMs,
       execute: answer.executeMs,
       network: answer.networkMs,
     }),
-  });
+  };
   if (served !== undefined) {
-    headers.set(headerNames.pathSparsity, String(round(served.sparsity)));
-    headers.set(headerNames.pathQuality, String(round(served.quality.value)));
+    headers[headerNames.pathSparsity] = String(round(served.sparsity));
+    headers[headerNames.pathQuality] = String(round(served.quality.value));
   }
-  const retryAfter = answer.headers.get('retry-after');
-  if (retryAfter !== null) headers.set('retry-after', retryAfter);
-  return new Response(answer.body, { status: answer.status, headers });
+  for (const name of HANDED_ON) {
+    const value = answer.headers.get(name);
+    if (value !== null) headers[name] = value;
+  }
+  const { body } = answer;
+  return new Response(body.kind === 'whole' ? body.bytes : body.stream, { status: answer.status, headers });
 }
+
+/** Of the node's headers, as they are. */
+const HANDED_ON = ['retry-after', headerLengthName, headerNames.steppedFrom] as const;
 
 function round(value: number): number {
   return Number(value.toFixed(6));

@@ -1,12 +1,40 @@
 import { describe, expect, test } from 'vitest';
 import type { NodeReport } from '../../schema/node-report.ts';
+import { free } from '../selector/candidates.ts';
 import type { NodeAddress } from '../settings.ts';
-import { fleet } from './fleet.ts';
+import { fleet, type Outcome } from './fleet.ts';
+import type { TableSpec } from './table-cache.ts';
 
-const addresses = [
-  { name: 'a', url: 'http://a' },
-  { name: 'b', url: 'http://b' },
-];
+const addresses: NodeAddress[] = ['a', 'b'].map((name) => ({
+  name,
+  url: `http://${name}`,
+  nodeClass: 'default',
+  draining: false,
+}));
+
+const spec = (version = 'v1', model = 'm'): TableSpec => ({
+  model,
+  version: { version, levels: [{ level: 0, quality: 0.9, sparsity: 0, flops: 1 }] },
+  quantile: 0.95,
+  batch: 1,
+  priceOf: free,
+  policyVersion: 1,
+});
+
+const answered = (over: Partial<Extract<Outcome, { kind: 'answered' }>['sample']> = {}): Outcome => ({
+  kind: 'answered',
+  sample: { version: 'v1', level: 0, batch: 1, networkMs: 7, excessQueueMs: 0, executeMs: 9, ...over },
+});
+const lost: Outcome = { kind: 'failed', reason: 'lost the connection', unreachable: true };
+const broken: Outcome = { kind: 'failed', reason: 'answers 500', unreachable: false };
+const cutOff = (elapsedMs: number, fault = true): Outcome => ({
+  kind: 'cut-off',
+  version: 'v1',
+  level: 0,
+  batch: 1,
+  elapsedMs,
+  fault,
+});
 
 function report(node: string, over: Partial<NodeReport> = {}): NodeReport {
   const profile = { device: 'cpu', threads: 1, batch: 1, samples: 30, p50Ms: 2, p95Ms: 3, p99Ms: 4 };
@@ -41,14 +69,22 @@ function bench(names: readonly NodeAddress[] = addresses.slice(0, 1)) {
       return answer;
     },
   });
-  const refresh = async () => {
-    await all.refresh({ waitUntil: (promise) => void work.push(promise) });
-  };
+  const background = { waitUntil: (promise: Promise<unknown>) => void work.push(promise) };
+  const refresh = () => all.refresh(background);
   const settle = () => Promise.all(work.splice(0));
-  return { all, state, asked, answers, refresh, settle };
+  /** Sends so many requests to a node, with this outcome each. */
+  const send = (name: string, outcome: Outcome, times = 1) => {
+    for (let i = 0; i < times; i++) all.begin(name, background)(outcome);
+  };
+  return { all, state, asked, answers, refresh, settle, send, background };
 }
 
-const reasons = (all: ReturnType<typeof fleet>) => all.options('m', 'v1').map(({ unusable }) => unusable);
+const reasons = (all: ReturnType<typeof fleet>, of = spec()) => [...all.table(of).unusable];
+/** Of the first node. */
+const predicted = (all: ReturnType<typeof fleet>) => {
+  const { networkMs, waitMs, executeMs } = all.table(spec());
+  return { networkMs: networkMs[0], waitMs: waitMs[0], executeMs: executeMs[0] };
+};
 
 describe('the fleet', () => {
   test('waits for a first report, and measures the way there without the first connection', async () => {
@@ -57,12 +93,8 @@ describe('the fleet', () => {
     await refresh();
     expect(reasons(all)).toEqual([undefined]);
     expect(asked).toEqual(['a', 'a']);
-    expect(all.options('m', 'v1')[0]).toMatchObject({
-      network: { p50Ms: 1, p95Ms: 1, p99Ms: 1 },
-      workers: 2,
-      load: 0,
-      serviceMs: 2,
-    });
+    // The node says that executions take 3 ms at p95; nothing waits there.
+    expect(predicted(all)).toEqual({ networkMs: 1, waitMs: 0, executeMs: 3 });
   });
 
   test('asks again in the background once a report is a second old', async () => {
@@ -86,16 +118,14 @@ describe('the fleet', () => {
     expect(reasons(all)).toEqual(['is draining']);
   });
 
-  test('a node marked down is asked again after half a second and comes back', async () => {
-    const { all, asked, state, refresh } = bench();
+  test('a node that cannot be reached is out until it has been asked, which is at once', async () => {
+    const { all, asked, refresh, settle, send } = bench();
     await refresh();
-    all.markDown('a', 'lost the connection');
-    await refresh();
+    send('a', lost);
     expect(reasons(all)).toEqual(['lost the connection']);
-    expect(asked).toHaveLength(2);
-    state.nowMs += 500;
-    await refresh();
+    await settle();
     expect(reasons(all)).toEqual([undefined]);
+    expect(asked).toHaveLength(4);
   });
 
   test('a node that cannot be asked is down, and costs no one a wait until the next try', async () => {
@@ -113,7 +143,7 @@ describe('the fleet', () => {
   });
 
   test('a failure seen while a report is under way outlives that report', async () => {
-    const { all, state, answers, refresh, settle } = bench();
+    const { all, state, answers, refresh, settle, send } = bench();
     await refresh();
     state.nowMs += 1000;
     let answer = (_: NodeReport) => {};
@@ -123,7 +153,7 @@ describe('the fleet', () => {
       });
     await refresh();
     state.nowMs += 5;
-    all.markDown('a', 'lost the connection');
+    send('a', lost);
     answer(report('a'));
     await settle();
     expect(reasons(all)).toEqual(['lost the connection']);
@@ -147,38 +177,147 @@ describe('the fleet', () => {
   });
 
   test('load is what others had there at the report plus what is ours now', async () => {
-    const { all, state, answers, refresh, settle } = bench();
+    const { all, state, answers, refresh, settle, background } = bench();
     await refresh();
-    const done = [all.begin('a'), all.begin('a')];
+    const done = [all.begin('a', background), all.begin('a', background)];
     answers.a = () => report('a', { queueLength: 3, inFlight: 2 });
     state.nowMs += 1000;
     await refresh();
     await settle();
-    expect(all.options('m', 'v1')[0]?.load).toBe(5);
-    for (const over of [...done, ...done]) over();
-    expect(all.options('m', 'v1')[0]?.load).toBe(3);
+    // Five there, two at a time, and 2 ms each at p50: the sixth waits for four to finish.
+    expect(predicted(all).waitMs).toBe(4);
+    expect(all.pressure()).toBe(2.5);
+    for (const over of [...done, ...done]) over({ kind: 'unknown' });
+    expect(predicted(all).waitMs).toBe(2);
   });
 
   test('a node of another version or model is named as such', async () => {
     const { all, refresh } = bench();
     await refresh();
-    expect([...all.liveVersions('m')]).toEqual(['v1']);
-    expect(all.options('m', 'v2')[0]?.unusable).toBe('serves version v1');
-    expect(all.options('other', 'v1')[0]?.unusable).toBe('does not serve other');
+    expect(all.serves('m', 'v1')).toBe(true);
+    expect(all.serves('m', 'v2')).toBe(false);
+    expect(reasons(all, spec('v2'))).toEqual(['serves version v1']);
+    expect(reasons(all, spec('v1', 'other'))).toEqual(['does not serve other']);
   });
 
-  test('own measurements replace the reported ones once there are enough, and grow old', async () => {
-    const { all, state, refresh } = bench();
+  test('nodes come and go, and those that stay keep what was learned of them', async () => {
+    const { all, refresh, settle } = bench();
     await refresh();
-    const sample = { version: 'v1', level: 0, batch: 1, networkMs: 7, executeMs: 9 };
-    for (let i = 0; i < 31; i++) all.record('a', sample);
-    const times = () => all.options('m', 'v1')[0]?.times.get(0)?.[0]?.p50Ms;
-    expect(times()).toBe(2);
-    all.record('a', sample);
-    expect(times()).toBe(9);
-    expect(all.options('m', 'v1')[0]?.network.p95Ms).toBe(7);
+    all.setNodes([...addresses].map((address) => ({ ...address, draining: address.name === 'a' })));
+    expect(reasons(all)).toEqual(['is taken out of service', 'has not reported yet']);
+    all.setNodes([{ ...(addresses[0] as NodeAddress), url: 'http://elsewhere' }]);
+    expect(reasons(all)).toEqual(['has not reported yet']);
+    await refresh();
+    await settle();
+    expect(reasons(all)).toEqual([undefined]);
+  });
+});
+
+describe('what is learned of a node', () => {
+  test('replaces what it reports once it is enough, mixes with it before, and grows old', async () => {
+    const { all, state, refresh, send } = bench();
+    await refresh();
+    send('a', answered(), 7);
+    state.nowMs += 250;
+    expect(predicted(all)).toMatchObject({ networkMs: 7, executeMs: 3 });
+    send('a', answered(), 13);
+    state.nowMs += 250;
+    expect(predicted(all).executeMs).toBeGreaterThan(5);
+    expect(predicted(all).executeMs).toBeLessThan(7);
+    send('a', answered(), 20);
+    state.nowMs += 250;
+    expect(predicted(all).executeMs).toBeCloseTo(9, 4);
     state.nowMs += 60_000;
-    expect(times()).toBe(2);
-    expect(all.options('m', 'v1')[0]?.network.p95Ms).toBe(1);
+    send('a', answered({ executeMs: 100 }));
+    state.nowMs += 250;
+    expect(predicted(all).executeMs).toBe(3);
+  });
+
+  test('is taken in now and then, not with each request', async () => {
+    const { all, state, refresh, send } = bench();
+    await refresh();
+    state.nowMs += 250;
+    send('a', answered(), 40);
+    expect(predicted(all).executeMs).toBeCloseTo(9, 4);
+    send('a', answered({ executeMs: 90 }), 400);
+    expect(predicted(all).executeMs).toBeCloseTo(9, 4);
+    state.nowMs += 250;
+    expect(predicted(all).executeMs).toBeCloseTo(90, 3);
+  });
+
+  test('counts what was cut off, which never came back to say how long it takes', async () => {
+    const { all, state, refresh, send } = bench();
+    await refresh();
+    send('a', answered({ executeMs: 2 }), 40);
+    send('a', cutOff(50, false), 10);
+    state.nowMs += 250;
+    expect(predicted(all).executeMs).toBeGreaterThan(45);
+  });
+
+  test('holds waits that load does not explain', async () => {
+    const { all, state, refresh, send } = bench();
+    await refresh();
+    send('a', answered({ excessQueueMs: -3 }), 20);
+    state.nowMs += 250;
+    expect(predicted(all).waitMs).toBe(0);
+    send('a', answered({ excessQueueMs: 6 }), 20);
+    state.nowMs += 250;
+    expect(predicted(all).waitMs).toBeCloseTo(6, 3);
+  });
+});
+
+describe('a node that fails requests', () => {
+  test('is left out after enough of them, shown one at a time whether it still does, and taken back', async () => {
+    const { all, state, refresh, settle, send, background } = bench(addresses);
+    await refresh();
+    await settle();
+    send('a', broken, 4);
+    expect(reasons(all)).toEqual([undefined, undefined]);
+    send('a', broken);
+    expect(reasons(all)).toEqual(['fails too many requests', undefined]);
+    expect(all.probeTarget(spec(), 'b', false)).toBeUndefined();
+    state.nowMs += 1000;
+    expect(all.probeTarget(spec(), 'b', false)).toBe('a');
+    const trial = all.begin('a', background, true);
+    expect(all.probeTarget(spec(), 'b', false)).toBeUndefined();
+    trial(answered());
+    send('a', answered());
+    expect(reasons(all)).toEqual([undefined, undefined]);
+  });
+
+  test('still serves where there is no other', async () => {
+    const { all, refresh, send } = bench();
+    await refresh();
+    send('a', broken, 10);
+    expect(all.view()[0]).toMatchObject({ usable: false, breaker: 'open' });
+    expect(reasons(all)).toEqual([undefined]);
+    expect([...all.table(spec(), new Map([['a', 'tried']])).unusable]).toEqual(['tried']);
+  });
+
+  test('counts as failing only where it had the time that was predicted', async () => {
+    const { all, refresh, settle, send } = bench(addresses);
+    await refresh();
+    await settle();
+    send('a', cutOff(1, false), 20);
+    expect(reasons(all)).toEqual([undefined, undefined]);
+    send('b', cutOff(100), 20);
+    expect(reasons(all)).toEqual([undefined, 'fails too many requests']);
+  });
+
+  test('one that nothing was learned of lately is probed, the longest unheard of first', async () => {
+    const { all, state, refresh, settle, send } = bench([
+      ...addresses,
+      { ...(addresses[0] as NodeAddress), name: 'c' },
+    ]);
+    await refresh();
+    await settle();
+    send('b', answered());
+    state.nowMs += 1;
+    send('c', answered());
+    expect(all.probeTarget(spec(), 'a', true)).toBeUndefined();
+    state.nowMs += 5000;
+    expect(all.probeTarget(spec(), 'a', true)).toBe('b');
+    expect(all.probeTarget(spec(), 'a', false)).toBeUndefined();
+    expect(all.probeTarget(spec('v2'), 'a', true)).toBeUndefined();
   });
 });

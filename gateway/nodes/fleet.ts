@@ -1,16 +1,22 @@
 /** All nodes, kept in the isolate's memory: asked again in the background, believed until they fail. */
 import type { NodeReport } from '../../schema/node-report.ts';
-import type { NodeOption } from '../selector/candidates.ts';
+import type { CandidateTable } from '../selector/candidate-table.ts';
 import type { NodeAddress } from '../settings.ts';
 import type { Background } from '../state/cell.ts';
+import type { RequestSample } from './measured-times.ts';
 import {
+  forget,
+  loadOf,
   type NodeRecord,
-  nodeOption,
   nodeRecord,
   pollDue,
+  revise,
   servedVersion,
   unusableReason,
 } from './node-record.ts';
+import { probeTarget } from './probing.ts';
+import { type TableSpec, tableCache } from './table-cache.ts';
+import { type NodeView, viewOf } from './view.ts';
 
 export interface FleetOptions {
   readonly nodes: readonly NodeAddress[];
@@ -20,50 +26,64 @@ export interface FleetOptions {
   readonly now: () => number;
 }
 
-export interface RequestSample {
-  readonly version: string;
-  readonly level: number;
-  readonly batch: number;
-  readonly networkMs: number;
-  readonly executeMs: number;
-}
+/** What came of a request that was sent to a node. A client that left, or another node that was quicker, says nothing. */
+export type Outcome =
+  | { readonly kind: 'answered'; readonly sample: RequestSample }
+  | {
+      readonly kind: 'cut-off';
+      readonly version: string;
+      readonly level: number;
+      readonly batch: number;
+      readonly elapsedMs: number;
+      /** It had as long as it was predicted to take, and more. */
+      readonly fault: boolean;
+    }
+  /** The node cannot be reached, or answers that it is broken. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly unreachable: boolean }
+  | { readonly kind: 'unknown' };
 
 export interface Fleet {
   /** Starts what polls are due; waits only while no node is usable, and then only for the first that is. */
   refresh(background: Background): Promise<void>;
-  /** Versions of a model that usable nodes serve. */
-  liveVersions(model: string): Set<string>;
-  options(model: string, version: string): NodeOption[];
+  /** Whether a usable node serves the version of the model. */
+  serves(model: string, version: string): boolean;
+  /**
+   * The fleet as candidates, up to date; it is the same object from call to call, so it is read before the next.
+   * @param failed nodes that the request has tried in vain, with the reason
+   */
+  table(spec: TableSpec, failed?: ReadonlyMap<string, string>): CandidateTable;
+  /** Work in requests for each worker of the usable nodes; 0 without any. */
+  pressure(): number;
   addressOf(name: string): NodeAddress;
-  /** Counts a request that is sent to a node. @returns what to call when it is over */
-  begin(name: string): () => void;
-  record(name: string, sample: RequestSample): void;
-  /** Takes a node out at once; it is asked again shortly. */
-  markDown(name: string, reason: string): void;
+  /** Counts a request that is sent to a node. @returns what to call once when it is over */
+  begin(name: string, background: Background, probe?: boolean): (outcome: Outcome) => void;
+  /**
+   * A node that needs a request to show whether it has recovered: one whose breaker wants a trial, or, where `stale` ones
+   * count, one that nothing was learned from lately. @param chosen is not such a node
+   */
+  probeTarget(spec: TableSpec, chosen: string, stale: boolean): string | undefined;
+  /** Takes in or drops nodes; those that stay keep what was learned of them. */
+  setNodes(nodes: readonly NodeAddress[]): void;
+  /** A report that the node sent by itself. */
+  heard(name: string, document: NodeReport): void;
   /** For operators. */
   view(): NodeView[];
 }
 
-export interface NodeView {
-  readonly name: string;
-  readonly url: string;
-  readonly usable: boolean;
-  readonly reason: string | null;
-  readonly downSinceMs: number | null;
-  readonly reportAgeMs: number | null;
-  readonly inFlightHere: number;
-  readonly networkMs: { readonly p50Ms: number; readonly p95Ms: number; readonly p99Ms: number } | null;
-  readonly report: NodeReport | null;
-}
-
 export function fleet({ nodes, fetchReport, now }: FleetOptions): Fleet {
-  const records = new Map(nodes.map((address) => [address.name, nodeRecord(address)]));
+  const records = new Map<string, NodeRecord>();
+  const tables = tableCache(records, now);
 
-  const ask = async (node: NodeRecord): Promise<NodeReport> => {
-    const startedMs = now();
-    const document = await fetchReport(node.address);
-    node.times.recordProbe(now() - startedMs, now());
-    return document;
+  const markDown = (node: NodeRecord, reason: string) => {
+    node.down = { reason, sinceMs: node.down?.sinceMs ?? now() };
+  };
+
+  const believe = (node: NodeRecord, document: NodeReport, ownInFlight: number) => {
+    const before = node.report?.document;
+    if (before !== undefined && before.startedAtMs !== document.startedAtMs) forget(node);
+    node.report = { document, atMs: now(), ownInFlight };
+    if (JSON.stringify(before?.models) !== JSON.stringify(document.models)) revise(node, now());
+    if (before?.workers !== document.workers) revise(node, now());
   };
 
   const poll = async (node: NodeRecord): Promise<void> => {
@@ -74,8 +94,11 @@ export function fleet({ nodes, fetchReport, now }: FleetOptions): Fleet {
     try {
       // The first answer also pays for connecting, so its round trip says nothing about the next.
       if (node.report === undefined || node.down !== undefined) await fetchReport(node.address);
-      const document = await ask(node);
-      node.report = { document, atMs: now(), ownInFlight };
+      const askedMs = now();
+      const document = await fetchReport(node.address);
+      believe(node, document, ownInFlight);
+      node.times.recordProbe(now() - askedMs, now());
+      node.dirty = true;
       // A failure seen while the report was on its way is newer than the report.
       if (node.down === undefined || node.down.sinceMs <= startedMs) delete node.down;
     } catch (error) {
@@ -85,67 +108,102 @@ export function fleet({ nodes, fetchReport, now }: FleetOptions): Fleet {
     }
   };
 
-  const markDown = (node: NodeRecord, reason: string) => {
-    node.down = { reason, sinceMs: node.down?.sinceMs ?? now() };
-  };
-
   const record = (name: string): NodeRecord => {
     const node = records.get(name);
     if (node === undefined) throw new Error(`There is no node ${name}.`);
     return node;
   };
 
-  return {
+  const learn = (node: NodeRecord, outcome: Outcome, background: Background) => {
+    const nowMs = now();
+    if (outcome.kind === 'unknown') return;
+    node.lastSampleMs = nowMs;
+    if (outcome.kind === 'answered') {
+      node.breaker.success(nowMs);
+      node.times.recordRequest(outcome.sample, nowMs);
+      node.dirty = true;
+      return;
+    }
+    if (outcome.kind === 'failed' || outcome.fault) node.breaker.failure(nowMs);
+    if (outcome.kind === 'cut-off') {
+      node.times.recordCutOff(outcome, nowMs);
+      node.dirty = true;
+    } else if (outcome.unreachable && node.down === undefined) {
+      // One lost connection is no verdict: the node is out until it has been asked, which is at once.
+      markDown(node, outcome.reason);
+      if (!node.polling) background.waitUntil(poll(node));
+    }
+  };
+
+  const all: Fleet = {
     async refresh(background) {
       const at = now();
-      const all = [...records.values()];
-      const anyUsable = all.some((node) => unusableReason(node, at) === undefined);
-      const polls = all
-        .filter((node) => pollDue(node, at, !anyUsable))
-        .map(async (node) => {
-          await poll(node);
-          if (unusableReason(node, now()) !== undefined) throw new Error('still unusable');
-        });
-      if (polls.length === 0) return;
+      const known = [...records.values()];
+      const anyUsable = known.some((node) => unusableReason(node, at) === undefined);
+      const due = known.filter((node) => pollDue(node, at, !anyUsable));
+      if (due.length === 0) return;
+      const polls = due.map(async (node) => {
+        await poll(node);
+        if (unusableReason(node, now()) !== undefined) throw new Error('still unusable');
+      });
       background.waitUntil(Promise.allSettled(polls));
       // Rejections only say that none has become usable; the selector names each node's reason.
       if (!anyUsable) await Promise.any(polls).catch(() => {});
     },
-    liveVersions(model) {
-      const live = [...records.values()].filter((node) => unusableReason(node, now()) === undefined);
-      return new Set(live.flatMap((node) => servedVersion(node, model) ?? []));
+    serves(model, version) {
+      const nowMs = now();
+      for (const node of records.values())
+        if (unusableReason(node, nowMs) === undefined && servedVersion(node, model) === version) return true;
+      return false;
     },
-    options: (model, version) => [...records.values()].map((node) => nodeOption(node, model, version, now())),
+    table: (spec, failed) => tables.get(spec, failed),
+    pressure() {
+      const nowMs = now();
+      let [load, workers] = [0, 0];
+      for (const node of records.values()) {
+        if (unusableReason(node, nowMs) !== undefined) continue;
+        load += loadOf(node);
+        workers += node.report?.document.workers ?? 0;
+      }
+      return workers === 0 ? 0 : load / workers;
+    },
     addressOf: (name) => record(name).address,
-    begin(name) {
+    begin(name, background, probe = false) {
       const node = record(name);
       node.ownInFlight++;
+      if (probe) node.probesInFlight++;
       let over = false;
-      return () => {
-        if (!over) node.ownInFlight--;
+      return (outcome) => {
+        if (over) return;
         over = true;
+        node.ownInFlight--;
+        if (probe) node.probesInFlight--;
+        learn(node, outcome, background);
       };
     },
-    record: (name, sample) => record(name).times.recordRequest(sample, now()),
-    markDown(name, reason) {
-      const node = record(name);
-      markDown(node, reason);
-      node.pollStartedMs = now();
+    probeTarget: ({ model, version }, chosen, stale) =>
+      probeTarget(records.values(), { model, version: version.version, chosen, stale, nowMs: now() }),
+    setNodes(addresses) {
+      const kept = new Map(
+        addresses.map((address) => {
+          const known = records.get(address.name);
+          // Another address is another machine: what was learned of the first says nothing about it.
+          const node = known?.address.url === address.url ? known : nodeRecord(address);
+          node.address = address;
+          return [address.name, node];
+        }),
+      );
+      records.clear();
+      for (const [name, node] of kept) records.set(name, node);
+      tables.clear();
     },
-    view: () =>
-      [...records.values()].map((node) => {
-        const reason = unusableReason(node, now());
-        return {
-          name: node.address.name,
-          url: node.address.url,
-          usable: reason === undefined,
-          reason: reason ?? null,
-          downSinceMs: node.down?.sinceMs ?? null,
-          reportAgeMs: node.report === undefined ? null : now() - node.report.atMs,
-          inFlightHere: node.ownInFlight,
-          networkMs: node.times.network(now()) ?? null,
-          report: node.report?.document ?? null,
-        };
-      }),
+    heard(name, document) {
+      const node = records.get(name);
+      if (node === undefined) return;
+      believe(node, document, node.ownInFlight);
+    },
+    view: () => [...records.values()].map((node) => viewOf(node, now())),
   };
+  all.setNodes(nodes);
+  return all;
 }

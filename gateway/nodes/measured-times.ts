@@ -1,74 +1,135 @@
 /**
- * What the gateway has measured of one node: the way there and back, and execution times by level and batch size.
- * The runtime's clock ticks in whole milliseconds, so a single network sample is off by up to one; many are not biased.
+ * What the gateway has measured of one node: the way there and back, how long requests wait there beyond what its load
+ * explains, and execution times by level and batch size. What the node reports of itself holds until enough was measured.
+ *
+ * Measuring only what came back would flatter a slow node, since what takes too long is cut off and never comes back. So
+ * a request that was cut off counts with the time it had been given: too little, but never nothing.
+ * The runtime's clock ticks in whole milliseconds: a single sample is off by up to one, many are not biased.
  */
 import type { BatchTimes } from '../selector/candidates.ts';
-import { quantilesOf, type TimeQuantiles } from '../selector/quantiles.ts';
-import { type SlidingWindow, slidingWindow } from './sliding-window.ts';
+import { executeTime } from '../selector/predict.ts';
+import type { TimeQuantiles } from '../selector/quantiles.ts';
+import { type DecayingHistogram, decayingHistogram } from './decaying-histogram.ts';
 
-/** Old enough to hold a p95, young enough to follow a change. */
-const NETWORK_SAMPLES = 64;
-const EXECUTION_SAMPLES = 256;
-const MAX_AGE_MS = 60_000;
-/** Fewer samples than this say less than the quantiles that the node itself reports. */
-const ENOUGH_EXECUTIONS = 32;
-/** Until this many requests have gone there, the probes' round trips count too. */
-const ENOUGH_REQUESTS = 5;
-/** Clients choose batch sizes, so the number of windows needs a bound. */
-const MAX_WINDOWS = 512;
+const HALF_LIFE_MS = 15_000;
+/** Below this weight measurements say nothing; from the other on they say it alone; between the two they are mixed. */
+const SOME = 8;
+const ENOUGH = 32;
+/** Until requests weigh this much, the probes' round trips count too. */
+const ENOUGH_TRIPS = 5;
+/** Clients choose batch sizes, so the number of histograms needs a bound: by level, and the versions of a node. */
+const MAX_BATCHES = 16;
+const MAX_VERSIONS = 2;
+
+export interface RequestSample {
+  readonly version: string;
+  readonly level: number;
+  readonly batch: number;
+  readonly networkMs: number;
+  /** Waited at the node, beyond what was predicted from its load; below 0 where it was less. */
+  readonly excessQueueMs: number;
+  readonly executeMs: number;
+}
 
 export interface MeasuredTimes {
   /** Round trip of a report. */
   recordProbe(ms: number, nowMs: number): void;
-  recordRequest(
-    sample: { version: string; level: number; batch: number; networkMs: number; executeMs: number },
+  recordRequest(sample: RequestSample, nowMs: number): void;
+  /** A request that was cut off `elapsedMs` after it was sent. */
+  recordCutOff(
+    sample: { version: string; level: number; batch: number; elapsedMs: number },
     nowMs: number,
   ): void;
   /** Undefined before the first probe. */
   network(nowMs: number): TimeQuantiles | undefined;
-  /** Batch sizes of a level with enough samples. */
-  executions(version: string, level: number, nowMs: number): BatchTimes[];
+  /** Of the wait that load does not explain; undefined while too little is known. */
+  excessQueue(nowMs: number): TimeQuantiles | undefined;
+  /** Mean execution time of what was sent there lately; undefined while too little is known. */
+  serviceMs(nowMs: number): number | undefined;
+  /** @param reported what the node says of the level. @returns the same, where enough was measured with that instead */
+  executions(version: string, level: number, reported: readonly BatchTimes[], nowMs: number): BatchTimes[];
 }
 
 export function measuredTimes(): MeasuredTimes {
-  const probes = slidingWindow(NETWORK_SAMPLES, MAX_AGE_MS);
-  const requests = slidingWindow(NETWORK_SAMPLES, MAX_AGE_MS);
-  /** By version, level and batch; the one recorded longest ago stands first. */
-  const windows = new Map<string, { version: string; level: number; batch: number; window: SlidingWindow }>();
-  let lastProbeMs: number | undefined;
+  const probes = decayingHistogram(HALF_LIFE_MS);
+  const trips = decayingHistogram(HALF_LIFE_MS);
+  const excess = decayingHistogram(HALF_LIFE_MS);
+  const service = decayingHistogram(HALF_LIFE_MS);
+  /** By version, level and batch. */
+  const versions = new Map<string, Map<number, Map<number, DecayingHistogram>>>();
+
+  const histogram = (version: string, level: number, batch: number) => {
+    const levels = bounded(
+      versions,
+      version,
+      MAX_VERSIONS,
+      () => new Map<number, Map<number, DecayingHistogram>>(),
+    );
+    const batches = bounded(
+      levels,
+      level,
+      Number.POSITIVE_INFINITY,
+      () => new Map<number, DecayingHistogram>(),
+    );
+    return bounded(batches, batch, MAX_BATCHES, () => decayingHistogram(HALF_LIFE_MS));
+  };
 
   return {
-    recordProbe(ms, nowMs) {
-      lastProbeMs = ms;
-      probes.record(ms, nowMs);
+    recordProbe: (ms, nowMs) => probes.record(ms, nowMs),
+    recordRequest({ version, level, batch, networkMs, excessQueueMs, executeMs }, nowMs) {
+      trips.record(networkMs, nowMs);
+      excess.record(Math.max(0, excessQueueMs), nowMs);
+      service.record(executeMs, nowMs);
+      histogram(version, level, batch).record(executeMs, nowMs);
     },
-    recordRequest({ version, level, batch, networkMs, executeMs }, nowMs) {
-      requests.record(networkMs, nowMs);
-      const key = `${version}/${level}/${batch}`;
-      const known = windows.get(key) ?? {
-        version,
-        level,
-        batch,
-        window: slidingWindow(EXECUTION_SAMPLES, MAX_AGE_MS),
-      };
-      windows.delete(key);
-      windows.set(key, known);
-      known.window.record(executeMs, nowMs);
-      const oldest = windows.keys().next().value;
-      if (windows.size > MAX_WINDOWS && oldest !== undefined) windows.delete(oldest);
+    recordCutOff({ version, level, batch, elapsedMs }, nowMs) {
+      histogram(version, level, batch).record(elapsedMs, nowMs);
     },
     network(nowMs) {
-      const live = requests.values(nowMs);
-      const samples = live.length >= ENOUGH_REQUESTS ? live : [...probes.values(nowMs), ...live];
-      return quantilesOf(samples.length > 0 || lastProbeMs === undefined ? samples : [lastProbeMs]);
+      const [weight, live, probed] = [trips.weight(nowMs), trips.quantiles(), probes.quantiles()];
+      if (live === undefined || probed === undefined) return live ?? probed;
+      return mixed(live, probed, Math.min(1, weight / ENOUGH_TRIPS));
     },
-    executions(version, level, nowMs) {
-      return [...windows.values()].flatMap((entry) => {
-        if (entry.version !== version || entry.level !== level) return [];
-        const values = entry.window.values(nowMs);
-        const times = values.length >= ENOUGH_EXECUTIONS ? quantilesOf(values) : undefined;
-        return times === undefined ? [] : [{ batch: entry.batch, ...times }];
-      });
+    excessQueue: (nowMs) => (excess.weight(nowMs) < SOME ? undefined : excess.quantiles()),
+    serviceMs: (nowMs) => (service.weight(nowMs) < ENOUGH ? undefined : service.mean()),
+    executions(version, level, reported, nowMs) {
+      const times = new Map(reported.map((entry) => [entry.batch, entry]));
+      for (const [batch, measured] of versions.get(version)?.get(level) ?? []) {
+        const weight = measured.weight(nowMs);
+        const live = measured.quantiles();
+        if (weight < SOME || live === undefined) continue;
+        const prior = reported.length === 0 ? live : reportedAt(reported, batch);
+        times.set(batch, { batch, ...mixed(live, prior, Math.min(1, (weight - SOME) / (ENOUGH - SOME))) });
+      }
+      return [...times.values()];
     },
   };
+}
+
+/** Quantile by quantile, `share` of the first and the rest of the second. */
+function mixed(a: TimeQuantiles, b: TimeQuantiles, share: number): TimeQuantiles {
+  return {
+    p50Ms: share * a.p50Ms + (1 - share) * b.p50Ms,
+    p95Ms: share * a.p95Ms + (1 - share) * b.p95Ms,
+    p99Ms: share * a.p99Ms + (1 - share) * b.p99Ms,
+  };
+}
+
+function reportedAt(reported: readonly BatchTimes[], batch: number): TimeQuantiles {
+  return {
+    p50Ms: executeTime(reported, batch, 0.5),
+    p95Ms: executeTime(reported, batch, 0.95),
+    p99Ms: executeTime(reported, batch, 0.99),
+  };
+}
+
+/** The entry of a key, made if there is none; the one made longest ago goes when there are too many. */
+function bounded<K, V>(map: Map<K, V>, key: K, limit: number, make: () => V): V {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(key, made);
+  const oldest = map.keys().next().value;
+  if (map.size > limit && oldest !== undefined) map.delete(oldest);
+  return made;
 }

@@ -2,6 +2,7 @@
 import type { NodeReport } from '../../schema/node-report.ts';
 import type { BatchTimes, NodeOption } from '../selector/candidates.ts';
 import type { NodeAddress } from '../settings.ts';
+import { type Breaker, breaker } from './breaker.ts';
 import { type MeasuredTimes, measuredTimes } from './measured-times.ts';
 
 /** Usable nodes are asked again when their report is older than this. */
@@ -12,30 +13,67 @@ const RETRY_MS = 500;
 const MAX_REPORT_AGE_MS = 10_000;
 /** A poll that has not come back by then was cancelled with the request that started it. */
 const POLL_LOST_MS = 3000;
+/** What is learned from requests goes into predictions this often, since working it out takes longer than predicting. */
+const RELEARN_MS = 250;
 
 export interface NodeRecord {
-  readonly address: NodeAddress;
-  readonly times: MeasuredTimes;
+  address: NodeAddress;
+  times: MeasuredTimes;
+  breaker: Breaker;
   report?: { readonly document: NodeReport; readonly atMs: number; readonly ownInFlight: number };
   /** Why it was last found unusable; undefined while it answers. */
   down?: { readonly reason: string; readonly sinceMs: number };
   /** Requests that this isolate has sent there and not had back. */
   ownInFlight: number;
+  /** Of these, trials and probes. */
+  probesInFlight: number;
+  /** When something was last learned from a request there. */
+  lastSampleMs: number;
   pollStartedMs: number;
   polling: boolean;
+  /** Grows when predictions have to be worked out anew. */
+  revision: number;
+  revisedAtMs: number;
+  /** Something was learned since. */
+  dirty: boolean;
 }
 
 export function nodeRecord(address: NodeAddress): NodeRecord {
   return {
     address,
     times: measuredTimes(),
+    breaker: breaker(),
     ownInFlight: 0,
+    probesInFlight: 0,
+    lastSampleMs: Number.NEGATIVE_INFINITY,
     pollStartedMs: Number.NEGATIVE_INFINITY,
     polling: false,
+    revision: 0,
+    revisedAtMs: Number.NEGATIVE_INFINITY,
+    dirty: false,
   };
 }
 
-/** Why no request may go there now; undefined when it may. */
+/** What was learned of the process before says nothing about this one. */
+export function forget(node: NodeRecord): void {
+  node.times = measuredTimes();
+  node.breaker = breaker();
+  node.lastSampleMs = Number.NEGATIVE_INFINITY;
+}
+
+/** The revision after taking in what was learned, if it is time to. */
+export function revisionOf(node: NodeRecord, nowMs: number): number {
+  if (node.dirty && nowMs - node.revisedAtMs >= RELEARN_MS) revise(node, nowMs);
+  return node.revision;
+}
+
+export function revise(node: NodeRecord, nowMs: number): void {
+  node.revision++;
+  node.revisedAtMs = nowMs;
+  node.dirty = false;
+}
+
+/** Why the node cannot take requests now, its breaker left aside; undefined when it can. */
 export function unusableReason(node: NodeRecord, nowMs: number): string | undefined {
   if (node.down !== undefined) return node.down.reason;
   if (node.report === undefined) return 'has not reported yet';
@@ -61,45 +99,47 @@ export function servedVersion(node: NodeRecord, model: string): string | undefin
   return node.report?.document.models.find((served) => served.model === model)?.artifactVersion;
 }
 
+/** Why a version of a model cannot be had there, whatever the node's state; undefined when it can. */
+export function unservedReason(node: NodeRecord, model: string, version: string): string | undefined {
+  const served = servedVersion(node, model);
+  if (served === undefined) return `does not serve ${model}`;
+  return served === version ? undefined : `serves version ${served}`;
+}
+
 /** The node as the selector sees it, for one version of a model. */
 export function nodeOption(node: NodeRecord, model: string, version: string, nowMs: number): NodeOption {
   const served = node.report?.document.models.find((entry) => entry.model === model);
   const times = new Map<number, readonly BatchTimes[]>();
   if (served?.artifactVersion === version) {
     for (const { level, profiles } of served.levels) {
-      const measured = node.times.executions(version, level, nowMs);
-      const batches = new Set(measured.map(({ batch }) => batch));
-      const reported = profiles.filter(({ batch }) => !batches.has(batch));
-      if (measured.length + reported.length > 0) times.set(level, [...measured, ...reported]);
+      const known = node.times.executions(version, level, profiles, nowMs);
+      if (known.length > 0) times.set(level, known);
     }
   }
-  const serviceTimes = [...times.values()].flatMap((entries) =>
-    entries.slice(0, 1).map(({ p50Ms }) => p50Ms),
-  );
-  const otherVersion = served !== undefined && served.artifactVersion !== version;
   return {
     name: node.address.name,
-    nodeClass: 'default',
-    unusable:
-      unusableReason(node, nowMs) ??
-      (served === undefined
-        ? `does not serve ${model}`
-        : otherVersion
-          ? `serves version ${served.artifactVersion}`
-          : undefined),
+    nodeClass: node.address.nodeClass,
+    unusable: unusableReason(node, nowMs) ?? unservedReason(node, model, version),
     network: node.times.network(nowMs) ?? { p50Ms: 0, p95Ms: 0, p99Ms: 0 },
     workers: node.report?.document.workers ?? 1,
     load: loadOf(node),
-    serviceMs: serviceTimes.reduce((sum, ms) => sum + ms, 0) / Math.max(1, serviceTimes.length),
+    serviceMs: node.times.serviceMs(nowMs) ?? meanOfLevels(times),
+    excessQueue: node.times.excessQueue(nowMs),
     times,
   };
 }
 
 /** Others' requests as of the report, and ours as of now. */
-function loadOf({ report, ownInFlight }: NodeRecord): number {
+export function loadOf({ report, ownInFlight }: NodeRecord): number {
   if (report === undefined) return ownInFlight;
   const reported = report.document.queueLength + report.document.inFlight;
   return Math.max(0, reported - report.ownInFlight) + ownInFlight;
+}
+
+function meanOfLevels(times: ReadonlyMap<number, readonly BatchTimes[]>): number {
+  let sum = 0;
+  for (const [first] of times.values()) sum += first?.p50Ms ?? 0;
+  return sum / Math.max(1, times.size);
 }
 
 function reportExpired(node: NodeRecord, nowMs: number): boolean {

@@ -1,10 +1,14 @@
 /** The Open Inference Protocol: health, metadata, inference. */
 import type { ApiKeyRow } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
-import { readBody, requireJson } from '../http/read-body.ts';
-import { dispatch, routedVersion, unknownLevel } from '../inference/dispatch.ts';
-import { readBatchSize, readBudgets } from '../inference/infer-request.ts';
+import { deadline } from '../inference/deadline.ts';
+import { dispatch } from '../inference/dispatch.ts';
+import { readBudgets } from '../inference/infer-request.ts';
 import { levelMetadata, modelMetadata } from '../inference/metadata.ts';
+import { isServed, routedVersion, unknownLevel } from '../inference/routing.ts';
+import { traceHeaders } from '../inference/trace.ts';
+import { readUpload } from '../inference/upload.ts';
+import { priceList } from '../policy/prices.ts';
 import { rulesForRequest } from '../policy/request-rules.ts';
 import type { Call, Route } from '../route.ts';
 import type { CatalogModel } from '../storage/catalog.ts';
@@ -12,8 +16,8 @@ import type { CatalogModel } from '../storage/catalog.ts';
 const MODEL = '/v2/models/:model';
 const LEVEL = `${MODEL}/versions/:level`;
 
-/** Headers that mean something to nodes and to traces. */
-const FORWARDED = ['traceparent', 'tracestate'] as const;
+/** Bounds a request without a budget of its own until the policy's is known. */
+const UNKNOWN_BUDGET_MS = 30_000;
 
 export const inferenceRoutes: readonly Route[] = [
   {
@@ -31,7 +35,7 @@ export const inferenceRoutes: readonly Route[] = [
       const models = [...(await call.gateway.catalog.get(call.background)).values()];
       await call.gateway.policy.get(call.background);
       await call.gateway.fleet.refresh(call.background);
-      if (!models.some((model) => isServed(call, model)))
+      if (!models.some((model) => isServed(model, call.gateway.fleet)))
         throw new SppError('not-ready', 'No model is served by any node at the moment.', { retryAfterS: 1 });
       return Response.json({ ready: true });
     },
@@ -97,25 +101,46 @@ async function infer(
 ): Promise<Response> {
   const { gateway, request, background } = call;
   const budgets = readBudgets(request.headers);
-  const model = await findModel(call);
-  requireJson(request.headers);
-  const body = await readBody(request, gateway.settings.maxBodyBytes);
-  const batch = readBatchSize(body);
-  const policy = await gateway.policy.get(background);
-  const rules = rulesForRequest(policy.document, budgets, clientKey(call));
-  await gateway.fleet.refresh(background);
-  return dispatch(
-    {
-      model,
-      pinnedLevel: pin(call, model),
-      rules,
-      batch,
-      body,
-      headers: forwarded(call),
-      receivedMs: call.receivedMs,
-    },
-    { fleet: gateway.fleet, policy, nodeToken: gateway.settings.nodeToken, now: gateway.now },
-  );
+  // Until the policy is at hand, what the client says is all that bounds the request.
+  const clock = deadline(call.receivedMs, budgets.latencyMs ?? UNKNOWN_BUDGET_MS, gateway.now);
+  try {
+    const policy = await clock.bound(gateway.policy.get(background));
+    const rules = rulesForRequest(policy.document, budgets, clientKey(call));
+    const { defaultLatencyBudgetMs } = policy.document;
+    clock.grant(
+      rules.infeasible === 'refuse' ? rules.budgetMs : Math.max(rules.budgetMs, defaultLatencyBudgetMs),
+    );
+    const model = await clock.bound(findModel(call));
+    const upload = await clock.bound(readUpload(request, gateway.settings.maxBodyBytes));
+    await clock.bound(gateway.fleet.refresh(background));
+    return await dispatch(
+      {
+        id: call.requestId,
+        model,
+        route: () => routedVersion(model, gateway.fleet),
+        pinnedLevel: pin(call, model),
+        rules,
+        askedBudgetMs: budgets.latencyMs,
+        upload,
+        headers: traceHeaders(request.headers, call.requestId),
+        deadline: clock,
+      },
+      {
+        fleet: gateway.fleet,
+        policy,
+        priceOf: priceList(policy.document.prices, model.id),
+        nodeToken: gateway.settings.nodeToken,
+        hedges: gateway.hedges,
+        probeShare: gateway.settings.probeShare,
+        random: gateway.random,
+        background,
+        now: gateway.now,
+      },
+    );
+  } catch (error) {
+    clock.release();
+    throw error;
+  }
 }
 
 /** A model that the caller's key may not use is, to it, not there. */
@@ -144,21 +169,7 @@ function findLevel({ gateway, param }: Call, model: CatalogModel): number {
   return level;
 }
 
-function isServed({ gateway }: Call, model: CatalogModel): boolean {
-  const live = gateway.fleet.liveVersions(model.id);
-  return [...model.versions.keys()].some((version) => live.has(version));
-}
-
 function requireServed(call: Call, model: CatalogModel): void {
-  if (!isServed(call, model))
+  if (!isServed(model, call.gateway.fleet))
     throw new SppError('no-node', `No node serves ${model.id} at the moment.`, { retryAfterS: 1 });
-}
-
-function forwarded({ request, requestId }: Call): Record<string, string> {
-  const headers: Record<string, string> = { 'x-request-id': requestId };
-  for (const name of FORWARDED) {
-    const value = request.headers.get(name);
-    if (value !== null) headers[name] = value;
-  }
-  return headers;
 }

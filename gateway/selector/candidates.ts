@@ -28,6 +28,8 @@ export interface NodeOption {
   readonly load: number;
   /** How long a request in that load usually takes to execute. */
   readonly serviceMs: number;
+  /** Of waits there, what the load does not explain. */
+  readonly excessQueue?: TimeQuantiles | undefined;
   /** Execution times by level; a level that is absent is not served there. */
   readonly times: ReadonlyMap<number, readonly BatchTimes[]>;
 }

@@ -25,7 +25,7 @@ export interface NodeView {
   readonly name: string;
   readonly usable: boolean;
   readonly reason: string | null;
-  readonly report: { models: unknown; state: string; queueLength: number } | null;
+  readonly report: { models: unknown; state: string; queueLength: number; startedAtMs: number } | null;
 }
 
 export interface ContractFleet {
@@ -49,7 +49,7 @@ export async function contractFleet(scope: Disposable): Promise<ContractFleet> {
   const [a, b] = [await contractNode(scope, 'a'), await contractNode(scope, 'b')];
   const gateway = await testGateway(scope, {
     nodes: [a, b].map(({ name, url }) => ({ name, url })),
-    vars: { MAX_BODY_BYTES: String(MAX_BODY_BYTES) },
+    vars: { MAX_BODY_BYTES: String(MAX_BODY_BYTES), PROBE_SHARE: '0' },
   });
   for (const version of ['v1', 'v2']) {
     const dir = await temporaryDirectory(scope);
@@ -100,6 +100,8 @@ export async function contractFleet(scope: Disposable): Promise<ContractFleet> {
     async reset() {
       for (const node of [a, b]) {
         await node.kill();
+        // One that has misbehaved comes back as another process, of which the gateway thinks no ill.
+        if (node.behaviour !== 'answer') node.life++;
         Object.assign(node, asNew);
         node.seen.length = 0;
         await node.restart();
@@ -114,6 +116,7 @@ function asReported(node: ContractNode) {
   const levels = node.levelMs.map((p50Ms) => ({ profiles: [{ p50Ms }, { p50Ms }] }));
   return {
     state: node.state,
+    startedAtMs: node.life,
     queueLength: node.load,
     models: [{ artifactVersion: node.version, levels }],
   };

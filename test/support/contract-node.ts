@@ -18,6 +18,8 @@ export interface ContractNode {
   levelMs: readonly number[];
   version: string;
   state: NodeReport['state'];
+  /** Told in its report: another number is another process. */
+  life: number;
   load: number;
   /** What it does with an inference request. */
   behaviour: 'answer' | 'hang' | 'drop' | 'half-answer' | 'decline' | 'crash' | 'refuse-token';
@@ -46,6 +48,7 @@ export async function contractNode(scope: Disposable, name: string): Promise<Con
     levelMs: [100, 1000, 5000],
     version: 'v1',
     state: 'ready',
+    life: 0,
     load: 0,
     behaviour: 'answer',
     seen: [],
@@ -123,6 +126,7 @@ function report(node: ContractNode): NodeReport {
     node: node.name,
     state: node.state,
     reportedAtMs: 0,
+    startedAtMs: node.life,
     workers: 1,
     queueLength: node.load,
     inFlight: 0,

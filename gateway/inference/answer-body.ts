@@ -1,0 +1,40 @@
+/**
+ * The body of a node's answer. What is small is read whole before the client hears of it, so that another node can stand
+ * in for one that breaks off and a deadline can still be told; what is large is handed on as it comes.
+ */
+import { continued } from '../http/continued-stream.ts';
+
+export type AnswerBody =
+  | { readonly kind: 'whole'; readonly bytes: ArrayBuffer | Uint8Array }
+  | { readonly kind: 'stream'; readonly stream: ReadableStream };
+
+const WHOLE_BYTES = 256 * 1024;
+
+/** @throws when the answer breaks off, or is aborted, before it was whole or began to stream */
+export async function readAnswer(response: Response): Promise<AnswerBody> {
+  const length = Number(response.headers.get('content-length') ?? Number.NaN);
+  const { body } = response;
+  if (body === null || length <= WHOLE_BYTES) return { kind: 'whole', bytes: await response.arrayBuffer() };
+  if (length > WHOLE_BYTES) return { kind: 'stream', stream: body };
+  const reader = body.getReader();
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  while (total <= WHOLE_BYTES) {
+    const { done, value } = await reader.read();
+    if (done) return { kind: 'whole', bytes: joined(chunks, total) };
+    chunks.push(value);
+    total += value.length;
+  }
+  reader.releaseLock();
+  return { kind: 'stream', stream: continued(chunks, body, new IdentityTransformStream()) };
+}
+
+function joined(chunks: readonly Uint8Array[], total: number): Uint8Array {
+  const bytes = new Uint8Array(total);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,127 @@
+/** One request on one node: money set aside before, and what came of it told to the fleet and the ledger after. */
+import { headerNames } from '../../schema/headers.ts';
+import type { Fleet, Outcome } from '../nodes/fleet.ts';
+import { costNanoUsd, type PriceOf } from '../selector/candidates.ts';
+import type { Candidate } from '../selector/select.ts';
+import type { Background } from '../state/cell.ts';
+import type { Deadline } from './deadline.ts';
+import { type Forwarded, forward, type NodeAnswer } from './forward.ts';
+import type { Attempt } from './hedging.ts';
+import { declined } from './node-answer.ts';
+import type { Reservation } from './reservation.ts';
+import type { Upload } from './upload.ts';
+
+export interface AttemptRequest {
+  readonly chosen: Candidate;
+  readonly minLevel: number;
+  /** Of `chosen.predicted.queueMs`, what the node's load does not explain. */
+  readonly excessQueueMs: number;
+  readonly model: string;
+  readonly version: string;
+  readonly batch: number;
+  readonly upload: Upload;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly deadline: Deadline;
+  readonly reservation: Reservation;
+  /** A copy that only shows how the node is. */
+  readonly probe?: boolean;
+}
+
+export interface AttemptContext {
+  readonly fleet: Fleet;
+  readonly nodeToken: string;
+  readonly priceOf: PriceOf;
+  readonly background: Background;
+  readonly now: () => number;
+}
+
+export interface AttemptResult {
+  readonly chosen: Candidate;
+  readonly forwarded: Forwarded;
+  /** That answered, which may be sparser than the chosen one. */
+  readonly level: number;
+  /** What the client pays. */
+  readonly costNanoUsd: number;
+}
+
+export function attempt(request: AttemptRequest, context: AttemptContext): Attempt<AttemptResult> {
+  const { chosen, deadline, reservation } = request;
+  const { fleet, now } = context;
+  const over = fleet.begin(chosen.node, context.background, request.probe);
+  const node = fleet.addressOf(chosen.node);
+  const startedMs = now();
+  const sending = forward({ ...request, node, nodeToken: context.nodeToken, level: chosen.level, now });
+  const done = sending.done.then((forwarded): AttemptResult => {
+    const level = forwarded.kind === 'answered' ? servedLevel(forwarded.answer, chosen.level) : chosen.level;
+    const served = forwarded.kind === 'answered' && forwarded.answer.status === 200;
+    const cost = served
+      ? Math.min(
+          chosen.costNanoUsd,
+          costNanoUsd(
+            context.priceOf(node.nodeClass, level),
+            forwarded.answer.executeMs,
+            request.upload.bytes,
+          ),
+        )
+      : 0;
+    if (served) reservation.settle(cost);
+    else reservation.refund();
+    over(outcomeOf(forwarded, level, request, deadline.leftMs() <= 0, now() - startedMs));
+    return { chosen, forwarded, level, costNanoUsd: cost };
+  });
+  return { done, stop: () => sending.stop() };
+}
+
+function servedLevel({ headers }: NodeAnswer, asked: number): number {
+  const said = Number(headers.get(headerNames.pathLevel) ?? asked);
+  return Number.isSafeInteger(said) ? said : asked;
+}
+
+/** @param late the deadline has passed: what was stopped was not stopped for another node's sake */
+function outcomeOf(
+  forwarded: Forwarded,
+  level: number,
+  { chosen, batch, version, upload, excessQueueMs }: AttemptRequest,
+  late: boolean,
+  elapsedMs: number,
+): Outcome {
+  const { predicted } = chosen;
+  // A node that had less time than it was predicted to take did nothing wrong.
+  const cutOff: Outcome = {
+    kind: 'cut-off',
+    version,
+    level,
+    batch,
+    elapsedMs,
+    fault: late && elapsedMs >= predicted.totalMs,
+  };
+  if (forwarded.kind === 'stopped') return cutOff;
+  if (forwarded.kind === 'unreached')
+    // A body that is handed on as it comes breaks off with the client's connection, too.
+    return upload.repeatable
+      ? { kind: 'failed', reason: 'lost the connection', unreachable: true }
+      : { kind: 'unknown' };
+  const { answer } = forwarded;
+  if (answer.status === 200)
+    return {
+      kind: 'answered',
+      sample: {
+        version: answer.headers.get(headerNames.artifactVersion) ?? version,
+        level,
+        batch,
+        networkMs: answer.networkMs,
+        excessQueueMs: answer.queueMs - (predicted.queueMs - excessQueueMs),
+        executeMs: answer.executeMs,
+      },
+    };
+  if (answer.status === 504) return cutOff;
+  // A full queue is load, and a wrong request the client's: neither says that the node fails.
+  if (answer.status === 429 || (answer.status < 500 && !refusesUs(answer))) return { kind: 'unknown' };
+  const reason = declined(answer) ? 'declines requests' : `answers ${answer.status}`;
+  return { kind: 'failed', reason, unreachable: false };
+}
+
+/** Our own credentials or addresses are wrong there, which no client can help. */
+function refusesUs({ status }: NodeAnswer): boolean {
+  return status < 400 || status === 401 || status === 403;
+}

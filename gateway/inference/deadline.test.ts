@@ -1,0 +1,60 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { deadline } from './deadline.ts';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const never = new Promise<never>(() => {});
+const start = (budgetMs: number) => deadline(Date.now(), budgetMs, Date.now);
+
+describe('a deadline', () => {
+  test('stops all work and answers, at its time and not before', async () => {
+    const clock = start(50);
+    const stopped = vi.fn();
+    clock.onPassed(stopped);
+    const bound = clock.bound(never).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(49);
+    expect(stopped).not.toHaveBeenCalled();
+    expect(clock.leftMs()).toBe(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(stopped).toHaveBeenCalledOnce();
+    expect(await bound).toMatchObject({ code: 'budget-overrun', status: 504 });
+  });
+
+  test('lets work that is done in time be what it is', async () => {
+    const clock = start(50);
+    expect(await clock.bound(Promise.resolve(7))).toBe(7);
+    await expect(clock.bound(Promise.reject(new Error('its own')))).rejects.toThrow('its own');
+    const stopped = vi.fn();
+    clock.onPassed(stopped);
+    clock.release();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(stopped).not.toHaveBeenCalled();
+  });
+
+  test('may be moved, either way, until it passes', async () => {
+    const clock = start(50);
+    const stopped = vi.fn();
+    clock.onPassed(stopped);
+    clock.grant(100);
+    await vi.advanceTimersByTimeAsync(80);
+    expect(stopped).not.toHaveBeenCalled();
+    clock.grant(90);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(stopped).toHaveBeenCalledOnce();
+    clock.grant(1000);
+    await expect(clock.bound(never)).rejects.toMatchObject({ code: 'budget-overrun' });
+  });
+
+  test('that has passed stops what begins later at once', async () => {
+    const clock = start(1);
+    await vi.advanceTimersByTimeAsync(5);
+    const stopped = vi.fn();
+    clock.onPassed(stopped);
+    expect(stopped).toHaveBeenCalledOnce();
+    const late = vi.fn();
+    start(10).onPassed(late)();
+    await vi.advanceTimersByTimeAsync(20);
+    expect(late).not.toHaveBeenCalled();
+  });
+});

@@ -1,0 +1,69 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { inferRequestSchema } from '../../schema/protocol.ts';
+import { firstTensor } from './tensor-head.ts';
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const head = (text: string) => firstTensor(bytes(text));
+
+describe('the first tensor', () => {
+  test('is found without reading its data', () => {
+    const text = '{"inputs":[{"name":"x","shape":[3,4],"datatype":"FP32","data":[1,2,';
+    expect(head(text)).toEqual({ name: 'x', shape: [3, 4], datatype: 'FP32' });
+  });
+
+  test('is found behind other members, in any order, with any white space', () => {
+    const text = `\n{ "id": "a" , "parameters": {"a": [1, -2.5e3, {"b": null}], "c": "]"},\t"inputs" : [ {
+      "parameters": { "binary_data_size": 16 }, "datatype": "INT64", "shape": [ ], "name": "t" } ], "outputs": [`;
+    expect(head(text)).toEqual({ name: 't', shape: [], datatype: 'INT64' });
+  });
+
+  test.each([
+    '',
+    '[]',
+    '{}',
+    '{"inputs":',
+    '{"inputs":[]}',
+    '{"inputs":[{}]}',
+    '{"inputs":[{"name":"x","shape":[1.5],"datatype":"FP32","data":[]}]}',
+    '{"inputs":[{"name":"x","shape":[-1],"datatype":"FP32","data":[]}]}',
+    '{"inputs":[{"name":"x","shape":[01],"datatype":"FP32","data":[]}]}',
+    '{"inputs":[{"name":"x","shape":[1],"datatype":"COMPLEX","data":[]}]}',
+    '{"inputs":[{"name":"x","shape":[1],"datatype":"toString","data":[]}]}',
+    '{"inputs":[{"name":"","shape":[1],"datatype":"FP32","data":[]}]}',
+    '{"inputs":[{"name":"x","shape":[1],"data":[],"datatype":"FP32"}]}',
+    '{"inputs" [{"name":"x","shape":[1],"datatype":"FP32","data":[]}]}',
+    '{"a":tru,"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[]}]}',
+    '{"a":[1,],"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[]}]}',
+    `{"a":${'['.repeat(20)}${']'.repeat(20)},"inputs":[{"name":"x","shape":[1],"datatype":"FP32"}]}`,
+  ])('is left to the parser in %s', (text) => expect(head(text)).toBeUndefined());
+
+  test('agrees with the parser on whatever it finds', () => {
+    const key = fc.constantFrom('name', 'shape', 'datatype', 'data', 'parameters', 'x');
+    const value = fc.oneof(
+      fc.constantFrom('FP32', 'INT8', 'BAD', 'x', ''),
+      fc.array(fc.nat(9), { maxLength: 3 }),
+      fc.jsonValue({ maxDepth: 2 }),
+    );
+    const tensor = fc.dictionary(key, value, { maxKeys: 6 });
+    const request = fc.record(
+      { id: fc.string(), extra: fc.jsonValue({ maxDepth: 2 }), inputs: fc.array(tensor, { maxLength: 2 }) },
+      { requiredKeys: ['inputs'] },
+    );
+    fc.assert(
+      fc.property(request, fc.boolean(), (body, pretty) => {
+        const found = head(JSON.stringify(body, null, pretty ? 2 : 0));
+        if (found === undefined) return;
+        expect(body.inputs[0]).toMatchObject(found);
+        // Whether `data` is an array, and what comes behind it, is for the node to say.
+        const { data: _, parameters: __, ...rest } = body.inputs[0] as Record<string, unknown>;
+        expect(inferRequestSchema.safeParse({ inputs: [rest] }).success).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('never takes noise for a tensor, nor fails on it', () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (noise) => firstTensor(noise) === undefined));
+  });
+});

@@ -1,0 +1,159 @@
+/**
+ * Finds the first input tensor's name, shape and datatype at the beginning of a request's JSON, without reading the data
+ * behind them: it stops at the tensor's `data` or its end. It only ever recognises what is well-formed as far as it has
+ * read; for everything else it answers undefined, and the caller parses the whole to say what is wrong.
+ */
+import { type Datatype, datatypes } from '../../schema/protocol.ts';
+
+export interface TensorHead {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly datatype: Datatype;
+}
+
+/** Nothing that a request has before its first data is nested deeper. */
+const MAX_DEPTH = 8;
+
+interface Cursor {
+  readonly bytes: Uint8Array;
+  at: number;
+}
+
+const [QUOTE, BACKSLASH, COMMA, COLON] = [0x22, 0x5c, 0x2c, 0x3a];
+const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = [0x7b, 0x7d, 0x5b, 0x5d];
+
+export function firstTensor(bytes: Uint8Array): TensorHead | undefined {
+  const cursor: Cursor = { bytes, at: 0 };
+  if (!take(cursor, OPEN_BRACE)) return undefined;
+  for (;;) {
+    const key = readString(cursor);
+    if (key === undefined || !take(cursor, COLON)) return undefined;
+    if (key === 'inputs') {
+      if (!take(cursor, OPEN_BRACKET) || !take(cursor, OPEN_BRACE)) return undefined;
+      return readTensor(cursor);
+    }
+    if (!skipValue(cursor, 0) || !take(cursor, COMMA)) return undefined;
+  }
+}
+
+function readTensor(cursor: Cursor): TensorHead | undefined {
+  let name: string | undefined;
+  let datatype: string | undefined;
+  let shape: number[] | undefined;
+  for (;;) {
+    const key = readString(cursor);
+    if (key === undefined || !take(cursor, COLON)) return undefined;
+    if (key === 'data') break;
+    if (key === 'name') {
+      name = readString(cursor);
+      if (name === undefined || name === '') return undefined;
+    } else if (key === 'datatype') {
+      datatype = readString(cursor);
+      if (datatype === undefined || !Object.hasOwn(datatypes, datatype)) return undefined;
+    } else if (key === 'shape') {
+      shape = readShape(cursor);
+      if (shape === undefined) return undefined;
+    } else if (!skipValue(cursor, 0)) return undefined;
+    if (take(cursor, COMMA)) continue;
+    if (take(cursor, CLOSE_BRACE)) break;
+    return undefined;
+  }
+  if (name === undefined || datatype === undefined || shape === undefined) return undefined;
+  return { name, datatype: datatype as Datatype, shape };
+}
+
+function readShape(cursor: Cursor): number[] | undefined {
+  if (!take(cursor, OPEN_BRACKET)) return undefined;
+  const shape: number[] = [];
+  if (take(cursor, CLOSE_BRACKET)) return shape;
+  while (shape.length < 16) {
+    const dimension = readInteger(cursor);
+    if (dimension === undefined) return undefined;
+    shape.push(dimension);
+    if (take(cursor, CLOSE_BRACKET)) return shape;
+    if (!take(cursor, COMMA)) return undefined;
+  }
+  return undefined;
+}
+
+function readInteger(cursor: Cursor): number | undefined {
+  skipSpace(cursor);
+  const from = cursor.at;
+  let value = 0;
+  for (let byte = peek(cursor); byte >= 0x30 && byte <= 0x39; byte = peek(cursor)) {
+    value = value * 10 + byte - 0x30;
+    cursor.at++;
+  }
+  const digits = cursor.at - from;
+  const leadingZero = digits > 1 && cursor.bytes[from] === 0x30;
+  return digits === 0 || digits > 15 || leadingZero ? undefined : value;
+}
+
+/** A string without escapes; undefined for any other. */
+function readString(cursor: Cursor): string | undefined {
+  if (!take(cursor, QUOTE)) return undefined;
+  const from = cursor.at;
+  let text = '';
+  for (let byte = peek(cursor); byte !== QUOTE; byte = peek(cursor)) {
+    // Names of one of ours and most others are ASCII; for the rest the whole is parsed.
+    if (byte < 0x20 || byte > 0x7e || byte === BACKSLASH || cursor.at - from > 256) return undefined;
+    text += String.fromCharCode(byte);
+    cursor.at++;
+  }
+  cursor.at++;
+  return text;
+}
+
+/** A string, a number, a word, or an object or array of them. */
+function skipValue(cursor: Cursor, depth: number): boolean {
+  skipSpace(cursor);
+  const byte = peek(cursor);
+  if (byte === QUOTE) return readString(cursor) !== undefined;
+  if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+    if (depth >= MAX_DEPTH) return false;
+    const close = byte === OPEN_BRACE ? CLOSE_BRACE : CLOSE_BRACKET;
+    cursor.at++;
+    if (take(cursor, close)) return true;
+    for (;;) {
+      if (byte === OPEN_BRACE && (readString(cursor) === undefined || !take(cursor, COLON))) return false;
+      if (!skipValue(cursor, depth + 1)) return false;
+      if (take(cursor, close)) return true;
+      if (!take(cursor, COMMA)) return false;
+    }
+  }
+  return skipScalar(cursor);
+}
+
+const SCALAR = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/;
+
+function skipScalar(cursor: Cursor): boolean {
+  let text = '';
+  for (let byte = peek(cursor); byte > 0x20 && text.length < 32; byte = peek(cursor)) {
+    if (byte === COMMA || byte === CLOSE_BRACE || byte === CLOSE_BRACKET) break;
+    text += String.fromCharCode(byte);
+    cursor.at++;
+  }
+  return SCALAR.test(text);
+}
+
+/** Whether the next byte behind white space is `byte`, which is then behind the cursor. */
+function take(cursor: Cursor, byte: number): boolean {
+  skipSpace(cursor);
+  if (cursor.bytes[cursor.at] !== byte) return false;
+  cursor.at++;
+  return true;
+}
+
+function skipSpace(cursor: Cursor): void {
+  for (
+    let byte = peek(cursor);
+    byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+    byte = peek(cursor)
+  )
+    cursor.at++;
+}
+
+/** -1 beyond the end. */
+function peek(cursor: Cursor): number {
+  return cursor.bytes[cursor.at] ?? -1;
+}

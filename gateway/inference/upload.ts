@@ -1,0 +1,134 @@
+/** The body of an inference request: kept for a second try where it is small, handed on as it comes where it is large. */
+import { headerLengthName, splitBody } from '../../schema/binary-tensors.ts';
+import { SppError } from '../../schema/errors.ts';
+import { inferRequestSchema } from '../../schema/protocol.ts';
+import { continued } from '../http/continued-stream.ts';
+import { brokenOff, parseJson, readBody, requireLength } from '../http/read-body.ts';
+import { firstTensor } from './tensor-head.ts';
+
+export interface Upload {
+  readonly bytes: number;
+  /** Leading dimension of the first tensor. */
+  readonly batch: number;
+  /** Headers that the body is read by. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Whether it can be sent more than once. */
+  readonly repeatable: boolean;
+  body(): BodyInit;
+}
+
+/** Larger bodies are not held in memory: they go to one node, as they come. */
+const HELD_BYTES = 512 * 1024;
+/** In this much of a large body the first tensor's shape has to come up, or the body is held after all. */
+const PREFIX_BYTES = 16 * 1024;
+
+/**
+ * @throws `unsupported-media-type`, `body-too-large`, `bad-header` for a wrong `Inference-Header-Content-Length`,
+ *   `bad-json`, or `bad-request` naming what is missing
+ */
+export async function readUpload(request: Request, maxBytes: number): Promise<Upload> {
+  const headerLength = request.headers.get(headerLengthName);
+  const headers = { 'content-type': mediaType(request.headers, headerLength !== null) };
+  const kept = headerLength === null ? headers : { ...headers, [headerLengthName]: headerLength };
+  const declared = requireLength(request.headers, maxBytes);
+  if (declared > HELD_BYTES && request.body !== null) {
+    const streamed = await streamedUpload(request.body, declared, headerLength);
+    if (streamed.batch !== undefined) return { ...streamed, batch: streamed.batch, headers: kept };
+    return heldUpload(await readBody(new Response(streamed.body()), maxBytes), headerLength, kept);
+  }
+  return heldUpload(await readBody(request, maxBytes), headerLength, kept);
+}
+
+function heldUpload(
+  bytes: Uint8Array<ArrayBuffer>,
+  headerLength: string | null,
+  headers: Readonly<Record<string, string>>,
+): Upload {
+  const { json } = splitBody(bytes, headerLength);
+  return {
+    bytes: bytes.length,
+    batch: batchOf(firstTensor(json)?.shape ?? parsedShape(json)),
+    headers,
+    repeatable: true,
+    body: () => bytes,
+  };
+}
+
+/** @returns without a batch where the prefix does not tell */
+async function streamedUpload(body: ReadableStream<Uint8Array>, bytes: number, headerLength: string | null) {
+  const reader = body.getReader();
+  const chunks: Uint8Array[] = [];
+  let prefix = new Uint8Array(0);
+  let shape: readonly number[] | undefined;
+  while (shape === undefined && prefix.length < PREFIX_BYTES) {
+    const { done, value } = await reader.read().catch(brokenOff);
+    if (done) break;
+    chunks.push(value);
+    prefix = joined(prefix, value);
+    const json = headerLength === null ? prefix : prefix.subarray(0, Number(headerLength));
+    shape = firstTensor(json)?.shape;
+  }
+  reader.releaseLock();
+  return {
+    bytes,
+    batch: shape === undefined ? undefined : batchOf(shape),
+    repeatable: false,
+    body: () => continued(chunks, body, new FixedLengthStream(bytes)),
+  };
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
+
+function batchOf(shape: readonly number[]): number {
+  return Math.max(1, shape[0] ?? 1);
+}
+
+/** For what the quick look did not recognise: it is wrong, or unusual. */
+function parsedShape(json: Uint8Array): readonly number[] {
+  const parsed = inferRequestSchema.safeParse(parseJson(json));
+  if (!parsed.success) {
+    const faults = parsed.error.issues
+      .slice(0, 3)
+      .map(({ path, message }) => `${path.join('.')}: ${message}`);
+    throw new SppError(
+      'bad-request',
+      `The body is not an inference request. ${faults.join('; ').slice(0, 500)}.`,
+      {
+        hint: 'Send { "inputs": [ { "name", "shape", "datatype", "data" } ] }; GET /v2/models/{model} names the inputs.',
+      },
+    );
+  }
+  return parsed.data.inputs[0]?.shape ?? [];
+}
+
+/** No type at all is what the usual clients of the protocol send. */
+function mediaType(headers: Headers, binary: boolean): string {
+  const given = headers.get('content-type');
+  const type =
+    given?.split(';')[0]?.trim().toLowerCase() ?? (binary ? 'application/octet-stream' : 'application/json');
+  if (
+    type !== 'application/json' &&
+    !type.endsWith('+json') &&
+    !(binary && type === 'application/octet-stream')
+  )
+    throw new SppError(
+      'unsupported-media-type',
+      `The Content-Type ${JSON.stringify(type.slice(0, 80))} is not understood.`,
+      {
+        hint: 'Send Content-Type: application/json, or with binary data application/octet-stream and Inference-Header-Content-Length.',
+      },
+    );
+  const encoding = headers.get('content-encoding');
+  if (encoding !== null && encoding.toLowerCase() !== 'identity')
+    throw new SppError(
+      'unsupported-media-type',
+      `The Content-Encoding ${JSON.stringify(encoding.slice(0, 80))} is not supported.`,
+      { hint: 'Send the body uncompressed.' },
+    );
+  return type;
+}

@@ -1,0 +1,121 @@
+/** Candidate tables, kept from request to request. A request pays for what has changed since the last one. */
+import { type CandidateTable, candidateTable, setColumn, setLoad } from '../selector/candidate-table.ts';
+import type { LevelOption, PriceOf } from '../selector/candidates.ts';
+import {
+  loadOf,
+  type NodeRecord,
+  nodeOption,
+  revisionOf,
+  unservedReason,
+  unusableReason,
+} from './node-record.ts';
+
+/** What a table is for. */
+export interface TableSpec {
+  readonly model: string;
+  readonly version: { readonly version: string; readonly levels: readonly LevelOption[] };
+  readonly quantile: number;
+  readonly batch: number;
+  readonly priceOf: PriceOf;
+  /** Changes when prices do. */
+  readonly policyVersion: number;
+}
+
+export interface TableCache {
+  get(spec: TableSpec, failed?: ReadonlyMap<string, string>): CandidateTable;
+  clear(): void;
+}
+
+const KEPT = 64;
+const FAILING = 'fails too many requests';
+const DRAINING = 'is taken out of service';
+
+interface Entry {
+  readonly table: CandidateTable;
+  readonly nodes: readonly NodeRecord[];
+  /** By column: what was known when it was set. */
+  readonly revisions: number[];
+  readonly serviceMs: Float64Array;
+  readonly workers: Float64Array;
+  /** Why the version is not served there. */
+  readonly unserved: (string | undefined)[];
+}
+
+export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => number): TableCache {
+  const entries = new Map<string, Entry>();
+
+  const build = (spec: TableSpec): Entry => {
+    const nodes = [...records.values()].sort((a, b) => (a.address.name < b.address.name ? -1 : 1));
+    const options = nodes.map((node) => nodeOption(node, spec.model, spec.version.version, now()));
+    return {
+      table: candidateTable({ ...spec, levels: spec.version.levels, nodes: options }),
+      nodes,
+      revisions: nodes.map(({ revision }) => revision),
+      serviceMs: Float64Array.from(options, ({ serviceMs }) => serviceMs),
+      workers: Float64Array.from(options, ({ workers }) => workers),
+      unserved: nodes.map((node) => unservedReason(node, spec.model, spec.version.version)),
+    };
+  };
+
+  const entryOf = (spec: TableSpec): Entry => {
+    const key = `${spec.model}/${spec.version.version}/${spec.quantile}/${spec.batch}/${spec.policyVersion}`;
+    const known = entries.get(key);
+    if (known !== undefined) return known;
+    const made = build(spec);
+    entries.set(key, made);
+    const oldest = entries.keys().next().value;
+    if (entries.size > KEPT && oldest !== undefined) entries.delete(oldest);
+    return made;
+  };
+
+  const relearn = (entry: Entry, column: number, node: NodeRecord, spec: TableSpec, nowMs: number) => {
+    const revision = revisionOf(node, nowMs);
+    if (revision === entry.revisions[column]) return;
+    const option = nodeOption(node, spec.model, spec.version.version, nowMs);
+    setColumn(entry.table, column, option, spec);
+    entry.revisions[column] = revision;
+    entry.serviceMs[column] = option.serviceMs;
+    entry.workers[column] = option.workers;
+    entry.unserved[column] = unservedReason(node, spec.model, spec.version.version);
+  };
+
+  return {
+    get(spec, failed) {
+      const entry = entryOf(spec);
+      const nowMs = now();
+      const { table, nodes } = entry;
+      let usable = 0;
+      let failing = 0;
+      const load = { load: 0, workers: 1, serviceMs: 0, unusable: undefined as string | undefined };
+      for (let column = 0; column < nodes.length; column++) {
+        const node = nodes[column] as NodeRecord;
+        relearn(entry, column, node, spec, nowMs);
+        load.load = loadOf(node);
+        load.workers = entry.workers[column] as number;
+        load.serviceMs = entry.serviceMs[column] as number;
+        load.unusable =
+          unusableReason(node, nowMs) ??
+          entry.unserved[column] ??
+          (node.address.draining ? DRAINING : undefined) ??
+          failed?.get(node.address.name);
+        if (load.unusable === undefined) {
+          if (node.breaker.state(nowMs) === 'closed') usable++;
+          else {
+            failing++;
+            load.unusable = FAILING;
+          }
+        }
+        setLoad(table, column, load);
+      }
+      // With no other left, a node that fails often is better than none: its breaker is not heeded.
+      if (usable === 0 && failing > 0)
+        for (let column = 0; column < nodes.length; column++)
+          if (table.unusable[column] === FAILING) {
+            table.usable[column] = 1;
+            table.unusable[column] = undefined;
+          }
+      return table;
+    },
+    clear: () => entries.clear(),
+  };
+}
