@@ -1,26 +1,43 @@
 /** `trainer inspect`: what can be cut in a model, what cannot, and why. */
+import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { readOnnxFile } from '../graph/onnx-load.ts';
-import type { Pair, PreparedModel } from '../pairs/pair.ts';
+import type { LeftAlone, PreparedModel } from '../pairs/pair.ts';
 import { preparePairs } from '../pairs/prepare.ts';
+import { reachOfPairs } from '../pairs/reach.ts';
+import { dotPicture, htmlPicture } from './picture.ts';
 import { textTable } from './table.ts';
+
+interface Flags {
+  readonly json: boolean;
+  readonly dot: boolean;
+  readonly html?: string;
+}
 
 export function inspectCommand(): Command {
   return new Command('inspect')
     .description('Show the pairs that a path can cut in a model, and what it leaves alone.')
     .argument('<file>', 'an ONNX file')
-    .option('--json', 'print JSON', false)
-    .action(async (file: string, flags: { json: boolean }) => {
+    .addOption(new Option('--json', 'print JSON').default(false).conflicts('dot'))
+    .option('--dot', "print the model's linear maps as a graph in Graphviz' language", false)
+    .option('--html <file>', 'also write a page with the table and a picture of that graph')
+    .action(async (file: string, flags: Flags) => {
       const model = await preparePairs(readOnnxFile(file), basename(file));
-      process.stdout.write(
-        flags.json ? `${JSON.stringify(inspection(model))}\n` : `${inspectionText(model)}\n`,
-      );
+      if (flags.html !== undefined)
+        await writeFile(flags.html, await htmlPicture(basename(file), inspectionText(model), model));
+      process.stdout.write(printed(model, flags));
     });
 }
 
+function printed(model: PreparedModel, { json, dot }: Flags): string {
+  if (json) return `${JSON.stringify(inspection(model))}\n`;
+  return dot ? dotPicture(model) : `${inspectionText(model)}\n`;
+}
+
 /** The machine-readable form, fixed so that scripts can rely on it. */
-export function inspection({ pairs, leftAlone }: PreparedModel) {
+export function inspection(model: PreparedModel) {
+  const { pairs, leftAlone, flops, params } = model;
   return {
     pairs: pairs.map(({ name, kind, heads, kvHeads, units, flopsPerUnit, paramsPerUnit }) => ({
       name,
@@ -32,11 +49,14 @@ export function inspection({ pairs, leftAlone }: PreparedModel) {
       paramsPerUnit,
     })),
     leftAlone: leftAlone.map(({ name, reason }) => ({ name, reason })),
+    reach: { flops, params, ...reachOfPairs(model) },
   };
 }
 
 /** The same for people. */
-export function inspectionText({ pairs, leftAlone, flops, params }: PreparedModel): string {
+export function inspectionText(model: PreparedModel): string {
+  const { pairs, leftAlone, flops, params } = model;
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const rows = pairs.map(({ name, kind, heads, kvHeads, units, flopsPerUnit, paramsPerUnit }) => [
     name,
     kind,
@@ -44,22 +64,30 @@ export function inspectionText({ pairs, leftAlone, flops, params }: PreparedMode
     String(units),
     (flopsPerUnit / 1000).toFixed(1),
     String(paramsPerUnit),
+    percent((flopsPerUnit * units) / flops),
   ]);
-  const table = textTable(['pair', 'kind', 'heads', 'units', 'kFLOPs/unit', 'params/unit'], rows);
-  const reach = (perUnit: (pair: Pair) => number, all: number) =>
-    `${((100 * pairs.reduce((sum, pair) => sum + perUnit(pair) * pair.units, 0)) / all).toFixed(1)} %`;
-  const alone =
-    leftAlone.length === 0
-      ? 'Nothing was left alone.'
-      : ['Left alone:', ...leftAlone.map(({ name, reason }) => `  ${name}: ${reason}`)].join('\n');
+  const header = ['pair', 'kind', 'heads', 'units', 'kFLOPs/unit', 'params/unit', 'of all FLOPs'];
+  const { flopsPercent, paramsPercent } = reachOfPairs(model);
   return [
-    table,
+    textTable(header, rows),
     '',
-    alone,
+    ...leftAloneLines(leftAlone),
     '',
-    `A path reaches ${reach((pair) => pair.flopsPerUnit, flops)} of ${(flops / 1e6).toFixed(1)} MFLOPs and ${reach(
-      (pair) => pair.paramsPerUnit,
-      params,
-    )} of ${params} parameters.`,
+    `A path reaches ${flopsPercent.toFixed(1)} % of ${(flops / 1e6).toFixed(1)} MFLOPs and ${paramsPercent.toFixed(1)} % of ${params} parameters.`,
   ].join('\n');
+}
+
+/** Names shown for each reason. */
+const SHOWN = 4;
+
+/** One line a reason: a deep model leaves the same thing alone in every layer. */
+function leftAloneLines(leftAlone: readonly LeftAlone[]): string[] {
+  if (leftAlone.length === 0) return ['Nothing was left alone.'];
+  const byReason = new Map<string, string[]>();
+  for (const { name, reason } of leftAlone) byReason.set(reason, [...(byReason.get(reason) ?? []), name]);
+  const lines = [...byReason].map(([reason, names]) => {
+    const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : '';
+    return `  ${names.slice(0, SHOWN).join(', ')}${more}: ${reason}`;
+  });
+  return [`Left alone: ${leftAlone.length}`, ...lines];
 }
