@@ -5,6 +5,8 @@ import { randomSource } from '../../trainer/search/random.ts';
 
 type AttributeValue = number | string | readonly number[] | Attribute;
 
+const MICROSOFT = 'com.microsoft';
+
 export class GraphBuilder {
   readonly #nodes: GraphNode[] = [];
   readonly #initializers = new Map<string, Tensor>();
@@ -16,7 +18,10 @@ export class GraphBuilder {
     return name;
   }
 
-  /** One node of one output; numbers among the attributes are ints, others are written out. */
+  /**
+   * One node of one output; numbers among the attributes are ints, others are written out. Operators of onnxruntime have its domain
+   * in front.
+   */
   op(
     opType: string,
     inputs: readonly string[],
@@ -32,13 +37,15 @@ export class GraphBuilder {
     outputs: number,
     attributes: Readonly<Record<string, AttributeValue>> = {},
   ): string[] {
-    const name = `${opType}_${this.#count++}`;
+    const domain = opType.startsWith(`${MICROSOFT}.`) ? MICROSOFT : '';
+    const plain = domain === '' ? opType : opType.slice(MICROSOFT.length + 1);
+    const name = `${plain}_${this.#count++}`;
     const made = Array.from({ length: outputs }, (_, i) => `${name}_out${i}`);
     const entries = Object.entries(attributes).map(([key, value]) => [key, attribute(value)] as const);
     this.#nodes.push({
       name,
-      opType,
-      domain: '',
+      opType: plain,
+      domain,
       inputs,
       outputs: made,
       attributes: Object.fromEntries(entries),
@@ -80,6 +87,7 @@ export class GraphBuilder {
 
   build(
     outputs: Readonly<Record<string, readonly [value: string, dims: readonly (number | string)[]]>>,
+    opset = 20,
   ): Graph {
     const named = Object.entries(outputs).map(([name, [value, dims]]) => {
       this.#nodes.push({
@@ -95,7 +103,7 @@ export class GraphBuilder {
     return {
       name: 'built',
       irVersion: 9,
-      opsets: { '': 20 },
+      opsets: { '': opset, [MICROSOFT]: 1 },
       inputs: this.#inputs,
       outputs: named,
       initializers: this.#initializers,

@@ -12,6 +12,7 @@ import { relativeError } from './relative-error.ts';
 import { normaliseShapes } from './shape-arguments.ts';
 import { splitFusedLinears } from './split-fused.ts';
 import { type TraceSizes, type Traces, traceGraph, traceOnce } from './trace.ts';
+import { isFused, unfuse } from './unfuse/unfuse.ts';
 
 /** A graph without constants to be computed and shape arithmetic, and where it came from. */
 export interface SimplifiedGraph {
@@ -52,11 +53,19 @@ export async function prepareGraph(
 /** @throws `bad-model` when the graph does not run, or draws random numbers */
 export async function simplifyGraph(original: Graph, source: string): Promise<SimplifiedGraph> {
   refuseRandom(original, source);
-  const fixed = shapeOnlyValues(original);
-  const { traces, sizes } = await traceGraph(original, source, (value) => fixed.has(value));
-  const folded = mergeEqualMatrices(foldConstants(original, traces));
+  const unfused = await withoutFusions(original, source);
+  const fixed = shapeOnlyValues(unfused);
+  const { traces, sizes } = await traceGraph(unfused, source, (value) => fixed.has(value));
+  const folded = mergeEqualMatrices(foldConstants(unfused, traces));
   const graph = foldBatchNorms(normaliseShapes(folded, traces), traces[2]);
   return { original, graph, traces, sizes };
+}
+
+/** Ranks and fixed lengths, which some operators are taken apart by, are those of one more trace. */
+async function withoutFusions(original: Graph, source: string): Promise<Graph> {
+  if (!isFused(original)) return original;
+  const { traces } = await traceGraph(original, source, () => false);
+  return unfuse(original, traces);
 }
 
 /** Writes the chosen nodes plainly and takes fused linears apart. Not yet held to the original: see `checkEqual`. */

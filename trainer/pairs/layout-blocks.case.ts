@@ -20,10 +20,15 @@ export type Block = (b: GraphBuilder, x: string) => string;
 
 /** The blocks one after the other, each behind a norm and inside a residual sum. */
 export function model(...blocks: Block[]): Graph {
+  return modelOf(undefined, ...blocks);
+}
+
+/** The same at an opset. */
+export function modelOf(opset: number | undefined, ...blocks: Block[]): Graph {
   const b = new GraphBuilder();
   let x = b.input('x', ['batch', 'length', WIDTH]);
   for (const block of blocks) x = b.op('Add', [x, block(b, norm(b, x))]);
-  return b.build({ y: [norm(b, x), ['batch', 'length', WIDTH]] });
+  return b.build({ y: [norm(b, x), ['batch', 'length', WIDTH]] }, opset);
 }
 
 export function norm(b: GraphBuilder, x: string): string {

@@ -26,6 +26,16 @@ const CARRIES_INDEX = new Set([
   'Transpose',
 ]);
 
+/** Which input of an operator holds indices into which other one, along its first axis if not Gather's own. */
+const LOOKUPS: Readonly<Record<string, readonly (readonly [indices: number, table: number])[]>> = {
+  Gather: [[1, 0]],
+  EmbedLayerNormalization: [
+    [0, 2],
+    [1, 4],
+    [8, 3],
+  ],
+};
+
 /**
  * One tensor an input: floats from the standard normal, indices uniformly within the smallest table that they look up,
  * and ones for integers that look nothing up (attention masks).
@@ -61,10 +71,12 @@ function tableSize(
   for (const value of queue) {
     for (const node of readers.get(value) ?? []) {
       if (CARRIES_INDEX.has(node.opType) && node.inputs[0] === value) queue.push(...node.outputs);
-      if (node.opType !== 'Gather' || node.inputs[1] !== value) continue;
       const axis = node.attributes.axis?.kind === 'int' ? node.attributes.axis.value : 0;
-      const size = graph.initializers.get(node.inputs[0] ?? '')?.dims.at(axis);
-      if (size !== undefined) smallest = Math.min(size, smallest ?? size);
+      for (const [indices, table] of LOOKUPS[node.opType] ?? []) {
+        if (node.inputs[indices] !== value) continue;
+        const size = graph.initializers.get(node.inputs[table] ?? '')?.dims.at(axis);
+        if (size !== undefined) smallest = Math.min(size, smallest ?? size);
+      }
     }
   }
   return smallest;

@@ -8,13 +8,12 @@ import { fixedLength, type Traces } from '../trace.ts';
 import { layerNormalisation, lpNormalisation, mean, rmsNormalisation } from './normalisation.ts';
 import { type PlainForm, siteOf } from './plain-form.ts';
 import { pointwiseConvolution } from './pointwise-convolution.ts';
-import { einsumProduct, generalProduct, matrixProduct } from './products.ts';
+import { generalProduct, matrixProduct } from './products.ts';
 
 const forms: Readonly<Record<string, PlainForm>> = {
   Conv: pointwiseConvolution,
   MatMul: matrixProduct,
   Gemm: generalProduct,
-  Einsum: einsumProduct,
   LayerNormalization: layerNormalisation,
   RMSNormalization: rmsNormalisation,
   SimplifiedLayerNormalization: rmsNormalisation,

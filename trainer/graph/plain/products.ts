@@ -1,12 +1,10 @@
 /**
  * Linear maps that are not written as an activation times a matrix on its right, as exporters and people write them now and then:
- * the matrix on the left, with leading axes of length 1, in an Einsum, or a Gemm that turns or scales.
+ * the matrix on the left, with leading axes of length 1, or a Gemm that turns or scales. (Einsum: ../unfuse.)
  */
-import { parseEquation } from '../einsum-equation.ts';
-import { elementCount, floatAttribute, intAttribute, stringAttribute, type Tensor } from '../graph.ts';
-import { transposeMatrix, transposeTensor } from '../linear.ts';
-import { int64 } from '../rewrite.ts';
-import { type PlainForm, type Site, transposed } from './plain-form.ts';
+import { floatAttribute, intAttribute, type Tensor } from '../graph.ts';
+import { transposeMatrix } from '../linear.ts';
+import { type PlainForm, transposed } from './plain-form.ts';
 
 /** W x becomes (xᵀ Wᵀ)ᵀ; a matrix [1, ..., in, out] becomes [in, out]. */
 export const matrixProduct: PlainForm = (site) => {
@@ -49,41 +47,6 @@ export const generalProduct: PlainForm = (site) => {
   return site.finish('Add', [site.add('MatMul', inputs), site.keep(scaled(offset, beta))]);
 };
 
-/** Of an activation with a constant, where no axis is batched: Transpose, Reshape, MatMul, Reshape, Transpose. */
-export const einsumProduct: PlainForm = (site) => {
-  const { node } = site;
-  const [left = '', right = ''] = node.inputs;
-  const swap = site.constant(left) !== undefined;
-  const [input, weight] = swap ? [right, left] : [left, right];
-  const tensor = site.constant(weight);
-  const rank = site.lengths(input)?.length;
-  if (node.inputs.length !== 2 || tensor?.dtype !== 'float32' || rank === undefined || site.constant(input))
-    return false;
-  const ranks = swap ? [tensor.dims.length, rank] : [rank, tensor.dims.length];
-  const { inputs, output } = parseEquation(stringAttribute(node, 'equation', ''), ranks);
-  const [data = [], matrix = []] = swap ? inputs.toReversed() : inputs;
-  const summed = data.filter((label) => matrix.includes(label));
-  const free = data.filter((label) => !matrix.includes(label));
-  const made = output.filter((label) => matrix.includes(label));
-  const once = new Set([...data, ...matrix]).size === data.length + matrix.length - summed.length;
-  const linear =
-    summed.length > 0 &&
-    once &&
-    summed.every((label) => !output.includes(label)) &&
-    free.every((label) => output.includes(label)) &&
-    summed.length + made.length === matrix.length;
-  if (!linear) return false;
-  const length = (label: string) => tensor.dims[matrix.indexOf(label)] ?? 1;
-  const [inWidth, outWidth] = [elementCount(summed.map(length)), elementCount(made.map(length))];
-  const order = [...summed, ...made].map((label) => matrix.indexOf(label));
-  const upright: Tensor = { ...transposeTensor(tensor, order), dims: [inWidth, outWidth] };
-  const rows = arranged(site, input, data, [...free, ...summed]);
-  const flat = summed.length === 1 ? rows : regrouped(site, rows, free.length, [inWidth]);
-  const product = site.add('MatMul', [flat, site.keep(upright)]);
-  const parts = made.length === 1 ? product : regrouped(site, product, free.length, made.map(length));
-  return site.finish('Transpose', [parts], transposed(permutation([...free, ...made], output)));
-};
-
 /** A matrix with leading axes of length 1, without them. */
 function flattened(tensor: Tensor): Tensor | undefined {
   const { dtype, dims } = tensor;
@@ -101,19 +64,4 @@ function swapLast(rank: number): number[] {
 function scaled(tensor: Tensor, factor: number): Tensor {
   if (factor === 1) return tensor;
   return { ...tensor, data: Float32Array.from(tensor.data as Float32Array, (value) => value * factor) };
-}
-
-function arranged(site: Site, value: string, from: readonly string[], to: readonly string[]): string {
-  const perm = permutation(from, to);
-  return perm.every((axis, i) => axis === i) ? value : site.add('Transpose', [value], transposed(perm));
-}
-
-function permutation(from: readonly string[], to: readonly string[]): number[] {
-  return to.map((label) => from.indexOf(label));
-}
-
-/** The first axes as they are, then these. */
-function regrouped(site: Site, value: string, kept: number, lengths: readonly number[]): string {
-  const shape = int64([...Array.from({ length: kept }, () => 0), ...lengths]);
-  return site.add('Reshape', [value, site.keep(shape)]);
 }
