@@ -3,6 +3,8 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { benchArtifact } from './bench-node/artifacts.ts';
+import { burst, burstReport } from './bench-node/burst.ts';
+import { coldStart, coldStartReport } from './bench-node/cold-start.ts';
 import { memory, memoryReport } from './bench-node/memory.ts';
 import { throughput, throughputReport } from './bench-node/throughput.ts';
 
@@ -38,6 +40,25 @@ bench('memory', 'resident memory of all levels beside that of the dense one alon
   .option('--size <name>', 'of the random model: base, tiny or small32', 'base')
   .option('--levels <n>', 'levels', Number, 12)
   .action(async (flags) => print(await memory(flags), memoryReport, flags.json));
+
+bench('burst', 'attainment and quality under bursty load, beside static levels and always what was asked')
+  .option('--artifact <directory>', 'a path artifact (default: a random vit-small32 with 12 levels)')
+  .option('--seconds <s>', 'of each load', Number, 10)
+  .option('--load <share>', 'mean load, of what the dense level holds', Number, 1.3)
+  .action(async (flags) => {
+    const made = { size: 'small32', levels: 12, from: 0.1, own: true } as const;
+    const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
+    print(await burst({ ...flags, artifact }), burstReport, flags.json);
+  });
+
+bench('cold-start', 'time to the first answer over a slow line, beside all files first')
+  .option('--artifact <directory>', 'a path artifact (default: a random vit-base with 12 levels)')
+  .option('--mbit-per-s <n>', 'speed of the line', Number, 100)
+  .action(async (flags) => {
+    const made = { size: 'base', levels: 12, from: 0.2, own: false } as const;
+    const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
+    print(await coldStart({ ...flags, artifact }), coldStartReport, flags.json);
+  });
 
 await program.parseAsync();
 process.exit(0);

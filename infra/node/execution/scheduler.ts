@@ -7,6 +7,7 @@ import {
   levelInTime,
   type NextBatch,
   nextBatch,
+  sustainableLevel,
 } from '../queue/batcher.ts';
 import type { RequestQueue } from '../queue/request-queue.ts';
 import type { RawTensor } from '../tensors.ts';
@@ -59,6 +60,8 @@ export interface Waiting extends BatchEntry {
 type Batch = NonNullable<NextBatch<Waiting>['batch']>;
 
 const MAX_ATTEMPTS = 2;
+/** How many of those that wait are looked at to choose a level. */
+const FORESIGHT = 128;
 
 /**
  * @param rules what the batcher is to know, by the clock of `performance.now()`
@@ -88,7 +91,8 @@ export function scheduler(
       retry.settle({ error: overrun() });
     }
     const share = Math.ceil(queue.length / pool.idle);
-    const { batch, hopeless } = nextBatch(queue.inOrder(), now, rules, share);
+    const cap = sustainableLevel(firstOf(queue.inOrder(), FORESIGHT), now, rules, pool.size);
+    const { batch, hopeless } = nextBatch(queue.inOrder(), now, rules, share, cap);
     for (const entry of hopeless) {
       queue.remove(entry);
       entry.settle({ error: overrun() });
@@ -259,6 +263,12 @@ export function scheduler(
       for (const entry of [...again.splice(0), ...queue.clear()]) entry.settle({ error });
     },
   };
+}
+
+function firstOf<E>(inOrder: Iterable<E>, most: number): E[] {
+  const first: E[] = [];
+  for (const entry of inOrder) if (first.push(entry) >= most) break;
+  return first;
 }
 
 /** Of each entry's sequences, as it sent them; undefined where lengths do not differ within a run. */

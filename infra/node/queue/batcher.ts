@@ -11,6 +11,9 @@
  *   |=============== a b c d, 14 ms =====|=====|   too long for a: d waits for the next thread
  *
  * Of the sizes that fit, the one with the least time per row is taken; where batching gains nothing, a runs alone.
+ *
+ * What is best for a alone can be the ruin of d. So before that, one level is found at which everything that waits can
+ * be served in time, one run after the other: nobody gets a denser one (`sustainableLevel`).
  */
 import type { QueueEntry } from './request-queue.ts';
 
@@ -57,12 +60,14 @@ export interface NextBatch<E> {
 /**
  * @param inOrder what waits, in the order of service
  * @param maxEntries most entries to take, so that threads which are idle together share what waits
+ * @param cap the densest level to be given, where entries allow it
  */
 export function nextBatch<E extends BatchEntry>(
   inOrder: Iterable<E>,
   nowMs: number,
   rules: BatchRules,
   maxEntries: number,
+  cap = Number.POSITIVE_INFINITY,
 ): NextBatch<E> {
   const hopeless: E[] = [];
   let head: E | undefined;
@@ -71,7 +76,7 @@ export function nextBatch<E extends BatchEntry>(
   let rows = 0;
   let best = { count: 1, perRowMs: Number.POSITIVE_INFINITY };
   for (const entry of inOrder) {
-    const own = levelInTime(entry, nowMs, rules);
+    const own = levelInTime(entry, nowMs, rules, cap);
     if (own === undefined) {
       hopeless.push(entry);
     } else if (head === undefined || members === undefined) {
@@ -95,19 +100,23 @@ export function nextBatch<E extends BatchEntry>(
 }
 
 /**
- * The densest level allowed that is expected to end by the deadline; else the sparsest allowed that has ever been fast
- * enough; undefined when none has.
+ * The densest level allowed, up to `cap`, that is expected to end by the deadline; above `cap` only where none below is at
+ * hand; else the sparsest allowed that has ever been fast enough; undefined when none has.
  */
 export function levelInTime(
   { level, minLevel, rows, length, deadlineMs }: BatchEntry,
   nowMs: number,
   { times, atHand }: BatchRules,
+  cap = Number.POSITIVE_INFINITY,
 ): number | undefined {
   if (deadlineMs === undefined) return level;
   const slackMs = deadlineMs - nowMs;
   if (slackMs <= 0) return undefined;
+  const start = capped(level, minLevel, cap);
   let atBest: number | undefined;
-  for (let candidate = level; candidate >= minLevel; candidate--) {
+  for (let step = 0; step <= level - minLevel; step++) {
+    // Down from the cap to what is allowed, then up from it.
+    const candidate = start - step >= minLevel ? start - step : minLevel + step;
     if (candidate !== level && !atHand(candidate)) continue;
     const known = times(candidate, rows, length);
     if (known === undefined) {
@@ -116,9 +125,69 @@ export function levelInTime(
       continue;
     }
     if (known.p95Ms <= slackMs) return candidate;
-    if (known.fastestMs <= slackMs) atBest = candidate;
+    if (known.fastestMs <= slackMs && (atBest === undefined || candidate < atBest)) atBest = candidate;
   }
   return atBest;
+}
+
+function capped(level: number, minLevel: number, cap: number): number {
+  return Math.max(minLevel, Math.min(level, cap));
+}
+
+/** Predictions that add up are held to be longer by this factor: runs vary, and more requests come. */
+const CAUTION = 1.25;
+
+/**
+ * The densest level at which all that waits is expected to be in time, if it is served in order by so many threads, in runs as
+ * large as they come: entries that ask for less get less, those that allow no sparser one keep theirs. 0 where none is.
+ * @param waiting in the order of service; what has no deadline comes last and is not looked at
+ */
+export function sustainableLevel(
+  waiting: readonly BatchEntry[],
+  nowMs: number,
+  rules: BatchRules,
+  threads: number,
+): number {
+  const due = waiting.filter(({ deadlineMs }) => deadlineMs !== undefined);
+  const allRows = due.reduce((sum, { rows }) => sum + rows, 0);
+  const perRows = new Map<string, number>();
+  const perRowOf = (level: number, length: number): number => {
+    const key = `${level} ${length}`;
+    const known = perRows.get(key) ?? leastPerRow(level, length, allRows, rules);
+    perRows.set(key, known);
+    return known;
+  };
+  const inTime = (cap: number): boolean => {
+    let workMs = 0;
+    for (const [i, { level, minLevel, rows, length, shareKey, deadlineMs = 0 }] of due.entries()) {
+      const at = capped(level, minLevel, cap);
+      const alone = rules.times(at, rows, length);
+      if (alone === undefined) continue;
+      const together =
+        shareKey !== undefined && i > 0 ? Math.max(rows, Math.min(rules.maxRows, allRows)) : rows;
+      const runMs = (rules.times(at, together, length) ?? alone).p95Ms;
+      const slackMs = deadlineMs - nowMs;
+      // What is lost at any level says nothing about which to take.
+      if (CAUTION * (workMs / threads + runMs) > slackMs && alone.fastestMs <= slackMs) return false;
+      workMs += shareKey === undefined ? alone.p50Ms : perRowOf(at, length) * rows;
+    }
+    return true;
+  };
+  let [low, high] = [0, Math.max(0, ...due.map(({ level }) => level))];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (inTime(middle)) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+/** Of runs up to as many rows as there are. */
+function leastPerRow(level: number, length: number, most: number, { maxRows, times }: BatchRules): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let rows = 1; rows <= Math.min(maxRows, most); rows++)
+    least = Math.min(least, perRow(times(level, rows, length), rows));
+  return Number.isFinite(least) ? least : 0;
 }
 
 /**
