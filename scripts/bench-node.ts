@@ -6,6 +6,7 @@ import { benchArtifact } from './bench-node/artifacts.ts';
 import { burst, burstReport } from './bench-node/burst.ts';
 import { coldStart, coldStartReport } from './bench-node/cold-start.ts';
 import { memory, memoryReport } from './bench-node/memory.ts';
+import { peer, peerReport } from './bench-node/peer.ts';
 import { throughput, throughputReport } from './bench-node/throughput.ts';
 
 const cores = String(availableParallelism());
@@ -40,6 +41,17 @@ bench('memory', 'resident memory of all levels beside that of the dense one alon
   .option('--size <name>', 'of the random model: base, tiny or small32', 'base')
   .option('--levels <n>', 'levels', Number, 12)
   .action(async (flags) => print(await memory(flags), memoryReport, flags.json));
+
+bench('peer', 'beside MLServer with onnxruntime, on the same dense model: throughput, latency, memory')
+  .option('--artifact <directory>', 'a path artifact (default: a random vit-small32 with 8 levels)')
+  .option('--venv <directory>', 'Python environment, made where it is missing', join(tmpdir(), 'venv-peer'))
+  .option('--rounds <n>', 'alternating rounds', Number, 4)
+  .option('--seconds <s>', 'of each part of a round', Number, 2)
+  .action(async (flags) => {
+    const made = { size: 'small32', levels: 8, from: 0.2, own: true } as const;
+    const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
+    print(await peer({ ...flags, artifact }), peerReport, flags.json);
+  });
 
 bench('burst', 'attainment and quality under bursty load, beside static levels and always what was asked')
   .option('--artifact <directory>', 'a path artifact (default: a random vit-small32 with 12 levels)')
