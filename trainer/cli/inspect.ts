@@ -2,16 +2,19 @@
 import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Command, Option } from 'commander';
-import { readOnnxFile } from '../graph/onnx-load.ts';
+import { readModelFile, readOnnxFile } from '../graph/onnx-load.ts';
+import { surveyOperators } from '../graph/operator-survey.ts';
 import type { LeftAlone, PreparedModel } from '../pairs/pair.ts';
 import { preparePairs } from '../pairs/prepare.ts';
 import { reachOfPairs } from '../pairs/reach.ts';
+import { operators, operatorsText } from './operators.ts';
 import { dotPicture, htmlPicture } from './picture.ts';
 import { textTable } from './table.ts';
 
 interface Flags {
   readonly json: boolean;
   readonly dot: boolean;
+  readonly ops: boolean;
   readonly html?: string;
 }
 
@@ -21,8 +24,20 @@ export function inspectCommand(): Command {
     .argument('<file>', 'an ONNX file')
     .addOption(new Option('--json', 'print JSON').default(false).conflicts('dot'))
     .option('--dot', "print the model's linear maps as a graph in Graphviz' language", false)
+    .option(
+      '--ops',
+      'list the operators that the file uses, and those that cannot be run; pairs are not looked for',
+      false,
+    )
     .option('--html <file>', 'also write a page with the table and a picture of that graph')
     .action(async (file: string, flags: Flags) => {
+      if (flags.ops) {
+        const uses = surveyOperators(readModelFile(file));
+        process.stdout.write(
+          flags.json ? `${JSON.stringify(operators(uses))}\n` : `${operatorsText(uses)}\n`,
+        );
+        return;
+      }
       const model = await preparePairs(readOnnxFile(file), basename(file));
       if (flags.html !== undefined)
         await writeFile(flags.html, await htmlPicture(basename(file), inspectionText(model), model));

@@ -5,7 +5,8 @@
 import { SppError } from '../../schema/errors.ts';
 import type { Graph, GraphNode } from './graph.ts';
 
-const QUANTISED =
+/** Operators of quantised models. */
+export const QUANTISED =
   /^(QLinear|Quantize|Dequantize|DynamicQuantize|MatMulInteger|ConvInteger|MatMulNBits|QGemm|QAttention)/;
 
 const REEXPORT = 'Export the model again and check it with onnx.checker.check_model.';

@@ -25,7 +25,7 @@ const OLDEST_IR_WRITTEN = 4;
  * @throws `bad-model` for whatever is not a usable float ONNX graph; `unsupported-op` for subgraphs and model-local functions
  */
 export function readOnnx(bytes: Uint8Array, source: string, external?: ReadExternal): Graph {
-  const model = parse(bytes, source);
+  const model = parseModel(bytes, source);
   const proto = model.graph;
   if (!proto) throw notOnnx(source, 'it holds no graph');
   const opsets = readOpsets(model, source);
@@ -84,7 +84,8 @@ export function writeOnnx(graph: Graph): Uint8Array {
   return toBinary(ModelProtoSchema, model);
 }
 
-function parse(bytes: Uint8Array, source: string): ModelProto {
+/** @throws `bad-model` when the bytes are no complete ONNX file */
+export function parseModel(bytes: Uint8Array, source: string): ModelProto {
   if (bytes.byteLength === 0) throw notOnnx(source, 'it is empty');
   const start = new TextDecoder('latin1').decode(bytes.subarray(0, 40));
   if (start.startsWith('version https://git-lfs'))
@@ -127,7 +128,8 @@ function readOpsets(model: ModelProto, source: string): Record<string, number> {
   return opsets;
 }
 
-function plainDomain(domain: string): string {
+/** The ONNX domain has two names. */
+export function plainDomain(domain: string): string {
   return domain === 'ai.onnx' ? '' : domain;
 }
 

@@ -1,9 +1,10 @@
 /** The file side of `readOnnx`: a model by its path, with the data files that lie beside it. */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { basename, dirname, relative, resolve } from 'node:path';
+import type { ModelProto } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
 import type { Graph } from './graph.ts';
-import { readOnnx } from './onnx-file.ts';
+import { parseModel, readOnnx } from './onnx-file.ts';
 
 /**
  * @throws `bad-model` when the file cannot be read or is not a usable model
@@ -13,6 +14,14 @@ export function readOnnxFile(path: string): Graph {
   return readOnnx(readWhole(path), basename(path), (location, offset, length) =>
     readRange(folder, location, offset, length),
   );
+}
+
+/**
+ * The file's protobuf alone, whatever it holds, without data that lies beside it.
+ * @throws `bad-model` when it cannot be read or is no ONNX file
+ */
+export function readModelFile(path: string): ModelProto {
+  return parseModel(readWhole(path), basename(path));
 }
 
 function readWhole(path: string): Uint8Array {

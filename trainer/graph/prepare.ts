@@ -6,12 +6,13 @@ import { DRAWS_RANDOMLY, foldConstants, shapeOnlyValues } from './fold.ts';
 import { foldBatchNorms } from './fold-batch-norm.ts';
 import type { Graph, Tensor } from './graph.ts';
 import { mergeEqualMatrices } from './merge-equal.ts';
+import { mergeRepeats } from './merge-repeats.ts';
 import { writeOnnx } from './onnx-file.ts';
 import { type Chosen, writePlainly } from './plain/index.ts';
 import { relativeError } from './relative-error.ts';
 import { normaliseShapes } from './shape-arguments.ts';
 import { splitFusedLinears } from './split-fused.ts';
-import { type TraceSizes, type Traces, traceGraph, traceOnce } from './trace.ts';
+import { type TraceSizes, type Traces, traceGraph, traceOnce, traceSingles } from './trace.ts';
 import { isFused, unfuse } from './unfuse/unfuse.ts';
 
 /** A graph without constants to be computed and shape arithmetic, and where it came from. */
@@ -64,8 +65,12 @@ export async function simplifyGraph(original: Graph, source: string): Promise<Si
 /** Ranks and fixed lengths, which some operators are taken apart by, are those of one more trace. */
 async function withoutFusions(original: Graph, source: string): Promise<Graph> {
   if (!isFused(original)) return original;
-  const { traces } = await traceGraph(original, source, () => false);
-  return unfuse(original, traces);
+  const { traces } = await traceGraph(original, source, () => false).catch(async (refusal: unknown) => {
+    const singles = await traceSingles(original);
+    if (singles.length === 0) throw refusal;
+    return { traces: singles };
+  });
+  return mergeRepeats(unfuse(original, traces));
 }
 
 /** Writes the chosen nodes plainly and takes fused linears apart. Not yet held to the original: see `checkEqual`. */

@@ -127,6 +127,24 @@ export async function traceOnce(
   return traceOf(graph, { ...inputs, ...values }, () => false);
 }
 
+/**
+ * Runs of single examples at two lengths, for graphs that onnxruntime runs at no other batch: its RotaryEmbedding refuses tables
+ * [1, length, half] that stand for every example, as torch.onnx writes them.
+ * @returns none where it runs at no length either
+ */
+export async function traceSingles(graph: Graph): Promise<readonly Trace[]> {
+  for (const lengths of LENGTHS) {
+    try {
+      const traces: Trace[] = [];
+      for (const length of lengths.slice(0, 2)) traces.push(await traceOnce(graph, { batch: 1, length }));
+      return traces;
+    } catch {
+      // The next lengths may suit.
+    }
+  }
+  return [];
+}
+
 function hasFreeLength(graph: Graph): boolean {
   return graph.inputs.some(({ dims }) => dims.some((dim, axis) => axis > 0 && typeof dim === 'string'));
 }

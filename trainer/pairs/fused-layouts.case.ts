@@ -3,6 +3,7 @@ import { GraphBuilder } from '../../test/support/graph-builder.ts';
 import {
   type Architecture,
   ATTENTION,
+  angles,
   type Block,
   HEAD,
   HEADS,
@@ -11,6 +12,7 @@ import {
   modelOf,
   norm,
   project,
+  threeHeads,
   WIDTH,
 } from './layout-blocks.case.ts';
 
@@ -87,6 +89,22 @@ export const fusedLayouts: readonly Architecture[] = [
     name: "ONNX's Attention with grouped heads behind RotaryEmbedding",
     graph: () => modelOf(OPSET, grouped),
     pairs: [`query-key 4/2x${HEAD / 2}`, `value-projection 4/2x${HEAD}`],
+  },
+  {
+    name: 'RotaryEmbedding of two layers by one table for all examples, which onnxruntime runs one example at a time',
+    graph: () => {
+      const b = new GraphBuilder();
+      let x = b.input('x', ['batch', 'length', WIDTH]);
+      const once = b.op('Unsqueeze', [angles(b, x, HEAD / 2), b.ints(0)]);
+      const [cos, sin] = [b.op('Cos', [once]), b.op('Sin', [once])];
+      for (let layer = 0; layer < 2; layer++) {
+        const [q, k, v] = threeHeads(b, norm(b, x));
+        const turn = (value: string) => b.op('RotaryEmbedding', [value, cos, sin], { num_heads: HEADS });
+        x = b.op('Add', [x, project(b, b.op('Attention', [turn(q), turn(k), v]))]);
+      }
+      return b.build({ y: [norm(b, x), ['batch', 'length', WIDTH]] }, OPSET);
+    },
+    pairs: [0, 1].flatMap(() => [`query-key 4x${HEAD / 2}`, ATTENTION[1] as string]),
   },
   {
     name: 'residual sums fused into normalisations, bias into gelu, a product turned by flag',

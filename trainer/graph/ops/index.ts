@@ -58,7 +58,7 @@ export function resolveOps(graph: Graph): Map<GraphNode, OpVersion> {
   for (const node of graph.nodes) {
     const key = keyOf(node.opType, node.domain);
     const opset = graph.opsets[node.domain] ?? 0;
-    const version = Object.hasOwn(ops, key) ? ops[key]?.findLast(({ since }) => since <= opset) : undefined;
+    const version = findVersion(node, opset);
     const unsupported = version ? version.unsupported?.(node) : `opset ${opset}`;
     if (version && unsupported === undefined) {
       resolved.set(node, version);
@@ -75,6 +75,12 @@ export function resolveOps(graph: Graph): Map<GraphNode, OpVersion> {
     });
   }
   return resolved;
+}
+
+/** The newest version of a node's operator that is not above the opset. */
+export function findVersion({ opType, domain }: GraphNode, opset: number): OpVersion | undefined {
+  const key = keyOf(opType, domain);
+  return Object.hasOwn(ops, key) ? ops[key]?.findLast(({ since }) => since <= opset) : undefined;
 }
 
 /** Is there an entry for this operator, in any version? */

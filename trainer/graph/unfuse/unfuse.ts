@@ -43,6 +43,11 @@ function unfoldOf({ opType, domain }: GraphNode): Unfold | undefined {
   return Object.hasOwn(unfolds, key) ? unfolds[key] : undefined;
 }
 
+/** Is there an entry for this operator? Some of its forms may stay as they are. */
+export function canUnfuse(node: GraphNode): boolean {
+  return unfoldOf(node) !== undefined;
+}
+
 /** Is there anything to take apart? */
 export function isFused(graph: Graph): boolean {
   return (graph.opsets[''] ?? 0) >= OLDEST_OPSET && graph.nodes.some((node) => unfoldOf(node) !== undefined);
