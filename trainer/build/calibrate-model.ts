@@ -12,6 +12,7 @@ import { answerGraph, answerName, answerShape, measuredGraph } from './answer.ts
 import { planAnswer } from './answer-plan.ts';
 import { type Answers, answersOf, denseAnswers } from './answers.ts';
 import { drawPool, measureMoments, momentExamples, type Pool } from './calibration.ts';
+import { checkedTokens } from './checked-tokens.ts';
 import type { BuildOptions } from './options.ts';
 import { probeOutputs } from './probe-outputs.ts';
 import type { Progress } from './progress.ts';
@@ -70,7 +71,7 @@ export async function calibrate(
 }
 
 async function poolFor(graph: Graph, dataset: Dataset, options: BuildOptions): Promise<Pool> {
-  const data = bindDataset(dataset, graph.inputs);
+  const data = checkedTokens(graph, bindDataset(dataset, graph.inputs));
   const shapes = await probeOutputs(graph, data);
   const context = { targets: data.targets, length: data.length };
   const chosen = chooseTask(shapes, context, options);

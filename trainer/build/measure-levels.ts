@@ -18,7 +18,6 @@ import type { Progress } from './progress.ts';
 import { throwIfAborted } from './search-stage.ts';
 
 const LATENCY_BATCHES = [1, 8] as const;
-const LATENCY_ROUNDS = 100;
 
 export interface MeasureRequest {
   readonly options: BuildOptions;
@@ -59,12 +58,12 @@ export async function measureLevels(
   }
   await dense.close();
   measuring.finish();
-  const timing = progress.stage('latency', LATENCY_BATCHES.length * LATENCY_ROUNDS);
+  const timing = progress.stage('latency', LATENCY_BATCHES.length * options.latencyRounds);
   const latencies = await measureLatency({
     models: levels.map(({ cut }) => writeOnnx(cut)),
     feeds: (batch) => test.feeds(Array.from({ length: batch }, (_, i) => i % test.count)),
     batches: LATENCY_BATCHES,
-    rounds: LATENCY_ROUNDS,
+    rounds: options.latencyRounds,
     device: 'cpu',
     onProgress: (n) => timing.update(n),
   });

@@ -33,6 +33,8 @@ export const buildOptionsSchema = z.strictObject({
   calibration: z.int().min(64).default(8192),
   /** Test examples that each level's quality is measured on. */
   testSamples: z.int().min(1).default(10_000),
+  /** Runs of each level and batch that latency is taken from. */
+  latencyRounds: z.int().min(3).default(100),
 });
 
 export type BuildOptions = z.infer<typeof buildOptionsSchema>;

@@ -1,5 +1,7 @@
 /** Which outputs of a model can be held to the dense model's, found by running it on a few examples. */
+import { SppError } from '../../schema/errors.ts';
 import type { BoundDataset } from '../data/bind-dataset.ts';
+import type { Tensors } from '../data/dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
 import type { OutputShape } from '../measure/task.ts';
@@ -15,7 +17,7 @@ export async function probeOutputs(graph: Graph, data: BoundDataset): Promise<Ou
     const runs: { count: number; outputs: Record<string, Tensor> }[] = [];
     for (const count of [2, 3]) {
       const indices = Array.from({ length: count }, (_, i) => i % data.train.count);
-      runs.push({ count, outputs: await session.run(await data.train.feeds(indices)) });
+      runs.push({ count, outputs: await firstRun(session, await data.train.feeds(indices), data.length) });
     }
     const shapes = graph.outputs.flatMap(({ name }): OutputShape[] => {
       const dims = runs.map(({ outputs }) => outputs[name]?.dims);
@@ -29,6 +31,21 @@ export async function probeOutputs(graph: Graph, data: BoundDataset): Promise<Ou
   } finally {
     await session.close();
   }
+}
+
+/** @throws `bad-model` saying that the texts may be too long, where there are texts */
+async function firstRun(
+  session: OrtSession,
+  feeds: Tensors,
+  length: number,
+): Promise<Record<string, Tensor>> {
+  return session.run(feeds).catch((error: unknown) => {
+    if (length < 2 || !(error instanceof SppError)) throw error;
+    throw new SppError(error.code, error.message, {
+      hint: `Examples are ${length} tokens long, which may be more than the model has positions for: try a shorter --length.`,
+      cause: error,
+    });
+  });
 }
 
 /** An output with a row a token is causal when no row changes with a token behind it: only such rows predict the next one. */

@@ -6,10 +6,13 @@ import { SppError } from '../../schema/errors.ts';
 import { buildPath } from '../build/build-path.ts';
 import { MOST_HOLDOUT } from '../build/calibration.ts';
 import { buildOptionsSchema, lossNames } from '../build/options.ts';
-import type { DataSettings } from '../data/data-settings.ts';
+import type { Progress } from '../build/progress.ts';
+import { type DataSettings, DEFAULT_LENGTH } from '../data/data-settings.ts';
 import { openDataset } from '../data/open-dataset.ts';
+import type { Graph } from '../graph/graph.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { taskNames } from '../measure/task.ts';
+import { fittingLength } from '../runtime/fitting-length.ts';
 import { addDataFlags, dataSettings, dataSpec } from './data-flags.ts';
 import { levelTable } from './level-table.ts';
 import { terminalProgress } from './progress.ts';
@@ -27,6 +30,7 @@ const numeric = [
   'workers',
   'calibration',
   'testSamples',
+  'latencyRounds',
 ] as const;
 
 export function buildPathCommand(): Command {
@@ -70,6 +74,7 @@ export function buildPathCommand(): Command {
     .option('--seed <n>', 'seed of everything drawn', String(defaults.seed))
     .option('--calibration <n>', 'training examples to draw from', String(defaults.calibration))
     .option('--test-samples <n>', 'test examples that levels are measured on', String(defaults.testSamples))
+    .option('--latency-rounds <n>', 'runs that each latency is taken from', String(defaults.latencyRounds))
     .option(
       '--backend <name>',
       'TensorFlow.js backend: auto, tfjs-node-gpu, tfjs-node, wasm or cpu',
@@ -81,9 +86,9 @@ export function buildPathCommand(): Command {
     .option('--json', 'print the levels as JSON', false)
     .action(async (model: string, flags: Record<string, unknown>) => {
       const progress = terminalProgress();
-      const { inputs } = readOnnxFile(model);
-      const spec = dataSpec(flags, inputs);
-      const settings = dataSettings(flags, inputs);
+      const graph = readOnnxFile(model);
+      const spec = dataSpec(flags, graph.inputs);
+      const settings = await withFittingLength(graph, flags, spec, progress);
       const options = parseOptions(model, flags, settings);
       const reading = progress.stage('data', 1);
       const dataset = await openDataset(spec, {
@@ -112,6 +117,21 @@ export function buildPathCommand(): Command {
         interruption.dispose();
       }
     });
+}
+
+/** Texts whose length neither the command nor the model says are as long as the model takes. */
+async function withFittingLength(
+  graph: Graph,
+  flags: Record<string, unknown>,
+  spec: string,
+  progress: Progress,
+): Promise<DataSettings> {
+  const settings = dataSettings(flags, graph.inputs);
+  if (flags.length !== undefined || settings.length !== DEFAULT_LENGTH || !hasTokens(spec)) return settings;
+  const length = await fittingLength(graph, DEFAULT_LENGTH);
+  if (length < DEFAULT_LENGTH)
+    progress.note(`the model takes at most ${2 * length - 1} tokens: examples have ${length}`);
+  return { ...settings, length };
 }
 
 /** @throws `usage` with every wrong option named */

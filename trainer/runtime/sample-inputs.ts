@@ -61,6 +61,17 @@ function freeSize(dim: number | string, axis: number, sizes: FreeSizes): number 
     .reduce((sum, part) => sum + (/^\d+$/.test(part) ? Number(part) : sizes.length), 0);
 }
 
+/** Entries of the smallest table that each integer input is looked up in. */
+export function tableSizes(graph: Graph): ReadonlyMap<string, number> {
+  const readers = consumers(graph);
+  return new Map(
+    graph.inputs.flatMap((input) => {
+      const size = input.dtype.startsWith('int') ? tableSize(graph, readers, input) : undefined;
+      return size === undefined ? [] : [[input.name, size] as const];
+    }),
+  );
+}
+
 function tableSize(
   graph: Graph,
   readers: ReadonlyMap<string, readonly Graph['nodes'][number][]>,

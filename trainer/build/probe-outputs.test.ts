@@ -1,0 +1,123 @@
+/** What is found out by running a model once or twice: its outputs, whether they see later tokens, how long a text may be. */
+import { describe, expect, test } from 'vitest';
+import type { BoundDataset } from '../data/bind-dataset.ts';
+import type { Attribute, Graph, GraphNode, Tensor } from '../graph/graph.ts';
+import { fittingLength } from '../runtime/fitting-length.ts';
+import { checkedTokens } from './checked-tokens.ts';
+import { probeOutputs } from './probe-outputs.ts';
+
+const node = (
+  opType: string,
+  inputs: string[],
+  output: string,
+  attributes: Record<string, Attribute> = {},
+): GraphNode => ({ name: output, opType, domain: '', inputs, outputs: [output], attributes });
+
+const [ROWS, POSITIONS, WIDTH] = [6, 40, 3];
+const table = (rows: number): Tensor => ({
+  dtype: 'float32',
+  dims: [rows, WIDTH],
+  data: Float32Array.from({ length: rows * WIDTH }, (_, i) => Math.sin(i)),
+});
+const int64 = (...values: number[]): Tensor => ({
+  dtype: 'int64',
+  dims: [values.length],
+  data: BigInt64Array.from(values, BigInt),
+});
+const scalar = (value: number): Tensor => ({ ...int64(value), dims: [] });
+
+/**
+ * Token and position tables, then sums over all tokens so far (`causal`), over all tokens (`seeing`), one row an example
+ * (`pooled`), and all examples against each other (`pairwise`).
+ */
+const graph: Graph = {
+  name: 'sums of embeddings',
+  irVersion: 8,
+  opsets: { '': 17 },
+  inputs: [{ name: 'input_ids', dtype: 'int64', dims: ['batch', 'sequence'] }],
+  outputs: [
+    { name: 'causal', dtype: 'float32', dims: ['batch', 'sequence', WIDTH] },
+    { name: 'seeing', dtype: 'float32', dims: ['batch', 'sequence', WIDTH] },
+    { name: 'pooled', dtype: 'float32', dims: ['batch', WIDTH] },
+    { name: 'pairwise', dtype: 'float32', dims: ['batch', 'others'] },
+  ],
+  initializers: new Map([
+    ['tokens', table(ROWS)],
+    ['positions', table(POSITIONS)],
+    ['zero', scalar(0)],
+    ['one', scalar(1)],
+    ['axis', int64(1)],
+  ]),
+  nodes: [
+    node('Gather', ['tokens', 'input_ids'], 'embedded'),
+    node('Shape', ['input_ids'], 'shape'),
+    node('Gather', ['shape', 'one'], 'length'),
+    node('Range', ['zero', 'length', 'one'], 'places'),
+    node('Gather', ['positions', 'places'], 'placed'),
+    node('Add', ['embedded', 'placed'], 'hidden'),
+    node('CumSum', ['hidden', 'one'], 'causal'),
+    node('ReduceSum', ['hidden', 'axis'], 'all', { keepdims: { kind: 'int', value: 1 } }),
+    node('Add', ['hidden', 'all'], 'seeing'),
+    node('ReduceSum', ['hidden', 'axis'], 'pooled', { keepdims: { kind: 'int', value: 0 } }),
+    node('Transpose', ['pooled'], 'turned', { perm: { kind: 'ints', value: [1, 0] } }),
+    node('MatMul', ['pooled', 'turned'], 'pairwise'),
+  ],
+};
+
+function dataOf(length: number, token: (place: number) => number = (place) => place % ROWS): BoundDataset {
+  const split = {
+    count: 4,
+    feeds: async (indices: readonly number[]) => ({
+      input_ids: {
+        dtype: 'int64',
+        dims: [indices.length, length],
+        data: BigInt64Array.from({ length: indices.length * length }, (_, i) => BigInt(token(i))),
+      } satisfies Tensor,
+    }),
+  };
+  return {
+    name: 'the data',
+    fields: [],
+    train: split,
+    test: split,
+    sha256: '',
+    recipe: {},
+    length,
+    tokensInput: 'input_ids',
+  };
+}
+
+describe('outputs', () => {
+  test('with one row an example, and whether they see later tokens; not those that compare examples', async () => {
+    expect(await probeOutputs(graph, dataOf(7))).toEqual([
+      { name: 'causal', shape: [7, WIDTH], causal: true },
+      { name: 'seeing', shape: [7, WIDTH], causal: false },
+      { name: 'pooled', shape: [WIDTH] },
+    ]);
+  });
+
+  test('texts longer than the model has positions for', async () => {
+    await expect(probeOutputs(graph, dataOf(POSITIONS + 1))).rejects.toMatchObject({
+      code: 'bad-model',
+      hint: expect.stringContaining('shorter --length'),
+    });
+  });
+});
+
+test('the longest text of halved lengths that the model has positions for', async () => {
+  expect(await fittingLength(graph, 128)).toBe(32);
+  expect(await fittingLength(graph, 30)).toBe(30);
+});
+
+test('tokens beyond the table that they are looked up in are named', async () => {
+  const own = checkedTokens(graph, dataOf(5));
+  expect(await own.train.feeds([0])).toEqual(await dataOf(5).train.feeds([0]));
+  const foreign = checkedTokens(
+    graph,
+    dataOf(5, (place) => place + 3),
+  );
+  await expect(foreign.test.feeds([0])).rejects.toMatchObject({
+    code: 'bad-data',
+    message: expect.stringMatching(/token 6, .*input_ids .* 6 entries/),
+  });
+});
