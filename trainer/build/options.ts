@@ -1,7 +1,7 @@
 /** Options of a build, as the command line and other callers give them: one schema for types, defaults and checks. */
 import { z } from 'zod';
 import { modelIdSchema } from '../../schema/manifest.ts';
-import { backendNames } from '../engine/backend.ts';
+import { backendChoices } from '../engine/backend.ts';
 import { taskNames } from '../measure/task.ts';
 import { defaultInclusion } from '../search/inclusion.ts';
 
@@ -27,7 +27,7 @@ export const buildOptionsSchema = z.strictObject({
   outputs: z.array(z.string().min(1)).min(1).optional(),
   rotate: z.boolean().default(true),
   compensate: z.boolean().default(true),
-  backend: z.enum(['auto', ...backendNames]).default('auto'),
+  backend: z.enum(backendChoices).default('auto'),
   workers: z.int().min(1).max(256).optional(),
   /** Training examples that calibration, teacher and search draw from. */
   calibration: z.int().min(64).default(8192),

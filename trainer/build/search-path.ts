@@ -76,6 +76,7 @@ export async function searchPath(
       seed,
       ...(signal ? { signal } : {}),
     };
+    for (const { backend, reason } of engine.passedOver) progress.note(`not on ${backend}: ${reason}`);
     progress.note(
       `searching on ${engine.backend} with ${engine.workers} worker${engine.workers === 1 ? '' : 's'}`,
     );

@@ -41,6 +41,7 @@ function divergingEngine(after: number): MaskEngine {
   let step = 0;
   return {
     backend: 'test',
+    passedOver: [],
     workers: 1,
     step: async () => ({
       loss: step++ < after ? 1 : Number.NaN,

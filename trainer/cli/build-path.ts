@@ -9,6 +9,7 @@ import { buildOptionsSchema, lossNames } from '../build/options.ts';
 import type { Progress } from '../build/progress.ts';
 import { type DataSettings, DEFAULT_LENGTH } from '../data/data-settings.ts';
 import { openDataset } from '../data/open-dataset.ts';
+import { backendChoices } from '../engine/backend.ts';
 import type { Graph } from '../graph/graph.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { taskNames } from '../measure/task.ts';
@@ -75,10 +76,10 @@ export function buildPathCommand(): Command {
     .option('--calibration <n>', 'training examples to draw from', String(defaults.calibration))
     .option('--test-samples <n>', 'test examples that levels are measured on', String(defaults.testSamples))
     .option('--latency-rounds <n>', 'runs that each latency is taken from', String(defaults.latencyRounds))
-    .option(
-      '--backend <name>',
-      'TensorFlow.js backend: auto, tfjs-node-gpu, tfjs-node, wasm or cpu',
-      defaults.backend,
+    .addOption(
+      new Option('--backend <name>', 'what computes gradients; trainer doctor compares them')
+        .choices(backendChoices)
+        .default(defaults.backend),
     )
     .option('--workers <n>', 'worker threads of the search (default: one a core)')
     .option('--resume', 'go on with an interrupted build', false)

@@ -1,40 +1,47 @@
 /**
- * What computes: TensorFlow.js's backends, started here, or onnxruntime, which needs no start. A named backend is used or refused, never replaced; `auto` takes the first that is
- * installed. TensorFlow.js itself goes on with another backend when one fails to start, so what runs is always asserted.
+ * What computes: onnxruntime, which needs no start, or one of TensorFlow.js's backends, started here. A named one is used or refused,
+ * never replaced. TensorFlow.js itself goes on with another backend when one fails to start, so what runs is always asserted.
  */
 import { createRequire } from 'node:module';
 import { dirname, join, sep } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import util from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import { SppError } from '../../schema/errors.ts';
 import { registerGradients } from '../graph/gradients.ts';
 import { installWasmKernels } from './wasm/kernels.ts';
 
-const tfjsBackendNames = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'cpu'] as const;
+/** In the order in which `tfjs` takes them: GPUs by CUDA, native code, GPUs by WebGPU, then what is always there. */
+const tfjsBackendNames = ['tfjs-node-gpu', 'tfjs-node', 'webgpu', 'wasm', 'cpu'] as const;
 export type TfjsBackendName = (typeof tfjsBackendNames)[number];
 
-/** In the order in which `auto` takes them. */
-export const backendNames = [...tfjsBackendNames, 'onnxruntime'] as const;
+/** In the order in which `auto` takes them: fastest first, as measured; `trainer doctor` measures them on a model of one's own. */
+export const backendNames = ['tfjs-node-gpu', 'onnxruntime', 'tfjs-node', 'webgpu', 'wasm', 'cpu'] as const;
 export type BackendName = (typeof backendNames)[number];
+
+/** What a person may ask for. */
+export const backendChoices = ['auto', 'tfjs', ...backendNames] as const;
+export type BackendChoice = (typeof backendChoices)[number];
 
 const require = createRequire(import.meta.url);
 
 /** Backends whose kernels have been replaced: once is enough, and twice would stack. */
 const installed = new WeakSet<object>();
 
-/** The npm package that brings each. */
-const packages: Readonly<Record<BackendName, string>> = {
-  'tfjs-node-gpu': '@tensorflow/tfjs-node-gpu',
-  'tfjs-node': '@tensorflow/tfjs-node',
-  wasm: '@tensorflow/tfjs-backend-wasm',
-  cpu: '@tensorflow/tfjs-backend-cpu',
-  onnxruntime: 'onnxruntime-node',
+/** The npm packages that bring each. */
+export const backendPackages: Readonly<Record<BackendName, readonly string[]>> = {
+  'tfjs-node-gpu': ['@tensorflow/tfjs-node-gpu'],
+  'tfjs-node': ['@tensorflow/tfjs-node'],
+  webgpu: ['webgpu', '@tensorflow/tfjs-backend-webgpu'],
+  wasm: ['@tensorflow/tfjs-backend-wasm'],
+  cpu: ['@tensorflow/tfjs-backend-cpu'],
+  onnxruntime: ['onnxruntime-node'],
 };
 
 interface Backend {
   /** What TensorFlow.js calls it. */
   readonly registered: string;
-  /** Native code uses all cores by itself; the others run one worker per core. */
+  /** Native code and GPUs run as one, in the calling thread; the others run one worker per core. */
   readonly native: boolean;
   readonly load: () => Promise<void>;
 }
@@ -49,6 +56,11 @@ const backends: Readonly<Record<TfjsBackendName, Backend>> = {
     registered: 'tensorflow',
     native: true,
     load: () => loadNative('@tensorflow/tfjs-node'),
+  },
+  webgpu: {
+    registered: 'webgpu',
+    native: true,
+    load: loadWebGpu,
   },
   wasm: {
     registered: 'wasm',
@@ -67,23 +79,24 @@ export function isNative(name: TfjsBackendName): boolean {
 }
 
 /**
- * The backend that `auto` or a name stands for on this machine, without starting it.
- * @throws `backend-unavailable` when its package is not installed
+ * What to try, in order, without starting any: a named backend alone, or all that are installed.
+ * @throws `backend-unavailable` when a package that a named one needs is not installed
  */
-export function chooseBackend(asked: BackendName | 'auto'): BackendName {
-  if (asked === 'auto') return backendNames.find((name) => isInstalled(name)) ?? 'cpu';
-  if (isInstalled(asked)) return asked;
+export function candidateBackends(asked: BackendChoice): BackendName[] {
+  if (asked === 'auto') return backendNames.filter(isInstalled);
+  if (asked === 'tfjs') return tfjsBackendNames.filter(isInstalled);
+  if (isInstalled(asked)) return [asked];
   throw new SppError('backend-unavailable', `The backend ${asked} is not installed.`, {
-    hint: `Run \`npm install --no-save ${packages[asked]}\`, or choose among: ${backendNames
+    hint: `Run \`npm install --no-save ${backendPackages[asked].join(' ')}\`, or choose among: ${backendNames
       .filter(isInstalled)
       .join(', ')}.`,
   });
 }
 
-/** Is the package that brings the backend there? Says nothing on whether it starts. */
+/** Are the packages that bring the backend there? Says nothing on whether it starts. */
 export function isInstalled(name: BackendName): boolean {
   try {
-    require.resolve(packages[name]);
+    for (const needed of backendPackages[name]) require.resolve(needed);
     return true;
   } catch {
     return false;
@@ -95,7 +108,7 @@ export function isInstalled(name: BackendName): boolean {
  * @throws `backend-unavailable` when it is not installed or does not start
  */
 export async function startBackend(name: TfjsBackendName): Promise<TfjsBackendName> {
-  chooseBackend(name);
+  candidateBackends(name);
   const { registered, load } = backends[name];
   // Without this TensorFlow.js advertises its native packages and warns about kernels.
   tf.env().set('PROD', true);
@@ -128,7 +141,21 @@ async function loadNative(packageName: string): Promise<void> {
   const legacy = util as typeof util & { isNullOrUndefined?: (value: unknown) => boolean };
   legacy.isNullOrUndefined ??= (value) => value == null;
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-  await import(packageName);
+  await import(optional(packageName));
+}
+
+/** Dawn, which brings WebGPU to Node, stands in for the browser's `navigator.gpu`. */
+async function loadWebGpu(): Promise<void> {
+  const dawn: { create(flags: string[]): unknown; globals: object } = await import(optional('webgpu'));
+  Object.assign(globalThis, dawn.globals);
+  const gpu = dawn.create([]);
+  Object.defineProperty(globalThis.navigator, 'gpu', { value: gpu, configurable: true });
+  await import(optional('@tensorflow/tfjs-backend-webgpu'));
+}
+
+/** Packages that need not be there have no types here. */
+function optional(name: string): string {
+  return pathToFileURL(require.resolve(name)).href;
 }
 
 /** One thread per wasm module (workers bring the parallelism) and the binaries by absolute path, so that any cwd will do. */

@@ -8,7 +8,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { Nesting } from '../autodiff/nested-forward.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import type { MaskedAxis } from '../graph/mask-site.ts';
-import { type BackendName, chooseBackend, isNative } from './backend.ts';
+import { type BackendChoice, type BackendName, candidateBackends, isNative } from './backend.ts';
 import type { Lane, ShardSums } from './lane.ts';
 import type { LossTarget } from './loss.ts';
 import { createOnnxruntimeLanes } from './onnxruntime-lanes.ts';
@@ -30,7 +30,8 @@ export interface NestedPairs extends Nesting {
 
 export interface EngineOptions {
   readonly graph: Graph;
-  readonly backend: BackendName | 'auto';
+  /** `auto` and `tfjs`: the first that is installed, starts and has all the gradients; what was passed over is told. */
+  readonly backend: BackendChoice;
   /** Masks are multiplied in at these pairs' sites; each step gives one a pair. None by default. */
   readonly pairs?: readonly MaskedPair[];
   /** Are the masks' gradients wanted? True by default. */
@@ -71,8 +72,16 @@ export interface EngineGradients {
   readonly weights: ReadonlyMap<string, Float32Array>;
 }
 
+/** A backend that was tried before the one that runs, and why it does not. */
+export interface PassedOver {
+  readonly backend: BackendName;
+  readonly reason: string;
+}
+
 export interface Engine {
   readonly backend: BackendName;
+  /** In the order tried; empty where a backend was named. */
+  readonly passedOver: readonly PassedOver[];
   readonly workers: number;
   /** The weights that are differentiated, by name, as the next step will see them: an optimiser writes here between steps. */
   readonly weights: ReadonlyMap<string, Float32Array>;
@@ -87,6 +96,7 @@ const MICRO_BATCH = {
   cpu: 64,
   'tfjs-node': 128,
   'tfjs-node-gpu': 128,
+  webgpu: 128,
   onnxruntime: 32,
 } as const satisfies Record<BackendName, number>;
 
@@ -97,9 +107,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     throw new SppError('usage', 'An engine takes masks or widths, not both.', {
       hint: 'Give nested alone; its gradients are those of the weights.',
     });
-  const backend = chooseBackend(options.backend);
   const weights = weightMemory(graph, options.weights ?? []);
-  const lanes = await createLanes(backend, options, weights);
+  const { backend, lanes, passedOver } = await firstThatWorks(options, weights);
   const microBatch = options.microBatch ?? MICRO_BATCH[backend];
   const batched = graph.inputs.filter(({ dims }) => typeof dims[0] === 'string').map(({ name }) => name);
   const means = new Map([...weights].map(([name, { length }]) => [name, new Float32Array(length)]));
@@ -126,6 +135,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   let last: Promise<unknown> = Promise.resolve();
   return {
     backend,
+    passedOver,
     workers: lanes.length,
     weights,
     step(step) {
@@ -138,6 +148,28 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       await Promise.all(lanes.map((lane) => lane.close()));
     },
   };
+}
+
+/** Reasons for which another backend may do what this one cannot. */
+const ANOTHER_MAY = ['unsupported-op', 'backend-unavailable'];
+
+/** @throws what the last one throws, with the others' reasons in its hint */
+async function firstThatWorks(
+  options: EngineOptions,
+  weights: ReadonlyMap<string, Float32Array>,
+): Promise<{ backend: BackendName; lanes: Lane[]; passedOver: PassedOver[] }> {
+  const passedOver: PassedOver[] = [];
+  const candidates = candidateBackends(options.backend);
+  for (const [i, backend] of candidates.entries()) {
+    try {
+      return { backend, lanes: await createLanes(backend, options, weights), passedOver };
+    } catch (error) {
+      const code = error instanceof SppError ? error.code : '';
+      if (i === candidates.length - 1 || !ANOTHER_MAY.includes(code)) throw error;
+      passedOver.push({ backend, reason: (error as SppError).message });
+    }
+  }
+  throw new SppError('backend-unavailable', 'No backend is installed.', { hint: 'Run `npm ci`.' });
 }
 
 function createLanes(

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Tensor } from '../graph/graph.ts';
+import type { Graph, Tensor } from '../graph/graph.ts';
 import { readOnnx, writeOnnx } from '../graph/onnx-file.ts';
 import { relativeError } from '../graph/relative-error.ts';
-import { backendNames, chooseBackend, isInstalled, startBackend } from './backend.ts';
+import { backendNames, candidateBackends, isInstalled, startBackend } from './backend.ts';
+import { createEngine } from './engine.ts';
 import type { LossTarget } from './loss.ts';
 import { createMaskEngine, type MaskEngine, type MaskStep } from './mask-engine.ts';
 import { startTfjsLane } from './tfjs-lanes.ts';
@@ -147,7 +148,7 @@ describe('backends', () => {
   test.skipIf(missing === undefined)(
     'one that is not installed is refused with the way out (skipped where all are installed)',
     () => {
-      expect(() => chooseBackend(missing as (typeof backendNames)[number])).toThrow(
+      expect(() => candidateBackends(missing as (typeof backendNames)[number])).toThrow(
         expect.objectContaining({
           code: 'backend-unavailable',
           hint: expect.stringContaining('npm install'),
@@ -156,8 +157,44 @@ describe('backends', () => {
     },
   );
 
-  test('auto takes the first that is installed', () => {
-    expect(chooseBackend('auto')).toBe(backendNames.find(isInstalled));
+  test('auto tries what is installed in order, tfjs only its own', () => {
+    expect(candidateBackends('auto')).toEqual(backendNames.filter(isInstalled));
+    expect(candidateBackends('tfjs')).toEqual(
+      candidateBackends('auto').filter((name) => name !== 'onnxruntime'),
+    );
+  });
+
+  test('auto goes on where onnxruntime has no gradient, and says so; a named one does not', async () => {
+    const tensor = { dtype: 'float32', dims: [2], data: Float32Array.of(0.5, 0.25) } as const;
+    const bent: Graph = {
+      name: 'bent',
+      irVersion: 8,
+      opsets: { '': 17 },
+      inputs: [{ name: 'x', dtype: 'float32', dims: ['n', 2] }],
+      outputs: [{ name: 'y', dtype: 'float32', dims: ['n', 2] }],
+      initializers: new Map([['w', tensor]]),
+      nodes: ['Mul', 'Max'].map((opType, i) => ({
+        name: opType,
+        opType,
+        domain: '',
+        inputs: i === 0 ? ['x', 'w'] : ['h', 'x', 'w'],
+        outputs: [i === 0 ? 'h' : 'y'],
+        attributes: {},
+      })),
+    };
+    const options = { graph: bent, weights: ['w'], workers: 1 };
+    const named = createEngine({ ...options, backend: 'onnxruntime' });
+    await expect(named).rejects.toMatchObject({
+      code: 'unsupported-op',
+      message: expect.stringContaining('node Max'),
+    });
+    const engine = await createEngine({ ...options, backend: 'auto' });
+    await engine.close();
+    expect(engine.backend).not.toBe('onnxruntime');
+    expect(engine.passedOver).toContainEqual({
+      backend: 'onnxruntime',
+      reason: expect.stringContaining('Max with 3 inputs'),
+    });
   });
 
   test('a named one runs, and no other', async () => {

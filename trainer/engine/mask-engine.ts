@@ -1,5 +1,11 @@
 /** The engine as the search uses it: masks in, the gradients of masks out. */
-import { createEngine, type EngineOptions, type EngineStep, type MaskedPair } from './engine.ts';
+import {
+  createEngine,
+  type EngineOptions,
+  type EngineStep,
+  type MaskedPair,
+  type PassedOver,
+} from './engine.ts';
 
 export type { MaskedPair } from './engine.ts';
 
@@ -17,6 +23,7 @@ export interface MaskGradients {
 
 export interface MaskEngine {
   readonly backend: string;
+  readonly passedOver: readonly PassedOver[];
   readonly workers: number;
   /** As the engine's. */
   step(step: MaskStep): Promise<MaskGradients>;
@@ -32,6 +39,7 @@ export async function createMaskEngine(options: MaskEngineOptions): Promise<Mask
   const engine = await createEngine(options);
   return {
     backend: engine.backend,
+    passedOver: engine.passedOver,
     workers: engine.workers,
     async step(step) {
       const { loss, masks } = await engine.step(step);

@@ -69,34 +69,34 @@ beforeAll(async () => {
 });
 
 describe.skipIf(!present)('mask gradients of PyTorch (skipped where ../shared/models is absent)', () => {
-  test.each(['ones', 'mixed'])('DeiT at %s', (at) => {
+  test.each(['ones', 'mixed'])('DeiT at %s', async (at) => {
     const { graph, feeds, points } = loadFixture('deit_timm');
     const program = createTfjsProgram(graph, { sites: vitSites(2) });
-    expectFixture(points[at] as Fixture, (masks) => {
+    await expectFixture(points[at] as Fixture, (masks) => {
       const loss = { kind: 'cross-entropy', output: 'logits', labels: Int32Array.of(3, 7) } as const;
       return program.run({ feeds, loss }, masks);
     });
     program.dispose();
   });
 
-  test.each(['ones', 'mixed'])('LLaMA at %s', (at) => {
+  test.each(['ones', 'mixed'])('LLaMA at %s', async (at) => {
     const { graph, feeds, points } = loadFixture('llama_hf');
     const program = createTfjsProgram(graph, { sites: llamaSites });
     const ids = (feeds.input_ids as Tensor).data as BigInt64Array;
     const [, length] = (feeds.input_ids as Tensor).dims as [number, number];
     const labels = Int32Array.from(ids, (_, i) => ((i + 1) % length === 0 ? -1 : Number(ids[i + 1])));
-    expectFixture(points[at] as Fixture, (masks) =>
+    await expectFixture(points[at] as Fixture, (masks) =>
       program.run({ feeds, loss: { kind: 'cross-entropy', output: 'logits', labels } }, masks),
     );
     program.dispose();
   });
 
-  function expectFixture(
+  async function expectFixture(
     point: Fixture,
     run: (masks: Float32Array[]) => ReturnType<ReturnType<typeof createTfjsProgram>['run']>,
   ) {
     const names = Object.keys(point.mask);
-    const { loss, rows, gradients } = run(
+    const { loss, rows, gradients } = await run(
       names.map((name) => Float32Array.from(point.mask[name] as number[])),
     );
     expect(Math.abs(loss / rows - point.loss) / point.loss).toBeLessThan(1e-4);
@@ -128,20 +128,21 @@ describe('the digits model', () => {
     };
   }
 
-  test('has gradients that agree with central differences', () => {
+  test('has gradients that agree with central differences', async () => {
     const program = createTfjsProgram(readOnnx(readFileSync(DIGITS), 'digits.onnx'), { sites });
-    const { gradients } = program.run(shard, masks);
+    const { gradients } = await program.run(shard, masks);
     const step = 2 ** -5;
     const checked = masks.flatMap((mask, pair) => [0, mask.length - 3].map((unit) => ({ pair, unit })));
-    const numeric = checked.map(({ pair, unit }) => {
-      const moved = (by: number) => {
+    const numeric: number[] = [];
+    for (const { pair, unit } of checked) {
+      const moved = async (by: number) => {
         const changed = masks.map((mask, p) =>
           p === pair ? mask.map((m, u) => (u === unit ? m + by : m)) : mask,
         );
-        return program.run(shard, changed).loss;
+        return (await program.run(shard, changed)).loss;
       };
-      return (moved(step) - moved(-step)) / (2 * step);
-    });
+      numeric.push(((await moved(step)) - (await moved(-step))) / (2 * step));
+    }
     program.dispose();
     const analytic = checked.map(({ pair, unit }) => (gradients[pair] as Float32Array)[unit] as number);
     const error = relativeError(analytic, numeric);
@@ -149,7 +150,7 @@ describe('the digits model', () => {
     expect(error.relative, JSON.stringify(error)).toBeLessThan(5e-3);
   });
 
-  test('has no gradient where the masked model is its own teacher', () => {
+  test('has no gradient where the masked model is its own teacher', async () => {
     const graph = readOnnx(readFileSync(DIGITS), 'digits.onnx');
     const program = createTfjsProgram(graph, { sites });
     const ones = units.map((count) => new Float32Array(count).fill(1));
@@ -158,7 +159,7 @@ describe('the digits model', () => {
     tf.tidy(() => {
       teacher = toTensor(interpreter.run(feeds)[0] as tf.Tensor);
     });
-    const result = program.run(
+    const result = await program.run(
       { feeds, loss: { kind: 'kl', output: 'logits', teacher: teacher as Tensor } },
       ones,
     );
@@ -168,22 +169,22 @@ describe('the digits model', () => {
     program.dispose();
   });
 
-  test('keeps the number of tensors level over steps', () => {
+  test('keeps the number of tensors level over steps', async () => {
     const before = tf.memory().numTensors;
     const program = createTfjsProgram(readOnnx(readFileSync(DIGITS), 'digits.onnx'), { sites });
-    program.run(shard, masks);
+    await program.run(shard, masks);
     const { numTensors, numBytes } = tf.memory();
-    for (let i = 0; i < 4; i++) program.run(shard, masks);
+    for (let i = 0; i < 4; i++) await program.run(shard, masks);
     expect(tf.memory().numTensors).toBe(numTensors);
     expect(tf.memory().numBytes).toBe(numBytes);
     program.dispose();
     expect(tf.memory().numTensors).toBe(before);
   });
 
-  test('refuses a mask that does not cover its axis', () => {
+  test('refuses a mask that does not cover its axis', async () => {
     const program = createTfjsProgram(readOnnx(readFileSync(DIGITS), 'digits.onnx'), { sites });
     const short = masks.map((mask, pair) => (pair === 2 ? mask.subarray(1) : mask));
-    expect(() => program.run(shard, short)).toThrow('The mask on gelu covers 1 x 255 x 1 elements');
+    await expect(program.run(shard, short)).rejects.toThrow('The mask on gelu covers 1 x 255 x 1 elements');
     program.dispose();
   });
 });

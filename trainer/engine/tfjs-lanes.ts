@@ -48,7 +48,9 @@ async function inlineLane({ backend, graph, program: options, weights }: TfjsLan
     weightGradients: gradients,
     async ask({ shards, masks }) {
       for (const gradient of gradients) gradient.fill(0);
-      return shards.map((shard) => program.run(shard, masks, { values: weights, gradients }));
+      const sums = [];
+      for (const shard of shards) sums.push(await program.run(shard, masks, { values: weights, gradients }));
+      return sums;
     },
     close: async () => program.dispose(),
   };

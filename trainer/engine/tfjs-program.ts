@@ -27,7 +27,7 @@ export interface WeightArrays {
 
 export interface TfjsProgram {
   /** @throws what the interpreter and the loss throw */
-  run(shard: Shard, masks: readonly Float32Array[], weights?: WeightArrays): ShardSums;
+  run(shard: Shard, masks: readonly Float32Array[], weights?: WeightArrays): Promise<ShardSums>;
   dispose(): void;
 }
 
@@ -48,12 +48,10 @@ export function createTfjsProgram(
     return made;
   };
   return {
-    run({ feeds, loss }, masks, weights = { values: [], gradients: [] }) {
+    async run({ feeds, loss }, masks, weights = { values: [], gradients: [] }) {
       const program = programFor(loss.output);
-      // Read inside the tidy: reading starts no computation that could outlive it.
-      let sums: ShardSums | undefined;
-      tf.tidy(() => {
-        let rows = 0;
+      let rows = 0;
+      const [value, ...gradients] = tf.tidy(() => {
         const given = masks.map((mask) => tf.tensor1d(mask));
         const variables = weights.values.map((data, i) => tf.tensor(data, shapes[i] as number[], 'float32'));
         const forward = (...inputs: tf.Tensor[]) => {
@@ -65,18 +63,19 @@ export function createTfjsProgram(
           rows = target.rows;
           return target.sum;
         };
-        const wanted = [...(maskGradients ? given : []), ...variables];
-        const { value, grads } = tf.valueAndGrads(forward)(wanted);
-        const gradients = grads.map((gradient) => gradient.dataSync() as Float32Array);
-        for (const [i, total] of weights.gradients.entries())
-          addTo(total, gradients[wanted.length - variables.length + i] as Float32Array);
-        sums = {
-          loss: value.dataSync()[0] as number,
-          rows,
-          gradients: maskGradients ? gradients.slice(0, given.length).map((g) => Float32Array.from(g)) : [],
-        };
-      });
-      return sums as unknown as ShardSums;
+        const result = tf.valueAndGrads(forward)([...(maskGradients ? given : []), ...variables]);
+        return [result.value, ...result.grads];
+      }) as [tf.Tensor, ...tf.Tensor[]];
+      // GPUs answer later; to read at once they have no way.
+      const [sum, ...read] = (await Promise.all([value, ...gradients].map((tensor) => tensor.data()))) as [
+        Float32Array,
+        ...Float32Array[],
+      ];
+      tf.dispose([value, ...gradients]);
+      const first = read.length - weights.values.length;
+      for (const [i, total] of weights.gradients.entries()) addTo(total, read[first + i] as Float32Array);
+      const own = read.slice(0, first).map((gradient) => Float32Array.from(gradient));
+      return { loss: sum[0] as number, rows, gradients: own };
     },
     dispose() {
       for (const program of programs.values()) program.dispose();
