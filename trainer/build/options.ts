@@ -1,7 +1,7 @@
 /** Options of a build, as the command line and other callers give them: one schema for types, defaults and checks. */
 import { z } from 'zod';
 import { modelIdSchema } from '../../schema/manifest.ts';
-import { backendChoices } from '../engine/backend.ts';
+import { backendChoices } from '../engine/backend-names.ts';
 import { taskNames } from '../measure/task.ts';
 import { defaultInclusion } from '../search/inclusion.ts';
 

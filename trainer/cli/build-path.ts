@@ -9,7 +9,7 @@ import { buildOptionsSchema, lossNames } from '../build/options.ts';
 import type { Progress } from '../build/progress.ts';
 import { type DataSettings, DEFAULT_LENGTH } from '../data/data-settings.ts';
 import { openDataset } from '../data/open-dataset.ts';
-import { backendChoices } from '../engine/backend.ts';
+import { backendChoices } from '../engine/backend-names.ts';
 import type { Graph } from '../graph/graph.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { taskNames } from '../measure/task.ts';

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { problemDocument, SppError } from '../../schema/errors.ts';
 import { buildPathCommand } from './build-path.ts';
 import { checkCommand } from './check.ts';
+import { doctorCommand } from './doctor.ts';
 import { exportCommand } from './export.ts';
 import { inspectCommand } from './inspect.ts';
 import { levelsCommand } from './levels.ts';
@@ -17,6 +18,7 @@ function program(): Command {
   for (const command of [
     inspectCommand(),
     checkCommand(),
+    doctorCommand(),
     buildPathCommand(),
     levelsCommand(),
     verifyCommand(),

@@ -1,7 +1,4 @@
-/**
- * What computes: onnxruntime, which needs no start, or one of TensorFlow.js's backends, started here. A named one is used or refused,
- * never replaced. TensorFlow.js itself goes on with another backend when one fails to start, so what runs is always asserted.
- */
+/** Starts TensorFlow.js's backends. It goes on with another one by itself when one fails to start, so what runs is always asserted. */
 import { createRequire } from 'node:module';
 import { dirname, join, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -9,34 +6,13 @@ import util from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import { SppError } from '../../schema/errors.ts';
 import { registerGradients } from '../graph/gradients.ts';
+import { candidateBackends, type TfjsBackendName } from './backend-names.ts';
 import { installWasmKernels } from './wasm/kernels.ts';
-
-/** In the order in which `tfjs` takes them: GPUs by CUDA, native code, GPUs by WebGPU, then what is always there. */
-const tfjsBackendNames = ['tfjs-node-gpu', 'tfjs-node', 'webgpu', 'wasm', 'cpu'] as const;
-export type TfjsBackendName = (typeof tfjsBackendNames)[number];
-
-/** In the order in which `auto` takes them: fastest first, as measured; `trainer doctor` measures them on a model of one's own. */
-export const backendNames = ['tfjs-node-gpu', 'onnxruntime', 'tfjs-node', 'webgpu', 'wasm', 'cpu'] as const;
-export type BackendName = (typeof backendNames)[number];
-
-/** What a person may ask for. */
-export const backendChoices = ['auto', 'tfjs', ...backendNames] as const;
-export type BackendChoice = (typeof backendChoices)[number];
 
 const require = createRequire(import.meta.url);
 
 /** Backends whose kernels have been replaced: once is enough, and twice would stack. */
 const installed = new WeakSet<object>();
-
-/** The npm packages that bring each. */
-export const backendPackages: Readonly<Record<BackendName, readonly string[]>> = {
-  'tfjs-node-gpu': ['@tensorflow/tfjs-node-gpu'],
-  'tfjs-node': ['@tensorflow/tfjs-node'],
-  webgpu: ['webgpu', '@tensorflow/tfjs-backend-webgpu'],
-  wasm: ['@tensorflow/tfjs-backend-wasm'],
-  cpu: ['@tensorflow/tfjs-backend-cpu'],
-  onnxruntime: ['onnxruntime-node'],
-};
 
 interface Backend {
   /** What TensorFlow.js calls it. */
@@ -76,31 +52,6 @@ const backends: Readonly<Record<TfjsBackendName, Backend>> = {
 
 export function isNative(name: TfjsBackendName): boolean {
   return backends[name].native;
-}
-
-/**
- * What to try, in order, without starting any: a named backend alone, or all that are installed.
- * @throws `backend-unavailable` when a package that a named one needs is not installed
- */
-export function candidateBackends(asked: BackendChoice): BackendName[] {
-  if (asked === 'auto') return backendNames.filter(isInstalled);
-  if (asked === 'tfjs') return tfjsBackendNames.filter(isInstalled);
-  if (isInstalled(asked)) return [asked];
-  throw new SppError('backend-unavailable', `The backend ${asked} is not installed.`, {
-    hint: `Run \`npm install --no-save ${backendPackages[asked].join(' ')}\`, or choose among: ${backendNames
-      .filter(isInstalled)
-      .join(', ')}.`,
-  });
-}
-
-/** Are the packages that bring the backend there? Says nothing on whether it starts. */
-export function isInstalled(name: BackendName): boolean {
-  try {
-    for (const needed of backendPackages[name]) require.resolve(needed);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /**

@@ -8,7 +8,14 @@ import { SppError } from '../../schema/errors.ts';
 import type { Nesting } from '../autodiff/nested-forward.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import type { MaskedAxis } from '../graph/mask-site.ts';
-import { type BackendChoice, type BackendName, candidateBackends, isNative } from './backend.ts';
+import { isNative } from './backend.ts';
+import {
+  type BackendChoice,
+  type BackendName,
+  candidateBackends,
+  isOnnxruntime,
+  onnxruntimeProviders,
+} from './backend-names.ts';
 import type { Lane, ShardSums } from './lane.ts';
 import type { LossTarget } from './loss.ts';
 import { createOnnxruntimeLanes } from './onnxruntime-lanes.ts';
@@ -98,6 +105,8 @@ const MICRO_BATCH = {
   'tfjs-node-gpu': 128,
   webgpu: 128,
   onnxruntime: 32,
+  'onnxruntime-cuda': 128,
+  'onnxruntime-webgpu': 128,
 } as const satisfies Record<BackendName, number>;
 
 /** @throws `backend-unavailable`, `bad-model` for weights that are not there, and `unsupported-op` listing what has no gradient */
@@ -115,8 +124,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   const compute = async ({ feeds, loss, ...step }: EngineStep): Promise<EngineGradients> => {
     const widths = checkedWidths(step.widths, nested);
-    const masks = nested && backend !== 'onnxruntime' ? prefixMasks(widths, nested) : (step.masks ?? []);
-    checkMasks(masks, nested && backend !== 'onnxruntime' ? nested.pairs : pairs);
+    const masks = nested && !isOnnxruntime(backend) ? prefixMasks(widths, nested) : (step.masks ?? []);
+    checkMasks(masks, nested && !isOnnxruntime(backend) ? nested.pairs : pairs);
     const used = batched.length > 0 ? batched : Object.keys(feeds);
     const shards = splitBatch({ feeds, loss }, lanes.length, used);
     // All lanes are waited for, even when one fails: a thread takes one question at a time.
@@ -178,9 +187,19 @@ function createLanes(
   weights: ReadonlyMap<string, Float32Array>,
 ): Promise<Lane[]> {
   const { graph, pairs = [], nested, maskGradients = true } = options;
-  if (backend === 'onnxruntime') {
-    const workers = checkedWorkers(options.workers);
-    return createOnnxruntimeLanes({ graph, pairs, maskGradients, weights, nesting: nested, workers });
+  if (isOnnxruntime(backend)) {
+    const provider = onnxruntimeProviders[backend];
+    // A GPU's work comes from one queue.
+    const workers = provider === 'cpu' ? checkedWorkers(options.workers) : 1;
+    return createOnnxruntimeLanes({
+      graph,
+      pairs,
+      maskGradients,
+      weights,
+      nesting: nested,
+      provider,
+      workers,
+    });
   }
   return createTfjsLanes({
     backend,

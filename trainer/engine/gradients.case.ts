@@ -6,7 +6,7 @@ import { relativeError } from '../graph/relative-error.ts';
 import type { prepareModel } from '../pairs/prepare.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 import { sampleInputs } from '../runtime/sample-inputs.ts';
-import type { BackendName } from './backend.ts';
+import type { BackendName } from './backend-names.ts';
 import { createEngine, type EngineOptions, type EngineStep } from './engine.ts';
 
 export const ENGINES_AGREE = 1e-4;

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { readOnnx, writeOnnx } from '../graph/onnx-file.ts';
 import { relativeError } from '../graph/relative-error.ts';
-import { backendNames, candidateBackends, isInstalled, startBackend } from './backend.ts';
+import { startBackend } from './backend.ts';
+import { type backendNames, candidateBackends, isInstalled } from './backend-names.ts';
 import { createEngine } from './engine.ts';
 import type { LossTarget } from './loss.ts';
 import { createMaskEngine, type MaskEngine, type MaskStep } from './mask-engine.ts';
@@ -158,10 +159,13 @@ describe('backends', () => {
   );
 
   test('auto tries what is installed in order, tfjs only its own', () => {
-    expect(candidateBackends('auto')).toEqual(backendNames.filter(isInstalled));
-    expect(candidateBackends('tfjs')).toEqual(
-      candidateBackends('auto').filter((name) => name !== 'onnxruntime'),
-    );
+    const auto = candidateBackends('auto');
+    const always = ['onnxruntime', 'wasm', 'cpu'] as const;
+    expect(auto.filter((name) => (always as readonly string[]).includes(name))).toEqual(always);
+    expect(auto.every(isInstalled)).toBe(true);
+    // GPUs by onnxruntime run when they are named.
+    expect(auto.filter((name) => /^onnxruntime-/.test(name))).toEqual([]);
+    expect(candidateBackends('tfjs')).toEqual(auto.filter((name) => name !== 'onnxruntime'));
   });
 
   test('auto goes on where onnxruntime has no gradient, and says so; a named one does not', async () => {

@@ -11,6 +11,7 @@ import { type Nesting, nestForward } from '../autodiff/nested-forward.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { int64 } from '../graph/rewrite.ts';
 import { traceGraph, traceOnce } from '../graph/trace.ts';
+import type { Provider } from '../runtime/ort-session.ts';
 import { type Lane, type LaneWork, startLanes } from './lane.ts';
 import type { LossTarget } from './loss.ts';
 import { type GradientModel, gradientModel } from './onnxruntime-program.ts';
@@ -28,6 +29,7 @@ export interface OnnxruntimeLanesOptions {
   /** Names of the weights whose gradients are wanted, and their values in shared memory. */
   readonly weights: ReadonlyMap<string, Float32Array>;
   readonly nesting: Nesting | undefined;
+  readonly provider: Provider;
   readonly workers: number;
 }
 
@@ -55,7 +57,7 @@ export async function createOnnxruntimeLanes(options: OnnxruntimeLanesOptions): 
   const [first] = graph.outputs;
   if (first) modelOf({ kind: 'kl', output: first.name });
   const values = [...weights.values()];
-  return startLanes(options.workers, () => startLane(modelOf, values));
+  return startLanes(options.workers, () => startLane(modelOf, values, options.provider));
 }
 
 /** The graph with widths as inputs, and what is known of its values: lengths that change with a width are free. */
@@ -78,15 +80,23 @@ async function nest(
   return { ...nested, facts: factsOf([...traces, last]) };
 }
 
-async function startLane(modelOf: GradientModels, values: readonly Float32Array[]): Promise<Lane> {
+async function startLane(
+  modelOf: GradientModels,
+  values: readonly Float32Array[],
+  provider: Provider,
+): Promise<Lane> {
   const script = new URL('./onnxruntime-worker.ts', import.meta.url);
   const gradients = sharedFloats(values.map(({ length }) => length));
   // A thread that is stopped inside onnxruntime takes the process with it, so it is asked to end.
-  const thread = await startThread<OnnxruntimeWork>(script, { values, gradients }, async (worker) => {
-    const ended = once(worker, 'exit');
-    worker.postMessage('end' satisfies OnnxruntimeWork);
-    await ended;
-  });
+  const thread = await startThread<OnnxruntimeWork>(
+    script,
+    { provider, weights: { values, gradients } },
+    async (worker) => {
+      const ended = once(worker, 'exit');
+      worker.postMessage('end' satisfies OnnxruntimeWork);
+      await ended;
+    },
+  );
   const sent = new Set<string>();
   return {
     weightGradients: gradients,

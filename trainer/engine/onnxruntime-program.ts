@@ -3,7 +3,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { GradientGraph } from '../autodiff/gradient-graph.ts';
 import type { Tensor, ValueInfo } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
-import { createOrtSession } from '../runtime/ort-session.ts';
+import { createOrtSession, type Provider } from '../runtime/ort-session.ts';
 import type { LaneWork, ShardSums } from './lane.ts';
 import type { LossTarget } from './loss.ts';
 import type { Shard } from './shard.ts';
@@ -41,8 +41,11 @@ export function gradientModel(
   return { bytes: writeOnnx(graph), ...model, names };
 }
 
-export async function createOnnxruntimeProgram(model: GradientModel): Promise<OnnxruntimeProgram> {
-  const session = await createOrtSession(model.bytes);
+export async function createOnnxruntimeProgram(
+  model: GradientModel,
+  provider: Provider = 'cpu',
+): Promise<OnnxruntimeProgram> {
+  const session = await createOrtSession(model.bytes, { provider });
   const { weights, widths, inputs, names } = model;
   const into = (arrays: readonly Float32Array[]) =>
     Object.fromEntries(

@@ -1,5 +1,6 @@
 /** Worker thread of the onnxruntime engine: one session a loss, made when a step first asks for it; ends when it is told to. */
 import { parentPort, workerData } from 'node:worker_threads';
+import type { Provider } from '../runtime/ort-session.ts';
 import type { LaneWork } from './lane.ts';
 import {
   createOnnxruntimeProgram,
@@ -8,6 +9,12 @@ import {
   type WeightMemory,
 } from './onnxruntime-program.ts';
 import { type LaneAnswer, threadError } from './thread-answer.ts';
+
+export interface OnnxruntimeWorkerData {
+  readonly provider: Provider;
+  /** In shared memory. */
+  readonly weights: WeightMemory;
+}
 
 export type OnnxruntimeWork =
   | (LaneWork & {
@@ -19,7 +26,7 @@ export type OnnxruntimeWork =
 
 if (parentPort) {
   const port = parentPort;
-  const weights = workerData as WeightMemory;
+  const { provider, weights } = workerData as OnnxruntimeWorkerData;
   const answer = (message: LaneAnswer) => port.postMessage(message);
   const programs = new Map<string, OnnxruntimeProgram>();
   port.on('message', async (work: OnnxruntimeWork) => {
@@ -30,7 +37,7 @@ if (parentPort) {
     }
     try {
       if (work.model && !programs.has(work.key))
-        programs.set(work.key, await createOnnxruntimeProgram(work.model));
+        programs.set(work.key, await createOnnxruntimeProgram(work.model, provider));
       const program = programs.get(work.key) as OnnxruntimeProgram;
       answer({ kind: 'sums', sums: await program.run(work, weights) });
     } catch (error) {

@@ -1,7 +1,8 @@
 /** Lanes of the tfjs engine: a worker thread each, with its own backend; native backends run as one, in the calling thread. */
 import type { Graph } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
-import { isNative, startBackend, type TfjsBackendName } from './backend.ts';
+import { isNative, startBackend } from './backend.ts';
+import type { TfjsBackendName } from './backend-names.ts';
 import { type Lane, type LaneWork, startLanes } from './lane.ts';
 import { sharedFloats } from './shared-floats.ts';
 import { createTfjsProgram, type TfjsProgramOptions } from './tfjs-program.ts';

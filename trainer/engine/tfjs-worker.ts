@@ -1,7 +1,8 @@
 /** Worker thread: starts its own backend, builds its own program from the ONNX bytes, then answers shards in turn. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { readOnnx } from '../graph/onnx-file.ts';
-import { startBackend, type TfjsBackendName } from './backend.ts';
+import { startBackend } from './backend.ts';
+import type { TfjsBackendName } from './backend-names.ts';
 import type { LaneWork } from './lane.ts';
 import { createTfjsProgram, type TfjsProgramOptions, type WeightArrays } from './tfjs-program.ts';
 import { type LaneAnswer, threadError } from './thread-answer.ts';

@@ -1,4 +1,4 @@
-/** onnxruntime as the trainer uses it: our tensors in, our tensors out, on the cpu. The reference for everything else. */
+/** onnxruntime as the trainer uses it: our tensors in, our tensors out, on the cpu unless asked otherwise. The reference for everything else. */
 import { availableParallelism } from 'node:os';
 import ort from 'onnxruntime-node';
 import { SppError } from '../../schema/errors.ts';
@@ -9,7 +9,11 @@ interface OrtSessionOptions {
   readonly threads?: number;
   /** false: nodes run as they stand, nothing fused or folded; true by default. */
   readonly optimise?: boolean;
+  /** What runs the nodes that it has kernels for; the cpu runs the rest. */
+  readonly provider?: Provider;
 }
+
+export type Provider = 'cpu' | 'cuda' | 'webgpu';
 
 export interface OrtSession {
   /** Names of the graph's outputs, in its order. */
@@ -49,10 +53,10 @@ const dtypes: Readonly<Partial<Record<ort.Tensor.Type, Dtype>>> = {
  */
 export async function createOrtSession(
   model: Uint8Array,
-  { threads = 1, optimise = true }: OrtSessionOptions = {},
+  { threads = 1, optimise = true, provider = 'cpu' }: OrtSessionOptions = {},
 ): Promise<OrtSession> {
   const session = await ort.InferenceSession.create(model, {
-    executionProviders: ['cpu'],
+    executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
@@ -61,7 +65,15 @@ export async function createOrtSession(
     // Spinning threads of several sessions take the cores from each other.
     extra: { session: { intra_op: { allow_spinning: '0' } } },
   }).catch((cause: unknown) => {
-    throw refused('onnxruntime cannot load the model', cause);
+    if (provider === 'cpu') throw refused('onnxruntime cannot load the model', cause);
+    throw new SppError(
+      'backend-unavailable',
+      `onnxruntime does not start on ${provider}: ${(cause as Error).message}`,
+      {
+        hint: 'Check the driver, or choose another with --backend.',
+        cause,
+      },
+    );
   });
   return {
     outputs: session.outputNames,
