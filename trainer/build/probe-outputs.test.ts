@@ -104,8 +104,8 @@ describe('outputs', () => {
   });
 });
 
-test('the longest text of halved lengths that the model has positions for', async () => {
-  expect(await fittingLength(graph, 128)).toBe(32);
+test('the longest text that the model has positions for', async () => {
+  expect(await fittingLength(graph, 128)).toBe(POSITIONS);
   expect(await fittingLength(graph, 30)).toBe(30);
 });
 

@@ -130,8 +130,7 @@ async function withFittingLength(
   const settings = dataSettings(flags, graph.inputs);
   if (flags.length !== undefined || settings.length !== DEFAULT_LENGTH || !hasTokens(spec)) return settings;
   const length = await fittingLength(graph, DEFAULT_LENGTH);
-  if (length < DEFAULT_LENGTH)
-    progress.note(`the model takes at most ${2 * length - 1} tokens: examples have ${length}`);
+  if (length < DEFAULT_LENGTH) progress.note(`examples have ${length} tokens, as many as the model takes`);
   return { ...settings, length };
 }
 

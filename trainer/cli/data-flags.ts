@@ -1,7 +1,7 @@
 /** The flags that say what data is and how it becomes inputs; all of them in one place, so that commands share them. */
 import { type Command, Option } from 'commander';
 import { SppError } from '../../schema/errors.ts';
-import { dataAdvice, describeInput } from '../data/data-advice.ts';
+import { dataAdvice, describeInput, feedsAny } from '../data/data-advice.ts';
 import { type DataSettings, DEFAULT_LENGTH, DEFAULT_MAX_BAD, type ImageSize } from '../data/data-settings.ts';
 import { mnistNormalisation, type Normalisation } from '../data/dataset.ts';
 import { dataForms } from '../data/open-dataset.ts';
@@ -58,12 +58,15 @@ function lengthOf(inputs: readonly ValueInfo[]): number {
   return typeof fixed === 'number' && fixed >= 2 ? fixed : DEFAULT_LENGTH;
 }
 
-/** @throws `usage` saying what the model takes, when nothing was given */
+/** @throws `usage` saying what the model takes, when nothing was given or nothing that fits */
 export function dataSpec({ data }: Flags, inputs: readonly ValueInfo[]): string {
-  if (data !== undefined) return String(data);
+  const kind = String(data ?? '').split(':')[0] ?? '';
+  if (data !== undefined && feedsAny(kind, inputs)) return String(data);
+  const wrong =
+    data === undefined ? 'says what the model is to be run on' : `${data} feeds none of the inputs`;
   throw new SppError(
     'usage',
-    `--data says what the model is to be run on; its inputs are ${inputs.map(describeInput).join(', ')}.`,
+    `--data ${wrong}; the model's inputs are ${inputs.map(describeInput).join(', ')}.`,
     { hint: dataAdvice(inputs) },
   );
 }

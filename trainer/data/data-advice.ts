@@ -18,12 +18,21 @@ export function whyUnfed({ name }: ValueInfo): string | undefined {
   return unfeedable.find((entry) => entry.name.test(name))?.hint;
 }
 
+/** Whether any input takes what sources of this kind hold; sources of arrays by name may feed anything. */
+export function feedsAny(kind: string, inputs: readonly ValueInfo[]): boolean {
+  if (kind === 'images' || kind === 'idx' || kind === 'mnist')
+    return inputs.some(({ dtype }) => dtype.startsWith('float'));
+  return kind !== 'text' || inputs.some(takesTokens);
+}
+
+function takesTokens({ name, dtype, dims }: ValueInfo): boolean {
+  return dtype.startsWith('int') && dims.length === 2 && !/mask/i.test(name);
+}
+
 /** One sentence for `--data`: which sources feed these inputs. */
 export function dataAdvice(inputs: readonly ValueInfo[]): string {
   const image = inputs.some(({ dtype, dims }) => dtype === 'float32' && dims.length === 4);
-  const text = inputs.some(
-    ({ name, dtype, dims }) => dtype.startsWith('int') && dims.length === 2 && /ids|token/i.test(name),
-  );
+  const text = inputs.some(takesTokens);
   const names = inputs.map(({ name }) => name).join(', ');
   const arrays = `npz:FILE.npz with arrays named ${names}`;
   if (image && text)

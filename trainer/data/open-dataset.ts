@@ -35,7 +35,7 @@ const sources: Readonly<Record<string, SourceKind>> = {
   text: { form: 'text:FILE', holds: 'plain text, with --tokenizer', open: openText },
   jsonl: {
     form: 'jsonl:FILE',
-    holds: 'a JSON object a line: text, tokens, or arrays by input name, and perhaps label',
+    holds: 'a JSON object a line: text, tokens, image, or arrays by input name, and perhaps label',
     open: openJsonl,
   },
   npz: {

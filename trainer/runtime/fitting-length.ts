@@ -6,18 +6,28 @@ import { sampleInputs } from './sample-inputs.ts';
 
 const LEAST = 4;
 
-/** The longest of `most`, its half, its quarter and so on that the model runs on; `most` when it runs on none. */
+/** The greatest length up to `most` that the model runs on; `most` when it runs on none. */
 export async function fittingLength(graph: Graph, most: number): Promise<number> {
   const session = await createOrtSession(writeOnnx(graph));
   try {
-    for (let length = most; length >= LEAST; length = Math.floor(length / 2)) {
-      const runs = await session.run(sampleInputs(graph, { batch: 1, length }, 0)).then(
+    const runs = (length: number) =>
+      session.run(sampleInputs(graph, { batch: 1, length }, 0)).then(
         () => true,
         () => false,
       );
-      if (runs) return length;
+    if (await runs(most)) return most;
+    let [fits, fails] = [0, most];
+    for (let length = Math.floor(most / 2); length >= LEAST && fits === 0; length = Math.floor(length / 2)) {
+      if (await runs(length)) fits = length;
+      else fails = length;
     }
-    return most;
+    if (fits === 0) return most;
+    while (fails - fits > 1) {
+      const middle = Math.floor((fits + fails) / 2);
+      if (await runs(middle)) fits = middle;
+      else fails = middle;
+    }
+    return fits;
   } finally {
     await session.close();
   }
