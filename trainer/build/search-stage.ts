@@ -179,16 +179,22 @@ function examplesAt({ pool }: SearchContext, rows: readonly number[]): number[] 
 export function sampleLabels(logits: Tensor, uniform: () => number): Int32Array {
   const values = logits.data as Float32Array;
   const classes = logits.dims.at(-1) ?? 1;
+  // Plain loops and one row of memory: rows are tokens, classes a vocabulary.
+  const weights = new Float64Array(classes);
   return Int32Array.from({ length: values.length / classes }, (_, row) => {
-    const scores = values.subarray(row * classes, (row + 1) * classes);
-    const top = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-    const weights = Array.from(scores, (score) => Math.exp(score - top));
-    let rest = uniform() * weights.reduce((a, b) => a + b, 0);
-    const drawn = weights.findIndex((weight) => {
-      rest -= weight;
-      return rest < 0;
-    });
-    return drawn === -1 ? classes - 1 : drawn;
+    let top = Number.NEGATIVE_INFINITY;
+    for (let c = 0; c < classes; c++) top = Math.max(top, values[row * classes + c] as number);
+    let total = 0;
+    for (let c = 0; c < classes; c++) {
+      weights[c] = Math.exp((values[row * classes + c] as number) - top);
+      total += weights[c] as number;
+    }
+    let rest = uniform() * total;
+    for (let c = 0; c < classes; c++) {
+      rest -= weights[c] as number;
+      if (rest < 0) return c;
+    }
+    return classes - 1;
   });
 }
 

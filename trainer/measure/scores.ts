@@ -105,7 +105,8 @@ export const scorers = {
 export function argmaxRows(scores: Tensor): number[] {
   return rowsOf(scores).map((row, r) => {
     let best = 0;
-    for (const [c, value] of row.entries()) {
+    for (let c = 0; c < row.length; c++) {
+      const value = row[c] as number;
       if (Number.isNaN(value))
         throw new SppError('numerical-failure', `Row ${r} of the model's output is not a number.`);
       if (value > (row[best] as number)) best = c;
@@ -114,19 +115,29 @@ export function argmaxRows(scores: Tensor): number[] {
   });
 }
 
-/** log softmax of each row, in float64. */
-export function logSoftmax(scores: Float32Array): Float64Array {
-  const top = scores.reduce((x, y) => Math.max(x, y), Number.NEGATIVE_INFINITY);
-  const logSum = Math.log(scores.reduce((sum, score) => sum + Math.exp(score - top), 0));
-  return Float64Array.from(scores, (score) => score - top - logSum);
+// Plain loops from here on: a vocabulary has tens of thousands of classes, and each position is a row.
+
+/** log of the sum of exponentials, in float64. */
+function logSumExp(row: Float32Array): number {
+  let top = Number.NEGATIVE_INFINITY;
+  for (let c = 0; c < row.length; c++) top = Math.max(top, row[c] as number);
+  let sum = 0;
+  for (let c = 0; c < row.length; c++) sum += Math.exp((row[c] as number) - top);
+  return top + Math.log(sum);
 }
 
-/** KL(softmax(p) || softmax(q)) row by row, in nats. */
+/** KL(softmax(p) || softmax(q)) row by row, in nats and float64. */
 export function divergences(p: Tensor, q: Tensor): number[] {
   const others = rowsOf(q);
   return rowsOf(p).map((row, r) => {
-    const logQ = logSoftmax(others[r] as Float32Array);
-    return logSoftmax(row).reduce((sum, lp, c) => sum + Math.exp(lp) * (lp - (logQ[c] as number)), 0);
+    const other = others[r] as Float32Array;
+    const [ownSum, otherSum] = [logSumExp(row), logSumExp(other)];
+    let total = 0;
+    for (let c = 0; c < row.length; c++) {
+      const log = (row[c] as number) - ownSum;
+      total += Math.exp(log) * (log - ((other[c] as number) - otherSum));
+    }
+    return total;
   });
 }
 
@@ -148,7 +159,7 @@ function hits(predicted: readonly number[], labels: Int32Array): number[] {
 function surprisals(answer: Tensor, labels: Int32Array): number[] {
   return rowsOf(answer).map((row, r) => {
     const label = labels[r] as number;
-    return label === -1 ? Number.NaN : -(logSoftmax(row)[label] as number);
+    return label === -1 ? Number.NaN : logSumExp(row) - (row[label] as number);
   });
 }
 
@@ -167,7 +178,9 @@ export function squaredDistances(a: Tensor, b: Tensor): number[] {
   const others = rowsOf(b);
   return rowsOf(a).map((row, r) => {
     const other = others[r] as Float32Array;
-    return row.reduce((sum, value, i) => sum + (value - (other[i] as number)) ** 2, 0);
+    let sum = 0;
+    for (let i = 0; i < row.length; i++) sum += ((row[i] as number) - (other[i] as number)) ** 2;
+    return sum;
   });
 }
 
@@ -203,7 +216,9 @@ function retrievals(answer: Tensor): number[] {
 }
 
 function dot(a: Float32Array, b: Float32Array): number {
-  return a.reduce((sum, value, i) => sum + value * (b[i] as number), 0);
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
+  return sum;
 }
 
 /** Mean over each example's rows, without those that do not count (NaN). */
