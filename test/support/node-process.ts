@@ -16,9 +16,14 @@ export interface NodeProcess {
   kill(): Promise<void>;
 }
 
-export function nodeProcess(scope: Disposable, flags: readonly string[], token: string): NodeProcess {
+export function nodeProcess(
+  scope: Disposable,
+  flags: readonly string[],
+  token: string,
+  env: NodeJS.ProcessEnv = {},
+): NodeProcess {
   const child = spawn(process.execPath, [MAIN, '--log-level', 'error', ...flags], {
-    env: { ...process.env, NODE_TOKEN: token },
+    env: { ...process.env, NODE_TOKEN: token, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const kill = async () => {

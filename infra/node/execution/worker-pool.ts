@@ -274,16 +274,24 @@ export function workerPool(options: PoolOptions): WorkerPool {
   };
 }
 
+const providerHints: Readonly<Record<string, string>> = {
+  cuda: 'Install CUDA and cuDNN, and onnxruntime-node with its CUDA libraries (npm install onnxruntime-node with onnxruntime-node-install=cuda12), or use --ep cpu.',
+  webgpu: 'WebGPU needs a graphics driver with Vulkan (VK_ICD_FILENAMES names one); or use --ep cpu.',
+};
+
 function refusal(level: number, ep: string, stage: 'load' | 'run', message: string): SppError {
+  if (stage === 'load' && ep !== 'cpu')
+    return new SppError(
+      'backend-unavailable',
+      `The execution provider ${ep} does not take level ${level}: ${sentence(message)}`,
+      { hint: providerHints[ep] ?? 'Use --ep cpu.', retryAfterS: 5 },
+    );
   if (stage === 'load')
     return new SppError(
       'level-unavailable',
-      `onnxruntime (${ep}) does not load level ${level}: ${sentence(message)}`,
+      `onnxruntime does not load level ${level}: ${sentence(message)}`,
       {
-        hint:
-          ep === 'cpu'
-            ? 'The artifact may be made for another onnxruntime; verify it.'
-            : `The execution provider ${ep} may not be installed here; try --ep cpu.`,
+        hint: 'The artifact may be made for another onnxruntime; verify it.',
         details: { level, reason: 'bad-artifact' },
       },
     );

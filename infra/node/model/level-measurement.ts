@@ -131,6 +131,9 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
         await measureAlone(level, now + (endMs - now) / (wanted.length - i));
         faults.delete(level);
       } catch (error) {
+        // Where the provider takes one level it takes all, and no level is at fault.
+        if (measured.size === 0 && error instanceof SppError && error.code === 'backend-unavailable')
+          throw error;
         // Tried again and again while it lasts, told once.
         if (String(faults.get(level)) !== String(error))
           log.warn({ level, err: error }, 'a level cannot be served');

@@ -1,0 +1,69 @@
+/** Execution providers other than the cpu: one that is missing says so, and webgpu computes the same on a software Vulkan. */
+import { existsSync } from 'node:fs';
+import { afterEach, describe, expect, test } from 'vitest';
+import { disposables, inferOk, temporaryDirectory, tinyRequest } from '../../test/support/node-client.ts';
+import { freePort, nodeProcess } from '../../test/support/node-process.ts';
+import { TINY, tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+import { createLogger } from './log.ts';
+import { startNode } from './server.ts';
+
+const scope = disposables();
+afterEach(() => scope.dispose());
+
+/** SwiftShader, as Debian's chromium brings it: a Vulkan driver that needs no graphics card. */
+const SOFTWARE_VULKAN = '/usr/lib/chromium/vk_swiftshader_icd.json';
+const X = [
+  [0.5, -1, 2, 0.25],
+  [-3, 1, 0, 1],
+];
+
+describe('execution providers', () => {
+  test.skipIf(existsSync('/usr/local/cuda'))(
+    'cuda says what is missing where it is not installed',
+    async () => {
+      const directory = await temporaryDirectory(scope);
+      await writeTinyArtifact(directory);
+      const node = await startNode(
+        { artifact: directory, port: 0, workers: 1, ep: 'cuda' },
+        { log: createLogger('silent', 'test') },
+      );
+      scope.onDispose(() => node.close());
+      await expect(node.ready).rejects.toMatchObject({
+        code: 'backend-unavailable',
+        hint: expect.stringContaining('--ep cpu'),
+      });
+    },
+  );
+
+  test.skipIf(!existsSync(SOFTWARE_VULKAN))(
+    `webgpu answers as the formula does (skipped without ${SOFTWARE_VULKAN})`,
+    async () => {
+      const directory = await temporaryDirectory(scope);
+      await writeTinyArtifact(directory);
+      const port = await freePort();
+      // A process of its own: Dawn keeps its device for as long as the process lives.
+      const flags = [
+        '--artifact',
+        directory,
+        '--port',
+        String(port),
+        '--workers',
+        '1',
+        '--max-batch',
+        '1',
+        '--ep',
+        'webgpu',
+      ];
+      const node = nodeProcess(scope, flags, 'secret', { VK_ICD_FILENAMES: SOFTWARE_VULKAN });
+      await node.ready;
+      for (const level of TINY.widths.keys()) {
+        const url = `http://127.0.0.1:${port}/v2/models/tiny/versions/${level}/infer`;
+        const { body } = await inferOk(url, tinyRequest(X, [3, 0]));
+        const wanted = tinyReference(level, X, [3, 0]);
+        expect(body.outputs[1]?.data).toEqual(wanted.label);
+        for (const [i, value] of wanted.logits.flat().entries())
+          expect(body.outputs[0]?.data[i], `level ${level}, logit ${i}`).toBeCloseTo(value, 4);
+      }
+    },
+  );
+});
