@@ -22,6 +22,8 @@ export const problems = {
   conflict: { status: 409, exit: 2, title: 'The resource already exists with other content' },
   'etag-mismatch': { status: 412, exit: 2, title: 'The resource has changed since it was read' },
   'precondition-required': { status: 428, exit: 2, title: 'If-Match is required' },
+  'headers-too-large': { status: 431, exit: 2, title: 'The request headers are over the limit' },
+  'request-timeout': { status: 408, exit: 1, title: 'The request came too slowly' },
   'body-too-large': { status: 413, exit: 2, title: 'The body is over the limit' },
   'range-not-satisfiable': { status: 416, exit: 2, title: 'The range lies outside of the file' },
   'unsupported-media-type': { status: 415, exit: 2, title: 'This content type is not understood' },

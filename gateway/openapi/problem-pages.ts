@@ -25,6 +25,9 @@ export const meanings = {
   'precondition-required':
     'The change needs If-Match, so that it cannot undo what was not seen. Send the ETag of what was read.',
   'body-too-large': 'The body is over the limit. Send less at once.',
+  'headers-too-large': 'The headers are over the limit. Send fewer or shorter ones.',
+  'request-timeout':
+    'The request was not whole in the time that a connection may take for it. Send it faster, or less at once.',
   'range-not-satisfiable': 'The range begins beyond the end of the file.',
   'unsupported-media-type': 'The Content-Type or Content-Encoding is not one that this address takes.',
   'budget-infeasible':

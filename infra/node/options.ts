@@ -21,6 +21,8 @@ export const nodeOptionsSchema = z.strictObject({
   workers: positive.max(512).default(availableParallelism()),
   ep: z.enum(executionProviders).default('cpu'),
   maxBodyBytes: positive.max(2 ** 30).default(8 * 2 ** 20),
+  /** How long a sender may take for a whole request. */
+  requestTimeoutMs: positive.default(60_000),
   /** Requests that may wait for a worker. */
   queueLimit: positive.default(256),
   /** Most rows of requests that share a run; 1 gives each request a run of its own. */

@@ -9,6 +9,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { NodeReport, NodeState } from '../../schema/node-report.ts';
 import type { SpawnThread } from './execution/worker-pool.ts';
 import { type NodeView, nodeApp } from './http/app.ts';
+import { answerConnectionFaults } from './http/connection-faults.ts';
 import { type InFlight, inFlight } from './in-flight.ts';
 import { createLogger } from './log.ts';
 import { nodeMetrics } from './metrics.ts';
@@ -38,9 +39,6 @@ interface Service {
   readonly model: ServedModel;
   readonly inFlight: InFlight;
 }
-
-/** Slow senders hold a socket no longer than this. */
-const REQUEST_TIMEOUT_MS = 60_000;
 
 /**
  * Starts a node; it listens when this resolves, and is ready when `ready` resolves.
@@ -156,8 +154,14 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   });
   const server = createAdaptorServer({
     fetch: app.fetch,
-    serverOptions: { requestTimeout: REQUEST_TIMEOUT_MS },
+    // Slow senders are found out within half as much again.
+    serverOptions: {
+      requestTimeout: settings.requestTimeoutMs,
+      headersTimeout: Math.min(settings.requestTimeoutMs, 20_000),
+      connectionsCheckingInterval: Math.max(50, settings.requestTimeoutMs / 2),
+    },
   }) as Server;
+  answerConnectionFaults(server, log);
   const url = await listen(server, settings.host, settings.port);
   log.info({ url, artifact: settings.artifact, workers: settings.workers, ep: settings.ep }, 'listening');
 

@@ -207,7 +207,7 @@ export function scheduler(
   const watch = (entry: Waiting, deadlineMs: number) => {
     const now = performance.now();
     const fastestMs = rules.times(entry.minLevel, entry.rows, entry.length)?.fastestMs ?? 0;
-    const inMs = Math.max(deadlineMs - fastestMs - now, Math.min(1, deadlineMs - now));
+    const inMs = Math.max(0, deadlineMs - fastestMs - now, Math.min(1, deadlineMs - now));
     entry.timer = setTimeout(() => {
       if (levelInTime(entry, performance.now(), rules) !== undefined) watch(entry, deadlineMs);
       else if (queue.remove(entry)) entry.settle({ error: overrun() });

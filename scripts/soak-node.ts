@@ -1,0 +1,43 @@
+/**
+ * The node under 100,000 requests and 10,000 idle connections: nothing may be left behind.
+ *
+ *   npm run soak:node [-- --requests N --idle N --artifact DIR]
+ *
+ * Exit code 1 when the heap after all requests is more than 5 % above that after a tenth of them.
+ */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { writeRandomVit } from './bench-node/random-vit.ts';
+import { soak } from './soak-node/soak.ts';
+
+const { requests, idle, artifact } = new Command('npm run soak:node --')
+  .option('--requests <n>', 'requests of every kind', Number, 100_000)
+  .option('--idle <n>', 'idle connections; two files each, see ulimit -n', Number, 10_000)
+  .option('--artifact <directory>', 'a path artifact (default: a tiny random model)')
+  .parse()
+  .opts<{ requests: number; idle: number; artifact?: string }>();
+
+const MOST_GROWTH = 1.05;
+const directory = artifact ?? join(tmpdir(), 'spp-bench', 'vit-micro');
+if (artifact === undefined) {
+  const size = { image: 8, channels: 3, patch: 4, width: 16, heads: 2, layers: 1, classes: 10 };
+  await writeRandomVit(directory, { id: 'vit-micro', size, shares: [0.5, 1], own: true });
+}
+let told = 0;
+const begunMs = performance.now();
+const result = await soak({
+  artifact: directory,
+  requests,
+  idleConnections: idle,
+  progress(done) {
+    if (done < told + requests / 10) return;
+    told = done;
+    process.stderr.write(`${done} requests, ${Math.round((performance.now() - begunMs) / 1000)} s\n`);
+  },
+});
+const growth = result.heapMb.afterAll / result.heapMb.afterTenth;
+process.stdout.write(
+  `${JSON.stringify({ ...result, heapGrowth: Number(growth.toFixed(4)) }, undefined, 1)}\n`,
+);
+process.exit(growth <= MOST_GROWTH && result.idle.status === 200 ? 0 : 1);
