@@ -8,6 +8,7 @@ import { crossOrigin } from './http/cross-origin.ts';
 import { logFailure } from './log.ts';
 import type { Route } from './route.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
+import { decisionRoutes } from './routes/decisions.ts';
 import { documentRoutes } from './routes/documents.ts';
 import { inferenceRoutes } from './routes/inference.ts';
 import { keyRoutes } from './routes/keys.ts';
@@ -21,6 +22,7 @@ const described: readonly Route[] = [
   ...policyRoutes,
   ...keyRoutes,
   ...operatorTokenRoutes,
+  ...decisionRoutes,
   ...operationRoutes,
   ...artifactRoutes,
   ...problemRoutes,

@@ -3,8 +3,9 @@ import type { ApiKeyRow, OperatorTokenRow } from '../schema/db/tables.ts';
 import { SppError } from '../schema/errors.ts';
 import { type OidcVerifier, oidcVerifier } from './auth/oidc.ts';
 import { type LedgerClient, type Purses, purses } from './budget/purses.ts';
+import { type DecisionLog, decisionLog } from './decisions/decision-log.ts';
 import { type HedgeCredit, hedgeCredit } from './inference/hedging.ts';
-import { logFailure } from './log.ts';
+import { logEvent, logFailure } from './log.ts';
 import { type Fleet, fleet } from './nodes/fleet.ts';
 import { fetchReport } from './nodes/report-client.ts';
 import { type Bindings, readSettings, type Settings } from './settings.ts';
@@ -12,6 +13,7 @@ import { type Cell, cell } from './state/cell.ts';
 import { type CellMap, cellMap } from './state/cell-map.ts';
 import { type Catalog, loadCatalog } from './storage/catalog.ts';
 import { type Database, openDatabase } from './storage/database.ts';
+import { writeDecisions } from './storage/decisions.ts';
 import { findKey } from './storage/keys.ts';
 import { findOperatorToken } from './storage/operator-tokens.ts';
 import { type PolicyInForce, policyInForce } from './storage/policies.ts';
@@ -30,6 +32,7 @@ export interface Gateway {
   /** Of a key; there is one in the world. */
   readonly ledgerOf: (keyId: string) => LedgerClient;
   readonly fleet: Fleet;
+  readonly decisions: DecisionLog;
   readonly hedges: HedgeCredit;
   /** Numbers in [0, 1). */
   readonly random: () => number;
@@ -76,6 +79,17 @@ export function createGateway(
     catalog: cell({ ...held('catalog', () => loadCatalog(db)), ttlMs: STATE_TTL_MS }),
     keys: tokens('key', (prefix) => findKey(db, prefix)),
     operatorTokens: tokens('operator token', (prefix) => findOperatorToken(db, prefix)),
+    decisions: decisionLog({
+      async write(batch) {
+        if (settings.logDecisions)
+          for (const { record, keyId, weight } of batch) logEvent('decision', { ...record, keyId, weight });
+        await writeDecisions(db, batch, now());
+      },
+      now,
+      random,
+      pause: (ms) => new Promise((done) => setTimeout(done, ms)),
+      onError: (error) => logFailure('decisions were not kept', error),
+    }),
     purses: purses({ ledgerOf, now, onError: (error) => logFailure('purse', error) }),
     ledgerOf,
     oidc: settings.oidc === undefined ? undefined : oidcVerifier(settings.oidc),

@@ -8,6 +8,11 @@ export function logFailure(
   console.error(JSON.stringify({ level: 'error', event, ...fields, causes: causesOf(error) }));
 }
 
+/** Something that happened as it should. */
+export function logEvent(event: string, fields: Readonly<Record<string, unknown>>): void {
+  console.log(JSON.stringify({ level: 'info', event, ...fields }));
+}
+
 /** What went wrong, outermost first. drizzle's own message repeats the statement with its values, so it is left out. */
 function causesOf(error: unknown): string[] {
   const causes: string[] = [];

@@ -25,6 +25,8 @@ export interface Bindings {
   readonly OIDC_ROLES?: string;
   /** Origins whose pages may call the gateway, with commas between; `*` for all. */
   readonly CORS_ORIGINS?: string;
+  /** `on` writes the sampled decisions to the log, too. */
+  readonly LOG_DECISIONS?: string;
   readonly MAX_ARTIFACT_FILE_BYTES?: string;
   /** Share of requests of which a copy goes to a node that nothing was learned of lately. */
   readonly PROBE_SHARE?: string;
@@ -100,6 +102,7 @@ const settingsSchema = z
     OIDC_ROLES: json
       .pipe(z.partialRecord(z.enum(operatorRoles), z.string().min(1)))
       .default(Object.fromEntries(operatorRoles.map((role) => [role, role]))),
+    LOG_DECISIONS: z.enum(['on', 'off']).default('off'),
     CORS_ORIGINS: z
       .string()
       .default('')
@@ -139,6 +142,7 @@ export interface Settings {
   readonly maxArtifactFileBytes: number;
   readonly oidc: OidcSettings | undefined;
   readonly corsOrigins: readonly string[];
+  readonly logDecisions: boolean;
   readonly probeShare: number;
 }
 
@@ -171,6 +175,7 @@ export function readSettings(bindings: Readonly<Record<string, unknown>>): Setti
             roles: data.OIDC_ROLES,
           },
     corsOrigins: data.CORS_ORIGINS,
+    logDecisions: data.LOG_DECISIONS === 'on',
     probeShare: data.PROBE_SHARE,
   };
 }

@@ -18,6 +18,8 @@ export const headerNames = {
   budgetRemaining: 'x-latency-budget-remaining',
   artifactVersion: 'x-artifact-version',
   decision: 'x-path-decision',
+  explain: 'x-explain',
+  explanation: 'x-path-explanation',
 } as const;
 
 /** The longest budget that makes sense: one day. Anything above is a unit mistake. */

@@ -9,9 +9,10 @@
 import { SppError } from '../../schema/errors.ts';
 import type { TableSpec } from '../nodes/table-cache.ts';
 import type { CandidateTable } from '../selector/candidate-table.ts';
+import { decide } from '../selector/decide.ts';
 import { explain } from '../selector/explain.ts';
 import type { Rules } from '../selector/rules.ts';
-import { type Decision, type SelectionRequest, select } from '../selector/select.ts';
+import type { Decision, SelectionRequest } from '../selector/select.ts';
 import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
 import type { VersionedPolicy } from '../storage/policies.ts';
 import { type AttemptContext, type AttemptRequest, type AttemptResult, attempt } from './attempt.ts';
@@ -175,7 +176,6 @@ function plan(
     policyVersion: policy.version,
   };
   const table = fleet.table(spec, failed);
-  course.shed = rules.shedAbove !== Number.POSITIVE_INFINITY && fleet.pressure() >= rules.shedAbove;
   const budgetLeftMs = deadline.receivedMs + rules.budgetMs - now();
   const selection: SelectionRequest = {
     rules,
@@ -186,26 +186,12 @@ function plan(
     bytes: upload.bytes,
     draws: [random(), random()],
   };
-  const decision = course.shed ? givingWay(table, selection) : select(table, selection);
+  const { decision, shed } = decide(table, selection, fleet.pressure());
   course.decision = decision;
+  course.shed = shed;
   if (context.explain)
     course.drops = explain(table, selection, decision.kind === 'serve' ? decision.chosen : undefined);
   return { version, spec, table, selection, decision };
-}
-
-/** The sparsest allowed level where the class takes that under load, and it fits or need not. */
-function givingWay(table: CandidateTable, selection: SelectionRequest): Decision {
-  const { rules, budgetLeftMs } = selection;
-  const sparsest = select(table, {
-    ...selection,
-    budgetLeftMs: Number.NEGATIVE_INFINITY,
-    rules: { ...rules, infeasible: 'serve-sparsest' },
-  });
-  if (sparsest.kind !== 'serve') return sparsest;
-  const fits = sparsest.chosen.predicted.totalMs <= budgetLeftMs - rules.reserveMs;
-  if (rules.overload === 'serve-sparsest' && (fits || rules.infeasible === 'serve-sparsest'))
-    return { ...sparsest, fits };
-  return { kind: 'infeasible', by: 'latency', nearest: sparsest.chosen, tally: sparsest.tally };
 }
 
 async function started(

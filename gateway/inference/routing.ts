@@ -4,8 +4,13 @@ import type { Fleet } from '../nodes/fleet.ts';
 import type { LevelOption } from '../selector/candidates.ts';
 import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
 
-/** The newest version that a usable node serves; while none does, the active one. */
-export function routedVersion(model: CatalogModel, fleet: Fleet): CatalogVersion {
+/**
+ * The newest version that a usable node serves; while none does, the active one.
+ * @param wanted goes before the newest, where a usable node serves it
+ */
+export function routedVersion(model: CatalogModel, fleet: Fleet, wanted?: string): CatalogVersion {
+  const preferred = wanted === undefined ? undefined : model.versions.get(wanted);
+  if (preferred !== undefined && fleet.serves(model.id, preferred.version)) return preferred;
   for (const version of newestFirst(model)) if (fleet.serves(model.id, version.version)) return version;
   const version = model.versions.get(model.activeVersion);
   if (version === undefined) throw new Error(`${model.id} has no version ${model.activeVersion}.`);

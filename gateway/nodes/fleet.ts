@@ -1,6 +1,7 @@
 /** All nodes, kept in the isolate's memory: asked again in the background, believed until they fail. */
 import type { NodeReport } from '../../schema/node-report.ts';
 import type { CandidateTable } from '../selector/candidate-table.ts';
+import type { NodeOption } from '../selector/candidates.ts';
 import type { NodeAddress } from '../settings.ts';
 import type { Background } from '../state/cell.ts';
 import type { RequestSample } from './measured-times.ts';
@@ -8,6 +9,7 @@ import {
   forget,
   loadOf,
   type NodeRecord,
+  nodeOption,
   nodeRecord,
   pollDue,
   revise,
@@ -52,6 +54,8 @@ export interface Fleet {
    * @param failed nodes that the request has tried in vain, with the reason
    */
   table(spec: TableSpec, failed?: ReadonlyMap<string, string>): CandidateTable;
+  /** The same as plain data, for whoever keeps what a decision was made from. */
+  options(model: string, version: string): NodeOption[];
   /** Work in requests for each worker of the usable nodes; 0 without any. */
   pressure(): number;
   addressOf(name: string): NodeAddress;
@@ -157,6 +161,7 @@ export function fleet({ nodes, fetchReport, now }: FleetOptions): Fleet {
       return false;
     },
     table: (spec, failed) => tables.get(spec, failed),
+    options: (model, version) => [...records.values()].map((node) => nodeOption(node, model, version, now())),
     pressure() {
       const nowMs = now();
       let [load, workers] = [0, 0];

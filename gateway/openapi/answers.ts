@@ -119,6 +119,61 @@ export const validationSchema = z.strictObject({
   changes: z.array(changeSchema),
 });
 
+const replayedSchema = z.strictObject({
+  outcome: z.enum(['served', 'no-node', 'shed', 'forbidden', 'class', 'bounds', 'cost', 'latency']),
+  level: z.int().nullable(),
+  node: z.string().nullable(),
+  quality: z.number().nullable(),
+  costNanoUsd: z.number(),
+  attainment: z.number(),
+});
+const summarySchema = z.strictObject({
+  levels: z.record(z.string(), z.record(z.string(), z.number())),
+  served: z.number(),
+  refused: z.record(z.string(), z.number()),
+  attainment: z.number(),
+  meanQuality: z.number().nullable(),
+  meanCostNanoUsd: z.number().nullable(),
+  totalCostNanoUsd: z.number(),
+});
+export const dryRunSchema = z.strictObject({
+  against: z.int().nonnegative(),
+  warnings: z.array(findingSchema),
+  decisions: z.int().nonnegative(),
+  requests: z.number(),
+  before: summarySchema,
+  after: summarySchema,
+  changedShare: z.number(),
+  changed: z.array(
+    z.strictObject({
+      requestId: z.string(),
+      atMs: timeMs,
+      model: z.string(),
+      weight: z.number(),
+      before: replayedSchema,
+      after: replayedSchema,
+    }),
+  ),
+});
+
+const decisionSchema = z.strictObject({
+  id: z.int(),
+  atMs: timeMs,
+  requestId: z.string(),
+  model: z.string(),
+  keyId: z.string().nullable(),
+  slaClass: z.string().nullable(),
+  policyVersion: z.int(),
+  status: z.int(),
+  weight: z.number(),
+  record: z.looseObject({}),
+});
+export const decisionsSchema = z.strictObject({
+  decisions: z.array(decisionSchema),
+  next: z.int().nullable(),
+});
+export const decisionsOfRequestSchema = z.strictObject({ decisions: z.array(decisionSchema) });
+
 export const auditSchema = z.strictObject({
   entries: z.array(
     z.strictObject({

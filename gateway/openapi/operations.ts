@@ -5,9 +5,10 @@ import { keyChangesSchema, keyRotationSchema, newKeySchema } from '../../schema/
 import { manifestSchema } from '../../schema/manifest.ts';
 import { policySchema } from '../../schema/policy.ts';
 import { inferRequestSchema } from '../../schema/protocol.ts';
+import { decisionsQuerySchema } from '../routes/decisions.ts';
 import { auditQuerySchema } from '../routes/operations.ts';
 import { newOperatorTokenSchema } from '../routes/operator-tokens.ts';
-import { rollbackSchema } from '../routes/policy.ts';
+import { dryRunQuerySchema, rollbackSchema } from '../routes/policy.ts';
 import * as answers from './answers.ts';
 import type { HeaderName } from './headers.ts';
 
@@ -46,6 +47,7 @@ const inferTells = {
   'x-artifact-version': 'Artifact version that answered.',
   'x-latency-budget-remaining': 'Milliseconds left of the latency budget.',
   'server-timing': 'Milliseconds spent: select, queue, execute, network.',
+  'x-path-explanation': 'Reasons of the decision as JSON, where they were asked for.',
 };
 
 const infer: Omit<Operation, 'summary'> = {
@@ -143,6 +145,14 @@ export const operations: Readonly<Record<string, Operation>> = {
     answers: { 200: { json: answers.validationSchema } },
     problems: ['bad-policy'],
   },
+  'POST /v1/policy/dry-run': {
+    tag: 'policy',
+    summary: 'What a policy would have done with recorded requests, beside the one in force',
+    query: dryRunQuerySchema,
+    body: { json: policySchema },
+    answers: { 200: { json: answers.dryRunSchema } },
+    problems: ['bad-policy'],
+  },
   'POST /v1/policy/rollback': {
     tag: 'policy',
     summary: 'Put an earlier version in force again, as a new one',
@@ -230,6 +240,19 @@ export const operations: Readonly<Record<string, Operation>> = {
     tag: 'operation',
     summary: 'The fleet, as the isolate that answers sees it',
     answers: { 200: { json: answers.nodesSchema } },
+  },
+  'GET /v1/decisions': {
+    tag: 'operation',
+    summary: 'A sample of decisions with their reasons, newest first',
+    query: decisionsQuerySchema,
+    answers: { 200: { json: answers.decisionsSchema } },
+    problems: ['bad-request'],
+  },
+  'GET /v1/decisions/:requestId': {
+    tag: 'operation',
+    summary: 'The decision on one request, where it was kept, with what it was made from',
+    answers: { 200: { json: answers.decisionsOfRequestSchema } },
+    problems: ['not-found'],
   },
   'GET /v1/audit': {
     tag: 'operation',

@@ -1,17 +1,25 @@
 /** The Open Inference Protocol: health, metadata, inference. */
 import type { ApiKeyRow } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
+import { headerNames } from '../../schema/headers.ts';
+import { reserveCost } from '../budget/limits.ts';
+import { type DecisionInput, storedNodes } from '../decisions/decision-input.ts';
+import { explanationHeader, wantsReasons } from '../decisions/explanation.ts';
 import { deadline } from '../inference/deadline.ts';
+import type { DecisionRecord } from '../inference/decision-record.ts';
 import { dispatch } from '../inference/dispatch.ts';
-import { readBudgets } from '../inference/infer-request.ts';
+import { type RequestBudgets, readBudgets } from '../inference/infer-request.ts';
 import { levelMetadata, modelMetadata } from '../inference/metadata.ts';
-import { isServed, routedVersion, unknownLevel } from '../inference/routing.ts';
+import { isServed, levelOptions, routedVersion, unknownLevel } from '../inference/routing.ts';
 import { traceHeaders } from '../inference/trace.ts';
 import { readUpload } from '../inference/upload.ts';
-import { priceList } from '../policy/prices.ts';
+import type { Fleet } from '../nodes/fleet.ts';
+import { canaryVersion, governing } from '../policy/canary.ts';
+import { pricesOf } from '../policy/prices.ts';
 import { rulesForRequest } from '../policy/request-rules.ts';
 import type { Call, Route } from '../route.ts';
-import type { CatalogModel } from '../storage/catalog.ts';
+import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
+import type { VersionedPolicy } from '../storage/policies.ts';
 
 const MODEL = '/v2/models/:model';
 const LEVEL = `${MODEL}/versions/:level`;
@@ -97,50 +105,98 @@ export const inferenceRoutes: readonly Route[] = [
 
 async function infer(
   call: Call,
-  pin: (call: Call, model: CatalogModel) => number | undefined,
+  pin: (call: Call, model: CatalogModel, version: CatalogVersion) => number | undefined,
 ): Promise<Response> {
-  const { gateway, request, background } = call;
+  const { gateway, request, background, requestId } = call;
   const budgets = readBudgets(request.headers);
+  const key = clientKey(call);
+  const explain = wantsReasons(request.headers.get(headerNames.explain), key?.mayExplain ?? false);
   // Until the policy is at hand, what the client says is all that bounds the request.
   const clock = deadline(call.receivedMs, budgets.latencyMs ?? UNKNOWN_BUDGET_MS, gateway.now);
   try {
-    const policy = await clock.bound(gateway.policy.get(background));
-    const rules = rulesForRequest(policy.document, budgets, clientKey(call));
-    const { defaultLatencyBudgetMs } = policy.document;
+    const inForce = await clock.bound(gateway.policy.get(background));
+    const policy = governing<VersionedPolicy>(inForce, inForce.baseline, requestId);
+    const rules = rulesForRequest(policy.document, budgets, key);
+    const { defaultLatencyBudgetMs, canary, prices } = policy.document;
     clock.grant(
       rules.infeasible === 'refuse' ? rules.budgetMs : Math.max(rules.budgetMs, defaultLatencyBudgetMs),
     );
     const model = await clock.bound(findModel(call));
     const upload = await clock.bound(readUpload(request, gateway.settings.maxBodyBytes));
     await clock.bound(gateway.fleet.refresh(background));
+    const route = () => routedVersion(model, gateway.fleet, canaryVersion(canary, model.id, requestId));
+    const pinnedLevel = pin(call, model, route());
+    const limits = { purses: gateway.purses, background, nowMs: call.receivedMs };
     return await dispatch(
       {
-        id: call.requestId,
+        id: requestId,
         model,
-        route: () => routedVersion(model, gateway.fleet),
-        pinnedLevel: pin(call, model),
+        route,
+        pinnedLevel,
         rules,
         askedBudgetMs: budgets.latencyMs,
         upload,
-        headers: traceHeaders(request.headers, call.requestId),
+        headers: traceHeaders(request.headers, requestId),
         deadline: clock,
       },
       {
         fleet: gateway.fleet,
         policy,
-        priceOf: priceList(policy.document.prices, model.id),
+        priceOf: pricesOf(prices, model.id),
         nodeToken: gateway.settings.nodeToken,
         hedges: gateway.hedges,
         probeShare: gateway.settings.probeShare,
         random: gateway.random,
         background,
         now: gateway.now,
+        ...(key === undefined ? {} : { reserve: (nanoUsd) => reserveCost(key, nanoUsd, limits) }),
+        explain,
+        observe(record) {
+          if (explain) call.told.set(headerNames.explanation, explanationHeader(record));
+          gateway.decisions.observe(() => {
+            const keyId = key?.id ?? null;
+            const input = inputOf(record, budgets, key, gateway.fleet, model);
+            return { record, keyId, input };
+          }, background);
+        },
       },
     );
   } catch (error) {
     clock.release();
     throw error;
   }
+}
+
+/** What a decision was made from; null when it did not come to one. */
+function inputOf(
+  { version, chosen, runnerUp, asked }: DecisionRecord,
+  budgets: RequestBudgets,
+  key: ApiKeyRow | undefined,
+  fleet: Fleet,
+  model: CatalogModel,
+): DecisionInput | null {
+  const routed = version === null ? undefined : model.versions.get(version);
+  if (routed === undefined) return null;
+  const nodes = fleet.options(model.id, routed.version);
+  return {
+    asked: {
+      latencyMs: budgets.latencyMs ?? null,
+      costNanoUsd: budgets.costNanoUsd ?? null,
+      minQuality: budgets.minQuality ?? null,
+      slaClass: budgets.slaClass ?? null,
+    },
+    key: key === undefined ? null : { id: key.id, classes: key.classes },
+    pinnedLevel: asked.pinnedLevel,
+    batch: asked.batch,
+    bytes: asked.bytes,
+    pressure: fleet.pressure(),
+    levels: levelOptions(routed),
+    nodes: storedNodes(
+      nodes,
+      asked.batch,
+      [chosen, runnerUp].flatMap((candidate) => candidate?.node ?? []),
+    ),
+  };
 }
 
 /** A model that the caller's key may not use is, to it, not there. */
@@ -161,8 +217,11 @@ function clientKey({ identity }: Call): ApiKeyRow | undefined {
   return identity.kind === 'client' ? identity.key : undefined;
 }
 
-function findLevel({ gateway, param }: Call, model: CatalogModel): number {
-  const version = routedVersion(model, gateway.fleet);
+function findLevel(
+  { gateway, param }: Call,
+  model: CatalogModel,
+  version: CatalogVersion = routedVersion(model, gateway.fleet),
+): number {
   const text = param('level');
   const level = /^(?:0|[1-9]\d{0,5})$/.test(text) ? Number(text) : Number.NaN;
   if (!version.levels.some((row) => row.level === level)) throw unknownLevel(model.id, text, version);

@@ -3,10 +3,12 @@ import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import { type Policy, policySchema } from '../../schema/policy.ts';
 import { actorOf } from '../auth/identity.ts';
+import { dryRun } from '../decisions/dry-run.ts';
 import { etagOf, requireMatch } from '../http/etag.ts';
 import { type Findings, holdAgainst } from '../policy/applicability.ts';
 import { diff } from '../policy/diff.ts';
-import { type Call, type Route, readDocument } from '../route.ts';
+import { type Call, type Route, readDocument, validated } from '../route.ts';
+import { recordedDecisions } from '../storage/decisions.ts';
 import {
   currentPolicy,
   listPolicyVersions,
@@ -16,6 +18,11 @@ import {
   type VersionedPolicy,
 } from '../storage/policies.ts';
 import { surroundingsOf } from '../storage/surroundings.ts';
+
+export const dryRunQuerySchema = z.strictObject({
+  /** The newest so many of the recorded decisions are replayed. */
+  limit: z.coerce.number().int().min(1).max(2000).default(500),
+});
 
 export const rollbackSchema = z.strictObject({
   /** The version to go back to. */
@@ -54,6 +61,31 @@ export const policyRoutes: readonly Route[] = [
         warnings,
         against: current.version,
         changes: diff(current.document, document),
+      });
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/policy/dry-run',
+    access: 'viewer',
+    async handle(call) {
+      const { gateway, url } = call;
+      const query = Object.fromEntries(url.searchParams);
+      const { limit } = validated(query, dryRunQuerySchema, 'bad-request', 'The query');
+      const document = await readDocument(call, policySchema, 'bad-policy', 'The policy');
+      const { warnings } = await applicable(call, document);
+      const current = await policyInForce(gateway.db);
+      const { canary } = document;
+      const rest = canary?.kind === 'policy' ? await policyVersion(gateway.db, canary.baseline) : undefined;
+      const recorded = await recordedDecisions(gateway.db, limit);
+      return Response.json({
+        against: current.version,
+        warnings,
+        ...dryRun(
+          { document: current.document, baseline: current.baseline?.document },
+          { document, baseline: rest?.document },
+          recorded,
+        ),
       });
     },
   },

@@ -1,6 +1,6 @@
 /** Applies the committed migrations to a D1 database, under the names and in the table that `wrangler d1 migrations` uses. */
 import { readdir, readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 
 /** The part of D1's interface that this needs. */
 export interface MigratableDatabase {
@@ -14,8 +14,8 @@ export interface MigrationStatement {
   run(): Promise<unknown>;
 }
 
-const DIRECTORY = fileURLToPath(new URL('../../schema/db/migrations/', import.meta.url));
-const ROLLBACKS = fileURLToPath(new URL('../../schema/db/rollbacks/', import.meta.url));
+const DIRECTORY = join(import.meta.dirname, '../../schema/db/migrations');
+const ROLLBACKS = join(import.meta.dirname, '../../schema/db/rollbacks');
 
 /** @returns the names of those that were applied now */
 export async function migrate(db: MigratableDatabase, directory: string = DIRECTORY): Promise<string[]> {

@@ -1,0 +1,31 @@
+/** The whole decision on one request: whether the fleet has room for its class, then which level on which node. Pure. */
+import type { CandidateTable } from './candidate-table.ts';
+import { type Decision, type SelectionRequest, select } from './select.ts';
+
+export interface Decided {
+  readonly decision: Decision;
+  /** The fleet's work was above what the class may add to. */
+  readonly shed: boolean;
+}
+
+/** @param pressure work in the fleet, in requests for each worker */
+export function decide(table: CandidateTable, selection: SelectionRequest, pressure: number): Decided {
+  const { shedAbove } = selection.rules;
+  const shed = shedAbove !== Number.POSITIVE_INFINITY && pressure >= shedAbove;
+  return { decision: shed ? givingWay(table, selection) : select(table, selection), shed };
+}
+
+/** The sparsest allowed level where the class takes that under load, and it fits or need not. */
+function givingWay(table: CandidateTable, selection: SelectionRequest): Decision {
+  const { rules, budgetLeftMs } = selection;
+  const sparsest = select(table, {
+    ...selection,
+    budgetLeftMs: Number.NEGATIVE_INFINITY,
+    rules: { ...rules, infeasible: 'serve-sparsest' },
+  });
+  if (sparsest.kind !== 'serve') return sparsest;
+  const fits = sparsest.chosen.predicted.totalMs <= budgetLeftMs - rules.reserveMs;
+  if (rules.overload === 'serve-sparsest' && (fits || rules.infeasible === 'serve-sparsest'))
+    return { ...sparsest, fits };
+  return { kind: 'infeasible', by: 'latency', nearest: sparsest.chosen, tally: sparsest.tally };
+}

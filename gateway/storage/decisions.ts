@@ -1,0 +1,98 @@
+/** The kept sample of decisions: bounded in number and age, whatever comes. */
+import { desc, eq, lt, lte, sql } from 'drizzle-orm';
+import { z } from 'zod';
+import { type DecisionRow, decisions } from '../../schema/db/tables.ts';
+import type { DecisionInput } from '../decisions/decision-input.ts';
+import type { WeighedDecision } from '../decisions/decision-log.ts';
+import type { RecordedDecision } from '../decisions/dry-run.ts';
+import type { Database } from './database.ts';
+
+export const ROWS_KEPT = 10_000;
+export const KEPT_MS = 7 * 86_400_000;
+/** Of a row, in the table's order, without the id that it is given. */
+const FIELDS = [
+  'atMs',
+  'requestId',
+  'model',
+  'keyId',
+  'slaClass',
+  'policyVersion',
+  'status',
+  'weight',
+  'record',
+];
+/** A row that would be larger is kept without what it was made from, and is not replayed. */
+const MAX_ROW_CHARACTERS = 32_000;
+
+/** One statement whatever the number, since D1 bounds the values of a statement; old rows go in the same batch. */
+export async function writeDecisions(
+  db: Database,
+  batch: readonly WeighedDecision[],
+  nowMs: number,
+  rowsKept = ROWS_KEPT,
+): Promise<void> {
+  const rows = batch.map(({ record, keyId, input, weight }) => {
+    const whole = { ...record, input };
+    const fits = JSON.stringify(whole).length <= MAX_ROW_CHARACTERS;
+    return {
+      atMs: record.atMs,
+      requestId: record.requestId,
+      model: record.model,
+      keyId,
+      slaClass: record.rules.slaClass,
+      policyVersion: record.policyVersion,
+      status: record.outcome.status,
+      weight,
+      record: JSON.stringify(fits ? whole : { ...record, drops: undefined, input: null }),
+    };
+  });
+  const field = (name: string) => sql.raw(`json_extract(value, '$.${name}')`);
+  const fields = FIELDS.map(field);
+  await db.batch([
+    db
+      .insert(decisions)
+      .select(sql`select null, ${sql.join(fields, sql`, `)} from json_each(${JSON.stringify(rows)})`),
+    db.delete(decisions).where(lt(decisions.atMs, nowMs - KEPT_MS)),
+    db.delete(decisions).where(lte(decisions.id, sql`(select max(id) from decisions) - ${rowsKept}`)),
+  ]);
+}
+
+/** Newest first, without what they were made from. @param before only rows with a lower id */
+export async function listDecisions(
+  db: Database,
+  limit: number,
+  before: number | undefined,
+): Promise<DecisionRow[]> {
+  const rows = await db
+    .select()
+    .from(decisions)
+    .where(before === undefined ? undefined : lt(decisions.id, before))
+    .orderBy(desc(decisions.id))
+    .limit(limit);
+  return rows.map(({ record, ...row }) => {
+    const { input, ...rest } = record;
+    return { ...row, record: rest };
+  });
+}
+
+export async function decisionsOf(db: Database, requestId: string): Promise<DecisionRow[]> {
+  return db
+    .select()
+    .from(decisions)
+    .where(eq(decisions.requestId, requestId))
+    .orderBy(desc(decisions.id))
+    .limit(10);
+}
+
+const storedInput = z.looseObject({
+  input: z.custom<DecisionInput>((value) => typeof value === 'object' && value !== null && 'levels' in value),
+});
+
+/** The newest that can be replayed. */
+export async function recordedDecisions(db: Database, limit: number): Promise<RecordedDecision[]> {
+  const rows = await db.select().from(decisions).orderBy(desc(decisions.id)).limit(limit);
+  return rows.flatMap(({ requestId, model, atMs, weight, record }) => {
+    const stored = storedInput.safeParse(record);
+    return stored.success ? [{ requestId, model, atMs, weight, input: stored.data.input }] : [];
+  });
+}
