@@ -1,186 +1,193 @@
 /**
- * npm run bench:path -- digits
- * Accuracy of every level by each way of ordering units, at equal FLOPs, on all test images, in one run.
+ * npm run bench:path -- --model all|NAME
+ * Quality of every level by each way of pruning, at equal FLOPs, over several seeds. What has been measured is kept in
+ * the work folder and not measured again, so that the comparison can be run in pieces.
  */
-import { readFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { Command } from 'commander';
-import { curvatureOrder, magnitudeOrder, randomOrder } from '../trainer/baselines/orders.ts';
-import { answerGraph } from '../trainer/build/answer.ts';
-import { type CalibratedModel, calibrate } from '../trainer/build/calibrate-model.ts';
-import { buildLevels } from '../trainer/build/level-stage.ts';
+import { measuredGraph } from '../trainer/build/answer.ts';
+import type { LevelModel } from '../trainer/build/level-stage.ts';
 import { testAnswers } from '../trainer/build/measure-levels.ts';
-import { buildOptionsSchema } from '../trainer/build/options.ts';
-import { searchPath } from '../trainer/build/search-path.ts';
-import { estimateCurvature } from '../trainer/build/search-stage.ts';
+import { type BuildOptions, buildOptionsSchema } from '../trainer/build/options.ts';
 import { terminalProgress } from '../trainer/cli/progress.ts';
 import { textTable } from '../trainer/cli/table.ts';
-import { openDataset } from '../trainer/data/open-dataset.ts';
-import { createMaskEngine } from '../trainer/engine/mask-engine.ts';
+import type { Dataset } from '../trainer/data/dataset.ts';
 import { writeOnnx } from '../trainer/graph/onnx-file.ts';
 import { measureQuality } from '../trainer/measure/quality.ts';
-import { prepareModel } from '../trainer/pairs/prepare.ts';
-import { allocateLevels, evenGrid, sizeAt } from '../trainer/search/allocate.ts';
-import { pathOrder } from '../trainer/search/inclusion.ts';
-import { indexUnits, orderByPair } from '../trainer/search/units.ts';
-import { writePathChart } from './path-chart.ts';
+import { sizeAt } from '../trainer/search/allocate.ts';
+import { writePathChart } from './bench-path/chart.ts';
+import { type Method, type MethodName, methods } from './bench-path/methods.ts';
+import { type BenchModel, benchModels } from './bench-path/models.ts';
+import { fingerprintOf, type Result, readResult, writeResult } from './bench-path/results.ts';
+import { openSubject, type Subject } from './bench-path/subject.ts';
+import { markdown, summarise, tableOf } from './bench-path/summary.ts';
 
-const models: Readonly<Record<string, { path: string; data: string }>> = {
-  digits: { path: 'examples/digits/digits.onnx', data: 'mnist' },
-};
-
-interface Method {
-  readonly name: string;
-  readonly calibrated: CalibratedModel;
-  readonly order: readonly number[];
-  readonly compensate: boolean;
-}
+const REACHABLE = '90,70,50,40,30,20,10,5';
+/** Raised when a method's numbers change, so that kept results are measured again. */
+const REVISION = 1;
 
 const command = new Command('bench:path')
-  .argument('<model>', `one of: ${Object.keys(models).join(', ')}`)
-  .option('--seed <n>', 'seed of everything drawn', '0')
+  .option('--model <name>', `all, or among: ${Object.keys(benchModels).join(', ')}`, 'all')
+  .option('--methods <name,..>', `among: ${Object.keys(methods).join(', ')}`, Object.keys(methods).join(','))
+  .option('--seeds <n>', 'seeds 0 to n - 1', '3')
+  .option('--grid <percent,..>', 'shares of the reachable FLOPs', REACHABLE)
   .option('--steps <n>', 'steps of the search')
-  .option('--backend <name>', 'what computes gradients', 'auto')
-  .option('--levels <n>', 'levels from 25 % to 100 % of the FLOPs', '16')
-  .option('--json', 'print JSON instead of a table', false)
-  .option('--svg <file>', 'also draw accuracy against FLOPs')
+  .option('--recover <steps>', 'steps of recovery', '400')
+  .option('--samples <n>', 'test examples (default: by model)')
+  .option('--backend <name>', 'what computes gradients', 'onnxruntime')
+  .option('--work <folder>', 'where results and unpacked data are kept', '.data/bench-path')
+  .option('--docs <folder>', 'where JSON and plots go (default: nowhere)')
+  .option('--json', 'print JSON instead of tables', false)
   .parse();
+const flags = command.opts<Record<string, string | undefined>>();
 
-const entry = models[command.args[0] ?? ''];
-if (entry === undefined)
-  command.error(`unknown model ${command.args[0]}; one of: ${Object.keys(models).join(', ')}`, {
-    exitCode: 2,
-  });
-else await bench(entry, command.opts());
+const chosen = namesAmong(flags.methods ?? '', methods, '--methods') as MethodName[];
+const names =
+  flags.model === 'all' ? Object.keys(benchModels) : namesAmong(flags.model ?? '', benchModels, '--model');
+const reachable = String(flags.grid)
+  .split(',')
+  .map((percent) => Number(percent) / 100);
+if (!reachable.every((share) => share > 0 && share < 1))
+  command.error('--grid takes percentages between 0 and 100', { exitCode: 2 });
+const recoverySteps = Number(flags.recover);
+const work = String(flags.work);
+using progress = terminalProgress();
+const documents = [];
+for (const name of names) documents.push(await compare(name, benchModels[name] as BenchModel));
+if (flags.json) process.stdout.write(`${JSON.stringify(documents)}\n`);
 
-async function bench(
-  model: { path: string; data: string },
-  flags: Record<string, string | boolean>,
-): Promise<void> {
-  const started = performance.now();
-  const options = buildOptionsSchema.parse({
+function namesAmong(list: string, table: object, flag: string): string[] {
+  const given = list.split(',').filter((name) => name !== '');
+  const stray = given.find((name) => !Object.hasOwn(table, name));
+  if (stray !== undefined || given.length === 0)
+    command.error(`${flag} ${stray ?? ''}: choose among ${Object.keys(table).join(', ')}`, { exitCode: 2 });
+  return given;
+}
+
+async function compare(name: string, model: BenchModel) {
+  const results: Result[] = [];
+  let dataset: Dataset | undefined;
+  for (let seed = 0; seed < Number(flags.seeds); seed++) {
+    const options = optionsFor(model, seed);
+    const samples = Number(flags.samples ?? model.samples);
+    let subject: Subject | undefined;
+    for (const method of chosen) {
+      const trains = methods[method].trains ? [recoverySteps] : [];
+      const fingerprint = fingerprintOf([REVISION, reachable, samples, options, ...trains]);
+      const key = { model: name, method, seed, fingerprint };
+      const known = await readResult(work, key);
+      if (known !== undefined) {
+        results.push(known);
+        continue;
+      }
+      dataset ??= await model.open(work, {
+        train: Math.max(options.calibration + 512, recoverySteps * options.batch),
+        test: samples,
+      });
+      subject ??= await openSubject(name, model, dataset, options, reachable, recoverySteps, progress);
+      progress.note(`${name}, seed ${seed}: ${methods[method].label}`);
+      const started = performance.now();
+      const levels = await methods[method].levels(subject);
+      const seconds = (performance.now() - started) / 1000;
+      const dense = await denseQuality(name, model, subject, samples);
+      const values = [...(await qualities(subject, levels.slice(0, -1), samples, model)), dense];
+      const result = { ...key, samples, levels: values, epochs: {}, seconds };
+      await writeResult(work, result);
+      results.push(result);
+    }
+  }
+  return show(name, model, results);
+}
+
+/** Measured once a model, whatever the method and seed. */
+async function denseQuality(name: string, model: BenchModel, subject: Subject, samples: number) {
+  const key = { model: name, method: 'dense', seed: 0, fingerprint: fingerprintOf([REVISION, samples]) };
+  const known = await readResult(work, key);
+  const [first] = known?.levels ?? [];
+  if (first !== undefined) return first;
+  const keep = subject.prepared.pairs.map(({ units }) => Array.from({ length: units }, (_, unit) => unit));
+  const [dense] = await qualities(
+    subject,
+    [{ cut: subject.prepared.graph, keep, refitted: false }],
+    samples,
+    model,
+  );
+  const level = { ...(dense as Result['levels'][number]), reachable: 1 };
+  await writeResult(work, { ...key, samples, levels: [level], epochs: {}, seconds: 0 });
+  return level;
+}
+
+function optionsFor(model: BenchModel, seed: number): BuildOptions {
+  return buildOptionsSchema.parse({
     id: 'bench',
-    seed: Number(flags.seed),
-    levels: Number(flags.levels),
+    seed,
+    batch: model.batch,
+    calibration: 4096,
     backend: flags.backend,
+    ...(model.task === undefined ? {} : { task: model.task }),
     ...(flags.steps === undefined ? {} : { steps: Number(flags.steps) }),
   });
-  using progress = terminalProgress();
-  const dataset = await openDataset(model.data);
-  const prepared = await prepareModel(
-    await readFile(new URL(`../${model.path}`, import.meta.url)),
-    model.path,
-  );
-  const { pairs } = prepared;
-  const rotated = await calibrate(prepared, dataset, options, progress);
-  const unrotated = await calibrate(prepared, dataset, { ...options, rotate: false }, progress);
-  const [fisher, rotatedFisher] = [await curvatureOf(unrotated), await curvatureOf(rotated)];
-  const searchStarted = performance.now();
-  const ours = pathOrder(await searchPath(rotated, options, progress));
-  const searchS = (performance.now() - searchStarted) / 1000;
+}
 
-  const methods: Method[] = [
-    { name: 'random', calibrated: unrotated, order: randomOrder(pairs, options.seed), compensate: false },
-    {
-      name: 'magnitude',
-      calibrated: unrotated,
-      order: magnitudeOrder(prepared.graph, pairs),
-      compensate: false,
-    },
-    { name: 'Fisher', calibrated: unrotated, order: curvatureOrder(pairs, fisher), compensate: false },
-    {
-      name: 'Fisher rot.',
-      calibrated: rotated,
-      order: curvatureOrder(pairs, rotatedFisher),
-      compensate: false,
-    },
-    { name: 'ours', calibrated: rotated, order: ours, compensate: false },
-    { name: 'ours comp.', calibrated: rotated, order: ours, compensate: true },
-  ];
-  const shares = evenGrid(options.levels, options.lowest);
-  const columns: number[][] = [];
-  for (const method of methods) columns.push(await accuracies(method));
-  const ourWidths = allocateLevels(pairs, ours, prepared.flops, shares);
-  const rows = shares.map((_, level) => {
-    const size = sizeAt(pairs, ourWidths[level] ?? [], prepared);
-    return {
-      level,
+async function qualities(
+  subject: Subject,
+  levels: readonly LevelModel[],
+  samples: number,
+  { metric }: BenchModel,
+): Promise<Result['levels']> {
+  const { prepared } = subject;
+  const calibrated = await subject.calibrated('own');
+  const { pool } = calibrated;
+  const dense = await testAnswers(calibrated, samples);
+  const stage = progress.stage('measure', levels.length);
+  const values: Result['levels'] = [];
+  const ascending = [...reachable.toSorted((a, b) => a - b), 1];
+  for (const [level, { cut, keep }] of levels.entries()) {
+    const quality = await measureQuality({
+      task: pool.task.measure,
+      model: writeOnnx(measuredGraph(cut, pool.task)),
+      output: pool.output,
+      dense,
+      split: pool.data.test,
+      samples,
+      block: pool.block,
+      threads: availableParallelism(),
+    });
+    const size = sizeAt(
+      prepared.pairs,
+      keep.map((units) => units.length),
+      prepared,
+    );
+    values.push({
+      reachable: ascending[level] ?? 1,
       flops: size.flops / prepared.flops,
       params: size.params / prepared.params,
-      accuracy: Object.fromEntries(methods.map(({ name }, m) => [name, columns[m]?.[level] ?? Number.NaN])),
-    };
-  });
-  const totalS = (performance.now() - started) / 1000;
-  if (typeof flags.svg === 'string')
-    await writePathChart(
-      flags.svg,
-      `${model.path.split('/').at(-1)}: ${dataset.test.count} test images, equal FLOPs`,
-      rows,
-    );
-  if (flags.json === true) {
-    process.stdout.write(`${JSON.stringify({ model: model.path, options, rows, searchS, totalS })}\n`);
-    return;
-  }
-  const header = ['level', 'FLOPs %', 'params %', ...methods.map(({ name }) => name)];
-  const body = rows.map((row) => [
-    String(row.level),
-    (100 * row.flops).toFixed(1),
-    (100 * row.params).toFixed(1),
-    ...Object.values(row.accuracy).map((value) => value.toFixed(4)),
-  ]);
-  process.stdout.write(`${textTable(header, body)}\n`);
-  process.stdout.write(
-    `Accuracy on ${dataset.test.count} test images; equal FLOPs in a row, params are ours. Seed ${options.seed}, ${options.steps} steps: search ${searchS.toFixed(0)} s, all ${totalS.toFixed(0)} s.\n`,
-  );
-
-  async function curvatureOf({ model: subject, pool, teacher }: CalibratedModel): Promise<Float64Array> {
-    const engine = await createMaskEngine({
-      graph: answerGraph(subject.graph, pool.task),
-      pairs,
-      backend: options.backend,
-      workers: options.workers ?? Math.min(8, availableParallelism()),
+      ...metric.of(quality),
     });
-    try {
-      const { batch, seed } = options;
-      const stage = progress.stage('Fisher', 24);
-      const context = { engine, pairs, pool, teacher, batch, loss: 'cross-entropy' as const, seed };
-      const curvature = await estimateCurvature(context, stage);
-      stage.finish();
-      return curvature;
-    } finally {
-      await engine.close();
-    }
+    stage.update(values.length);
   }
+  stage.finish();
+  await dense.close();
+  return values;
+}
 
-  async function accuracies({ name, calibrated, order, compensate }: Method): Promise<number[]> {
-    const widths = allocateLevels(pairs, order, prepared.flops, shares);
-    const levels = await buildLevels(
-      calibrated,
-      orderByPair(indexUnits(pairs), order),
-      widths,
-      { compensate },
-      progress,
-    );
-    const stage = progress.stage(name, levels.length);
-    const column: number[] = [];
-    const dense = await testAnswers(calibrated, dataset.test.count);
-    for (const { cut } of levels) {
-      const { pool } = calibrated;
-      const { value } = await measureQuality({
-        task: pool.task.name,
-        model: writeOnnx(answerGraph(cut, pool.task)),
-        output: pool.output,
-        dense,
-        split: pool.data.test,
-        samples: dataset.test.count,
-        block: pool.block,
-        threads: availableParallelism(),
-      });
-      column.push(value);
-      stage.update(column.length);
-    }
-    stage.finish();
-    await dense.close();
-    return column;
+async function show(name: string, model: BenchModel, results: readonly Result[]) {
+  const labels = Object.fromEntries(chosen.map((method) => [method, (methods[method] as Method).label]));
+  const rows = summarise(results);
+  const { header, body } = tableOf(rows, labels, model.metric);
+  const seeds = new Set(results.map(({ seed }) => seed)).size;
+  const samples = results[0]?.samples ?? 0;
+  const title = `${name}: ${model.metric.name} on ${samples} test examples, mean of ${seeds} seeds ± their deviation`;
+  const document = { model: name, metric: model.metric.name, samples, seeds, labels, rows };
+  if (flags.docs !== undefined) {
+    await mkdir(join(flags.docs, 'figures'), { recursive: true });
+    const file = join(flags.docs, 'figures', name);
+    await writeFile(`${file}.json`, `${JSON.stringify(document, null, 1)}\n`);
+    await writeFile(`${file}.md`, `${title}\n\n${markdown(header, body)}\n`);
+    await writePathChart(`${file}.svg`, title, rows, labels, model.metric);
   }
+  if (!flags.json) process.stdout.write(`${title}\n${textTable(header, body)}\n\n`);
+  return document;
 }

@@ -23,6 +23,8 @@ const options = buildOptionsSchema.parse({
   id: 'digits',
   levels: 4,
   steps: 16,
+  recover: 'off',
+  frontier: false,
   batch: 8,
   calibration: 256,
   testSamples: 200,

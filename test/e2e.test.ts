@@ -43,6 +43,8 @@ beforeAll(async () => {
       id: 'digits',
       levels: 5,
       steps: 40,
+      recover: 'off',
+      frontier: false,
       batch: 32,
       calibration: 512,
       testSamples: 4000,

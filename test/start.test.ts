@@ -32,6 +32,8 @@ beforeAll(async () => {
       id: 'digits',
       levels: 3,
       steps: 10,
+      recover: 'off',
+      frontier: false,
       batch: 16,
       calibration: 128,
       testSamples: 1000,

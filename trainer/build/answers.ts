@@ -92,6 +92,11 @@ export async function denseAnswers(
     const all = await answersOf(graph, asked, progress);
     return { rows: async (places) => takeRows(all, places), close: async () => {} };
   }
+  return freshAnswers(graph, asked);
+}
+
+/** Computed whenever asked for: for examples of which few are asked for twice. */
+export async function freshAnswers(graph: Graph, asked: Asked): Promise<Answers> {
   const session = await createOrtSession(writeOnnx(graph), { threads: asked.threads });
   const output = answerName(graph);
   return {

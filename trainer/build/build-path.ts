@@ -11,13 +11,17 @@ import { sha256Hex } from '../../schema/artifact/store.ts';
 import { writeArtifact } from '../../schema/artifact/write.ts';
 import { SppError } from '../../schema/errors.ts';
 import { MANIFEST_FILE, type Manifest } from '../../schema/manifest.ts';
-import { pathArtifact } from '../artifact/path-artifact.ts';
+import { type PathLevel, pathArtifact } from '../artifact/path-artifact.ts';
 import { ownTensors } from '../compensation/compensate-level.ts';
 import { type BoundDataset, bindDataset } from '../data/bind-dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
+import { droppedText, frontier } from '../measure/frontier.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { prepareModel } from '../pairs/prepare.ts';
-import { allocateLevels, evenGrid } from '../search/allocate.ts';
+import { defaultRecovery, recoverySteps } from '../recovery/plan.ts';
+import { writeReportData } from '../report/report-data.ts';
+import { writeReport } from '../report/write-report.ts';
+import { allocateLevels, evenGrid, namedGrid } from '../search/allocate.ts';
 import { defaultInclusion, pathOrder } from '../search/inclusion.ts';
 import { indexUnits, orderByPair } from '../search/units.ts';
 import { type CalibratedModel, calibrate } from './calibrate-model.ts';
@@ -25,7 +29,9 @@ import { Checkpoint, float64Array } from './checkpoint.ts';
 import { buildLevels } from './level-stage.ts';
 import { measureLevels } from './measure-levels.ts';
 import type { BuildOptions } from './options.ts';
+import { epochsByStage, reportData, type TimedProgress, timedProgress } from './path-report.ts';
 import type { Progress } from './progress.ts';
+import { type RecoveryState, recover, recoveryStateSchema } from './recover-stage.ts';
 import { type SearchMemory, searchPath, searchSettings } from './search-path.ts';
 import { inclusionStateSchema, throwIfAborted } from './search-stage.ts';
 
@@ -44,7 +50,8 @@ export interface BuildRequest {
 
 /** Builds the artifact. @returns its manifest */
 export async function buildPath(request: BuildRequest): Promise<Manifest> {
-  const { options, dataset, out, progress } = request;
+  const { options, dataset, out } = request;
+  const progress = timedProgress(request.progress);
   const source = await readModel(request.modelPath);
   const checkpoint = new Checkpoint(out);
   await refuseToOverwrite(request, checkpoint);
@@ -61,7 +68,8 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
   throwIfAborted(request.signal);
 
   try {
-    const manifest = await writePath(request, {
+    const timed = { ...request, progress };
+    const manifest = await writePath(timed, {
       prepared,
       calibrated,
       checkpoint,
@@ -76,6 +84,10 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
   }
 }
 
+interface TimedRequest extends BuildRequest {
+  readonly progress: TimedProgress;
+}
+
 interface Run {
   readonly prepared: PreparedModel;
   readonly calibrated: CalibratedModel;
@@ -86,7 +98,7 @@ interface Run {
 }
 
 /** Everything behind calibration. */
-async function writePath(request: BuildRequest, run: Run): Promise<Manifest> {
+async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const { options, dataset, out, progress } = request;
   const { prepared, calibrated, checkpoint } = run;
   const memory: SearchMemory = {
@@ -102,15 +114,20 @@ async function writePath(request: BuildRequest, run: Run): Promise<Manifest> {
     memory,
     request.signal,
   );
-  const order = orderByPair(indexUnits(prepared.pairs), pathOrder(state));
-  const widths = allocateLevels(
-    prepared.pairs,
-    pathOrder(state),
-    prepared.flops,
-    evenGrid(options.levels, options.lowest),
-  );
-  const levels = await buildLevels(calibrated, order, widths, options, progress, request.signal);
-  const measured = await measureLevels(request, calibrated, levels, widths, checkpoint);
+  const flat = pathOrder(state);
+  const shares =
+    options.grid === undefined ? evenGrid(options.levels, options.lowest) : namedGrid(options.grid);
+  const widths = allocateLevels(prepared.pairs, flat, prepared.flops, shares);
+  const found = orderByPair(indexUnits(prepared.pairs), flat);
+  const path = await recoverPath(request, run, { ...calibrated, order: found }, widths, shares);
+  const levels = await buildLevels(path, path.order, widths, options, progress, request.signal);
+  const measured = await measureLevels(request, path, levels, widths, checkpoint);
+
+  const { kept, dropped } = options.frontier
+    ? frontier(measured)
+    : { kept: [...measured.keys()], dropped: [] };
+  const notes = dropped.map((each) => droppedText(each, measured));
+  for (const note of notes) progress.note(note);
 
   const writing = progress.stage('write', 1);
   const own = options.compensate ? ownTensors(prepared.pairs) : [];
@@ -119,7 +136,12 @@ async function writePath(request: BuildRequest, run: Run): Promise<Manifest> {
     weights,
     levels: artifactLevels,
     ...ports
-  } = pathArtifact(calibrated.model, order, measured, own);
+  } = pathArtifact(
+    path.model,
+    path.order,
+    kept.map((level) => measured[level] as PathLevel),
+    own,
+  );
   const manifest = await writeArtifact(out, {
     header: {
       model: { id: options.id, version: versionOf(run.fingerprint), sourceSha256: run.sourceSha256 },
@@ -134,6 +156,13 @@ async function writePath(request: BuildRequest, run: Run): Promise<Manifest> {
         loss: options.loss,
         rotate: options.rotate,
         compensate: options.compensate,
+        recover: recoverySteps(options.recover, {
+          examples: calibrated.pool.all.length,
+          batch: options.batch,
+          shares,
+        }),
+        recoverWeights: options.recoverWeights,
+        recoverRate: options.recoverRate,
       },
       seed: options.seed,
       dataSha256: dataset.sha256,
@@ -144,7 +173,39 @@ async function writePath(request: BuildRequest, run: Run): Promise<Manifest> {
     levels: artifactLevels,
   });
   writing.finish({ levels: manifest.levels.length });
+  const { all, indices } = calibrated.pool;
+  const epochs = epochsByStage(options, { examples: all.length, pool: indices.length, shares });
+  const index = indexUnits(prepared.pairs);
+  const data = reportData(state, index, options.steps, progress, epochs, notes);
+  await writeReportData(out, data);
+  await writeReport(out, manifest, data);
+  const total = Object.values(epochs).reduce((a, b) => a + b, 0);
+  progress.note(`the whole path cost ${total.toFixed(2)} epochs of the dense model's training step`);
   return manifest;
+}
+
+/** A calibrated model with the order of its units: recovery puts them into path order. */
+interface Path extends CalibratedModel {
+  readonly order: readonly (readonly number[])[];
+}
+
+async function recoverPath(
+  { options, progress, signal }: BuildRequest,
+  { checkpoint, workers }: Run,
+  path: Path,
+  widths: readonly (readonly number[])[],
+  shares: readonly number[],
+): Promise<Path> {
+  const { batch, recover: asked, recoverWeights: train, recoverRate: rate } = options;
+  const steps = recoverySteps(asked, { examples: path.pool.all.length, batch, shares });
+  if (steps === 0) return path;
+  const memory = {
+    state: await checkpoint.read('recovery', recoveryStateSchema),
+    save: (state: RecoveryState) => checkpoint.write('recovery', state),
+  };
+  const plan = { ...defaultRecovery, steps, widths, train, rate };
+  const model = await recover(path, path.order, plan, { ...options, workers }, memory, progress, signal);
+  return { ...path, model, order: path.order.map((units) => units.map((_, place) => place)) };
 }
 
 async function readModel(path: string): Promise<Uint8Array> {

@@ -11,7 +11,7 @@ import { type Moments, momentTensors } from '../statistics/activation-moments.ts
 import { answerGraph, answerName, answerShape, measuredGraph } from './answer.ts';
 import { planAnswer } from './answer-plan.ts';
 import { type Answers, answersOf, denseAnswers } from './answers.ts';
-import { drawPool, measureMoments, momentExamples, type Pool } from './calibration.ts';
+import { drawPool, measureMoments, type Pool } from './calibration.ts';
 import { checkedTokens } from './checked-tokens.ts';
 import type { BuildOptions } from './options.ts';
 import { probeOutputs } from './probe-outputs.ts';
@@ -29,8 +29,19 @@ export interface CalibratedModel {
   readonly dense: Graph;
 }
 
-/** Rotates the model by statistics of the training data, and asks the dense model for its answers. */
+/** Rotates the model by statistics of the training data, if asked to, and asks the dense model for its answers. */
 export async function calibrate(
+  prepared: PreparedModel,
+  dataset: Dataset,
+  options: BuildOptions,
+  progress: Progress,
+): Promise<CalibratedModel> {
+  const own = await observe(prepared, dataset, options, progress);
+  return options.rotate ? rotated(own) : own;
+}
+
+/** The model as it is, with its moments and its answers. */
+async function observe(
   prepared: PreparedModel,
   dataset: Dataset,
   options: BuildOptions,
@@ -38,36 +49,38 @@ export async function calibrate(
 ): Promise<CalibratedModel> {
   const threads = availableParallelism();
   const pool = await poolFor(prepared.graph, dataset, options);
-  const { task } = pool;
-  const statistics = progress.stage('calibrate', Math.min(momentExamples(pool.data), pool.indices.length));
-  const moments = await measureMoments(
-    prepared.graph,
-    momentTensors(prepared.pairs),
-    pool,
-    threads,
-    statistics,
-  );
+  const statistics = progress.stage('calibrate', 100);
+  const tensors = momentTensors(prepared.pairs);
+  const moments = await measureMoments(prepared.graph, tensors, pool, threads, statistics);
   statistics.finish();
-  const turned = options.rotate
-    ? rotatePairs(prepared.graph, prepared.pairs, moments)
-    : { graph: prepared.graph, moments };
-
-  const dense = answerGraph(prepared.graph, task);
+  const dense = answerGraph(prepared.graph, pool.task);
   const asked = { split: pool.data.train, block: pool.block, threads };
   const answering = progress.stage('teacher', pool.indices.length);
   const teacher = await denseAnswers(dense, { ...asked, indices: pool.indices }, pool.answer, answering);
-  const holdout = { ...asked, indices: pool.holdout };
-  const holdoutTeacher = await answersOf(dense, holdout);
+  const holdoutTeacher = await answersOf(dense, { ...asked, indices: pool.holdout });
   answering.finish();
-  refuseInexact(holdoutTeacher, await answersOf(answerGraph(turned.graph, task), holdout));
   return {
-    model: { ...prepared, graph: turned.graph },
-    moments: turned.moments,
+    model: prepared,
+    moments,
     pool,
     teacher,
     holdoutTeacher,
-    dense: measuredGraph(prepared.graph, task),
+    dense: measuredGraph(prepared.graph, pool.task),
   };
+}
+
+/** The same with attention pairs in their whitened singular bases. @throws `numerical-failure` when that changes the answers */
+export async function rotated(own: CalibratedModel): Promise<CalibratedModel> {
+  const { model, moments, pool, holdoutTeacher } = own;
+  const turned = rotatePairs(model.graph, model.pairs, moments);
+  const asked = {
+    split: pool.data.train,
+    block: pool.block,
+    threads: availableParallelism(),
+    indices: pool.holdout,
+  };
+  refuseInexact(holdoutTeacher, await answersOf(answerGraph(turned.graph, pool.task), asked));
+  return { ...own, model: { ...model, graph: turned.graph }, moments: turned.moments };
 }
 
 async function poolFor(graph: Graph, dataset: Dataset, options: BuildOptions): Promise<Pool> {
@@ -81,12 +94,15 @@ async function poolFor(graph: Graph, dataset: Dataset, options: BuildOptions): P
   return drawPool(data, { task, output, answer: answerShape(task) }, options.calibration, seed);
 }
 
+/** Largest difference to the dense model's answers that rounding may make, relative to the largest answer. */
+const EXACT = 1e-4;
+
 /** The rotated model must be the dense one. */
 function refuseInexact(dense: Tensor, rotated: Tensor): void {
   const [a, b] = [dense.data as Float32Array, rotated.data as Float32Array];
   const scale = a.reduce((max, value) => Math.max(max, Math.abs(value)), 1e-30);
   const error = a.reduce((max, value, i) => Math.max(max, Math.abs(value - (b[i] as number))), 0) / scale;
-  if (!(error <= 1e-3)) {
+  if (!(error <= EXACT)) {
     throw new SppError(
       'numerical-failure',
       `Rotation changed the model's output by ${error.toExponential(1)} (relative).`,

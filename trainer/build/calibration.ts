@@ -10,14 +10,14 @@ import type { AnswerPlan } from './answer.ts';
 import { blockSize, KEPT_ELEMENTS } from './answers.ts';
 import type { StageProgress } from './progress.ts';
 
-/** Examples whose activations' moments are taken: some tens of thousands of rows for image models. */
-const MOMENT_EXAMPLES = 2048;
+/** Rows (tokens, patches) whose moments are taken, for each entry of the widest activation. */
+const ROWS_AN_ENTRY = 64;
 export const MOST_HOLDOUT = 512;
 /** Below this there is nothing to hold out, and no statistic means anything. */
 const LEAST_EXAMPLES = 16;
-/** Tokens that are held out, and whose activations' moments are taken: of long texts, fewer examples say as much. */
+/** Of texts, tokens that are held out and that search draws from: fewer long examples say as much. */
 const HOLDOUT_TOKENS = 2 ** 14;
-const MOMENT_TOKENS = 2 ** 17;
+const POOL_TOKENS = 2 ** 17;
 const LEAST_USED = 8;
 
 export interface Pool {
@@ -31,8 +31,10 @@ export interface Pool {
   readonly block: number;
   /** Training examples that search and statistics use. */
   readonly indices: readonly number[];
-  /** Training examples that no statistic has seen; damping is chosen on them. */
+  /** Training examples that no statistic has seen; compensation is judged on them. */
   readonly holdout: readonly number[];
+  /** All training examples but those held out, `indices` first: what recovery draws from. */
+  readonly all: readonly number[];
 }
 
 /** @throws `bad-data` when there are too few training examples to hold some out */
@@ -54,17 +56,16 @@ export function drawPool(
   const keepable = KEPT_ELEMENTS / Math.max(1, elementCount(answer.answer));
   const fitting = Math.max(LEAST_USED, Math.floor(Math.min(keepable, HOLDOUT_TOKENS / data.length)));
   const holdout = Math.min(MOST_HOLDOUT, Math.floor(order.length / 8), fitting);
+  const enough = data.length === 1 ? size : Math.max(LEAST_EXAMPLES, Math.floor(POOL_TOKENS / data.length));
+  const drawn = Math.min(size, enough, order.length - holdout);
   return {
     data,
     ...answer,
     block: blockSize(data, answer.answer),
     holdout: order.slice(0, holdout),
-    indices: order.slice(holdout, holdout + Math.min(size, order.length - holdout)),
+    indices: order.slice(holdout, holdout + drawn),
+    all: order.slice(holdout),
   };
-}
-
-export function momentExamples({ length }: Pick<BoundDataset, 'length'>): number {
-  return Math.max(LEAST_USED, Math.min(MOMENT_EXAMPLES, Math.floor(MOMENT_TOKENS / length)));
 }
 
 /** Moments of some activations of a graph on the pool's first examples. */
@@ -78,11 +79,13 @@ export async function measureMoments(
   const accumulator = new MomentsAccumulator(tensors);
   const session = await createOrtSession(writeOnnx(momentsGraph(graph, tensors)), { threads });
   try {
-    const indices = pool.indices.slice(0, momentExamples(pool.data));
-    for (let start = 0; start < indices.length; start += pool.block) {
-      const block = indices.slice(start, start + pool.block);
+    let share = 0;
+    for (let start = 0; start < pool.indices.length && share < 1; start += pool.block) {
+      const block = pool.indices.slice(start, start + pool.block);
       accumulator.add(await session.run(await pool.data.train.feeds(block)));
-      progress.update(Math.min(start + pool.block, indices.length));
+      const { rows, widest } = accumulator;
+      share = Math.min(1, rows / (ROWS_AN_ENTRY * widest));
+      progress.update(Math.round(100 * share), { rows });
     }
   } finally {
     await session.close();

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { modelIdSchema } from '../../schema/manifest.ts';
 import { backendChoices } from '../engine/backend-names.ts';
 import { taskNames } from '../measure/task.ts';
+import { defaultRecovery } from '../recovery/plan.ts';
 import { defaultInclusion } from '../search/inclusion.ts';
 
 /** What the search may be asked to keep; `distil` follows the outputs' meaning. */
@@ -15,6 +16,10 @@ export const buildOptionsSchema = z.strictObject({
   levels: z.int().min(2).max(100).default(16),
   /** Share of the dense FLOPs that level 0 keeps at most. */
   lowest: z.number().gt(0).lt(1).default(0.25),
+  /** Shares of the dense FLOPs instead of an even grid; the dense level is always there. */
+  grid: z.array(z.number().gt(0).lt(1)).min(1).max(99).optional(),
+  /** Leave out levels that another beats in quality without being slower. */
+  frontier: z.boolean().default(true),
   seed: z.int().min(0).max(0x7fffffff).default(0),
   /** `inclusion`: coupled and annealed; `published`: as the paper's code runs it, for comparison. */
   search: z.enum(['inclusion', 'published']).default('inclusion'),
@@ -27,6 +32,12 @@ export const buildOptionsSchema = z.strictObject({
   outputs: z.array(z.string().min(1)).min(1).optional(),
   rotate: z.boolean().default(true),
   compensate: z.boolean().default(true),
+  /** Steps of joint recovery; `auto` takes what a short build affords, `off` leaves the weights as they are. */
+  recover: z.union([z.enum(['auto', 'off']), z.int().min(1).max(1_000_000)]).default('auto'),
+  /** What recovery trains: every weight, or those of the pairs' linears. */
+  recoverWeights: z.enum(['all', 'pairs']).default('all'),
+  /** Relative step size of recovery at its peak. */
+  recoverRate: z.number().gt(0).lt(1).default(defaultRecovery.rate),
   backend: z.enum(backendChoices).default('auto'),
   workers: z.int().min(1).max(256).optional(),
   /** Training examples that calibration, teacher and search draw from. */

@@ -14,3 +14,11 @@ export const silentProgress: Progress = {
   stage: () => ({ update: () => {}, finish: () => {} }),
   note: () => {},
 };
+
+/** What a run says when a step did not fit into memory. */
+export function sayHalved(progress: Pick<Progress, 'note'>): (microBatch: number) => void {
+  return (microBatch) =>
+    progress.note(
+      `a step did not fit into memory: from here on ${microBatch} examples are computed at once instead of twice as many`,
+    );
+}

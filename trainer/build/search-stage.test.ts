@@ -72,6 +72,7 @@ describe('search stage', () => {
         block: 4,
         indices: [0, 1, 2, 3],
         holdout: [],
+        all: [0, 1, 2, 3],
       },
       teacher: {
         rows: async (places) => ({
@@ -202,6 +203,7 @@ describe('curvature of answers that are no scores', () => {
           block: 4,
           indices: range(examples),
           holdout: [],
+          all: [],
         },
         teacher: { rows: async (places) => rowsOf(answers, places) },
         batch: 32,

@@ -1,11 +1,13 @@
 /** `trainer build-path`: the offline job on one model. */
-import { basename } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { Command, Option } from 'commander';
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import { buildPath } from '../build/build-path.ts';
 import { MOST_HOLDOUT } from '../build/calibration.ts';
-import { buildOptionsSchema, lossNames } from '../build/options.ts';
+import { type Estimate, estimateBuild } from '../build/estimate.ts';
+import { type BuildOptions, buildOptionsSchema, lossNames } from '../build/options.ts';
 import type { Progress } from '../build/progress.ts';
 import { type DataSettings, DEFAULT_LENGTH } from '../data/data-settings.ts';
 import { openDataset } from '../data/open-dataset.ts';
@@ -13,10 +15,14 @@ import { backendChoices } from '../engine/backend-names.ts';
 import type { Graph } from '../graph/graph.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { taskNames } from '../measure/task.ts';
+import { prepareModel } from '../pairs/prepare.ts';
+import { defaultRecovery } from '../recovery/plan.ts';
+import { REPORT_FILE } from '../report/write-report.ts';
 import { fittingLength } from '../runtime/fitting-length.ts';
 import { addDataFlags, dataSettings, dataSpec } from './data-flags.ts';
 import { levelTable } from './level-table.ts';
 import { terminalProgress } from './progress.ts';
+import { textTable } from './table.ts';
 
 /** Of a step of the search on text: about the work of a batch of small images. */
 const TOKENS_A_STEP = 2048;
@@ -32,6 +38,7 @@ const numeric = [
   'calibration',
   'testSamples',
   'latencyRounds',
+  'recoverRate',
 ] as const;
 
 export function buildPathCommand(): Command {
@@ -48,6 +55,8 @@ export function buildPathCommand(): Command {
       "share of the dense model's FLOPs that the sparsest level keeps",
       String(defaults.lowest),
     )
+    .option('--grid <share,..>', "instead: shares of the dense model's FLOPs, one a level")
+    .option('--all-levels', 'keep levels that another beats in quality without being slower', false)
     .option('--steps <n>', 'steps of the search', String(defaults.steps))
     .option(
       '--batch <n>',
@@ -72,6 +81,17 @@ export function buildPathCommand(): Command {
     )
     .option('--no-rotate', 'leave attention pairs in their own basis')
     .option('--no-compensate', 'leave output matrices as they are')
+    .option('--recover <steps>', 'steps of joint recovery of all levels, auto, or off', 'auto')
+    .addOption(
+      new Option('--recover-weights <which>', 'what recovery trains')
+        .choices(['all', 'pairs'])
+        .default(defaults.recoverWeights),
+    )
+    .option(
+      '--recover-rate <share>',
+      'step size of recovery, relative to the weights',
+      String(defaults.recoverRate),
+    )
     .option('--seed <n>', 'seed of everything drawn', String(defaults.seed))
     .option('--calibration <n>', 'training examples to draw from', String(defaults.calibration))
     .option('--test-samples <n>', 'test examples that levels are measured on', String(defaults.testSamples))
@@ -82,6 +102,7 @@ export function buildPathCommand(): Command {
         .default(defaults.backend),
     )
     .option('--workers <n>', 'worker threads of the search (default: one a core)')
+    .option('--dry-run', 'only estimate time and memory, on a few examples', false)
     .option('--resume', 'go on with an interrupted build', false)
     .option('--force', 'replace what the directory holds', false)
     .option('--json', 'print the levels as JSON', false)
@@ -95,10 +116,16 @@ export function buildPathCommand(): Command {
       const dataset = await openDataset(spec, {
         ...settings,
         seed: options.seed,
-        most: { train: options.calibration + MOST_HOLDOUT, test: options.testSamples },
+        most: { train: options.calibration + MOST_HOLDOUT + recovered(options), test: options.testSamples },
         note: (message) => progress.note(message),
       });
       reading.finish({ train: dataset.train.count, test: dataset.test.count });
+      if (flags.dryRun === true) {
+        const prepared = await prepareModel(await readFile(model), basename(model));
+        const estimate = await estimateBuild(prepared, dataset, options);
+        process.stdout.write(flags.json === true ? `${JSON.stringify(estimate)}\n` : estimateTable(estimate));
+        return;
+      }
       const interruption = interruptible();
       try {
         const manifest = await buildPath({
@@ -112,7 +139,9 @@ export function buildPathCommand(): Command {
           signal: interruption.signal,
         });
         process.stdout.write(
-          flags.json === true ? `${JSON.stringify(manifest.levels)}\n` : `${levelTable(manifest)}\n`,
+          flags.json === true
+            ? `${JSON.stringify(manifest.levels)}\n`
+            : `${levelTable(manifest)}\nreport: ${join(String(flags.out), REPORT_FILE)}\n`,
         );
       } finally {
         interruption.dispose();
@@ -134,6 +163,17 @@ async function withFittingLength(
   return { ...settings, length };
 }
 
+/** Examples that recovery draws, so that it seldom sees one twice. */
+function recovered({ recover, batch }: BuildOptions): number {
+  if (recover === 'off') return 0;
+  return batch * (recover === 'auto' ? defaultRecovery.steps : recover);
+}
+
+function estimateTable({ stages, seconds, memoryBytes }: Estimate): string {
+  const rows = [...stages, { stage: 'all', seconds }].map((each) => [each.stage, each.seconds.toFixed(0)]);
+  return `${textTable(['stage', 'seconds'], rows)}\nabout ${(memoryBytes / 2 ** 20).toFixed(0)} MiB of memory; nothing was written\n`;
+}
+
 /** @throws `usage` with every wrong option named */
 function parseOptions(model: string, flags: Record<string, unknown>, { length = 1 }: DataSettings) {
   const given: Record<string, unknown> = {
@@ -142,6 +182,10 @@ function parseOptions(model: string, flags: Record<string, unknown>, { length = 
     search: flags.search,
     rotate: flags.rotate,
     compensate: flags.compensate,
+    grid: flags.grid === undefined ? undefined : String(flags.grid).split(',').map(Number),
+    frontier: flags.allLevels !== true,
+    recover: Number.isNaN(Number(flags.recover)) ? flags.recover : Number(flags.recover),
+    recoverWeights: flags.recoverWeights,
     backend: flags.backend,
     task: flags.task,
     outputs: flags.output === undefined ? undefined : String(flags.output).split(','),

@@ -7,6 +7,7 @@ import { doctorCommand } from './doctor.ts';
 import { exportCommand } from './export.ts';
 import { inspectCommand } from './inspect.ts';
 import { levelsCommand } from './levels.ts';
+import { reportCommand } from './report.ts';
 import { uploadCommand } from './upload.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -21,6 +22,7 @@ function program(): Command {
     doctorCommand(),
     buildPathCommand(),
     levelsCommand(),
+    reportCommand(),
     verifyCommand(),
     exportCommand(),
     uploadCommand(),

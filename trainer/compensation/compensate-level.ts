@@ -89,7 +89,7 @@ export function unitPositions(
 }
 
 /** Biases that exactly one consumer reads: changing a shared one would change another layer too. */
-function privateBiases(pairs: readonly Pair[]): Set<string> {
+export function privateBiases(pairs: readonly Pair[]): Set<string> {
   const readers = new Map<string, Set<string>>();
   for (const pair of pairs) {
     for (const { bias, node } of pair.consumers) {

@@ -16,6 +16,7 @@ import {
   isOnnxruntime,
   onnxruntimeProviders,
 } from './backend-names.ts';
+import { inHalves } from './halving.ts';
 import type { Lane, ShardSums } from './lane.ts';
 import type { LossTarget } from './loss.ts';
 import { createOnnxruntimeLanes } from './onnxruntime-lanes.ts';
@@ -54,6 +55,8 @@ export interface EngineOptions {
   readonly workers?: number;
   /** Examples computed at once in a thread; default 32 on onnxruntime, 64 on wasm and cpu, 128 on native backends. Larger batches are added up: memory stays bounded and caches warm. */
   readonly microBatch?: number;
+  /** Told the new size when a step did not fit into memory and is tried with half as many examples at once. */
+  readonly onHalved?: (microBatch: number) => void;
 }
 
 export interface EngineStep {
@@ -118,7 +121,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     });
   const weights = weightMemory(graph, options.weights ?? []);
   const { backend, lanes, passedOver } = await firstThatWorks(options, weights);
-  const microBatch = options.microBatch ?? MICRO_BATCH[backend];
+  let microBatch = options.microBatch ?? MICRO_BATCH[backend];
   const batched = graph.inputs.filter(({ dims }) => typeof dims[0] === 'string').map(({ name }) => name);
   const means = new Map([...weights].map(([name, { length }]) => [name, new Float32Array(length)]));
 
@@ -128,16 +131,25 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     checkMasks(masks, nested && !isOnnxruntime(backend) ? nested.pairs : pairs);
     const used = batched.length > 0 ? batched : Object.keys(feeds);
     const shards = splitBatch({ feeds, loss }, lanes.length, used);
-    // All lanes are waited for, even when one fails: a thread takes one question at a time.
-    const outcomes = await Promise.allSettled(
-      shards.map((shard, lane) =>
-        (lanes[lane] as Lane).ask({ shards: microBatches(shard, microBatch, used), masks, widths }),
-      ),
+    const attempt = async (size: number) => {
+      // All lanes are waited for, even when one fails: a thread takes one question at a time.
+      const outcomes = await Promise.allSettled(
+        shards.map((shard, lane) =>
+          (lanes[lane] as Lane).ask({ shards: microBatches(shard, size, used), masks, widths }),
+        ),
+      );
+      return outcomes.map((outcome) => {
+        if (outcome.status === 'rejected') throw outcome.reason;
+        return outcome.value;
+      });
+    };
+    const largest = Math.ceil((feeds[used[0] ?? '']?.dims[0] ?? 1) / shards.length);
+    const { result: sums, size } = await inHalves(
+      Math.min(microBatch, largest),
+      attempt,
+      options.onHalved ?? (() => {}),
     );
-    const sums = outcomes.map((outcome) => {
-      if (outcome.status === 'rejected') throw outcome.reason;
-      return outcome.value;
-    });
+    if (size < Math.min(microBatch, largest)) microBatch = size;
     const asked = lanes.slice(0, shards.length).map((lane) => lane.weightGradients);
     return meanOf(sums.flat(), asked, means);
   };

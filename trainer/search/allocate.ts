@@ -9,6 +9,11 @@ export function evenGrid(count: number, lowest: number): number[] {
   );
 }
 
+/** The user's shares, ascending and without repeats, and 1. */
+export function namedGrid(shares: readonly number[]): number[] {
+  return [...new Set([...shares, 1])].toSorted((a, b) => a - b);
+}
+
 /**
  * Widths of every level, sparsest first.
  * Units are taken in path order while they fit under each share of the dense model's FLOPs; every pair keeps at least its

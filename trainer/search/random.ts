@@ -20,6 +20,7 @@ export const streams = {
   samples: 6,
   guard: 7,
   split: 8,
+  recovery: 9,
 } as const;
 
 /** The source of one step of one stream of a seeded run. */

@@ -94,6 +94,16 @@ export class MomentsAccumulator {
     }
   }
 
+  /** Of the activation with the most. */
+  get rows(): number {
+    return [...this.totals.values()].reduce((most, { count }) => Math.max(most, count), 0);
+  }
+
+  /** Entries of the widest activation. */
+  get widest(): number {
+    return [...this.totals.values()].reduce((most, { size }) => Math.max(most, size), 1);
+  }
+
   result(): Map<string, Moments> {
     return new Map(this.totals);
   }

@@ -1,0 +1,67 @@
+/** Quality against FLOPs, one line a method with its spread over seeds, as an SVG that stands in documents of either colour scheme. */
+import { writeFile } from 'node:fs/promises';
+import { init } from 'echarts';
+import type { Metric } from './models.ts';
+import type { SummaryRow } from './summary.ts';
+
+/** Distinct in hue and lightness, so that they are told apart in grey too. */
+const COLOURS = [
+  '#b8bec6',
+  '#d98c00',
+  '#7b5ea7',
+  '#2a9d8f',
+  '#5b8def',
+  '#8c6d46',
+  '#e08fb0',
+  '#ef7d57',
+  '#c1121f',
+  '#5c0011',
+  '#3a5a40',
+  '#1b263b',
+];
+
+export async function writePathChart(
+  path: string,
+  title: string,
+  rows: readonly SummaryRow[],
+  labels: Readonly<Record<string, string>>,
+  metric: Metric,
+): Promise<void> {
+  const names = Object.keys(labels).filter((name) => rows[0]?.cells[name] !== undefined);
+  const lower = metric.better === 'lower';
+  const values = rows.flatMap(({ cells }) => names.map((name) => cells[name]?.mean ?? Number.NaN));
+  const dense = rows[0]?.cells[names[0] ?? '']?.mean ?? 0;
+  const chart = init(null, null, { renderer: 'svg', ssr: true, width: 900, height: 520 });
+  chart.setOption({
+    backgroundColor: '#ffffff',
+    animation: false,
+    color: COLOURS,
+    title: { text: title, left: 'center', textStyle: { fontSize: 15, fontWeight: 'normal' } },
+    legend: { bottom: 4, itemGap: 16, data: names.map((name) => labels[name] as string) },
+    grid: { left: 72, right: 24, top: 44, bottom: 112 },
+    xAxis: {
+      type: 'value',
+      name: 'reachable FLOPs kept, %',
+      nameLocation: 'middle',
+      nameGap: 28,
+      min: 0,
+      max: 100,
+    },
+    yAxis: {
+      type: lower ? 'log' : 'value',
+      name: metric.name,
+      // Methods at chance would press everything else to one line.
+      ...(lower ? { min: 0.95 * dense, max: Math.min(8 * dense, Math.max(...values)) } : { scale: true }),
+      axisLabel: { formatter: (value: number) => String(Number(value.toPrecision(3))) },
+    },
+    series: names.map((name) => ({
+      name: labels[name] as string,
+      type: 'line',
+      symbolSize: 5,
+      lineStyle: { width: name.startsWith('ours') ? 3 : 1.5 },
+      data: rows.map((row) => [100 * row.reachable, row.cells[name]?.mean ?? Number.NaN]),
+    })),
+  });
+  await writeFile(path, `${chart.renderToSVGString()}\n`);
+  chart.dispose();
+}

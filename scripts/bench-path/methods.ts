@@ -1,0 +1,156 @@
+/** The ways of choosing what to keep that are compared, each from a subject to the models of its levels. */
+import {
+  activationWeightOrder,
+  curvatureOrder,
+  magnitudeOrder,
+  outputEnergyOrder,
+  principalTaylorOrder,
+  randomOrder,
+} from '../../trainer/baselines/orders.ts';
+import { compensateScores } from '../../trainer/baselines/score-compensation.ts';
+import { buildLevels, keepAt, type LevelModel } from '../../trainer/build/level-stage.ts';
+import { forgetful, recover } from '../../trainer/build/recover-stage.ts';
+import { compensateLevel } from '../../trainer/compensation/compensate-level.ts';
+import type { Graph } from '../../trainer/graph/graph.ts';
+import { cutGraph } from '../../trainer/pairs/cut.ts';
+import { defaultRecovery } from '../../trainer/recovery/plan.ts';
+import { allocateLevels } from '../../trainer/search/allocate.ts';
+import { indexUnits, orderByPair } from '../../trainer/search/units.ts';
+import { weightsOf } from '../../trainer/weights/linear-weights.ts';
+import type { Basis, Subject } from './subject.ts';
+
+export interface Method {
+  readonly label: string;
+  /** Whether gradients change weights; the others only choose, turn and solve in closed form. */
+  readonly trains: boolean;
+  readonly ours?: true;
+  levels(subject: Subject): Promise<LevelModel[]>;
+}
+
+/** One-shot methods have one damping. */
+const ONE_SHOT_DAMPING = 1e-3;
+
+export const methods = {
+  random: ordered('random', 'own', async ({ prepared, options }) =>
+    randomOrder(prepared.pairs, options.seed),
+  ),
+  magnitude: ordered('magnitude', 'own', async ({ prepared }) =>
+    magnitudeOrder(prepared.graph, prepared.pairs),
+  ),
+  fisher: ordered('Fisher', 'own', async (subject) =>
+    curvatureOrder(subject.prepared.pairs, await subject.curvature('own')),
+  ),
+  'activation-weight': ordered('activation x weight', 'own', async (subject) =>
+    activationWeightOrder(subject.prepared.graph, subject.prepared.pairs, await subject.moments()),
+  ),
+  'pca-taylor': ordered('PCA + Taylor', 'rotated', async (subject) =>
+    principalTaylorOrder(subject.prepared.pairs, await subject.curvature('rotated')),
+  ),
+  published: ordered("paper's form", 'own', (subject) => subject.order('published')),
+  'one-shot': { label: 'one-shot comp.', trains: false, levels: oneShotLevels },
+  ours: { ...ordered('ours', 'rotated', (subject) => subject.order('inclusion')), ours: true },
+  'ours-compensated': {
+    ...ordered('ours comp.', 'rotated', (subject) => subject.order('inclusion'), true),
+    ours: true,
+  },
+  'ours-recovered': {
+    label: 'ours joint',
+    trains: true,
+    ours: true,
+    levels: (subject) => jointLevels(subject, false),
+  },
+  'ours-recovered-refit': {
+    label: 'ours joint comp.',
+    trains: true,
+    ours: true,
+    levels: (subject) => jointLevels(subject, true),
+  },
+  'tuned-total': {
+    label: 'single, total budget',
+    trains: true,
+    levels: (subject) => singleLevels(subject, 'total'),
+  },
+  'tuned-each': {
+    label: 'single, same budget',
+    trains: true,
+    levels: (subject) => singleLevels(subject, 'each'),
+  },
+} as const satisfies Record<string, Method>;
+
+export type MethodName = keyof typeof methods;
+
+function ordered(
+  label: string,
+  basis: Basis,
+  order: (subject: Subject) => Promise<number[]>,
+  compensate = false,
+): Method {
+  return {
+    label,
+    trains: false,
+    async levels(subject) {
+      const flat = await order(subject);
+      const calibrated = await subject.calibrated(basis);
+      const byPair = orderByPair(indexUnits(subject.prepared.pairs), flat);
+      return buildLevels(calibrated, byPair, widthsOf(subject, flat), { compensate }, subject.progress);
+    },
+  };
+}
+
+/** Kept units by pair of every level, sparsest first. */
+export function widthsOf({ prepared, shares }: Subject, order: readonly number[]): number[][] {
+  return allocateLevels(prepared.pairs, order, prepared.flops, shares);
+}
+
+async function oneShotLevels(subject: Subject): Promise<LevelModel[]> {
+  const { pairs, graph } = subject.prepared;
+  const moments = await subject.moments();
+  const flat = outputEnergyOrder(graph, pairs, moments);
+  const byPair = orderByPair(indexUnits(pairs), flat);
+  return widthsOf(subject, flat).map((row): LevelModel => {
+    const keep = keepAt(byPair, row);
+    const linear = compensateLevel(graph, pairs, moments, keep, ONE_SHOT_DAMPING);
+    const weights = weightsOf(linear);
+    for (const [p, pair] of pairs.entries()) {
+      const kept = keep[p] ?? [];
+      if (pair.kind === 'query-key' && kept.length < pair.units)
+        compensateScores(weights, pair, moments, kept, ONE_SHOT_DAMPING);
+    }
+    const full: Graph = { ...linear, initializers: weights };
+    return { cut: cutGraph({ ...subject.prepared, graph: full }, keep), keep, refitted: true };
+  });
+}
+
+/** One recovery for all levels; each then with output matrices of its own, or not. */
+async function jointLevels(subject: Subject, compensate: boolean): Promise<LevelModel[]> {
+  const { prepared, progress } = subject;
+  const order = await subject.order('inclusion');
+  const widths = widthsOf(subject, order);
+  const model = await subject.recovered();
+  const inPlace = prepared.pairs.map(({ units }) => Array.from({ length: units }, (_, unit) => unit));
+  const calibrated = { ...(await subject.calibrated('rotated')), model };
+  return buildLevels(calibrated, inPlace, widths, { compensate }, progress);
+}
+
+/**
+ * Each level trained by itself from the same start: every one with the steps of the joint recovery (`each`), or so that
+ * all together cost what it cost (`total`).
+ */
+async function singleLevels(subject: Subject, budget: 'total' | 'each'): Promise<LevelModel[]> {
+  const { prepared, progress, options, recoverySteps } = subject;
+  const flat = await subject.order('inclusion');
+  const widths = widthsOf(subject, flat);
+  const order = orderByPair(indexUnits(prepared.pairs), flat);
+  const calibrated = await subject.calibrated('rotated');
+  const inPlace = prepared.pairs.map(({ units }) => Array.from({ length: units }, (_, unit) => unit));
+  const levels: LevelModel[] = [];
+  const pruned = widths.slice(0, -1);
+  const steps = budget === 'each' ? recoverySteps : Math.floor((recoverySteps * 3) / pruned.length);
+  for (const row of pruned) {
+    const plan = { ...defaultRecovery, steps, widths: [row], train: 'all' as const };
+    const model = await recover(calibrated, order, plan, options, forgetful, progress);
+    const keep = keepAt(inPlace, row);
+    levels.push({ cut: cutGraph(model, keep), keep, refitted: false });
+  }
+  return [...levels, { cut: prepared.graph, keep: inPlace, refitted: false }];
+}

@@ -1,0 +1,159 @@
+/** One model with one seed: everything that methods share, computed when first asked for. */
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { basename } from 'node:path';
+import { answerGraph } from '../../trainer/build/answer.ts';
+import { type CalibratedModel, calibrate, rotated } from '../../trainer/build/calibrate-model.ts';
+import { measureMoments } from '../../trainer/build/calibration.ts';
+import type { BuildOptions } from '../../trainer/build/options.ts';
+import type { Progress } from '../../trainer/build/progress.ts';
+import { forgetful, recover } from '../../trainer/build/recover-stage.ts';
+import { noMemory, searchPath } from '../../trainer/build/search-path.ts';
+import { estimateCurvature, FISHER_BATCHES } from '../../trainer/build/search-stage.ts';
+import type { Dataset } from '../../trainer/data/dataset.ts';
+import { createMaskEngine } from '../../trainer/engine/mask-engine.ts';
+import type { PreparedModel } from '../../trainer/pairs/pair.ts';
+import { prepareModel, type TracedModel } from '../../trainer/pairs/prepare.ts';
+import { defaultRecovery } from '../../trainer/recovery/plan.ts';
+import { allocateLevels } from '../../trainer/search/allocate.ts';
+import { pathOrder } from '../../trainer/search/inclusion.ts';
+import { publishedForm } from '../../trainer/search/published-form.ts';
+import { indexUnits, orderByPair } from '../../trainer/search/units.ts';
+import type { Moments } from '../../trainer/statistics/activation-moments.ts';
+import type { BenchModel } from './models.ts';
+
+export type Basis = 'own' | 'rotated';
+
+export interface Subject {
+  readonly name: string;
+  readonly prepared: TracedModel;
+  readonly dataset: Dataset;
+  readonly options: BuildOptions;
+  readonly progress: Progress;
+  /** Shares of the dense FLOPs, ascending, the last one 1. */
+  readonly shares: readonly number[];
+  calibrated(basis: Basis): Promise<CalibratedModel>;
+  curvature(basis: Basis): Promise<Float64Array>;
+  /** Of the unrotated model: inputs and outputs of every linear in a pair. */
+  moments(): Promise<ReadonlyMap<string, Moments>>;
+  /** The inclusion's order on the rotated model, or the published form's on the model as it is. */
+  order(form: 'inclusion' | 'published'): Promise<number[]>;
+  readonly recoverySteps: number;
+  /** The rotated model in path order after joint recovery of all levels. */
+  recovered(): Promise<PreparedModel>;
+}
+
+/** Shares of the dense FLOPs that leave these shares of what pairs can give. */
+export function reachableShares(
+  { pairs, flops }: Pick<TracedModel, 'pairs' | 'flops'>,
+  reachable: readonly number[],
+): number[] {
+  const cuttable = pairs.reduce((sum, pair) => sum + pair.units * pair.flopsPerUnit, 0);
+  return [...reachable, 1].toSorted((a, b) => a - b).map((share) => 1 - (1 - share) * (cuttable / flops));
+}
+
+export async function openSubject(
+  name: string,
+  model: BenchModel,
+  dataset: Dataset,
+  options: BuildOptions,
+  reachable: readonly number[],
+  recoverySteps: number,
+  progress: Progress,
+): Promise<Subject> {
+  const prepared = await prepareModel(await readFile(model.file), basename(model.file));
+  const calibrated = memo(
+    async (basis: Basis): Promise<CalibratedModel> =>
+      basis === 'own'
+        ? calibrate(prepared, dataset, { ...options, rotate: false }, progress)
+        : rotated(await calibrated('own')),
+  );
+  const subject: Subject = {
+    name,
+    prepared,
+    dataset,
+    options,
+    progress,
+    shares: reachableShares(prepared, reachable),
+    recoverySteps,
+    recovered: once(() => recoverAll(subject)),
+    calibrated,
+    curvature: memo(async (basis: Basis) => curvatureOf(await calibrated(basis), options, progress)),
+    moments: once(async () => {
+      const { pool } = await calibrated('own');
+      const linears = prepared.pairs.flatMap(({ producers, consumers }) => [...producers, ...consumers]);
+      const tensors = [...new Set(linears.flatMap(({ input, output }) => [input, output]))];
+      const stage = progress.stage('moments', 100);
+      const moments = await measureMoments(prepared.graph, tensors, pool, availableParallelism(), stage);
+      stage.finish();
+      return moments;
+    }),
+    order: memo(async (form: 'inclusion' | 'published') => {
+      if (form === 'published') {
+        const labelled = dataset.targets !== undefined;
+        return pathOrder(
+          await searchPath(
+            await calibrated('own'),
+            {
+              ...options,
+              search: 'published',
+              steps: publishedForm.steps,
+              loss: labelled ? 'cross-entropy' : 'distil',
+            },
+            progress,
+          ),
+        );
+      }
+      const memory = { ...noMemory, curvature: await subject.curvature('rotated') };
+      return pathOrder(await searchPath(await calibrated('rotated'), options, progress, memory));
+    }),
+  };
+  return subject;
+}
+
+async function recoverAll(subject: Subject): Promise<PreparedModel> {
+  const { prepared, shares, options, recoverySteps, progress } = subject;
+  const order = await subject.order('inclusion');
+  const widths = allocateLevels(prepared.pairs, order, prepared.flops, shares);
+  const plan = { ...defaultRecovery, steps: recoverySteps, widths, train: 'all' as const };
+  const byPair = orderByPair(indexUnits(prepared.pairs), order);
+  const calibrated = await subject.calibrated('rotated');
+  return recover(calibrated, byPair, plan, options, forgetful, progress);
+}
+
+async function curvatureOf(
+  { model, pool, teacher }: CalibratedModel,
+  options: BuildOptions,
+  progress: Progress,
+): Promise<Float64Array> {
+  const engine = await createMaskEngine({
+    graph: answerGraph(model.graph, pool.task),
+    pairs: model.pairs,
+    backend: options.backend,
+    workers: options.workers ?? Math.min(8, availableParallelism()),
+  });
+  try {
+    const { batch, seed } = options;
+    const stage = progress.stage('Fisher', FISHER_BATCHES);
+    const context = { engine, pairs: model.pairs, pool, teacher, batch, loss: 'distil' as const, seed };
+    const curvature = await estimateCurvature(context, stage);
+    stage.finish();
+    return curvature;
+  } finally {
+    await engine.close();
+  }
+}
+
+function memo<Key, Value>(make: (key: Key) => Promise<Value>): (key: Key) => Promise<Value> {
+  const made = new Map<Key, Promise<Value>>();
+  return (key) => {
+    const known = made.get(key) ?? make(key);
+    made.set(key, known);
+    return known;
+  };
+}
+
+function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  const made = memo(make);
+  return () => made(undefined);
+}

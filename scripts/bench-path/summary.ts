@@ -1,0 +1,88 @@
+/** From results of several seeds to a table and a document: means over seeds, and how far seeds and test sampling spread. */
+import type { Metric } from './models.ts';
+import type { Result } from './results.ts';
+
+export interface Cell {
+  readonly mean: number;
+  /** Half of the 95 % interval of a single measurement, by the test examples. */
+  readonly halfInterval: number;
+  /** Standard deviation over seeds; 0 with one. */
+  readonly deviation: number;
+  readonly seeds: number;
+}
+
+export interface SummaryRow {
+  readonly reachable: number;
+  readonly flops: number;
+  readonly params: number;
+  readonly cells: Readonly<Record<string, Cell>>;
+}
+
+/** Rows by falling share, one cell a method that has results. */
+export function summarise(results: readonly Result[]): SummaryRow[] {
+  const levels = results[0]?.levels ?? [];
+  const methods = [...new Set(results.map(({ method }) => method))];
+  return levels
+    .map(({ reachable }, place) => {
+      const cells = Object.fromEntries(
+        methods.map((method) => [
+          method,
+          cellOf(
+            results.filter((each) => each.method === method),
+            place,
+          ),
+        ]),
+      );
+      const ours = results.find(({ method }) => method === 'ours') ?? results[0];
+      return {
+        reachable,
+        flops: ours?.levels[place]?.flops ?? Number.NaN,
+        params: ours?.levels[place]?.params ?? Number.NaN,
+        cells,
+      };
+    })
+    .toReversed();
+}
+
+function cellOf(results: readonly Result[], place: number): Cell {
+  const levels = results.flatMap(({ levels: all }) => all[place] ?? []);
+  const mean = average(levels.map(({ value }) => value));
+  const spread = levels.reduce((sum, { value }) => sum + (value - mean) ** 2, 0);
+  return {
+    mean,
+    halfInterval: average(levels.map(({ low, high }) => (high - low) / 2)),
+    deviation: levels.length < 2 ? 0 : Math.sqrt(spread / (levels.length - 1)),
+    seeds: levels.length,
+  };
+}
+
+/** Header and rows as people read them; with a best-of mark per row among those given. */
+export function tableOf(
+  rows: readonly SummaryRow[],
+  labels: Readonly<Record<string, string>>,
+  metric: Metric,
+): { header: string[]; body: string[][] } {
+  const names = Object.keys(labels).filter((name) => rows[0]?.cells[name] !== undefined);
+  return {
+    header: ['reachable %', 'FLOPs %', 'params %', ...names.map((name) => labels[name] as string)],
+    body: rows.map(({ reachable, flops, params, cells }) => [
+      percent(reachable),
+      percent(flops),
+      percent(params),
+      ...names.map((name) => {
+        const cell = cells[name];
+        if (cell === undefined || cell.seeds === 0) return '-';
+        const seeds = cell.seeds > 1 && reachable < 1 ? ` ±${cell.deviation.toFixed(metric.digits)}` : '';
+        return `${cell.mean.toFixed(metric.digits)}${seeds}`;
+      }),
+    ]),
+  };
+}
+
+export function markdown(header: readonly string[], body: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [line(header), line(header.map(() => '---')), ...body.map(line)].join('\n');
+}
+
+const percent = (share: number) => (100 * share).toFixed(1).replace(/\.0$/, '');
+const average = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / Math.max(1, values.length);

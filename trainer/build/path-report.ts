@@ -1,0 +1,86 @@
+/** What a build keeps for its report: the path, and what each stage took in seconds and in epochs of training. */
+
+import { stepCost } from '../recovery/draw-levels.ts';
+import { defaultRecovery, recoverySteps } from '../recovery/plan.ts';
+import type { ReportData } from '../report/report-data.ts';
+import type { InclusionState } from '../search/inclusion.ts';
+import type { UnitIndex } from '../search/units.ts';
+import type { BuildOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+import { FISHER_BATCHES } from './search-stage.ts';
+
+export interface TimedProgress extends Progress {
+  /** Seconds by stage, in the order in which stages began; a stage that runs again adds up. */
+  seconds(): ReadonlyMap<string, number>;
+}
+
+/** The same progress, with a clock on it. @param now in ms */
+export function timedProgress(
+  progress: Progress,
+  now: () => number = () => performance.now(),
+): TimedProgress {
+  const seconds = new Map<string, number>();
+  return {
+    note: (message) => progress.note(message),
+    stage(name, total) {
+      const [inner, started] = [progress.stage(name, total), now()];
+      seconds.set(name, seconds.get(name) ?? 0);
+      return {
+        update: (done, values) => inner.update(done, values),
+        finish: (values) => {
+          seconds.set(name, (seconds.get(name) ?? 0) + (now() - started) / 1000);
+          inner.finish(values);
+        },
+      };
+    },
+    seconds: () => seconds,
+  };
+}
+
+/** How a training step divides: forward, and twice as much backward (Kaplan et al., 2020). */
+const FORWARD = 1 / 3;
+
+/**
+ * Epochs of the dense model's own training step that each stage is worth, by the examples that it computed. A step of the
+ * search counts as a whole training step, although it needs no gradients of weights.
+ */
+export function epochsByStage(
+  options: Pick<BuildOptions, 'batch' | 'steps' | 'recover'>,
+  { examples, pool, shares }: { examples: number; pool: number; shares: readonly number[] },
+): Readonly<Record<string, number>> {
+  const { batch, steps, recover } = options;
+  const recovering = recoverySteps(recover, { examples, batch, shares });
+  const epochs = (computed: number) => computed / examples;
+  return {
+    teacher: epochs(pool * FORWARD),
+    curvature: epochs(FISHER_BATCHES * batch),
+    search: epochs(steps * batch),
+    recover: epochs(recovering * batch * (stepCost(shares, defaultRecovery.between) + FORWARD)),
+  };
+}
+
+export function reportData(
+  { entry }: Pick<InclusionState, 'entry'>,
+  { offsets, sizes }: UnitIndex,
+  steps: number,
+  progress: TimedProgress,
+  epochs: Readonly<Record<string, number>>,
+  notes: readonly string[],
+): ReportData {
+  return {
+    formatVersion: 1,
+    steps,
+    entries: sizes.map((units, p) => {
+      const from = offsets[p] ?? 0;
+      const times = Array.from(entry.slice(from, from + units)).toSorted((a, b) => a - b);
+      return times.map((time) => (Number.isFinite(time) ? Number(time.toFixed(3)) : null));
+    }),
+    notes: [...notes],
+    cost: [...progress.seconds()].map(([stage, seconds]) => ({
+      stage,
+      seconds: Number(seconds.toFixed(3)),
+      epochs: epochs[stage] ?? 0,
+    })),
+    baselines: [],
+  };
+}

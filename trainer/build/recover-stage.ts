@@ -1,0 +1,188 @@
+/**
+ * Joint recovery: one nested weight set, in path order, distilled at several levels a step, so that every level is ready when
+ * the run ends. A level is the first so many units of each pair.
+ */
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+import { SppError } from '../../schema/errors.ts';
+import { createEngine, type Engine } from '../engine/engine.ts';
+import type { Graph } from '../graph/graph.ts';
+import { trainableWeights } from '../graph/trainable-weights.ts';
+import { orderGraph } from '../pairs/cut.ts';
+import type { PreparedModel } from '../pairs/pair.ts';
+import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
+import { drawLevels } from '../recovery/draw-levels.ts';
+import type { RecoveryPlan } from '../recovery/plan.ts';
+import { randomSource, sampleIndices, streams } from '../search/random.ts';
+import { answerGraph } from './answer.ts';
+import { type Answers, freshAnswers } from './answers.ts';
+import type { CalibratedModel } from './calibrate-model.ts';
+import type { BuildOptions } from './options.ts';
+import { type Progress, sayHalved } from './progress.ts';
+import { throwIfAborted } from './search-stage.ts';
+
+/** Everything the next step depends on. */
+export interface RecoveryState extends AdamState {
+  readonly weights: ReadonlyMap<string, Float32Array>;
+}
+
+const arrays: z.ZodType<ReadonlyMap<string, Float32Array>> = z.map(z.string(), z.instanceof(Float32Array));
+export const recoveryStateSchema: z.ZodType<RecoveryState> = z.object({
+  step: z.int().nonnegative(),
+  weights: arrays,
+  first: arrays,
+  second: arrays,
+});
+
+/** What a run remembers of recovery. */
+export interface RecoveryMemory {
+  readonly state: RecoveryState | undefined;
+  save(state: RecoveryState): Promise<void>;
+}
+
+export const forgetful: RecoveryMemory = { state: undefined, save: async () => {} };
+
+const CHECKPOINT_EVERY = 50;
+
+/**
+ * @param order units of each pair in path order
+ * @returns the model in path order with recovered weights: level k is its first `widths[k]` units
+ * @throws `numerical-failure` with the step and the level; the last good state is kept
+ */
+export async function recover(
+  calibrated: CalibratedModel,
+  order: readonly (readonly number[])[],
+  plan: RecoveryPlan,
+  options: Pick<BuildOptions, 'backend' | 'workers' | 'batch' | 'seed'>,
+  memory: RecoveryMemory,
+  progress: Progress,
+  signal?: AbortSignal,
+): Promise<PreparedModel> {
+  const stage = progress.stage('recover', plan.steps);
+  const { model, pool } = calibrated;
+  const ordered: PreparedModel = { ...model, graph: orderGraph(model, order) };
+  const graph = answerGraph(ordered.graph, pool.task);
+  const saved = memory.state;
+  if (saved !== undefined && saved.step >= plan.steps) return withWeights(ordered, saved.weights);
+  const engine = await createEngine({
+    graph,
+    backend: options.backend,
+    weights: trained(ordered, plan.train),
+    nested: ordered,
+    workers: options.workers ?? Math.min(8, availableParallelism()),
+    onHalved: sayHalved(progress),
+  });
+  const teacher = await teacherOfAll(calibrated);
+  try {
+    // Sizes are those of the weights as the run began, also when it goes on.
+    const sizes = stepSizes(engine.weights);
+    let state = restored(engine, saved);
+    const kept = () => ({ ...state, weights: copies(engine.weights) });
+    while (state.step < plan.steps) {
+      if (signal?.aborted) {
+        await memory.save(kept());
+        throwIfAborted(signal);
+      }
+      const source = randomSource(options.seed, streams.recovery, state.step);
+      const places = sampleIndices(source, pool.all.length, options.batch);
+      const feeds = await pool.data.train.feeds(places.map((place) => pool.all[place] as number));
+      const target = {
+        kind: pool.task.loss,
+        output: pool.output,
+        teacher: await teacher.rows(places),
+      };
+      const levels = drawLevels(source, plan.widths.length, plan.between);
+      const gradients = new Map(
+        [...engine.weights].map(([name, { length }]) => [name, new Float32Array(length)]),
+      );
+      const losses: Record<string, number> = {};
+      for (const level of levels) {
+        const widths = plan.widths[level] as readonly number[];
+        const result = await engine.step({ feeds, widths, loss: target });
+        if (!Number.isFinite(result.loss)) {
+          await memory.save(kept());
+          throw diverged(result.loss, state.step, level);
+        }
+        losses[level === 0 ? 'sparsest' : level === plan.widths.length - 1 ? 'dense' : 'between'] =
+          result.loss;
+        addInto(gradients, result.weights, 1 / levels.length);
+      }
+      const rate = rateAt(state.step, plan.steps, plan.rate);
+      state = adamStep(engine.weights, gradients, sizes, state, rate);
+      if (state.step % CHECKPOINT_EVERY === 0) await memory.save(kept());
+      stage.update(state.step, losses);
+    }
+    await memory.save(kept());
+    stage.finish();
+    return withWeights(ordered, copies(engine.weights));
+  } finally {
+    await teacher.close();
+    await engine.close();
+  }
+}
+
+/** Recovery sees more examples than the search, each of them seldom twice. */
+async function teacherOfAll({ model, pool, teacher }: CalibratedModel): Promise<Answers> {
+  if (pool.all.length === pool.indices.length)
+    return { rows: (places) => teacher.rows(places), close: async () => {} };
+  const { data, all, block } = pool;
+  const dense = answerGraph(model.graph, pool.task);
+  return freshAnswers(dense, { split: data.train, indices: all, block, threads: availableParallelism() });
+}
+
+/** Names of the tensors that recovery may change. */
+export function trained(model: PreparedModel, which: RecoveryPlan['train']): string[] {
+  const all = trainableWeights(model.graph);
+  if (which === 'all') return all;
+  const own = new Set(
+    model.pairs.flatMap(({ producers, consumers }) =>
+      [...producers, ...consumers].flatMap(({ weight, bias }) => [
+        weight.tensor,
+        ...(bias ? [bias.tensor] : []),
+      ]),
+    ),
+  );
+  return all.filter((name) => own.has(name));
+}
+
+function restored(engine: Engine, saved: RecoveryState | undefined): AdamState {
+  if (saved === undefined) return adamStart(engine.weights);
+  for (const [name, values] of engine.weights) values.set(saved.weights.get(name) ?? values);
+  return { step: saved.step, first: saved.first, second: saved.second };
+}
+
+function copies(arraysByName: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
+  return new Map([...arraysByName].map(([name, values]) => [name, Float32Array.from(values)]));
+}
+
+function addInto(
+  sums: ReadonlyMap<string, Float32Array>,
+  terms: ReadonlyMap<string, Float32Array>,
+  factor: number,
+): void {
+  for (const [name, sum] of sums) {
+    const term = terms.get(name);
+    if (term === undefined) continue;
+    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + factor * (term[i] as number);
+  }
+}
+
+function withWeights(model: PreparedModel, weights: ReadonlyMap<string, Float32Array>): PreparedModel {
+  const initializers = new Map(model.graph.initializers);
+  for (const [name, data] of weights) {
+    const tensor = initializers.get(name);
+    if (tensor !== undefined) initializers.set(name, { ...tensor, data });
+  }
+  const graph: Graph = { ...model.graph, initializers };
+  return { ...model, graph };
+}
+
+function diverged(loss: number, step: number, level: number): SppError {
+  return new SppError(
+    'numerical-failure',
+    `The loss is ${loss} at step ${step} of the recovery, at level ${level}.`,
+    {
+      hint: 'Try --recover-rate at a third of what it was, or --recover off; --resume goes on from the last good state.',
+    },
+  );
+}

@@ -1,0 +1,55 @@
+/** Which levels are worth offering: those that no other beats in quality without being slower. Pure. */
+import type { ManifestLevel } from '../../schema/manifest.ts';
+
+export type Measured = Pick<ManifestLevel, 'quality' | 'latency' | 'relativeFlops'>;
+
+export interface Dropped {
+  /** Places in the list of levels. */
+  readonly level: number;
+  readonly better: number;
+}
+
+export interface Frontier {
+  readonly kept: readonly number[];
+  readonly dropped: readonly Dropped[];
+}
+
+/**
+ * A level is dropped when another has at least its quality and at least its speed (median, at every batch size measured). The
+ * dense level stays, whatever is measured: it is what all others are compared with. Of levels that are equal in both, the
+ * sparser stays.
+ */
+export function frontier(levels: readonly Measured[]): Frontier {
+  const dense = levels.length - 1;
+  const kept: number[] = [];
+  const dropped: Dropped[] = [];
+  for (const [level, own] of levels.entries()) {
+    const better =
+      level === dense
+        ? -1
+        : levels.findIndex((other, place) => place !== level && beats(other, own, place < level));
+    if (better >= 0) dropped.push({ level, better });
+    else kept.push(level);
+  }
+  return { kept, dropped };
+}
+
+function beats(other: Measured, own: Measured, sparser: boolean): boolean {
+  if (own.latency.length === 0 || other.quality.value < own.quality.value) return false;
+  const pairs = own.latency.map(
+    ({ batch, p50Ms }) =>
+      [p50Ms, other.latency.find((each) => each.batch === batch)?.p50Ms ?? Number.POSITIVE_INFINITY] as const,
+  );
+  if (pairs.some(([mine, theirs]) => theirs > mine)) return false;
+  const equal = other.quality.value === own.quality.value && pairs.every(([mine, theirs]) => theirs === mine);
+  return !equal || sparser;
+}
+
+/** What the report says of a dropped level. */
+export function droppedText({ level, better }: Dropped, levels: readonly Measured[]): string {
+  const say = (place: number) => {
+    const { relativeFlops, quality, latency } = levels[place] as Measured;
+    return `${(100 * relativeFlops).toFixed(0)} % of the FLOPs (${quality.metric} ${quality.value.toFixed(4)}, ${latency[0]?.p50Ms.toFixed(2)} ms)`;
+  };
+  return `The level at ${say(level)} was dropped: the one at ${say(better)} is at least as good and not slower.`;
+}

@@ -1,0 +1,70 @@
+import { expect, test } from 'vitest';
+import { randomSource } from '../search/random.ts';
+import { adamStart, adamStep, rateAt, stepSizes } from './adam.ts';
+import { drawLevels, stepCost } from './draw-levels.ts';
+import { recoverySteps } from './plan.ts';
+
+test('a first step moves every entry by the rate times its size, against the gradient', () => {
+  const weights = new Map([['w', Float32Array.of(1, -1, 1)]]);
+  const gradients = new Map([['w', Float32Array.of(1e-3, -5, 0)]]);
+  adamStep(weights, gradients, new Map([['w', 0.5]]), adamStart(weights), 0.1);
+  const [a, b, c] = weights.get('w')!;
+  expect(a).toBeCloseTo(0.95, 6);
+  expect(b).toBeCloseTo(-0.95, 6);
+  expect(c).toBe(1);
+});
+
+test('finds the minimum of a badly scaled quadratic', () => {
+  const weights = new Map([['w', Float32Array.of(1, 1)]]);
+  let state = adamStart(weights);
+  for (let step = 0; step < 400; step++) {
+    const [x, y] = weights.get('w')! as unknown as [number, number];
+    const gradients = new Map([['w', Float32Array.of(1000 * x, 0.001 * (y + 1))]]);
+    state = adamStep(weights, gradients, new Map([['w', 1]]), state, rateAt(step, 400, 0.05));
+  }
+  const [x, y] = weights.get('w')!;
+  expect(Math.abs(x!)).toBeLessThan(0.02);
+  expect(Math.abs(y! + 1)).toBeLessThan(0.02);
+});
+
+test('sizes follow a matrix, stay at the typical for large vectors and are never nothing', () => {
+  const sizes = stepSizes(
+    new Map([
+      ['matrix', new Float32Array(1000).fill(0.1)],
+      ['scale', new Float32Array(10).fill(1)],
+      ['zero', new Float32Array(10)],
+    ]),
+  );
+  const typical = Math.sqrt((1000 * 0.01 + 10) / 1020);
+  expect(sizes.get('matrix')).toBeCloseTo(0.1, 6);
+  expect(sizes.get('scale')).toBeCloseTo(typical, 6);
+  expect(sizes.get('zero')).toBeCloseTo(typical / 10, 6);
+});
+
+test('the rate warms up, peaks and ends near nothing', () => {
+  const rates = Array.from({ length: 100 }, (_, step) => rateAt(step, 100, 1));
+  expect(rates[0]).toBeCloseTo(0.2, 9);
+  expect(Math.max(...rates)).toBe(1);
+  expect(rates.at(-1)).toBeLessThan(0.001);
+});
+
+test('every step has the sparsest and the dense level, and draws all others alike', () => {
+  const counts = new Array<number>(6).fill(0);
+  for (let step = 0; step < 400; step++) {
+    const levels = drawLevels(randomSource(0, 96, step), 6, 1);
+    expect(levels.length).toBe(3);
+    for (const level of levels) counts[level]!++;
+  }
+  expect([counts[0], counts[5]]).toEqual([400, 400]);
+  for (const count of counts.slice(1, 5)) expect(count).toBeGreaterThan(60);
+  expect(drawLevels(randomSource(0, 96, 0), 1, 1)).toEqual([0]);
+  expect(drawLevels(randomSource(0, 96, 0), 2, 1)).toEqual([0, 1]);
+});
+
+test('a step costs its levels, and a budget of epochs bounds the steps', () => {
+  expect(stepCost([0.1, 0.4, 0.6, 1], 1)).toBeCloseTo(1.6, 9);
+  const model = { examples: 1600, batch: 10, shares: [0.1, 0.4, 0.6, 1] };
+  expect(recoverySteps('auto', model)).toBe(150);
+  expect(recoverySteps('off', model)).toBe(0);
+  expect(recoverySteps(7, model)).toBe(7);
+});

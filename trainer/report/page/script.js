@@ -1,0 +1,303 @@
+// Draws the report from the data in the page. Runs in the browser, beside the chart library.
+(() => {
+  const data = JSON.parse(document.getElementById('data').textContent);
+  const { levels, pairs, advice, path } = data;
+  const dense = levels.at(-1);
+  const byId = (id) => document.getElementById(id);
+  const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
+  const short = (value) => String(Number(value.toPrecision(4)));
+
+  byId('subtitle').textContent =
+    `${data.task}, ${levels.length} levels, ${pairs.length} pairs; made ${data.createdAt.slice(0, 16).replace('T', ' ')} UTC`;
+
+  table(
+    'advice',
+    ['at most', 'level', 'FLOPs', 'params', 'loss', 'loss, worst of 95 %', 'faster'],
+    advice.map((a) => [
+      percent(a.tolerance),
+      a.level,
+      percent(a.relativeFlops, 0),
+      percent(a.relativeParams, 0),
+      percent(a.loss, 2),
+      percent(a.worstLoss, 2),
+      a.speedup === undefined ? '-' : `${a.speedup.toFixed(1)}x`,
+    ]),
+  );
+  const one = advice.find(({ tolerance }) => tolerance === 0.01);
+  if (one) byId('advice-note').textContent = `${one.text[0].toUpperCase()}${one.text.slice(1)}.`;
+  for (const note of path?.notes ?? []) byId('notes').append(element('li', note));
+
+  const batches = [...new Set(levels.flatMap(({ latency }) => latency.map(({ batch }) => batch)))];
+  table(
+    'levels',
+    [
+      'level',
+      'FLOPs',
+      'params',
+      'MiB',
+      dense.quality.metric,
+      '95 %',
+      ...batches.map((b) => `p50 ms, batch ${b}`),
+    ],
+    levels.map((level) => [
+      level.level,
+      percent(level.relativeFlops),
+      percent(level.relativeParams),
+      (level.bytes / 2 ** 20).toFixed(2),
+      level.quality.value.toFixed(4),
+      `${level.quality.low.toFixed(4)} to ${level.quality.high.toFixed(4)}`,
+      ...batches.map((batch) => {
+        const profile = level.latency.find((each) => each.batch === batch);
+        return profile === undefined ? '-' : profile.p50Ms.toFixed(2);
+      }),
+    ]),
+  );
+
+  widthsTable();
+  kindsLegend();
+  table(
+    'run',
+    ['setting', 'value'],
+    Object.entries(data.run).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.join(' to ') : String(value),
+    ]),
+  );
+  if (path) {
+    const total = (field) => path.cost.reduce((sum, part) => sum + part[field], 0);
+    table(
+      'cost',
+      ['stage', 'seconds', 'epochs'],
+      [
+        ...path.cost.map(({ stage, seconds, epochs }) => [stage, seconds.toFixed(1), epochs.toFixed(2)]),
+        ['all', total('seconds').toFixed(1), total('epochs').toFixed(2)],
+      ],
+    );
+  }
+
+  const metrics = [dense.quality.metric, ...Object.keys(dense.quality.details ?? {})];
+  for (const metric of metrics) byId('metric').append(element('option', metric));
+  const charts = ['by-flops', 'by-params', 'by-latency', 'path'].map((id) => [
+    id,
+    window.echarts.init(byId(id), null, { renderer: 'svg' }),
+  ]);
+  const draw = () => {
+    for (const [id, chart] of charts) chart.setOption(optionsOf(id), true);
+  };
+  byId('metric').addEventListener('change', draw);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+  new ResizeObserver(() => {
+    for (const [, chart] of charts) chart.resize();
+  }).observe(document.body);
+  draw();
+
+  function optionsOf(id) {
+    if (id === 'path') return pathOptions();
+    const axes = {
+      'by-flops': ['FLOPs, % of dense', (level) => 100 * level.relativeFlops],
+      'by-params': ['parameters, % of dense', (level) => 100 * level.relativeParams],
+      'by-latency': [`p50 ms at batch ${batches[0]}`, (level) => level.latency[0]?.p50Ms],
+    };
+    const [name, at] = axes[id];
+    return qualityOptions(name, at, id === 'by-flops' ? (path?.baselines ?? []) : []);
+  }
+
+  function qualityOptions(xName, at, baselines) {
+    const metric = byId('metric').value;
+    const main = metric === dense.quality.metric;
+    const quality = (level) => (main ? level.quality : level.quality.details[metric]);
+    const points = levels.filter((level) => at(level) !== undefined).toSorted((a, b) => at(a) - at(b));
+    const line = (pick) => points.map((level) => [at(level), pick(quality(level))]);
+    const c = colours();
+    const band = {
+      type: 'line',
+      stack: 'band',
+      stackStrategy: 'all',
+      symbol: 'none',
+      silent: true,
+      lineStyle: { opacity: 0 },
+    };
+    return {
+      ...base(c),
+      legend: legend(c, ['path', ...(main ? baselines.map((b) => b.name) : [])]),
+      tooltip: {
+        ...tooltip(c),
+        trigger: 'item',
+        formatter: ({ seriesName, dataIndex, value }) => {
+          if (seriesName !== 'path') return `${seriesName}<br>${short(value[1])} at ${short(value[0])}`;
+          const level = points[dataIndex];
+          const { value: mean, low, high } = quality(level);
+          return `level ${level.level}: ${percent(level.relativeFlops)} of the FLOPs<br>${short(mean)} (${short(low)} to ${short(high)})`;
+        },
+      },
+      xAxis: { ...axis(c), type: 'value', name: xName, nameLocation: 'middle', nameGap: 26, min: 0 },
+      yAxis: {
+        ...axis(c),
+        type: 'value',
+        scale: true,
+        name: metric,
+        nameTextStyle: { align: 'left', color: c.quiet },
+      },
+      series: [
+        { ...band, data: line(({ low }) => low) },
+        { ...band, data: line(({ low, high }) => high - low), areaStyle: { color: c.accent, opacity: 0.18 } },
+        {
+          name: 'path',
+          type: 'line',
+          symbolSize: 7,
+          color: c.accent,
+          lineStyle: { width: 2.5 },
+          data: line(({ value }) => value),
+        },
+        ...(main ? baselines : []).map(({ name, points: own }) => ({
+          name,
+          type: 'line',
+          symbolSize: 4,
+          lineStyle: { width: 1.2, type: 'dashed' },
+          data: own.map(({ relativeFlops, value }) => [100 * relativeFlops, value]),
+        })),
+      ],
+    };
+  }
+
+  function pathOptions() {
+    const c = colours();
+    const kinds = [...new Set(pairs.map(({ kind }) => kind))];
+    const series = (path?.entries ?? []).map((entries, p) => {
+      const { name, kind, units } = pairs[p];
+      const same = pairs.filter((pair) => pair.kind === kind);
+      const depth = same.indexOf(pairs[p]) / Math.max(1, same.length - 1);
+      const entered = entries.filter((time) => time !== null);
+      return {
+        name,
+        type: 'line',
+        step: 'end',
+        symbol: 'none',
+        color: c[kind],
+        lineStyle: { width: 1.6, opacity: 1 - 0.65 * depth, type: dashOf(kinds.indexOf(kind)) },
+        emphasis: { lineStyle: { width: 3.5, opacity: 1 } },
+        data: [
+          [0, 0],
+          ...entered.map((time, i) => [time, (100 * (i + 1)) / units]),
+          [path.steps, (100 * entered.length) / units],
+        ],
+      };
+    });
+    return {
+      ...base(c),
+      grid: { left: 52, right: 20, top: 36, bottom: 48 },
+      tooltip: {
+        ...tooltip(c),
+        trigger: 'item',
+        formatter: ({ seriesName, value }) =>
+          `${seriesName}<br>${short(value[1])} % at step ${short(value[0])}`,
+      },
+      xAxis: {
+        ...axis(c),
+        type: 'value',
+        name: 'step',
+        nameLocation: 'middle',
+        nameGap: 26,
+        min: 0,
+        max: path?.steps ?? 1,
+      },
+      yAxis: {
+        ...axis(c),
+        type: 'value',
+        name: '% of units',
+        min: 0,
+        max: 100,
+        nameTextStyle: { align: 'left', color: c.quiet },
+      },
+      series: series.map((each) => ({ ...each, triggerLineEvent: true })),
+    };
+  }
+
+  function kindsLegend() {
+    for (const kind of new Set(pairs.map((pair) => pair.kind))) {
+      const name = element('span', kind);
+      name.style.color = `var(--${kind})`;
+      byId('kinds').append(name);
+    }
+    byId('kinds').append('first layers strong, last layers faint');
+  }
+
+  function dashOf(place) {
+    return ['solid', 'dashed', 'dotted', [8, 3, 2, 3]][place % 4];
+  }
+
+  function widthsTable() {
+    const heat = byId('widths');
+    heat.append(row('th', ['pair', 'of', ...levels.map(({ level }) => level)]));
+    pairs.forEach(({ name, units }, p) => {
+      const tr = row('td', [name, units, ...levels.map(({ widths }) => widths[p])]);
+      tr.firstChild.title = name;
+      levels.forEach(({ widths }, i) => {
+        const share = widths[p] / units;
+        tr.children[i + 2].style.background = `rgba(var(--accent-rgb), ${(0.04 + 0.56 * share).toFixed(3)})`;
+      });
+      heat.append(tr);
+    });
+  }
+
+  function colours() {
+    const style = getComputedStyle(document.documentElement);
+    const names = [
+      'ground',
+      'raised',
+      'ink',
+      'quiet',
+      'line',
+      'accent',
+      'query-key',
+      'value-projection',
+      'sequential',
+      'gated',
+    ];
+    return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  }
+  function base(c) {
+    return {
+      animation: false,
+      backgroundColor: 'transparent',
+      textStyle: { color: c.ink, fontFamily: 'inherit' },
+      grid: { left: 56, right: 20, top: 52, bottom: 46 },
+    };
+  }
+  function axis(c) {
+    return {
+      nameTextStyle: { color: c.quiet },
+      axisLabel: { color: c.quiet, hideOverlap: true },
+      axisLine: { lineStyle: { color: c.line } },
+      splitLine: { lineStyle: { color: c.line, opacity: 0.6 } },
+    };
+  }
+  function legend(c, names) {
+    return {
+      type: 'scroll',
+      top: 0,
+      right: 0,
+      left: 120,
+      data: names,
+      textStyle: { color: c.ink },
+      show: names.length > 1,
+    };
+  }
+  function tooltip(c) {
+    return { backgroundColor: c.raised, borderColor: c.line, textStyle: { color: c.ink }, confine: true };
+  }
+
+  function table(id, header, rows) {
+    byId(id).append(row('th', header), ...rows.map((cells) => row('td', cells)));
+  }
+  function row(tag, cells) {
+    const tr = document.createElement('tr');
+    tr.append(...cells.map((cell) => element(tag, String(cell))));
+    return tr;
+  }
+  function element(tag, text) {
+    const made = document.createElement(tag);
+    made.textContent = text;
+    return made;
+  }
+})();

@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest';
+import type { Manifest, ManifestLevel } from '../../schema/manifest.ts';
+import { adviceText, guideline } from './guideline.ts';
+import { reportPage } from './write-report.ts';
+
+const level = (place: number, relativeFlops: number, value: number, p50Ms: number): ManifestLevel => ({
+  level: place,
+  widths: [2 + 2 * place],
+  params: 10,
+  flops: 100 * relativeFlops,
+  relativeFlops,
+  relativeParams: relativeFlops,
+  sparsity: 1 - relativeFlops,
+  bytes: 1000,
+  quality: { metric: 'accuracy', unit: 'share', value, low: value - 0.01, high: value + 0.01, samples: 1000 },
+  latency: [{ device: 'cpu', threads: 1, batch: 1, samples: 9, p50Ms, p95Ms: p50Ms, p99Ms: p50Ms }],
+  chunk: 'weights-00.bin',
+  extents: [],
+});
+
+const manifest: Manifest = {
+  formatVersion: 1,
+  model: { id: 'digits', version: 'p1', sourceSha256: '0'.repeat(64) },
+  createdAt: '2026-01-01T00:00:00.000Z',
+  task: 'classification',
+  inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 3] }],
+  outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 3] }],
+  preprocessing: {},
+  graph: 'graph.onnx',
+  pairs: [
+    { name: '</script><b>mlp', kind: 'sequential', heads: 1, units: 6, flopsPerUnit: 10, paramsPerUnit: 2 },
+  ],
+  tensors: [],
+  shapeConstants: [],
+  levels: [level(0, 0.3, 0.9, 1), level(1, 0.5, 0.955, 1.5), level(2, 1, 0.96, 3)],
+  files: [{ path: 'graph.onnx', bytes: 1, sha256: '0'.repeat(64) }],
+  search: { steps: 100 },
+  seed: 0,
+  dataSha256: '0'.repeat(64),
+};
+
+test('advises the sparsest level within each tolerance, in points for accuracy', () => {
+  const advice = guideline(manifest);
+  expect(advice.map(({ tolerance, level: chosen }) => [tolerance, chosen])).toEqual([
+    [0.001, 2],
+    [0.005, 1],
+    [0.01, 1],
+    [0.02, 1],
+    [0.05, 1],
+    [0.1, 0],
+  ]);
+  expect(adviceText(advice[2]!)).toBe('for at most 1 % loss use level 1: 50 % of the FLOPs, 2.0x faster');
+  expect(advice[2]?.worstLoss).toBeCloseTo(0.015, 9);
+});
+
+test('a loss in other units is relative to the dense level', () => {
+  const inNats = (value: number) => ({
+    ...manifest.levels[0]!.quality,
+    unit: 'nats' as const,
+    value,
+    low: value,
+  });
+  const levels = [
+    { ...manifest.levels[0]!, quality: inNats(-2.02) },
+    { ...manifest.levels[2]!, quality: inNats(-2) },
+  ];
+  expect(guideline({ levels })[2]).toMatchObject({ level: 0, loss: expect.closeTo(0.01, 9) });
+});
+
+test('the page needs nothing from elsewhere, and names cannot break out of its data', async () => {
+  const page = await reportPage(manifest, undefined);
+  const frame = page.replaceAll(/<script[^>]*>.*?<\/script>/gs, '<script></script>');
+  expect(frame).not.toMatch(/\b(?:src|href)=|@import|url\(/);
+  expect(page).not.toContain('</script><b>mlp');
+  const text = /<script id="data" type="text\/plain">(.*?)<\/script>/s.exec(page)?.[1] ?? '';
+  expect(JSON.parse(text).pairs[0].name).toBe('</script><b>mlp');
+  for (const part of ['STYLE', 'LIBRARY', 'SCRIPT', 'DATA', 'TITLE'])
+    expect(page).not.toContain(`/*${part}*/`);
+});
