@@ -1,9 +1,10 @@
 /**
  * Tries every ONNX file of a folder: which pairs are found, whether cutting is exact, whether the interpreter agrees.
  *
- *   npm run -s fixtures:try -- DIR [--only TEXT] [--markdown FILE] [--reasons]
+ *   npm run -s fixtures:try -- DIR [--only REGEXP] [--reasons] [--results FILE.json] [--markdown FILE.md]
  *
- * `NAME.expected.json` beside a file counts the pairs that its architecture has (see scripts/fixtures).
+ * `NAME.expected.json` beside a file counts the pairs that its architecture has (see scripts/fixtures). Results are added to those
+ * that the results file holds, so that a long list can be tried in parts; the table is made of all of them.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -17,128 +18,139 @@ import type { PreparedModel } from '../trainer/pairs/pair.ts';
 import { preparePairs } from '../trainer/pairs/prepare.ts';
 import { reachOfPairs } from '../trainer/pairs/reach.ts';
 
-const expectedPairs = z.object({ query_key: z.number(), value_projection: z.number(), mlp: z.number() });
-type Counts = z.infer<typeof expectedPairs>;
+const counts = z.object({ query_key: z.number(), value_projection: z.number(), mlp: z.number() });
+type Counts = z.infer<typeof counts>;
+const KINDS = ['query_key', 'value_projection', 'mlp'] as const satisfies readonly (keyof Counts)[];
 
-interface Attempt {
-  readonly name: string;
-  readonly expected?: Counts;
-  readonly model?: PreparedModel;
-  readonly check?: ModelCheck;
-  readonly error?: string;
-}
+const attemptSchema = z.object({
+  name: z.string(),
+  expected: counts.optional(),
+  found: counts.optional(),
+  flopsPercent: z.number().optional(),
+  paramsPercent: z.number().optional(),
+  /** Linears left alone, by reason. */
+  alone: z.record(z.string(), z.number()).optional(),
+  /** Largest relative error of each part of `trainer check`. */
+  errors: z.record(z.string(), z.number()).optional(),
+  error: z.string().optional(),
+});
+type Attempt = z.infer<typeof attemptSchema>;
+
+const HEADER = [
+  'model',
+  'query-key',
+  'value-proj',
+  'mlp',
+  'FLOPs %',
+  'params %',
+  'parity',
+  'cutting',
+  'gradient',
+  'verdict',
+];
+/** Of an error's message. */
+const LONGEST = 160;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     only: { type: 'string' },
-    markdown: { type: 'string' },
     reasons: { type: 'boolean', default: false },
+    results: { type: 'string' },
+    markdown: { type: 'string' },
   },
 });
 const [directory] = positionals;
 if (directory === undefined) throw new Error('Name the folder of ONNX files to try.');
+const known =
+  values.results !== undefined && existsSync(values.results) ? readFileSync(values.results, 'utf8') : '[]';
+const attempts = new Map(
+  z
+    .array(attemptSchema)
+    .parse(JSON.parse(known))
+    .map((attempt) => [attempt.name, attempt]),
+);
 
 await startBackend('cpu');
-const files = readdirSync(directory).filter(
-  (file) => file.endsWith('.onnx') && (values.only === undefined || new RegExp(values.only).test(file)),
-);
-const attempts: Attempt[] = [];
-for (const file of files.sort()) {
+const only = new RegExp(values.only ?? '');
+for (const file of readdirSync(directory).sort()) {
+  if (!file.endsWith('.onnx') || !only.test(file)) continue;
   const attempt = await tryModel(join(directory, file));
-  attempts.push(attempt);
+  attempts.set(attempt.name, attempt);
   process.stdout.write(`${rowOf(attempt).join('  ')}\n`);
   if (values.reasons)
-    for (const { name, reason } of attempt.model?.leftAlone ?? [])
-      process.stdout.write(`    ${name}: ${reason}\n`);
+    for (const [reason, count] of Object.entries(attempt.alone ?? {}))
+      process.stdout.write(`    ${count} x ${reason}\n`);
+  if (values.results !== undefined)
+    writeFileSync(values.results, `${JSON.stringify([...attempts.values()], null, 1)}\n`);
 }
-process.stdout.write(`\n${textTable(HEADER(), attempts.map(rowOf))}\n\n${summary(attempts)}\n`);
-if (values.markdown !== undefined) writeFileSync(values.markdown, markdown(attempts));
+const all = [...attempts.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+process.stdout.write(`\n${textTable(HEADER, all.map(rowOf))}\n\n${summary(all)}\n`);
+if (values.markdown !== undefined) writeFileSync(values.markdown, markdown(all));
 
 async function tryModel(file: string): Promise<Attempt> {
   const beside = file.replace(/\.onnx$/, '.expected.json');
-  const known = existsSync(beside)
-    ? { expected: expectedPairs.parse(JSON.parse(readFileSync(beside, 'utf8'))) }
-    : {};
-  const attempt = { name: basename(file, '.onnx'), ...known };
-  let model: PreparedModel | undefined;
+  const expected = existsSync(beside) ? counts.parse(JSON.parse(readFileSync(beside, 'utf8'))) : undefined;
+  const attempt: Attempt = { name: basename(file, '.onnx'), ...(expected ? { expected } : {}) };
   try {
     const graph = readOnnxFile(file);
-    const traced = await preparePairs(graph, basename(file));
-    model = traced;
-    return { ...attempt, model, check: await checkModel(graph, traced) };
+    const model = await preparePairs(graph, basename(file));
+    Object.assign(attempt, found(model));
+    const check = await checkModel(graph, model);
+    attempt.errors = Object.fromEntries(
+      Object.entries(check).map(([part, { maxRelativeError }]) => [part, maxRelativeError]),
+    );
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return { ...attempt, ...(model ? { model } : {}), error: message.slice(0, 200) };
+    attempt.error = (error instanceof Error ? error.message : String(error)).slice(0, LONGEST);
   }
+  return attempt;
 }
 
-function countsOf({ pairs }: PreparedModel): Counts {
-  const count = (...kinds: string[]) => pairs.filter(({ kind }) => kinds.includes(kind)).length;
+function found(model: PreparedModel): Partial<Attempt> {
+  const count = (...kinds: string[]) => model.pairs.filter(({ kind }) => kinds.includes(kind)).length;
+  const alone: Record<string, number> = {};
+  for (const { reason } of model.leftAlone) alone[reason] = (alone[reason] ?? 0) + 1;
   return {
-    query_key: count('query-key'),
-    value_projection: count('value-projection'),
-    mlp: count('sequential', 'gated'),
+    found: {
+      query_key: count('query-key'),
+      value_projection: count('value-projection'),
+      mlp: count('sequential', 'gated'),
+    },
+    alone,
+    ...reachOfPairs(model),
   };
 }
 
-function HEADER(): string[] {
-  return [
-    'model',
-    'query-key',
-    'value-proj',
-    'mlp',
-    'alone',
-    'FLOPs %',
-    'params %',
-    'parity',
-    'cutting',
-    'gradient',
-    'verdict',
-  ];
-}
-
-function rowOf({ name, expected, model, check, error }: Attempt): string[] {
-  const counts = model && countsOf(model);
-  const of = (kind: keyof Counts) =>
-    `${counts?.[kind] ?? '-'}${expected === undefined ? '' : `/${expected[kind]}`}`;
-  const reach = model && reachOfPairs(model);
-  const shown = (value: number | undefined) => (value === undefined ? '-' : value.toExponential(0));
+function rowOf(attempt: Attempt): string[] {
+  const { name, expected, found: pairs, flopsPercent, paramsPercent, errors } = attempt;
+  const shown = (part: keyof ModelCheck) => errors?.[part]?.toExponential(0) ?? '-';
   return [
     name,
-    of('query_key'),
-    of('value_projection'),
-    of('mlp'),
-    String(model?.leftAlone.length ?? '-'),
-    reach ? reach.flopsPercent.toFixed(1) : '-',
-    reach ? reach.paramsPercent.toFixed(1) : '-',
-    shown(check?.parity.maxRelativeError),
-    shown(check?.cutting.maxRelativeError),
-    shown(check?.gradient.maxRelativeError),
-    verdict({ name, expected, model, check, error } as Attempt),
+    ...KINDS.map((kind) => `${pairs?.[kind] ?? '-'}${expected === undefined ? '' : `/${expected[kind]}`}`),
+    flopsPercent?.toFixed(1) ?? '-',
+    paramsPercent?.toFixed(1) ?? '-',
+    shown('parity'),
+    shown('cutting'),
+    shown('gradient'),
+    verdict(attempt),
   ];
 }
 
-function verdict({ expected, model, check, error }: Attempt): string {
-  if (error !== undefined) return `error: ${error}`;
-  if (!model || !check) return 'not tried';
-  const counts = countsOf(model);
-  const missing = expected
-    ? (Object.keys(expected) as (keyof Counts)[]).filter((kind) => counts[kind] < expected[kind])
-    : [];
-  const wrong = (Object.keys(tolerances) as (keyof ModelCheck)[]).filter(
-    (part) => !(check[part].maxRelativeError <= tolerances[part]),
-  );
-  if (wrong.length > 0) return `FAILS ${wrong.join(', ')}`;
-  return missing.length > 0 ? `fewer: ${missing.join(', ')}` : 'ok';
+function verdict({ expected, found: pairs, errors, error }: Attempt): string {
+  if (error !== undefined || !pairs || !errors) return `error: ${error ?? 'not tried'}`;
+  const wrong = Object.entries(tolerances).filter(([part, most]) => !((errors[part] ?? Number.NaN) <= most));
+  if (wrong.length > 0) return `FAILS ${wrong.map(([part]) => part).join(', ')}`;
+  const fewer = KINDS.filter((kind) => expected && pairs[kind] < expected[kind]);
+  return fewer.length > 0 ? `fewer ${fewer.join(', ')}` : 'ok';
 }
 
-function summary(all: readonly Attempt[]): string {
-  const ok = all.filter((attempt) => verdict(attempt) === 'ok').length;
-  return `${ok} of ${all.length} files: all expected pairs found, everything exact.`;
+function summary(tried: readonly Attempt[]): string {
+  const ok = tried.filter((attempt) => verdict(attempt) === 'ok').length;
+  return `${ok} of ${tried.length} files: all expected pairs found, everything exact.`;
 }
 
-function markdown(all: readonly Attempt[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  return `${[line(HEADER()), line(HEADER().map(() => '---')), ...all.map((attempt) => line(rowOf(attempt)))].join('\n')}\n`;
+function markdown(tried: readonly Attempt[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return `${[line(HEADER), line(HEADER.map(() => '---')), ...tried.map((attempt) => line(rowOf(attempt)))].join('\n')}\n`;
 }

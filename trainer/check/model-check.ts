@@ -80,7 +80,7 @@ async function parityError(original: Graph, graph: Graph, size: FreeSizes, seed:
  * Steps of the differences. A large one crosses the kinks of piecewise linear activations, a small one drowns in rounding: which is
  * best depends on the model, so the closest of them counts. A wrong gradient is close to none.
  */
-const STEPS = [0.02, 0.005, 0.001] as const;
+const STEPS = [0.02, 0.005, 0.001, 0.0002, 0.00005] as const;
 
 /**
  * Of a random linear function of the float outputs, at random masks, along a random direction of one pair's mask at a time:
