@@ -1,7 +1,7 @@
 /** How axes go through products that sum: MatMul, Gemm, Einsum, Conv. They note what they contract for pair finding. */
 import { parseEquation } from '../graph/einsum-equation.ts';
 import { type GraphNode, intAttribute, stringAttribute } from '../graph/graph.ts';
-import type { Axis } from './atoms.ts';
+import { type Axis, fixedSize } from './atoms.ts';
 import { broadcast, COUNTS_HEADS, type Flow, type Rule } from './flow.ts';
 
 export const contractionRules: Readonly<Record<string, Rule>> = {
@@ -85,15 +85,22 @@ function einsum(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | und
   return [output.map((label) => known.get(label) ?? [])];
 }
 
-/** Channels are summed over neighbourhoods: not a map between two linears, so both sides stay whole. */
+/**
+ * Channels are summed over neighbourhoods: not a map between two linears, so both sides stay whole. A depthwise convolution sums no
+ * channels, but counts them in an attribute, which the levels of a path share.
+ */
 function convolution(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
   const [data = '', kernel = '', bias = ''] = node.inputs;
   const sizes = flow.sizes(node.outputs[0] ?? '');
   const input = flow.axes(data, node);
   const [output = [], channels = []] = flow.axes(kernel, node);
   if (!sizes) return undefined;
-  const reason = 'is mixed by Conv';
-  if (intAttribute(node, 'group', 1) === 1) flow.atoms.unify(input[1] ?? [], channels);
+  const groups = intAttribute(node, 'group', 1);
+  const reason =
+    groups > 1 && fixedSize(flow.sizes(data)?.[1] ?? []) === groups
+      ? 'passes a depthwise convolution, whose number of channels the graph fixes'
+      : 'is mixed by Conv';
+  if (groups === 1) flow.atoms.unify(input[1] ?? [], channels);
   if (bias !== '') flow.atoms.unify(output, flow.axes(bias, node)[0] ?? []);
   for (const axis of [...input.slice(1), output]) flow.atoms.pin(axis, reason);
   return [[input[0] ?? [], output, ...sizes.slice(2).map((size) => flow.atoms.axis(size, reason))]];

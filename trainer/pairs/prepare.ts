@@ -44,7 +44,7 @@ export async function preparePairs(original: Graph, source: string): Promise<Tra
       ? sketch
       : await analyse(await spellOut(simplified, source, needed), source);
   await checkEqual(simplified, analysis.flow.graph, source);
-  const model = await settle(analysis);
+  const model = await settle(analysis, withSketched(sketch));
   if (model.pairs.length === 0) throw noPairs(source, model.leftAlone);
   return model;
 }
@@ -81,8 +81,18 @@ function isNeeded({ flow, plans }: Analysis, name: string): boolean {
   );
 }
 
+/** Reasons for nodes that were linears only while they were written plainly, by what stood for them. */
+function withSketched({ flow, linears, reasons, replaced }: Analysis): (name: string) => string | undefined {
+  const seen = leftAlone(flow, linears, [], reasons);
+  const known = new Set(replaced);
+  return (name) => (known.has(name) ? seen.find((entry) => standsFor(entry.name, name))?.reason : undefined);
+}
+
 /** Pairs that really are; perhaps none. */
-async function settle(analysis: Analysis): Promise<TracedModel> {
+async function settle(
+  analysis: Analysis,
+  sketched: (name: string) => string | undefined,
+): Promise<TracedModel> {
   const { flow, linears, graph, traces, sizes } = analysis;
   const [, , single] = traces;
   const reasons = new Map(analysis.reasons);
@@ -100,7 +110,10 @@ async function settle(analysis: Analysis): Promise<TracedModel> {
   return {
     ...built,
     sizes,
-    leftAlone: leftAlone(flow, linears, taken, reasons),
+    leftAlone: leftAlone(flow, linears, taken, reasons).map(({ name, reason }) => ({
+      name,
+      reason: sketched(name) ?? reason,
+    })),
     flops: [...flopsByNode(graph, single).values()].reduce((a, b) => a + b, 0),
     params: countParams(built.graph),
   };
