@@ -36,10 +36,11 @@ const command = new Command('bench:path')
   .option('--steps <n>', 'steps of the search')
   .option('--recover <steps>', 'steps of recovery', '400')
   .option('--samples <n>', 'test examples (default: by model)')
-  .option('--backend <name>', 'what computes gradients', 'onnxruntime')
+  .option('--backend <name>', 'what computes gradients', 'auto')
   .option('--work <folder>', 'where results and unpacked data are kept', '.data/bench-path')
   .option('--docs <folder>', 'where JSON and plots go (default: nowhere)')
   .option('--json', 'print JSON instead of tables', false)
+  .option('--markdown', 'print tables as Markdown', false)
   .parse();
 const flags = command.opts<Record<string, string | undefined>>();
 
@@ -75,7 +76,9 @@ async function compare(name: string, model: BenchModel) {
     let subject: Subject | undefined;
     for (const method of chosen) {
       const trains = methods[method].trains ? [recoverySteps] : [];
-      const fingerprint = fingerprintOf([REVISION, reachable, samples, options, ...trains]);
+      const { batch, steps, calibration, backend } = options;
+      const deciding = { reachable, samples, seed, batch, steps, calibration, backend };
+      const fingerprint = fingerprintOf([REVISION, deciding, ...trains]);
       const key = { model: name, method, seed, fingerprint };
       const known = await readResult(work, key);
       if (known !== undefined) {
@@ -179,15 +182,15 @@ async function show(name: string, model: BenchModel, results: readonly Result[])
   const { header, body } = tableOf(rows, labels, model.metric);
   const seeds = new Set(results.map(({ seed }) => seed)).size;
   const samples = results[0]?.samples ?? 0;
-  const title = `${name}: ${model.metric.name} on ${samples} test examples, mean of ${seeds} seeds ± their deviation`;
+  const title = `${name}: ${model.metric.name} on ${samples} test examples, ${seeds === 1 ? 'one seed' : `mean of ${seeds} seeds ± their deviation`}`;
   const document = { model: name, metric: model.metric.name, samples, seeds, labels, rows };
   if (flags.docs !== undefined) {
     await mkdir(join(flags.docs, 'figures'), { recursive: true });
     const file = join(flags.docs, 'figures', name);
     await writeFile(`${file}.json`, `${JSON.stringify(document, null, 1)}\n`);
-    await writeFile(`${file}.md`, `${title}\n\n${markdown(header, body)}\n`);
     await writePathChart(`${file}.svg`, title, rows, labels, model.metric);
   }
-  if (!flags.json) process.stdout.write(`${title}\n${textTable(header, body)}\n\n`);
+  if (flags.markdown) process.stdout.write(`${title}\n\n${markdown(header, body)}\n\n`);
+  else if (!flags.json) process.stdout.write(`${title}\n${textTable(header, body)}\n\n`);
   return document;
 }
