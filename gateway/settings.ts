@@ -32,6 +32,10 @@ export interface Bindings {
   readonly PROBE_SHARE?: string;
 }
 
+/** Fails to compile when wrangler.toml has a binding that the code does not know: it would be there without effect. */
+type Unknown = Exclude<keyof Cloudflare.Env, keyof Bindings>;
+export const everyBindingIsKnown: [Unknown] extends [never] ? true : Unknown = true;
+
 const secret = z.string('is not set').min(24, 'is shorter than 24 characters');
 const byteCount = (otherwise: number) => z.coerce.number().int().positive().default(otherwise);
 

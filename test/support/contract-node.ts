@@ -5,11 +5,13 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { problemDocument, SppError } from '../../schema/errors.ts';
 import type { NodeReport } from '../../schema/node-report.ts';
 import { inferRequestSchema } from '../../schema/protocol.ts';
+import { safeJson } from '../../scripts/local/secrets.ts';
 import { secrets } from './gateway.ts';
 import type { Disposable } from './node-client.ts';
-import { tinyReference } from './tiny-model.ts';
+import { TINY, tinyReference } from './tiny-model.ts';
 
 export interface ContractNode {
   readonly url: string;
@@ -78,7 +80,14 @@ async function handle(node: ContractNode, request: IncomingMessage, response: Se
   const level = Number(/^\/v2\/models\/tiny\/versions\/(\d+)\/infer$/.exec(request.url ?? '')?.[1]);
   node.seen.push({ level, headers: request.headers });
   const behaviours: Record<ContractNode['behaviour'], () => void> = {
-    answer: () => answer(node, level, Buffer.concat(chunks), json),
+    answer: () => {
+      try {
+        answer(node, level, Buffer.concat(chunks), json);
+      } catch (error) {
+        if (!(error instanceof SppError)) throw error;
+        json(error.status, problemDocument(error), { 'content-type': 'application/problem+json' });
+      }
+    },
     hang: () => void response.once('close', () => node.aborted++),
     drop: () => void response.destroy(),
     'half-answer': () => {
@@ -98,13 +107,15 @@ function answer(
   body: Buffer,
   json: (status: number, body: unknown, headers?: Record<string, string>) => void,
 ): void {
-  const { inputs } = inferRequestSchema.parse(JSON.parse(body.toString()));
-  const [x, token] = [inputs[0]?.data as number[], inputs[1]?.data as number[]];
-  if (x.length !== 4 * token.length) {
-    const problem = { code: 'bad-shape', error: `x has ${x.length} elements` };
-    json(400, problem, { 'content-type': 'application/problem+json' });
-    return;
-  }
+  const parsed = inferRequestSchema.safeParse(safeJson(body.toString()));
+  if (!parsed.success) throw new SppError('bad-request', 'The body is not an inference request.');
+  const [x = [], token = []] = parsed.data.inputs.map(({ data }) => data ?? []) as number[][];
+  if (x.length !== 4 * token.length) throw new SppError('bad-shape', `x has ${x.length} elements`);
+  if (
+    [...x, ...token].some((element) => typeof element !== 'number') ||
+    token.some((row) => !(row >= 0 && row < TINY.tokens))
+  )
+    throw new SppError('bad-datatype', 'An element is not one that the tiny model takes.');
   const rows = token.map((_, n) => x.slice(4 * n, 4 * n + 4));
   const { logits } = tinyReference(level, rows, token);
   json(

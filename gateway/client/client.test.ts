@@ -1,0 +1,117 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { parseCostBudget, parseLatencyBudget } from '../../schema/headers.ts';
+import { createClient, type GatewayProblem, type InferOptions } from './client.ts';
+
+const answer = {
+  model_name: 'm',
+  model_version: '2',
+  outputs: [{ name: 'y', shape: [1], datatype: 'FP32', data: [1] }],
+};
+const inputs = [{ name: 'x', shape: [1], datatype: 'FP32', data: [0] }];
+const busy = (headers: Record<string, string>, code = 'no-node') =>
+  Response.json({ code, detail: 'busy', hint: 'wait' }, { status: 503, headers });
+
+/** A gateway that answers from a list, and what it was sent. */
+function scripted(...answers: Response[]) {
+  const seen: { url: string; headers: Headers }[] = [];
+  const client = createClient({
+    url: 'http://gateway/',
+    key: 'sp_key',
+    maxWaitMs: 1000,
+    fetch: async (url, init) => {
+      seen.push({ url: String(url), headers: new Headers(init?.headers) });
+      return answers.shift() ?? Response.json(answer);
+    },
+  });
+  return { client, seen };
+}
+
+describe('the client', () => {
+  test('sends budgets as headers and decodes the decision', async () => {
+    const headers = {
+      'x-path-level': '2',
+      'x-path-quality': '0.95',
+      'x-path-decision': 'fits',
+      'x-cost': '0.0003',
+      'x-policy-version': '7',
+      'server-timing': 'select;dur=0.1, execute;dur=4',
+      'x-path-explanation': '{"kind":"serve"}',
+    };
+    const { client, seen } = scripted(Response.json(answer, { headers }));
+    const options: InferOptions = {
+      latencyBudgetMs: 40,
+      costBudgetUsd: 0.0005,
+      minQuality: 0.9,
+      slaClass: 'gold',
+      level: 2,
+      explain: true,
+    };
+    const { outputs, modelVersion, decision } = await client.infer('a model', inputs, options);
+    expect(outputs).toEqual(answer.outputs);
+    expect(modelVersion).toBe('2');
+    expect(decision).toMatchObject({
+      level: 2,
+      quality: 0.95,
+      kind: 'fits',
+      costUsd: 0.0003,
+      policyVersion: 7,
+      sparsity: undefined,
+      timing: { select: 0.1, execute: 4 },
+      explanation: { kind: 'serve' },
+    });
+    expect(seen[0]?.url).toBe('http://gateway/v2/models/a%20model/versions/2/infer');
+    expect(Object.fromEntries(seen[0]?.headers ?? [])).toMatchObject({
+      authorization: 'Bearer sp_key',
+      'x-latency-budget': '40',
+      'x-cost-budget': '0.0005',
+      'x-min-quality': '0.9',
+      'x-sla-class': 'gold',
+      'x-explain': '1',
+    });
+  });
+
+  test('comes again when the gateway says when, with the same request id', async () => {
+    const { client, seen } = scripted(busy({ 'retry-after': '0' }), busy({ 'retry-after': '0' }));
+    await client.infer('m', inputs);
+    expect(seen).toHaveLength(3);
+    expect(new Set(seen.map(({ headers }) => headers.get('x-request-id'))).size).toBe(1);
+  });
+
+  test.each<[string, Response, number]>([
+    ['does not say when', busy({}), 1],
+    ['says a time beyond the client’s patience', busy({ 'retry-after': '60' }), 1],
+    ['says so again and again', busy({ 'retry-after': '0' }), 3],
+  ])('throws the problem when the gateway %s', async (_, response, tries) => {
+    const { client, seen } = scripted(response, response.clone(), response.clone());
+    const problem = (await client.infer('m', inputs).catch((error: unknown) => error)) as GatewayProblem;
+    expect(problem).toMatchObject({ code: 'no-node', status: 503, message: 'busy', hint: 'wait' });
+    expect(seen).toHaveLength(tries);
+  });
+
+  test('stops waiting when it is told to', async () => {
+    const { client, seen } = scripted(busy({ 'retry-after': '1' }));
+    const controller = new AbortController();
+    const asked = client.infer('m', inputs, { signal: controller.signal });
+    const stopped = expect(asked).rejects.toThrow('enough');
+    await Promise.resolve();
+    controller.abort(new Error('enough'));
+    await stopped;
+    expect(seen).toHaveLength(1);
+  });
+
+  test('writes numbers as the gateway reads them, and refuses those that it could not', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.double({ min: 0.001, max: 1e6, noNaN: true }), async (value) => {
+        const { client, seen } = scripted();
+        await client.infer('m', inputs, { latencyBudgetMs: value, costBudgetUsd: value });
+        const header = (name: string) => seen[0]?.headers.get(name) ?? '';
+        expect(parseLatencyBudget(header('x-latency-budget'))).toBeCloseTo(value, 5);
+        expect(parseCostBudget(header('x-cost-budget')) / 1e9).toBeCloseTo(value, 5);
+      }),
+    );
+    await expect(scripted().client.infer('m', inputs, { latencyBudgetMs: Number.NaN })).rejects.toThrow(
+      RangeError,
+    );
+  });
+});
