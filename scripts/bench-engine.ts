@@ -1,0 +1,154 @@
+/**
+ * npm run bench:engine
+ * A step's time against onnxruntime's forward pass at the same batch and threads, and PyTorch's eager mode where a Python with torch
+ * is found: medians of runs that alternate between all sides. Peak memory of a step, each in a process of its own.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { textTable } from '../trainer/cli/table.ts';
+import type { BackendName } from '../trainer/engine/backend-names.ts';
+import { readOnnxFile } from '../trainer/graph/onnx-load.ts';
+import { preparePairs } from '../trainer/pairs/prepare.ts';
+import { forwardLanesSide, forwardSide, type Side, stepSide, workOf } from './bench-engine/sides.ts';
+import { findTorchPython, startTorch, type TorchSide } from './bench-engine/torch.ts';
+
+const SHARED = '../shared/models';
+const models: Readonly<Record<string, { path: string; batch: number; length: number }>> = {
+  digits: { path: 'examples/digits/digits.onnx', batch: 64, length: 1 },
+  'cifar-vit': { path: `${SHARED}/cifar-vit.onnx`, batch: 64, length: 1 },
+  'shakespeare-llama': { path: `${SHARED}/shakespeare-llama.onnx`, batch: 16, length: 128 },
+};
+const MIB = 2 ** 20;
+
+interface Flags {
+  readonly rounds: string;
+  readonly threads: string;
+  readonly backends: string;
+  readonly python?: string;
+  readonly memory?: string;
+  readonly json: boolean;
+}
+
+const command = new Command('bench:engine')
+  .argument('[models...]', `of: ${Object.keys(models).join(', ')}; all by default`)
+  .option('--rounds <n>', 'runs of each side', '15')
+  .option('--threads <n>', 'threads of every side', String(availableParallelism()))
+  .option('--backends <names>', 'other backends to time beside onnxruntime, with commas', '')
+  .option('--python <path>', 'a Python with torch, timm and transformers (default: PYTHON, then python3)')
+  .option('--memory <what>', 'only: print by how many bytes steps to `masks` or `weights` grow this process')
+  .option('--json', 'print JSON instead of tables', false)
+  .parse();
+const flags = command.opts<Flags>();
+const threads = Number(flags.threads);
+const asked = command.args.length > 0 ? command.args : Object.keys(models);
+const unknown = asked.find((name) => models[name] === undefined);
+if (unknown !== undefined) command.error(`unknown model ${unknown}`, { exitCode: 2 });
+else if (flags.memory !== undefined) await memoryOf(asked[0] ?? 'digits', flags.memory as 'masks');
+else await bench();
+
+async function bench(): Promise<void> {
+  const python = findTorchPython(flags.python);
+  if (!python)
+    process.stderr.write('PyTorch is left out: no Python with torch, timm and transformers was found.\n');
+  const all: Record<string, unknown> = {};
+  for (const name of asked) {
+    const { path, batch, length } = models[name] as (typeof models)[string];
+    if (!existsSync(path)) {
+      process.stderr.write(`${name} is left out: ${path} is not there.\n`);
+      continue;
+    }
+    const torch = python
+      ? await startTorch(python, [name, String(batch), String(length), String(threads)])
+      : undefined;
+    const result = await timesOf(name, torch);
+    const memory = await memoriesOf(name, python);
+    torch?.close();
+    all[name] = { batch, length, threads, torch: torch?.version, ...result, memory };
+    if (!flags.json) process.stdout.write(`${report(name, batch, length, result, memory)}\n\n`);
+  }
+  if (flags.json) process.stdout.write(`${JSON.stringify(all)}\n`);
+  process.exit(0);
+}
+
+type Times = Readonly<Record<string, number>>;
+
+async function timesOf(name: string, torch: TorchSide | undefined): Promise<{ medianMs: Times }> {
+  const { path, batch, length } = models[name] as (typeof models)[string];
+  const model = await preparePairs(readOnnxFile(path), name);
+  const work = await workOf(model, batch, length, threads);
+  const others = flags.backends.split(',').filter(Boolean) as BackendName[];
+  const sides: Side[] = [await forwardSide(work), await forwardLanesSide(work)];
+  for (const backend of ['onnxruntime', ...others] as const)
+    for (const what of ['masks', 'weights'] as const) sides.push(await stepSide(work, what, backend));
+  const times = new Map<string, number[]>();
+  const note = (side: string, ms: number) => times.set(side, [...(times.get(side) ?? []), ms]);
+  for (const { run } of sides) await run();
+  const rounds = Number(flags.rounds);
+  for (let round = 0; round < rounds; round++) {
+    for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
+      const started = performance.now();
+      await side.run();
+      note(side.name, performance.now() - started);
+    }
+    for (const what of torch ? ['forward', 'masks', 'weights'] : [])
+      note(`torch ${what}`, await (torch as TorchSide).ask(what));
+  }
+  for (const side of sides) await side.close();
+  return { medianMs: Object.fromEntries([...times].map(([side, each]) => [side, median(each)])) };
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
+}
+
+/** In processes of their own, as peaks never fall. */
+async function memoriesOf(name: string, python: string | undefined): Promise<Times> {
+  const memory: Record<string, number> = {};
+  for (const what of ['masks', 'weights']) {
+    const script = fileURLToPath(import.meta.url);
+    const child = spawnSync(process.execPath, [script, name, '--memory', what, '--threads', String(threads)]);
+    memory[what] = Number(child.stdout.toString());
+    if (python === undefined) continue;
+    const { batch, length } = models[name] as (typeof models)[string];
+    const torch = await startTorch(python, [name, String(batch), String(length), String(threads)]);
+    memory[`torch ${what}`] = await torch.ask(`memory ${what}`);
+    torch.close();
+  }
+  return memory;
+}
+
+async function memoryOf(name: string, what: 'masks' | 'weights'): Promise<void> {
+  const { path, batch, length } = models[name] as (typeof models)[string];
+  const model = await preparePairs(readOnnxFile(path), name);
+  const work = await workOf(model, batch, length, threads);
+  const side = await stepSide(work, what, 'onnxruntime');
+  const before = process.memoryUsage.rss();
+  for (let i = 0; i < 3; i++) await side.run();
+  const grown = process.resourceUsage().maxRSS * 1024 - before;
+  await side.close();
+  process.stdout.write(`${grown}\n`);
+}
+
+function report(
+  name: string,
+  batch: number,
+  length: number,
+  { medianMs }: { medianMs: Times },
+  memory: Times,
+): string {
+  const forward = Math.min(medianMs.forward ?? Infinity, medianMs['forward, lanes'] ?? Infinity);
+  const rows = Object.entries(medianMs).map(([side, ms]) => {
+    const peak = memory[side];
+    return [
+      side,
+      ms.toFixed(1),
+      (ms / forward).toFixed(2),
+      peak === undefined ? '-' : (peak / MIB).toFixed(0),
+    ];
+  });
+  const size = length > 1 ? `batch ${batch} of ${length} tokens` : `batch ${batch}`;
+  return `${name}, ${size}, ${threads} threads\n${textTable(['side', 'median ms', 'x forward', 'peak MiB'], rows)}`;
+}
