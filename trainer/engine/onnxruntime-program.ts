@@ -45,7 +45,7 @@ export async function createOnnxruntimeProgram(
   model: GradientModel,
   provider: Provider = 'cpu',
 ): Promise<OnnxruntimeProgram> {
-  const session = await createOrtSession(model.bytes, { provider });
+  const session = await createOrtSession(model.bytes, { provider, planMemory: false });
   const { weights, widths, inputs, names } = model;
   const into = (arrays: readonly Float32Array[]) =>
     Object.fromEntries(
