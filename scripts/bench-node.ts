@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import { benchArtifact } from './bench-node/artifacts.ts';
 import { burst, burstReport } from './bench-node/burst.ts';
 import { coldStart, coldStartReport } from './bench-node/cold-start.ts';
+import { faults, faultsReport } from './bench-node/faults.ts';
 import { memory, memoryReport } from './bench-node/memory.ts';
 import { peer, peerReport } from './bench-node/peer.ts';
 import { throughput, throughputReport } from './bench-node/throughput.ts';
@@ -70,6 +71,18 @@ bench('cold-start', 'time to the first answer over a slow line, beside all files
     const made = { size: 'base', levels: 12, from: 0.2, own: false } as const;
     const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
     print(await coldStart({ ...flags, artifact }), coldStartReport, flags.json);
+  });
+
+bench('faults', 'faults done on purpose under load: every request comes to one end')
+  .option('--artifact <directory>', 'a path artifact (default: a random vit-small32 with 8 levels)')
+  .option(
+    '--full-disk <directory>',
+    'on a disk with less room than the weights take (default: leave that out)',
+  )
+  .action(async (flags) => {
+    const made = { size: 'small32', levels: 8, from: 0.2, own: true } as const;
+    const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
+    print(await faults({ ...flags, artifact }), faultsReport, flags.json);
   });
 
 await program.parseAsync();

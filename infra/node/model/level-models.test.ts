@@ -1,0 +1,57 @@
+import { mkdir, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { openArtifact } from '../../../schema/artifact/store.ts';
+import { disposables, temporaryDirectory } from '../../../test/support/node-client.ts';
+import { writeTinyArtifact } from '../../../test/support/tiny-model.ts';
+import { createLogger } from '../log.ts';
+import { levelModels } from './level-models.ts';
+
+const scope = disposables();
+afterEach(() => scope.dispose());
+
+async function models(ep: string, spoil: (directory: string) => Promise<unknown> = async () => {}) {
+  const artifact = await temporaryDirectory(scope);
+  await writeTinyArtifact(artifact);
+  const directory = await temporaryDirectory(scope);
+  await spoil(directory);
+  const levels = await levelModels({
+    artifact: await openArtifact(artifact),
+    ep,
+    workers: 2,
+    retryAfterS: 1,
+    directory,
+    log: createLogger('silent', 'test'),
+  });
+  scope.onDispose(() => levels.close());
+  return levels;
+}
+
+describe('levels as threads load them', () => {
+  test('are views of a file on the cpu, and whole on other providers', async () => {
+    expect((await (await models('cpu')).model(1)).data.kind).toBe('views');
+    expect((await (await models('webgpu')).model(1)).data.kind).toBe('whole');
+  });
+
+  test('count what is their own, what they share, and what packing them takes', async () => {
+    const levels = await models('cpu');
+    const [sparse, dense] = [await levels.model(0), await levels.model(2)];
+    // Each level owns an embedding of 5 x 3 floats; the rest is shared.
+    expect(dense.sharedBytes).toBe(levels.manifest.levels[2]!.bytes - 60);
+    expect(sparse.sharedBytes).toBeLessThan(dense.sharedBytes);
+    expect(dense.packedBytes).toBe(2 * levels.manifest.levels[2]!.bytes);
+    expect(dense.ownBytes).toBe(sparse.ownBytes);
+  });
+
+  test.each([
+    ['cannot be opened', (directory: string) => mkdir(join(directory, 'weights.bin'))],
+    ['takes nothing', (directory: string) => symlink('/dev/full', join(directory, 'weights.bin'))],
+  ])('are kept in memory where their file %s', async (_, spoil) => {
+    const levels = await models('cpu', spoil);
+    expect((await levels.model(1)).data.kind).toBe('whole');
+  });
+
+  test('a level that does not exist is unknown', async () => {
+    await expect((await models('cpu')).model(3)).rejects.toMatchObject({ code: 'unknown-level' });
+  });
+});
