@@ -57,3 +57,16 @@ export async function pssMb(pid: number): Promise<number> {
   const theirs = await Promise.all(children.map((child) => pssMb(Number(child))));
   return theirs.reduce((sum, each) => sum + each, own);
 }
+
+/** Processor time of one process and its children so far, in ms: what work costs, however busy the machine is otherwise. */
+export async function cpuMs(pid: number): Promise<number> {
+  const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /s, '').split(' ');
+  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'))
+    .trim()
+    .split(/\s+/)
+    .filter(Boolean);
+  // User and system time, in the hundredths of a second that Linux counts in.
+  const own = (Number(fields[11]) + Number(fields[12])) * 10;
+  const theirs = await Promise.all(children.map((child) => cpuMs(Number(child))));
+  return theirs.reduce((sum, each) => sum + each, own);
+}

@@ -16,7 +16,7 @@ import { zeroInputs } from '../../infra/node/tensors.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
 import type { ClientAnswer, ClientRound } from './client-thread.ts';
 import { connect, exchange } from './http-exchange.ts';
-import { nodeUnderTest, pssMb } from './node-under-test.ts';
+import { cpuMs, nodeUnderTest, pssMb } from './node-under-test.ts';
 import { binaryRequest, jsonRequest } from './requests.ts';
 import { median, quantileOf, rounded } from './statistics.ts';
 import { threads } from './threads.ts';
@@ -65,18 +65,23 @@ export async function peer(options: PeerOptions) {
   const saturated: Record<string, number[]> = {};
   const loaded: Record<string, number[]> = {};
   const alone: Record<string, number[]> = {};
+  const cpu: Record<string, number[]> = {};
+  const pids: Record<string, number> = { ours: node.child.pid ?? 0, theirs: mlserver.child.pid ?? 0 };
   for (let round = -1; round < rounds; round++)
     for (const form of forms)
       for (const [side, port] of Object.entries(ports).toSorted(() => (round % 2 === 0 ? 1 : -1))) {
         const ask = (connections: number, ms: number) =>
           client.ask[0]!({ port, request: requests[form], connections, ms });
+        const before = await cpuMs(pids[side] ?? 0);
         const full = await ask(2 * workers * maxBatch, seconds * 1000);
+        const spent = (await cpuMs(pids[side] ?? 0)) - before;
         const single = await ask(1, seconds * 500);
         if (full.failures + single.failures > 0) throw new Error(`${side} ${form}: requests failed`);
         // The first round warms up.
         if (round < 0) continue;
         const key = `${side} ${form}`;
         saturated[key] = [...(saturated[key] ?? []), (full.requestsMs.length * 1000) / full.tookMs];
+        cpu[key] = [...(cpu[key] ?? []), spent / full.requestsMs.length];
         loaded[key] = [...(loaded[key] ?? []), ...full.requestsMs];
         alone[key] = [...(alone[key] ?? []), ...single.requestsMs];
       }
@@ -89,6 +94,8 @@ export async function peer(options: PeerOptions) {
   await client.end();
   const of = (key: string) => ({
     rowsPerS: rounded(median(saturated[key] ?? []), 1),
+    /** Of all its processes. */
+    cpuMsPerRow: rounded(median(cpu[key] ?? [])),
     saturatedP50Ms: rounded(quantileOf(loaded[key] ?? [], 0.5)),
     saturatedP99Ms: rounded(quantileOf(loaded[key] ?? [], 0.99)),
     aloneP50Ms: rounded(quantileOf(alone[key] ?? [], 0.5)),
@@ -200,7 +207,7 @@ export function peerReport(r: Awaited<ReturnType<typeof peer>>): string {
   const lines = [
     `${r.artifact}, dense; ${r.workers} workers, batches to ${r.maxBatch}, ${r.connections} connections; medians of ${r.rounds} alternating rounds`,
     '',
-    '                     rows/s   p50 ms   p99 ms   alone p50 ms   alone p99 ms',
+    '                      rows/s   CPU ms a row   p50 ms   p99 ms   alone p50 ms   alone p99 ms',
   ];
   for (const [form, sides] of Object.entries(r.forms))
     for (const [name, side] of [
@@ -208,7 +215,7 @@ export function peerReport(r: Awaited<ReturnType<typeof peer>>): string {
       ['MLServer', sides.theirs],
     ] as const)
       lines.push(
-        `  ${`${name}, ${form}`.padEnd(18)} ${[side.rowsPerS, side.saturatedP50Ms, side.saturatedP99Ms, side.aloneP50Ms, side.aloneP99Ms].map((value) => String(value).padStart(7)).join('  ')}`,
+        `  ${`${name}, ${form}`.padEnd(18)} ${[side.rowsPerS, side.cpuMsPerRow, side.saturatedP50Ms, side.saturatedP99Ms, side.aloneP50Ms, side.aloneP99Ms].map((value) => String(value).padStart(7)).join('  ')}`,
       );
   lines.push(
     '',

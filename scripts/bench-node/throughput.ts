@@ -7,7 +7,7 @@ import { artifactLevels } from '../../infra/node/model/level-source.ts';
 import { type PackedInputs, zeroInputs } from '../../infra/node/tensors.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
 import type { ClientAnswer, ClientRound } from './client-thread.ts';
-import { nodeUnderTest } from './node-under-test.ts';
+import { cpuMs, nodeUnderTest } from './node-under-test.ts';
 import type { RawAnswer, RawRound, RawThreadData } from './raw-thread.ts';
 import { binaryRequest, jsonRequest } from './requests.ts';
 import { median, rounded } from './statistics.ts';
@@ -54,20 +54,35 @@ export async function throughput(options: ThroughputOptions) {
     return answer;
   };
   /** By the time until the last answer, so that runs which overlap the end count with their time. */
-  const rawRate = (runs: readonly RawAnswer[], rows: number) =>
-    runs.reduce((sum, { runsMs, tookMs }) => sum + (runsMs.length * rows * 1000) / tookMs, 0);
+  const rawRate = async (inputs: PackedInputs) => {
+    const before = process.cpuUsage();
+    const runs = await rawLoops(inputs);
+    const { user, system } = process.cpuUsage(before);
+    const rows = runs.reduce((sum, { runsMs }) => sum + runsMs.length * inputs.batch, 0);
+    const perS = runs.reduce(
+      (sum, { runsMs, tookMs }) => sum + (runsMs.length * inputs.batch * 1000) / tookMs,
+      0,
+    );
+    return { perS, cpuMs: (user + system) / 1000 / rows };
+  };
+  const pid = node.child.pid ?? 0;
   const nodeRate = async (request: Uint8Array) => {
+    const before = await cpuMs(pid);
     const { requestsMs, tookMs } = await clients(request, connections);
-    return (requestsMs.length * 1000) / tookMs;
+    return {
+      perS: (requestsMs.length * 1000) / tookMs,
+      cpuMs: ((await cpuMs(pid)) - before) / requestsMs.length,
+    };
   };
 
-  const saturation: { raw: number; rawSingle: number; node: number; nodeJson: number }[] = [];
+  type Rate = Awaited<ReturnType<typeof rawRate>>;
+  const saturation: { raw: Rate; rawSingle: Rate; node: Rate; nodeJson: Rate }[] = [];
   const low: { raw: number; node: number; nodeJson: number }[] = [];
   for (let round = -1; round < rounds; round++) {
     const sample = {
-      raw: rawRate(await rawLoops(full), full.batch),
+      raw: await rawRate(full),
       node: await nodeRate(binary),
-      rawSingle: rawRate(await rawLoops(one), 1),
+      rawSingle: await rawRate(one),
       nodeJson: await nodeRate(json),
     };
     const quietRaw = await raw.ask[0]!({ feeds: one.feeds, ms: roundMs / 2 });
@@ -97,13 +112,21 @@ export async function throughput(options: ThroughputOptions) {
     saturation: {
       connections,
       rowsPerSecond: {
-        raw: of(saturation, (s) => s.raw),
-        rawOneByOne: of(saturation, (s) => s.rawSingle),
-        nodeBinary: of(saturation, (s) => s.node),
-        nodeJson: of(saturation, (s) => s.nodeJson),
+        raw: of(saturation, (s) => s.raw.perS),
+        rawOneByOne: of(saturation, (s) => s.rawSingle.perS),
+        nodeBinary: of(saturation, (s) => s.node.perS),
+        nodeJson: of(saturation, (s) => s.nodeJson.perS),
       },
-      nodeToRaw: of(saturation, (s) => s.node / s.raw),
-      nodeToRawOneByOne: of(saturation, (s) => s.node / s.rawSingle),
+      nodeToRaw: of(saturation, (s) => s.node.perS / s.raw.perS),
+      nodeToRawOneByOne: of(saturation, (s) => s.node.perS / s.rawSingle.perS),
+      /** Of all threads, without the client's: the rate that a machine with nothing else to do comes to follows from it. */
+      cpuMsPerRow: {
+        raw: of(saturation, (s) => s.raw.cpuMs),
+        rawOneByOne: of(saturation, (s) => s.rawSingle.cpuMs),
+        nodeBinary: of(saturation, (s) => s.node.cpuMs),
+        nodeJson: of(saturation, (s) => s.nodeJson.cpuMs),
+      },
+      rawToNodeCpu: of(saturation, (s) => s.raw.cpuMs / s.node.cpuMs),
     },
     lowLoadP50Ms: {
       raw: of(low, (s) => s.raw),
@@ -119,15 +142,16 @@ export async function throughput(options: ThroughputOptions) {
 
 export function throughputReport(result: Awaited<ReturnType<typeof throughput>>): string {
   const { saturation: s, lowLoadP50Ms: l, ...r } = result;
-  const { rowsPerSecond: t } = s;
+  const { rowsPerSecond: t, cpuMsPerRow: c } = s;
   return [
     `${r.artifact}, level ${r.level}; ${r.workers} worker threads, ${r.cores} cores; medians of ${r.rounds} alternating rounds`,
     '',
-    `saturation, ${s.connections} connections       rows/s`,
-    `  onnxruntime loops, batch ${String(r.maxBatch).padEnd(3)}  ${t.raw}`,
-    `  onnxruntime loops, batch 1    ${t.rawOneByOne}`,
-    `  node, binary tensors          ${t.nodeBinary}   ${s.nodeToRaw} of batch ${r.maxBatch}, ${s.nodeToRawOneByOne} of batch 1`,
-    `  node, JSON tensors            ${t.nodeJson}`,
+    `saturation, ${s.connections} connections       rows/s   CPU ms a row`,
+    `  onnxruntime loops, batch ${String(r.maxBatch).padEnd(3)}  ${t.raw}   ${c.raw}`,
+    `  onnxruntime loops, batch 1    ${t.rawOneByOne}   ${c.rawOneByOne}`,
+    `  node, binary tensors          ${t.nodeBinary}   ${c.nodeBinary}`,
+    `  node, JSON tensors            ${t.nodeJson}   ${c.nodeJson}`,
+    `  node to loops of batch ${String(r.maxBatch).padEnd(3)}    ${s.nodeToRaw} by rows/s, ${s.rawToNodeCpu} by CPU time; ${s.nodeToRawOneByOne} of batch 1 by rows/s`,
     '',
     'one request at a time           p50 ms',
     `  onnxruntime loop, batch 1     ${l.raw}`,

@@ -59,6 +59,21 @@ describe('the batcher', () => {
     expect(next(waiting, 0, rules(1, { maxRows: 1 })).names).toBe('a');
   });
 
+  test('takes a larger size where a smaller one is better by no more than times vary', () => {
+    const waiting = [...'abcdefgh'].map((name) => entry(name, undefined));
+    const perRowMs = [10, 8, 6, 6.2, 6.4, 6.3, 6.5, 6.5];
+    const by = (last: number): BatchRules => ({
+      maxRows: 8,
+      times: (_, rows) => {
+        const p50Ms = rows * (rows === 8 ? last : perRowMs[rows - 1]!);
+        return { fastestMs: p50Ms, p50Ms, p95Ms: p50Ms };
+      },
+      atHand: () => true,
+    });
+    expect(next(waiting, 0, by(6.5)).names).toBe('abcdefgh');
+    expect(next(waiting, 0, by(7)).names).toBe('abcdefg');
+  });
+
   test('leaves others alone where sharing gains nothing', () => {
     const waiting = [...'abcd'].map((name) => entry(name, undefined));
     expect(next(waiting, 0, rules(9)).names).toBe('a');

@@ -10,7 +10,7 @@
  *   |======== a b c, 8 ms ========|      |
  *   |=============== a b c d, 14 ms =====|=====|   too long for a: d waits for the next thread
  *
- * Of the sizes that fit, the one with the least time per row is taken; where batching gains nothing, a runs alone.
+ * Of the sizes that fit, the largest with nearly the least time per row is taken; where batching loses, a runs alone.
  *
  * What is best for a alone can be the ruin of d. So before that, one level is found at which everything that waits can
  * be served in time, one run after the other: nobody gets a denser one (`sustainableLevel`).
@@ -57,6 +57,9 @@ export interface NextBatch<E> {
   readonly hopeless: readonly E[];
 }
 
+/** Times per row that differ by less than this factor count as equal. */
+const NEARLY = 1.1;
+
 /**
  * @param inOrder what waits, in the order of service
  * @param maxEntries most entries to take, so that threads which are idle together share what waits
@@ -74,22 +77,26 @@ export function nextBatch<E extends BatchEntry>(
   let level = -1;
   let members: [E, ...E[]] | undefined;
   let rows = 0;
-  let best = { count: 1, perRowMs: Number.POSITIVE_INFINITY };
+  let aloneMs = Number.POSITIVE_INFINITY;
+  let best = { count: 1, perRowMs: aloneMs };
   for (const entry of inOrder) {
     const own = levelInTime(entry, nowMs, rules, cap);
     if (own === undefined) {
       hopeless.push(entry);
     } else if (head === undefined || members === undefined) {
       [head, level, members, rows] = [entry, own, [entry], entry.rows];
-      best.perRowMs = perRow(rules.times(level, rows, entry.length), rows);
+      aloneMs = perRow(rules.times(level, rows, entry.length), rows);
+      best.perRowMs = aloneMs;
     } else if (own === level && entry.shareKey === head.shareKey && rows + entry.rows <= rules.maxRows) {
       const times = rules.times(level, rows + entry.rows, head.length);
       if (times === undefined || nowMs + times.p95Ms > (head.deadlineMs ?? Number.POSITIVE_INFINITY)) break;
       rows += entry.rows;
       members.push(entry);
       const perRowMs = perRow(times, rows);
-      // A tie goes to the larger batch: sizes that were never run are estimated in proportion, and so get measured.
-      if (perRowMs <= best.perRowMs) best = { count: members.length, perRowMs };
+      // A near tie goes to the larger batch: times vary by more than a little, more requests are on their way to each answer,
+      // and sizes that were never run are estimated in proportion, and so get measured.
+      if (perRowMs <= Math.min(aloneMs, best.perRowMs * NEARLY))
+        best = { count: members.length, perRowMs: Math.min(perRowMs, best.perRowMs) };
     }
     if (members !== undefined && (members.length >= maxEntries || rows >= rules.maxRows)) break;
     if (head !== undefined && head.shareKey === undefined) break;
