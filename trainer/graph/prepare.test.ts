@@ -62,6 +62,25 @@ describe('preparing a graph', () => {
     await expect(prepareGraph(b.build({ y: [y, ['n', 'k', 2, 3]] }), 'shifted')).resolves.toBeDefined();
   });
 
+  test('a mask that covers cached positions too is found to be longer, though every free length has its own name', async () => {
+    const b = new GraphBuilder();
+    const ids = b.input('ids', ['n', 's1'], 'int64');
+    const mask = b.input('mask', ['n', 's2'], 'int64');
+    const past = b.input('past', ['n', 2, 's3', 4]);
+    const x = b.op(
+      'Transpose',
+      [b.op('Reshape', [b.op('Gather', [b.weight(9, 8), ids]), b.ints(0, 0, 2, 4)])],
+      {
+        perm: [0, 2, 1, 3],
+      },
+    );
+    const keys = b.op('Concat', [past, x], { axis: 2 });
+    const open = b.op('Unsqueeze', [b.op('Cast', [mask], { to: 1 }), b.ints(1, 3)]);
+    const graph = b.build({ y: [b.op('Mul', [keys, open]), ['n', 2, 's4', 4]] });
+    const { sizes } = await prepareGraph(graph, 'cached');
+    expect(sizes).toContainEqual({ batch: 2, length: 7, cached: true });
+  });
+
   test('a model that draws random numbers is refused by name', async () => {
     const b = new GraphBuilder();
     const x = b.input('x', ['n', 4]);

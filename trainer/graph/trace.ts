@@ -6,7 +6,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, ValueInfoProtoSchema } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
 import { allCores, createOrtSession } from '../runtime/ort-session.ts';
-import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
+import { type FreeSizes, sampleInputs, takesCaches } from '../runtime/sample-inputs.ts';
 import type { Dtype, Graph, Tensor } from './graph.ts';
 import { writeOnnx } from './onnx-file.ts';
 
@@ -43,14 +43,31 @@ export interface TraceSizes {
 /** Behind the three of `TraceSizes` one more where lengths are free and the model takes a third one. */
 export type Traces = readonly [first: Trace, second: Trace, single: Trace, ...more: Trace[]];
 
-function sizesOf([first, second, , unseen]: (typeof LENGTHS)[number]): TraceSizes {
+/** Lengths to try, and whether they are those of earlier and of new positions. */
+interface Attempt {
+  readonly lengths: (typeof LENGTHS)[number];
+  readonly cached: { readonly cached?: true };
+}
+
+function attemptsFor(graph: Graph): Attempt[] {
+  const plain = (hasFreeLength(graph) ? LENGTHS : LENGTHS.slice(0, 1)).map((lengths) => ({
+    lengths,
+    cached: {},
+  }));
+  const caches = takesCaches(graph)
+    ? LENGTHS.map((lengths) => ({ lengths, cached: { cached: true } as const }))
+    : [];
+  return [...plain, ...caches];
+}
+
+function sizesOf({ lengths: [first, second, , unseen], cached }: Attempt): TraceSizes {
   return {
     traced: [
-      { batch: BATCHES[0], length: first },
-      { batch: BATCHES[1], length: second },
-      { batch: 1, length: first },
+      { batch: BATCHES[0], length: first, ...cached },
+      { batch: BATCHES[1], length: second, ...cached },
+      { batch: 1, length: first, ...cached },
     ],
-    unseen: { batch: UNSEEN_BATCH, length: unseen },
+    unseen: { batch: UNSEEN_BATCH, length: unseen, ...cached },
   };
 }
 
@@ -76,9 +93,9 @@ export async function traceGraph(
   let failure: unknown;
   try {
     const free = hasFreeLength(graph);
-    for (const lengths of free ? LENGTHS : LENGTHS.slice(0, 1)) {
+    for (const attempt of attemptsFor(graph)) {
       try {
-        const sizes = sizesOf(lengths);
+        const sizes = sizesOf(attempt);
         const [first, second, single] = sizes.traced;
         const run = async (sizes: FreeSizes, seed: number): Promise<Trace> => {
           const inputs = sampleInputs(graph, sizes, seed);
@@ -86,7 +103,7 @@ export async function traceGraph(
         };
         const traces = [await run(first, 1), await run(second, 2), await run(single, 3)] as const;
         // Position tables may end before the third length.
-        const third = { batch: BATCHES[2], length: lengths[2] };
+        const third = { batch: BATCHES[2], length: attempt.lengths[2], ...attempt.cached };
         const more = free ? await run(third, 4).catch(() => undefined) : undefined;
         return { traces: more ? [...traces, more] : traces, sizes };
       } catch (error) {
@@ -133,10 +150,11 @@ export async function traceOnce(
  * @returns none where it runs at no length either
  */
 export async function traceSingles(graph: Graph): Promise<readonly Trace[]> {
-  for (const lengths of LENGTHS) {
+  for (const { lengths, cached } of attemptsFor(graph)) {
     try {
       const traces: Trace[] = [];
-      for (const length of lengths.slice(0, 2)) traces.push(await traceOnce(graph, { batch: 1, length }));
+      for (const length of lengths.slice(0, 2))
+        traces.push(await traceOnce(graph, { batch: 1, length, ...cached }));
       return traces;
     } catch {
       // The next lengths may suit.

@@ -13,6 +13,11 @@ import { type RandomSource, randomSource, streams } from '../search/random.ts';
 export interface FreeSizes {
   readonly batch: number;
   readonly length: number;
+  /**
+   * Inputs hold as many earlier positions as new ones, and integers that look nothing up (attention masks) cover both. Exporters
+   * often do not say so: they give each such dimension a name of its own.
+   */
+  readonly cached?: boolean;
 }
 
 /** Operators behind which an index is still the same index. */
@@ -44,9 +49,11 @@ export function sampleInputs(graph: Graph, sizes: FreeSizes, seed: number): Reco
   const readers = consumers(graph);
   return Object.fromEntries(
     graph.inputs.map((input, i) => {
-      const dims = input.dims.map((dim, axis) => freeSize(dim, axis, sizes));
-      const random = randomSource(seed, streams.samples, i);
-      return [input.name, fill(input.dtype, dims, random, tableSize(graph, readers, input))];
+      const bound = tableSize(graph, readers, input);
+      const covers = sizes.cached && bound === undefined && !input.dtype.startsWith('float');
+      const own = covers ? { ...sizes, length: 2 * sizes.length } : sizes;
+      const dims = input.dims.map((dim, axis) => freeSize(dim, axis, own));
+      return [input.name, fill(input.dtype, dims, randomSource(seed, streams.samples, i), bound)];
     }),
   );
 }
@@ -59,6 +66,14 @@ function freeSize(dim: number | string, axis: number, sizes: FreeSizes): number 
     .split('+')
     .map((part) => part.trim())
     .reduce((sum, part) => sum + (/^\d+$/.test(part) ? Number(part) : sizes.length), 0);
+}
+
+/** Whether the model takes keys and values of earlier positions: [batch, heads, length, size]. */
+export function takesCaches({ inputs }: Graph): boolean {
+  return inputs.some(
+    ({ dtype, dims }) =>
+      dtype.startsWith('float') && dims.length > 3 && dims.slice(1).some((dim) => typeof dim === 'string'),
+  );
 }
 
 /** Entries of the smallest table that each integer input is looked up in. */
