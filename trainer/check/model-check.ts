@@ -55,11 +55,23 @@ export function passes({ parity, cutting, gradient }: ModelCheck): boolean {
   );
 }
 
+/** By onnxruntime, with one example where the file takes no more: its RotaryEmbedding refuses tables that stand for all examples. */
+async function referenceRun(original: Graph, size: FreeSizes, seed: number) {
+  const session = await createOrtSession(writeOnnx(original));
+  const run = async (at: FreeSizes) => {
+    const feeds = sampleInputs(original, at, seed);
+    return { feeds, expected: await session.run(feeds) };
+  };
+  try {
+    return await run(size).catch(() => run({ ...size, batch: 1 }));
+  } finally {
+    await session.close();
+  }
+}
+
 /** The file's graph in onnxruntime against the prepared one in the interpreter. */
 async function parityError(original: Graph, graph: Graph, size: FreeSizes, seed: number): Promise<number> {
-  const feeds = sampleInputs(original, size, 101 + seed);
-  const session = await createOrtSession(writeOnnx(original));
-  const expected = await session.run(feeds).finally(() => session.close());
+  const { feeds, expected } = await referenceRun(original, size, 101 + seed);
   const interpreter = createInterpreter(graph);
   try {
     return tf.tidy(() => {

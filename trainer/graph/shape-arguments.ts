@@ -37,6 +37,7 @@ const rewrites: Readonly<Record<string, Rewrite>> = {
   Slice: rewriteSlice,
   Split: rewriteSplit,
   Gather: rewriteGather,
+  GatherND: rewriteGatherND,
   Concat: rewriteConcat,
   Cast: rewriteCast,
   Identity: (pass, node) => stands(pass, node.outputs[0] ?? '', node.inputs[0] ?? ''),
@@ -230,6 +231,20 @@ function rewriteGather(pass: Pass, node: GraphNode): boolean {
     outputs: [output],
     attributes: byInput ? {} : { axes: { kind: 'ints', value: [axis] } },
   });
+  return true;
+}
+
+/** Picking one index of the first axis, as advanced indexing is exported, is a Slice. */
+function rewriteGatherND(pass: Pass, node: GraphNode): boolean {
+  const [input = '', indices = ''] = node.inputs;
+  const index = pass.draft.initializers.get(indices);
+  const [picked, ...more] = integers(index) ?? [];
+  if (picked === undefined || more.length > 0 || index?.dims.length !== 2) return false;
+  if (intAttribute(node, 'batch_dims', 0) !== 0) return false;
+  const length = fixed(lengths(pass, input, 0));
+  if (length === undefined) return false;
+  const start = picked < 0 ? picked + length : picked;
+  slice(pass, node, input, node.outputs[0] ?? '', [{ axis: 0, start, end: start + 1, step: 1 }]);
   return true;
 }
 

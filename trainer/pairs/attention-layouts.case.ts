@@ -126,6 +126,27 @@ export const attentionLayouts: readonly Architecture[] = [
     pairs: ATTENTION,
   },
   {
+    name: 'two key-value groups fused with their queries, keys and values picked by GatherND',
+    graph: () =>
+      model((b, x) => {
+        const fused = b.linear(x, b.weight(WIDTH, 2 * 4 * HEAD));
+        const grouped = b.op('Reshape', [fused, b.ints(0, 0, 2, 4, HEAD)]); // [batch, length, groups, 2 + 2, size]
+        const first = b.op('Transpose', [grouped], { perm: [3, 0, 1, 2, 4] });
+        const pick = (at: bigint) => {
+          const index = b.constant({ dtype: 'int64', dims: [1, 1], data: BigInt64Array.of(at) });
+          const one = b.op('Transpose', [b.op('GatherND', [first, index])], { perm: [1, 2, 3, 0, 4] });
+          const spread = b.op('Expand', [one, b.ints(1, 1, 1, 2, 1)]);
+          return b.op('Transpose', [b.op('Reshape', [spread, b.ints(0, 0, HEADS, HEAD)])], {
+            perm: [0, 2, 1, 3],
+          });
+        };
+        const query = b.op('Reshape', [b.slice(grouped, 3, 0, 2), b.ints(0, 0, HEADS, HEAD)]);
+        const turned = b.op('Transpose', [query], { perm: [0, 2, 1, 3] });
+        return attend(b, turned, pick(-2n), pick(-1n));
+      }),
+    pairs: [`query-key 4/2x${HEAD}`, `value-projection 4/2x${HEAD}`],
+  },
+  {
     name: 'query, key and value fused behind a batch normalisation',
     graph: () =>
       model((b, x) => {
