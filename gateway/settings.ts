@@ -4,6 +4,7 @@ import { SppError } from '../schema/errors.ts';
 import { operatorRoles } from '../schema/operator-role.ts';
 import type { OidcSettings } from './auth/oidc.ts';
 import type { KeyLedger } from './budget/ledger-object.ts';
+import type { NodeAddress } from './nodes/node-address.ts';
 
 export interface Bindings {
   readonly DB: D1Database;
@@ -125,16 +126,6 @@ const settingsSchema = z
     path: ['OIDC_AUDIENCE'],
     error: 'is not set, but OIDC_ISSUER is: without it a token made out for others would do',
   });
-
-export interface NodeAddress {
-  readonly name: string;
-  /** Without a slash at its end. */
-  readonly url: string;
-  /** What its prices go by. */
-  readonly nodeClass: string;
-  /** The operator takes it out of service. */
-  readonly draining: boolean;
-}
 
 export interface Settings {
   readonly nodes: readonly NodeAddress[];

@@ -1,5 +1,7 @@
 /** Choosing level and node through the real runtime, on nodes whose times the test sets. */
+import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { joinBody } from '../schema/binary-tensors.ts';
 import type { InferResponse } from '../schema/protocol.ts';
 import { type ContractFleet, contractFleet, fleetInput } from './support/contract-fleet.ts';
 import type { ContractNode } from './support/contract-node.ts';
@@ -138,12 +140,49 @@ describe('a budget that no level fits', () => {
 });
 
 describe('the deadline', () => {
-  test('cuts a node off that is too slow, and says that it ran out', async () => {
-    for (const node of [a, b]) Object.assign(node, { behaviour: 'hang', aborted: 0 });
-    const response = await infer('600ms');
-    expect(response.status).toBe(504);
-    expect(await problemOf(response)).toMatchObject({ code: 'budget-overrun' });
-    await vi.waitFor(() => expect(a.aborted + b.aborted).toBe(1), { timeout: 10_000 });
+  test.each(['hang', 'stall'] as const)(
+    'cuts a node off that is too slow (%s), not before its time, and says that it ran out',
+    async (behaviour) => {
+      for (const node of [a, b]) Object.assign(node, { behaviour, aborted: 0 });
+      const response = await infer('600ms');
+      expect(response.status).toBe(504);
+      expect(await problemOf(response)).toMatchObject({ code: 'budget-overrun' });
+      await vi.waitFor(() => expect(a.aborted + b.aborted).toBe(1), { timeout: 10_000 });
+    },
+  );
+
+  test('covers a body that comes too slowly', async () => {
+    const { hostname, port } = new URL(gateway.url);
+    const answer = await new Promise<string>((resolve, reject) => {
+      const socket = connect(Number(port), hostname, () =>
+        socket.write(
+          `POST /v2/models/tiny/infer HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${gateway.clientKey}\r\n` +
+            'X-Latency-Budget: 300ms\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"inputs":',
+        ),
+      );
+      socket.once('data', (data) => {
+        socket.destroy();
+        resolve(data.toString());
+      });
+      socket.on('error', reject);
+    });
+    expect(answer).toMatch(/^HTTP\/1.1 504 /);
+    expect([...a.seen, ...b.seen]).toEqual([]);
+  });
+
+  test('binary tensors pass as they are', async () => {
+    const inputs = [{ name: 'x', shape: [1, 4], datatype: 'FP32', parameters: { binary_data_size: 16 } }];
+    const { body, headerLength } = joinBody({ inputs }, [new Uint8Array(16)]);
+    const headers = {
+      'content-type': 'application/octet-stream',
+      'inference-header-content-length': `${headerLength}`,
+    };
+    a.behaviour = 'decline';
+    b.behaviour = 'decline';
+    await infer('3s', { body, headers });
+    const [seen] = [...a.seen, ...b.seen];
+    expect(seen?.headers).toMatchObject(headers);
+    expect(seen?.headers['content-length']).toBe(String(body.length));
   });
 
   test('travels to the node, with the trace', async () => {

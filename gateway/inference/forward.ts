@@ -1,6 +1,6 @@
 /** Sends one request to one node. */
 import { formatMs, headerNames, parseServerTiming } from '../../schema/headers.ts';
-import type { NodeAddress } from '../settings.ts';
+import type { NodeAddress } from '../nodes/node-address.ts';
 import { type AnswerBody, readAnswer } from './answer-body.ts';
 import type { Deadline } from './deadline.ts';
 import type { Upload } from './upload.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { NodeReport } from '../../schema/node-report.ts';
 import { free } from '../selector/candidates.ts';
-import type { NodeAddress } from '../settings.ts';
 import { fleet, type Outcome } from './fleet.ts';
+import type { NodeAddress } from './node-address.ts';
 import type { TableSpec } from './table-cache.ts';
 
 const addresses: NodeAddress[] = ['a', 'b'].map((name) => ({

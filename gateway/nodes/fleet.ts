@@ -2,9 +2,9 @@
 import type { NodeReport } from '../../schema/node-report.ts';
 import type { CandidateTable } from '../selector/candidate-table.ts';
 import type { NodeOption } from '../selector/candidates.ts';
-import type { NodeAddress } from '../settings.ts';
 import type { Background } from '../state/cell.ts';
 import type { RequestSample } from './measured-times.ts';
+import type { NodeAddress } from './node-address.ts';
 import {
   forget,
   loadOf,

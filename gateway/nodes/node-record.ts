@@ -1,9 +1,9 @@
 /** What the gateway knows of one node, and what the selector makes of it. */
 import type { NodeReport } from '../../schema/node-report.ts';
 import type { BatchTimes, NodeOption } from '../selector/candidates.ts';
-import type { NodeAddress } from '../settings.ts';
 import { type Breaker, breaker } from './breaker.ts';
 import { type MeasuredTimes, measuredTimes } from './measured-times.ts';
+import type { NodeAddress } from './node-address.ts';
 
 /** Usable nodes are asked again when their report is older than this. */
 const REFRESH_MS = 1000;

@@ -1,7 +1,7 @@
 /** Asks a node how it is. */
 import { SppError } from '../../schema/errors.ts';
 import { type NodeReport, nodeReportSchema } from '../../schema/node-report.ts';
-import type { NodeAddress } from '../settings.ts';
+import type { NodeAddress } from './node-address.ts';
 
 /** A node that does not answer within this is not one to send requests to. */
 export const REPORT_TIMEOUT_MS = 1000;

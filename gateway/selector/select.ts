@@ -74,47 +74,108 @@ export function select(table: CandidateTable, request: SelectionRequest): Decisi
   const leftMs = request.budgetLeftMs - rules.reserveMs;
   const costCap = request.costBudgetNanoUsd ?? Number.POSITIVE_INFINITY;
   const qualityFirst = objective.kind === 'quality-first';
+  const rate = objective.kind === 'weighted' ? objective.nanoUsdPerQuality : 0;
+  const costFirst = objective.kind === 'cost-first';
+  const kib = Math.ceil(bytes / 1024);
   let allowed = 0;
   let considered = 0;
   let overLatency = 0;
   let overCost = 0;
   let best = NONE;
+  let bestScore = Number.NEGATIVE_INFINITY;
+  let bestCost = 0;
+  let bestMs = 0;
+  let bestRow = NONE;
   let second = NONE;
+  let secondScore = Number.NEGATIVE_INFINITY;
+  let secondCost = 0;
+  let secondMs = 0;
+  let secondRow = NONE;
   let sparsest = NONE;
   let sparsestNext = NONE;
+  let sparsestShare = Number.NEGATIVE_INFINITY;
+  let sparsestMs = 0;
+  let nextShare = Number.NEGATIVE_INFINITY;
+  let nextMs = 0;
   let cheapest = NONE;
+  let cheapestCost = Number.POSITIVE_INFINITY;
 
   for (let row = 0; row < levels.length; row++) {
     if (!allows(table, row, request)) continue;
     allowed++;
+    const quality = qualityOf(table, row);
+    const { sparsity } = levels[row] as { sparsity: number };
     // Rows come by falling quality, so from here on nothing could be the best or the second any more.
-    if (qualityFirst && second !== NONE && qualityOf(table, row) < qualityOf(table, rowOf(table, second)))
-      break;
+    if (qualityFirst && second !== NONE && quality < secondScore) break;
     const end = (row + 1) * columns;
     for (let cell = row * columns, column = 0; cell < end; cell++, column++) {
       const execution = executeMs[cell] as number;
-      if (usable[column] === 0 || Number.isNaN(execution)) continue;
+      // NaN says that the level is not served there.
+      if (usable[column] === 0 || !(execution >= 0)) continue;
       considered++;
-      const cost = costOf(table, cell, bytes);
+      const cost = (table.costNanoUsd[cell] as number) + (table.perKiBNanoUsd[cell] as number) * kib;
       if (cost > costCap) {
         overCost++;
-        if (cheapest === NONE || cost < costOf(table, cheapest, bytes)) cheapest = cell;
+        if (cost < cheapestCost) {
+          cheapest = cell;
+          cheapestCost = cost;
+        }
         continue;
       }
       const totalMs = (networkMs[column] as number) + (waitMs[column] as number) + execution;
       if (totalMs > leftMs) {
         overLatency++;
         if (best !== NONE) continue;
-        if (sparsest === NONE || sparser(table, cell, sparsest)) {
+        if (sparsity > sparsestShare || (sparsity === sparsestShare && totalMs < sparsestMs)) {
           sparsestNext = sparsest;
+          nextShare = sparsestShare;
+          nextMs = sparsestMs;
           sparsest = cell;
-        } else if (sparsestNext === NONE || sparser(table, cell, sparsestNext)) sparsestNext = cell;
+          sparsestShare = sparsity;
+          sparsestMs = totalMs;
+        } else if (
+          sparsestNext === NONE ||
+          sparsity > nextShare ||
+          (sparsity === nextShare && totalMs < nextMs)
+        ) {
+          sparsestNext = cell;
+          nextShare = sparsity;
+          nextMs = totalMs;
+        }
         continue;
       }
-      if (best === NONE || better(table, cell, best, request)) {
+      // The objective first; then cost, FLOPs (the order of the rows) and time; then the order of names.
+      const score = qualityFirst ? quality : costFirst ? -cost : quality * rate - cost;
+      if (
+        second !== NONE &&
+        (score < secondScore ||
+          (score === secondScore &&
+            (cost > secondCost || (cost === secondCost && (row !== secondRow || totalMs >= secondMs)))))
+      )
+        continue;
+      if (
+        best === NONE ||
+        score > bestScore ||
+        (score === bestScore &&
+          (cost < bestCost || (cost === bestCost && row === bestRow && totalMs < bestMs)))
+      ) {
         second = best;
+        secondScore = bestScore;
+        secondCost = bestCost;
+        secondMs = bestMs;
+        secondRow = bestRow;
         best = cell;
-      } else if (second === NONE || better(table, cell, second, request)) second = cell;
+        bestScore = score;
+        bestCost = cost;
+        bestMs = totalMs;
+        bestRow = row;
+      } else {
+        second = cell;
+        secondScore = score;
+        secondCost = cost;
+        secondMs = totalMs;
+        secondRow = row;
+      }
     }
   }
 
@@ -177,30 +238,6 @@ export function candidateAt(table: CandidateTable, cell: number, bytes: number):
     costNanoUsd: costOf(table, cell, bytes),
     predicted: { networkMs, queueMs, executeMs, totalMs: networkMs + queueMs + executeMs },
   };
-}
-
-/** The objective first; then cost, FLOPs and time; cells are in order of row and name, which makes the order total. */
-function better(table: CandidateTable, a: number, b: number, { rules, bytes }: SelectionRequest): boolean {
-  const { objective } = rules;
-  const rowA = rowOf(table, a);
-  const rowB = rowOf(table, b);
-  const quality = qualityOf(table, rowA) - qualityOf(table, rowB);
-  const cost = costOf(table, a, bytes) - costOf(table, b, bytes);
-  if (objective.kind === 'weighted') {
-    const gain = quality * objective.nanoUsdPerQuality - cost;
-    if (gain !== 0) return gain > 0;
-  } else if (objective.kind === 'quality-first' && quality !== 0) return quality > 0;
-  if (cost !== 0) return cost < 0;
-  if (quality !== 0) return quality > 0;
-  // Rows of one quality stand in order of FLOPs.
-  if (rowA !== rowB) return rowA < rowB;
-  return timeOf(table, a) < timeOf(table, b);
-}
-
-function sparser(table: CandidateTable, a: number, b: number): boolean {
-  const difference =
-    (table.levels[rowOf(table, a)]?.sparsity ?? 0) - (table.levels[rowOf(table, b)]?.sparsity ?? 0);
-  return difference > 0 || (difference === 0 && timeOf(table, a) < timeOf(table, b));
 }
 
 /** The quicker of two nodes that serve `best`'s level at its cost and within the budget; `best` when there is no other. */

@@ -5,9 +5,14 @@ import { build } from 'esbuild';
 const ENTRY = fileURLToPath(new URL('../../gateway/worker.ts', import.meta.url));
 
 /** @returns the module's text; a Node-only import anywhere in the gateway fails the build */
-export async function bundleWorker(): Promise<string> {
+export function bundleWorker(): Promise<string> {
+  return bundleModule(ENTRY);
+}
+
+/** Any module and what it imports, as one for workerd. */
+export async function bundleModule(entry: string): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [ENTRY],
+    entryPoints: [entry],
     bundle: true,
     write: false,
     format: 'esm',

@@ -1,6 +1,6 @@
 /** Ports on the loopback address. */
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { SppError } from '../../schema/errors.ts';
 
 /** @throws `usage` naming the option that chooses another port, when this one is taken */
@@ -21,4 +21,13 @@ export async function requireFreePort(port: number, option: string): Promise<voi
   } finally {
     server.close();
   }
+}
+
+/** One that is free at the moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
 }

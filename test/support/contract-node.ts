@@ -24,7 +24,7 @@ export interface ContractNode {
   life: number;
   load: number;
   /** What it does with an inference request. */
-  behaviour: 'answer' | 'hang' | 'drop' | 'half-answer' | 'decline' | 'crash' | 'refuse-token';
+  behaviour: 'answer' | 'hang' | 'stall' | 'drop' | 'half-answer' | 'decline' | 'crash' | 'refuse-token';
   /** Headers and level of each inference request it got. */
   readonly seen: { readonly level: number; readonly headers: IncomingMessage['headers'] }[];
   /** Requests that were cut off before they were answered. */
@@ -89,6 +89,11 @@ async function handle(node: ContractNode, request: IncomingMessage, response: Se
       }
     },
     hang: () => void response.once('close', () => node.aborted++),
+    stall: () => {
+      response.once('close', () => node.aborted++);
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
+      response.write('{"model_name":');
+    },
     drop: () => void response.destroy(),
     'half-answer': () => {
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });

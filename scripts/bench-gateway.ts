@@ -1,0 +1,204 @@
+/**
+ * The gateway in workerd beside a bare Hono pass-through in workerd and, if it can be had, Portkey's gateway in Node, all
+ * before the same node that answers at once. Closed loops of 1, 16 and 128 connections in alternating rounds, one run.
+ * Client, node and gateways share this machine's cores.
+ *
+ *   npm run bench:gateway -- [--rounds 5] [--seconds 1] [--connections 1,16,128] [--portkey DIR] [--json]
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import { Miniflare } from 'miniflare';
+import { uploadArtifact } from '../trainer/upload/upload-artifact.ts';
+import { startPortkey } from './bench-gateway/portkey.ts';
+import { writeStubArtifact } from './bench-gateway/stub-artifact.ts';
+import type { ClientAnswer, ClientRound } from './bench-node/client-thread.ts';
+import { bundleModule } from './local/bundle-worker.ts';
+import { COMPATIBILITY_DATE, startLocalGateway } from './local/local-gateway.ts';
+import { freePort } from './local/ports.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '1' },
+    connections: { type: 'string', default: '1,16,128' },
+    /** Folder to install Portkey's gateway into; without it the comparison is left out. */
+    portkey: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const rounds = Number(flags.rounds);
+const ms = Number(flags.seconds) * 1000;
+const connections = flags.connections.split(',').map(Number);
+const PATH = '/v2/models/bench/infer';
+const BODY = JSON.stringify({
+  inputs: [
+    {
+      name: 'x',
+      shape: [1, 784],
+      datatype: 'FP32',
+      data: Array.from({ length: 784 }, (_, i) => Number(Math.sin(i).toFixed(4))),
+    },
+  ],
+});
+const secrets = {
+  operatorToken: 'operator-token-of-the-benchmark',
+  nodeToken: 'node-token-of-the-benchmark-01',
+  keyPepper: 'pepper-of-the-benchmark-01234567',
+};
+
+const closing: (() => unknown)[] = [];
+try {
+  const nodePort = await thread<number>('bench-gateway/stub-node.ts');
+  const node = `http://127.0.0.1:${nodePort}`;
+  const targets: Record<string, { port: number; request: Buffer }> = {
+    bare: { port: await bareGateway(node), request: httpRequest(PATH, {}) },
+    ours: await ourGateway(node),
+  };
+  if (flags.portkey !== undefined) {
+    const portkey = await startPortkey(flags.portkey, await freePort());
+    if (portkey !== undefined) {
+      closing.push(portkey.close);
+      const headers = {
+        'x-portkey-provider': 'openai',
+        'x-portkey-custom-host': `${node}/v1`,
+        authorization: 'Bearer none',
+      };
+      targets.portkey = { port: portkey.port, request: httpRequest('/v1/chat/completions', headers) };
+    }
+  }
+  const client = await clientThread();
+  const results = [];
+  for (const count of connections) results.push(await measure(count, targets, client));
+  process.stdout.write(flags.json ? `${JSON.stringify(results)}\n` : results.map(report).join('\n'));
+} finally {
+  for (const close of closing.reverse()) await close();
+}
+process.exit(0);
+
+interface Measured {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly perSecond: number;
+  readonly failures: number;
+}
+
+async function measure(
+  count: number,
+  targets: Readonly<Record<string, { port: number; request: Buffer }>>,
+  ask: (round: ClientRound) => Promise<ClientAnswer>,
+) {
+  const samples: Record<string, Measured[]> = {};
+  for (let round = -1; round < rounds; round++) {
+    // Each in turn goes first, so that no one always finds the machine as the same other left it.
+    const names = Object.keys(targets);
+    const order = names.map((_, i) => names[(i + round + names.length) % names.length] as string);
+    for (const name of order) {
+      const target = targets[name] as { port: number; request: Buffer };
+      const { requestsMs, failures } = await ask({ ...target, connections: count, ms });
+      const sorted = requestsMs.toSorted((a, b) => a - b);
+      const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN;
+      // The first round warms up.
+      if (round < 0) continue;
+      samples[name] = [
+        ...(samples[name] ?? []),
+        { p50Ms: at(0.5), p99Ms: at(0.99), perSecond: (requestsMs.length * 1000) / ms, failures },
+      ];
+    }
+  }
+  const of = (name: string): Measured => ({
+    p50Ms: median(samples[name]?.map((s) => s.p50Ms)),
+    p99Ms: median(samples[name]?.map((s) => s.p99Ms)),
+    perSecond: median(samples[name]?.map((s) => s.perSecond)),
+    failures: samples[name]?.reduce((sum, s) => sum + s.failures, 0) ?? 0,
+  });
+  const ratio = (pick: (measured: Measured) => number) =>
+    median(samples.ours?.map((ours, i) => pick(ours) / pick(samples.bare?.[i] as Measured)));
+  return {
+    connections: count,
+    of: Object.fromEntries(Object.keys(targets).map((name) => [name, of(name)])),
+    p50ToBare: ratio((m) => m.p50Ms),
+    throughputToBare: ratio((m) => m.perSecond),
+  };
+}
+
+function report(result: Awaited<ReturnType<typeof measure>>): string {
+  const rows = Object.entries(result.of).map(
+    ([name, { p50Ms, p99Ms, perSecond, failures }]) =>
+      `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms  p99 ${p99Ms.toFixed(2)} ms  ${perSecond.toFixed(0)} requests/s${failures === 0 ? '' : `  ${failures} FAILED`}`,
+  );
+  return [
+    `${result.connections} connections: p50 ${result.p50ToBare.toFixed(2)} x bare, throughput ${result.throughputToBare.toFixed(2)} x bare`,
+    ...rows,
+    '',
+  ].join('\n');
+}
+
+async function bareGateway(node: string): Promise<number> {
+  const miniflare = new Miniflare({
+    modules: true,
+    script: await bundleModule(fileURLToPath(new URL('./bench-gateway/bare-worker.ts', import.meta.url))),
+    compatibilityDate: COMPATIBILITY_DATE,
+    cf: false,
+    host: '127.0.0.1',
+    bindings: { NODE: node },
+  });
+  closing.push(() => miniflare.dispose());
+  return Number((await miniflare.ready).port);
+}
+
+async function ourGateway(node: string) {
+  const gateway = await startLocalGateway({ port: 0, nodes: [{ name: 'stub', url: node }], ...secrets });
+  closing.push(() => gateway.close());
+  const dir = await mkdtemp(join(tmpdir(), 'bench-gateway-'));
+  closing.push(() => rm(dir, { recursive: true }));
+  await writeStubArtifact(dir);
+  await uploadArtifact({ dir, url: gateway.url, token: secrets.operatorToken });
+  const created = await fetch(`${gateway.url}/v1/keys`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${secrets.operatorToken}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ name: 'bench' }),
+  });
+  const { key } = (await created.json()) as { key: string };
+  const headers = { authorization: `Bearer ${key}`, 'x-latency-budget': '10s' };
+  return { port: Number(new URL(gateway.url).port), request: httpRequest(PATH, headers) };
+}
+
+function httpRequest(path: string, headers: Readonly<Record<string, string>>): Buffer {
+  const lines = Object.entries({
+    host: '127.0.0.1',
+    'content-type': 'application/json',
+    'content-length': String(Buffer.byteLength(BODY)),
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.from(`POST ${path} HTTP/1.1\r\n${lines.join('')}\r\n${BODY}`);
+}
+
+function thread<T>(file: string): Promise<T> {
+  const worker = new Worker(new URL(file, import.meta.url));
+  closing.push(() => worker.terminate());
+  return new Promise((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+  });
+}
+
+async function clientThread(): Promise<(round: ClientRound) => Promise<ClientAnswer>> {
+  const worker = new Worker(new URL('bench-node/client-thread.ts', import.meta.url));
+  closing.push(() => worker.terminate());
+  await new Promise((resolve) => worker.once('message', resolve));
+  return (round) =>
+    new Promise((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', reject);
+      worker.postMessage(round);
+    });
+}
+
+function median(values: readonly number[] = []): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}

@@ -1,0 +1,52 @@
+/**
+ * Bursts on three nodes, of which one is slow and one comes and goes, in simulated time: the production selector and what
+ * it learns, beside simpler ways to route.
+ *
+ *   npm run simulate -- [--seconds 300] [--seed 1] [--chart FILE.svg] [--json]
+ */
+import { parseArgs } from 'node:util';
+import type { PriceOf } from '../gateway/selector/candidates.ts';
+import { writeRoutingChart } from './simulate/chart.ts';
+import { routers } from './simulate/routers.ts';
+import { type Outcome, type SimulatedLevel, simulate } from './simulate/run.ts';
+import { burstyTrace } from './simulate/trace.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '300' },
+    seed: { type: 'string', default: '1' },
+    chart: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+/** A path such as a small vision transformer has: quality falls slowly at first, time in proportion to the FLOPs. */
+const levels: SimulatedLevel[] = [0.87, 0.93, 0.95, 0.96, 0.965, 0.97].map((quality, level) => {
+  const flops = 0.2 + 0.16 * level;
+  return { level, quality, sparsity: 1 - flops, flops, executeMs: 25 * flops };
+});
+/** One micro-dollar for each begun millisecond. */
+const priceOf: PriceOf = () => ({ fixedNanoUsd: 0, perMsNanoUsd: 1000, perKiBNanoUsd: 0 });
+
+const seed = Number(flags.seed);
+const trace = burstyTrace(seed, Number(flags.seconds) * 1000);
+const nodes = trace.machines.map(({ name }) => name);
+const outcomes: Record<string, Outcome> = {};
+for (const [name, router] of Object.entries(routers(levels, nodes)))
+  outcomes[name] = await simulate(trace, levels, priceOf, router, seed);
+process.stdout.write(flags.json ? `${JSON.stringify(outcomes)}\n` : report(outcomes));
+if (flags.chart !== undefined) await writeRoutingChart(flags.chart, outcomes);
+
+function report(of: Readonly<Record<string, Outcome>>): string {
+  const percent = (share: number) => (100 * share).toFixed(1).padStart(10);
+  const rows = Object.entries(of).map(
+    ([name, { attainment, meanQuality, deliveredQuality, meanCostMicroUsd }]) =>
+      `${name.padEnd(22)}${percent(attainment)}${percent(meanQuality)}${percent(deliveredQuality)}${meanCostMicroUsd.toFixed(1).padStart(10)}`,
+  );
+  return [
+    `${trace.arrivals.length} requests, seed ${seed}; quality and attainment in %, cost in micro-dollars an answer`,
+    `${''.padEnd(22)}  in time   quality delivered      cost`,
+    ...rows,
+    '',
+  ].join('\n');
+}

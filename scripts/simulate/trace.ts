@@ -1,0 +1,52 @@
+/** Arrivals and what befalls the nodes, made up from a seed: bursts over a calm stream, one node slow, one that comes and goes. */
+import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+
+export interface Arrival {
+  readonly atMs: number;
+  readonly budgetMs: number;
+}
+
+export interface Machine {
+  readonly name: string;
+  readonly workers: number;
+  /** Execution takes this many times as long as on the first. */
+  readonly slowness: number;
+  /** Whether it answers at this time. */
+  readonly up: (atMs: number) => boolean;
+}
+
+export interface Trace {
+  readonly arrivals: readonly Arrival[];
+  readonly machines: readonly Machine[];
+}
+
+const BUDGETS_MS = [15, 25, 40, 80, 200];
+/** Requests a second in the calm, and how many times that in a burst. */
+const CALM_PER_S = 40;
+const BURST = 3;
+const BURST_EVERY_MS = 10_000;
+const BURST_MS = 2500;
+/** The flapping node: down for so long in each period. */
+const FLAP_EVERY_MS = 9000;
+const FLAP_DOWN_MS = 3000;
+
+export function randomOf(seed: number): () => number {
+  const generator = xoroshiro128plus(seed);
+  return () => (generator.next() >>> 0) / 2 ** 32;
+}
+
+export function burstyTrace(seed: number, durationMs: number): Trace {
+  const random = randomOf(seed);
+  const arrivals: Arrival[] = [];
+  for (let atMs = 0; atMs < durationMs; ) {
+    const perS = CALM_PER_S * (atMs % BURST_EVERY_MS < BURST_MS ? BURST : 1);
+    atMs += (-Math.log(1 - random()) * 1000) / perS;
+    arrivals.push({ atMs, budgetMs: BUDGETS_MS[Math.floor(random() * BUDGETS_MS.length)] as number });
+  }
+  const machines: Machine[] = [
+    { name: 'steady', workers: 2, slowness: 1, up: () => true },
+    { name: 'slow', workers: 2, slowness: 3, up: () => true },
+    { name: 'flapping', workers: 2, slowness: 1, up: (atMs) => atMs % FLAP_EVERY_MS >= FLAP_DOWN_MS },
+  ];
+  return { arrivals, machines };
+}
