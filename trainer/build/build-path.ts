@@ -21,7 +21,7 @@ import { prepareModel } from '../pairs/prepare.ts';
 import { defaultRecovery, recoverySteps } from '../recovery/plan.ts';
 import { writeReportData } from '../report/report-data.ts';
 import { writeReport } from '../report/write-report.ts';
-import { allocateLevels, evenGrid, namedGrid } from '../search/allocate.ts';
+import { alignWidths, allocateLevels, evenGrid, namedGrid } from '../search/allocate.ts';
 import { defaultInclusion, pathOrder } from '../search/inclusion.ts';
 import { indexUnits, orderByPair } from '../search/units.ts';
 import { type CalibratedModel, calibrate } from './calibrate-model.ts';
@@ -117,7 +117,8 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const flat = pathOrder(state);
   const shares =
     options.grid === undefined ? evenGrid(options.levels, options.lowest) : namedGrid(options.grid);
-  const widths = allocateLevels(prepared.pairs, flat, prepared.flops, shares);
+  const allocated = allocateLevels(prepared.pairs, flat, prepared.flops, shares);
+  const widths = alignWidths(prepared.pairs, allocated, options.align);
   const found = orderByPair(indexUnits(prepared.pairs), flat);
   const path = await recoverPath(request, run, { ...calibrated, order: found }, widths, shares);
   const levels = await buildLevels(path, path.order, widths, options, progress, request.signal);

@@ -39,6 +39,7 @@ const numeric = [
   'testSamples',
   'latencyRounds',
   'recoverRate',
+  'align',
 ] as const;
 
 export function buildPathCommand(): Command {
@@ -56,6 +57,7 @@ export function buildPathCommand(): Command {
       String(defaults.lowest),
     )
     .option('--grid <share,..>', "instead: shares of the dense model's FLOPs, one a level")
+    .option('--align <units>', 'round widths to multiples of so many units', String(defaults.align))
     .option('--all-levels', 'keep levels that another beats in quality without being slower', false)
     .option('--steps <n>', 'steps of the search', String(defaults.steps))
     .option(

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Pair } from '../pairs/pair.ts';
-import { allocateLevels, evenGrid, sizeAt } from './allocate.ts';
+import { alignWidths, allocateLevels, evenGrid, sizeAt } from './allocate.ts';
 import { randomSource, shuffledRange } from './random.ts';
 import { indexUnits, orderByPair } from './units.ts';
 
@@ -55,6 +55,38 @@ describe('level allocation', () => {
           expect(used).toBeLessThanOrEqual(Math.max(floor, shares[level]! * flops) + 1e-6);
         }
       }),
+    );
+  });
+
+  test('aligned widths are multiples or whole pairs, stay nested and move by at most the multiple', () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.tuple(fc.integer({ min: 1, max: 90 }), fc.array(fc.nat(89), { minLength: 3, maxLength: 3 })),
+          {
+            minLength: 1,
+          },
+        ),
+        fc.integer({ min: 1, max: 16 }),
+        (shapes, multiple) => {
+          const pairs = shapes.map(([units]) => ({ units }));
+          const rows = [0, 1, 2].map((level) =>
+            shapes.map(([units, draws]) => 1 + (draws.toSorted((a, b) => a - b)[level]! % units)),
+          );
+          const nested = rows.map((row, level) =>
+            row.map((_, p) => Math.max(...rows.slice(0, level + 1).map((each) => each[p]!))),
+          );
+          for (const [level, row] of alignWidths(pairs, nested, multiple).entries())
+            for (const [p, width] of row.entries()) {
+              const { units } = pairs[p]!;
+              expect(width % multiple === 0 || width === units || units <= multiple).toBe(true);
+              expect(width).toBeLessThanOrEqual(units);
+              expect(Math.abs(width - nested[level]![p]!)).toBeLessThan(Math.max(2, multiple));
+              const below = alignWidths(pairs, nested, multiple)[level - 1]?.[p] ?? 0;
+              expect(width).toBeGreaterThanOrEqual(below);
+            }
+        },
+      ),
     );
   });
 

@@ -54,6 +54,24 @@ export function allocateLevels(
   return levels;
 }
 
+/**
+ * Widths rounded to the nearest multiple, at least one, at most all units: what devices like that compute in tiles. Levels
+ * stay nested, since rounding keeps the order; pairs that are not wider than the multiple stay as they are.
+ */
+export function alignWidths(
+  pairs: readonly Pick<Pair, 'units'>[],
+  widths: readonly (readonly number[])[],
+  multiple: number,
+): number[][] {
+  return widths.map((row) =>
+    row.map((width, p) => {
+      const units = pairs[p]?.units ?? width;
+      if (width === units || units <= multiple) return width;
+      return Math.min(units, Math.max(multiple, Math.round(width / multiple) * multiple));
+    }),
+  );
+}
+
 /** FLOPs and parameters at given widths. */
 export function sizeAt(
   pairs: readonly Pair[],
