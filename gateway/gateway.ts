@@ -42,6 +42,8 @@ export interface Gateway {
 
 /** How long a change made through another isolate may go unseen here. */
 const STATE_TTL_MS = 5000;
+/** Sooner than it must be followed, so that no request of steady traffic ever waits for it. */
+const POLICY_TTL_MS = 2000;
 const KEY_TTL_MS = 10_000;
 /** A revoked key dies everywhere within this, even when the database cannot be read. */
 const KEY_MAX_AGE_MS = 60_000;
@@ -75,7 +77,11 @@ export function createGateway(
     settings,
     db,
     bucket: bindings.ARTIFACTS,
-    policy: cell({ ...held('policy', () => policyInForce(db)), ttlMs: STATE_TTL_MS }),
+    policy: cell({
+      ...held('policy', () => policyInForce(db)),
+      ttlMs: POLICY_TTL_MS,
+      waitFromMs: STATE_TTL_MS,
+    }),
     catalog: cell({ ...held('catalog', () => loadCatalog(db)), ttlMs: STATE_TTL_MS }),
     keys: tokens('key', (prefix) => findKey(db, prefix)),
     operatorTokens: tokens('operator token', (prefix) => findOperatorToken(db, prefix)),

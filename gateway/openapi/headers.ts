@@ -33,9 +33,9 @@ export const requestHeaders = {
     schema: { type: 'string', enum: ['0', '1'] },
   },
   'if-match': {
-    description: 'ETag of the policy that was read.',
+    description: 'ETag of the policy that was read, or `*`. What is no ETag matches nothing.',
     required: true,
-    schema: { type: 'string', pattern: '^"[0-9]{1,9}"$' },
+    schema: { type: 'string' },
   },
   range: {
     description: 'One range of bytes.',

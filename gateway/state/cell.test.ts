@@ -42,6 +42,25 @@ describe('a cell', () => {
     expect(loads).toHaveLength(1);
   });
 
+  test('waits for a better one when the value is too old, and keeps to it when there is none', async () => {
+    const all = bench();
+    const held = cell({ ...all.options, waitFromMs: 25 });
+    const first = held.get(all.background);
+    all.loads[0]?.resolve('one');
+    await first;
+    all.pass(25);
+    const waited = held.get(all.background);
+    all.loads[1]?.resolve('two');
+    expect(await waited).toBe('two');
+    all.pass(25);
+    const away = held.get(all.background);
+    all.loads[2]?.reject(new Error('away'));
+    expect(await away).toBe('two');
+    expect(all.errors).toEqual([new Error('away')]);
+    // The next ones do not wait for what has just failed.
+    expect(await held.get(all.background)).toBe('two');
+  });
+
   test('answers with the old value while one refresh runs', async () => {
     const { held, background, loads, work, pass } = await filled();
     pass(10);

@@ -9,6 +9,8 @@ export interface CellOptions<T> {
   readonly load: () => Promise<T>;
   /** From this age on a refresh is started; the value in hand is used meanwhile. */
   readonly ttlMs: number;
+  /** From this age on a better one is waited for, and the value in hand used only if there is none to be had. */
+  readonly waitFromMs?: number;
   /** From this age on the value is not used any more. Without it a copy serves until a better one is had. */
   readonly maxAgeMs?: number;
   /** Milliseconds since the epoch. */
@@ -32,10 +34,12 @@ const REFRESH_LOST_MS = 10_000;
  * between requests would hang all of them when the first one's client goes away.
  */
 export function cell<T>(options: CellOptions<T>): Cell<T> {
-  const { load, ttlMs, maxAgeMs = Number.POSITIVE_INFINITY, now, onError } = options;
+  const { load, ttlMs, now, onError } = options;
+  const { waitFromMs = Number.POSITIVE_INFINITY, maxAgeMs = Number.POSITIVE_INFINITY } = options;
   let held: { readonly value: T; readonly atMs: number } | undefined;
   let generation = 0;
   let refreshingSinceMs = Number.NEGATIVE_INFINITY;
+  let failedAtMs = Number.NEGATIVE_INFINITY;
 
   const refresh = async (): Promise<T> => {
     const started = generation;
@@ -50,6 +54,15 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
     async get(background) {
       const at = now();
       if (held === undefined || at - held.atMs >= maxAgeMs) return refresh();
+      // One that cannot be loaded is not waited for by every request that comes.
+      if (at - held.atMs >= waitFromMs && at - failedAtMs >= ttlMs) {
+        const { value } = held;
+        return refresh().catch((error: unknown) => {
+          failedAtMs = at;
+          onError(error);
+          return value;
+        });
+      }
       if (at - held.atMs >= ttlMs && at - refreshingSinceMs >= REFRESH_LOST_MS) {
         refreshingSinceMs = at;
         background.waitUntil(
