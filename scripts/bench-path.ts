@@ -94,8 +94,13 @@ async function compare(name: string, model: BenchModel) {
       const started = performance.now();
       const levels = await methods[method].levels(subject);
       const seconds = (performance.now() - started) / 1000;
-      const dense = await denseQuality(name, model, subject, samples);
-      const values = [...(await qualities(subject, levels.slice(0, -1), samples, model)), dense];
+      // Training changes the dense level too; without it, that is the model itself.
+      const values = methods[method].trains
+        ? await qualities(subject, levels, samples, model)
+        : [
+            ...(await qualities(subject, levels.slice(0, -1), samples, model)),
+            await denseQuality(name, model, subject, samples),
+          ];
       const result = { ...key, samples, levels: values, epochs: {}, seconds };
       await writeResult(work, result);
       results.push(result);
