@@ -1,4 +1,5 @@
 /** Writing an artifact to a directory: weights cut into chunks by level, then the graph, the manifest last. */
+import { createHash } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SppError } from '../errors.ts';
@@ -25,8 +26,8 @@ export interface ArtifactSource {
   readonly header: Omit<Manifest, 'formatVersion' | 'graph' | 'levels' | 'files'>;
   /** graph.onnx: initializers of `header.tensors` carry no data. */
   readonly graph: Uint8Array;
-  /** Dense values in path order, of every tensor that no level owns. */
-  readonly weights: ReadonlyMap<string, Float32Array>;
+  /** Dense values in path order, of every tensor that no level owns; asked for one after the other, so they may be made then. */
+  readonly weights: Pick<ReadonlyMap<string, Float32Array>, 'get'>;
   /** Ascending; level 0 is the sparsest. */
   readonly levels: readonly (LevelMeasures & { readonly own: ReadonlyMap<string, Float32Array> })[];
 }
@@ -44,30 +45,19 @@ export async function writeArtifact(directory: string, source: ArtifactSource): 
     files.push({ path, bytes: bytes.length, sha256: sha256Hex(bytes) });
   };
   const owned = ownedTensors(source);
-  const widths = source.levels.map((level) => level.widths);
   const nested = source.header.tensors.filter((tensor) => !owned.has(tensor.name));
-  const parts = new Map(
-    nested.map((tensor) => [tensor.name, encodeTensor(tensor, widths, weightsOf(source, tensor))]),
-  );
   await write('graph.onnx', source.graph);
+  const chunks = await writeChunks(directory, source, nested);
   const levels: ManifestLevel[] = [];
   for (const [level, { own, ...measures }] of source.levels.entries()) {
-    const number = String(level).padStart(2, '0');
-    const chunk = pack(
-      nested.map((tensor) => [tensor.name, parts.get(tensor.name)?.[level] ?? new Float32Array(0)]),
-    );
-    await write(`weights-${number}.bin`, chunk.bytes);
-    const entry: ManifestLevel = {
-      level,
-      ...measures,
-      bytes: 0,
-      chunk: `weights-${number}.bin`,
-      extents: chunk.extents,
-    };
+    const { file, extents } = chunks[level] as Chunk;
+    files.push(file);
+    const entry: ManifestLevel = { level, ...measures, bytes: 0, chunk: file.path, extents };
     if (own.size > 0) {
       const packed = pack([...own]);
-      await write(`own-${number}.bin`, packed.bytes);
-      entry.own = { path: `own-${number}.bin`, extents: packed.extents };
+      const path = `own-${numbered(level)}.bin`;
+      await write(path, packed.bytes);
+      entry.own = { path, extents: packed.extents };
     }
     entry.bytes = source.header.tensors.reduce(
       (sum, tensor) => sum + 4 * size(levelDims(tensor, entry.widths)),
@@ -88,6 +78,89 @@ export async function writeArtifact(directory: string, source: ArtifactSource): 
     new TextEncoder().encode(`${JSON.stringify(manifest, null, 1)}\n`),
   );
   return manifest;
+}
+
+interface Chunk {
+  readonly file: Manifest['files'][number];
+  readonly extents: ManifestLevel['extents'];
+}
+
+const numbered = (level: number) => String(level).padStart(2, '0');
+
+/** All levels' chunks at once, tensor by tensor: only one tensor's weights are held at a time. */
+async function writeChunks(
+  directory: string,
+  source: ArtifactSource,
+  nested: readonly ManifestTensor[],
+): Promise<Chunk[]> {
+  const widths = source.levels.map((level) => level.widths);
+  const chunks: { path: string; file: AppendedFile; extents: ManifestLevel['extents'] }[] = [];
+  try {
+    for (const level of widths.keys()) {
+      const path = `weights-${numbered(level)}.bin`;
+      chunks.push({ path, file: await appendedFile(directory, path), extents: [] });
+    }
+    for (const tensor of nested) {
+      const parts = encodeTensor(tensor, widths, weightsOf(source, tensor));
+      for (const [level, part] of parts.entries()) {
+        if (part.length === 0) continue;
+        const { file, extents } = chunks[level] as (typeof chunks)[number];
+        const offset = await file.append(bytesOf(part), ALIGNMENT_BYTES);
+        extents.push({ tensor: tensor.name, offset, bytes: part.byteLength });
+      }
+    }
+    const done: Chunk[] = [];
+    for (const { path, file, extents } of chunks)
+      done.push({ file: { path, ...(await file.finish()) }, extents });
+    return done;
+  } catch (error) {
+    await Promise.all(chunks.map(({ file }) => file.abandon()));
+    throw error;
+  }
+}
+
+function bytesOf(data: Float32Array): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+interface AppendedFile {
+  /** @returns the offset, a multiple of `alignment`; zeros fill the gap */
+  append(bytes: Uint8Array, alignment: number): Promise<number>;
+  /** Syncs and gives the file its name. */
+  finish(): Promise<{ bytes: number; sha256: string }>;
+  abandon(): Promise<void>;
+}
+
+/** Written beside its name until it is whole; its digest is made on the way. */
+async function appendedFile(directory: string, path: string): Promise<AppendedFile> {
+  const temporary = join(directory, `.${path}.partial`);
+  const handle = await open(temporary, 'w');
+  const digest = createHash('sha256');
+  let end = 0;
+  const put = async (bytes: Uint8Array) => {
+    await handle.writeFile(bytes); // goes on behind what was written
+    digest.update(bytes);
+    end += bytes.length;
+  };
+  return {
+    async append(bytes, alignment) {
+      const gap = (alignment - (end % alignment)) % alignment;
+      if (gap > 0) await put(new Uint8Array(gap));
+      const offset = end;
+      await put(bytes);
+      return offset;
+    },
+    async finish() {
+      await handle.sync();
+      await handle.close();
+      await rename(temporary, join(directory, path));
+      return { bytes: end, sha256: digest.digest('hex') };
+    },
+    async abandon() {
+      await handle.close().catch(() => undefined);
+      await rm(temporary, { force: true });
+    },
+  };
 }
 
 /** Writes beside, syncs, renames: a crash leaves the old file or the new one, never half. */

@@ -1,11 +1,12 @@
 /** Puts a finished path into the artifact's form: weights in path order, a graph without them, levels with what is theirs. */
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { ModelProtoSchema, StringStringEntryProtoSchema, TensorProto_DataLocation } from 'onnx-buf';
+import { create } from '@bufbuild/protobuf';
+import { StringStringEntryProtoSchema, TensorProto_DataLocation } from 'onnx-buf';
 import type { ArtifactSource, LevelMeasures } from '../../schema/artifact/write.ts';
 import type { ManifestPair, ManifestTensor, Port } from '../../schema/manifest.ts';
 import type { Datatype } from '../../schema/protocol.ts';
 import type { Dtype, Graph, ValueInfo } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
+import { writeTensor } from '../graph/onnx-tensor.ts';
 import { cutGraph } from '../pairs/cut.ts';
 import type { Pair, PreparedModel } from '../pairs/pair.ts';
 import { floatTensor } from '../weights/linear-weights.ts';
@@ -36,9 +37,13 @@ export function pathArtifact(
   const names = [...ordered.initializers]
     .filter(([, tensor]) => tensor.dtype === 'float32')
     .map(([name]) => name);
+  const named = new Set(names);
   return {
-    graph: emptied(ordered, new Set(names)),
-    weights: new Map(names.map((name) => [name, floatTensor(ordered.initializers, name).data])),
+    graph: emptied(ordered, named),
+    // Of a large model, read and put into path order when the writer gets there.
+    weights: {
+      get: (name) => (named.has(name) ? floatTensor(ordered.initializers, name).data : undefined),
+    },
     levels: levels.map(({ cut, ...measures }) => ({
       ...measures,
       own: new Map(own.map((name) => [name, floatTensor(cut.initializers, name).data])),
@@ -88,13 +93,15 @@ function port(value: ValueInfo): Port {
 
 /** graph.onnx: the named initializers keep name and type, and point at the weights instead of holding them. */
 function emptied(graph: Graph, names: ReadonlySet<string>): Uint8Array {
-  const model = fromBinary(ModelProtoSchema, writeOnnx(graph));
-  for (const tensor of model.graph?.initializer ?? []) {
-    if (!names.has(tensor.name)) continue;
-    tensor.rawData = new Uint8Array(0);
-    tensor.floatData = [];
-    tensor.dataLocation = TensorProto_DataLocation.EXTERNAL;
-    tensor.externalData = [create(StringStringEntryProtoSchema, { key: 'location', value: 'weights' })];
-  }
-  return toBinary(ModelProtoSchema, model);
+  return writeOnnx(graph, {
+    initializer(name, tensor) {
+      if (!names.has(name)) return writeTensor(name, tensor);
+      const { dtype, dims } = tensor;
+      return {
+        ...writeTensor(name, { dtype, dims, data: new Uint8Array(0) }),
+        dataLocation: TensorProto_DataLocation.EXTERNAL,
+        externalData: [create(StringStringEntryProtoSchema, { key: 'location', value: 'weights' })],
+      };
+    },
+  });
 }

@@ -2,7 +2,7 @@
 import { SppError } from '../../schema/errors.ts';
 import type { BoundDataset, BoundSplit } from '../data/bind-dataset.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
+import { ortModel } from '../graph/ort-model.ts';
 import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
 import { answerName } from './answer.ts';
 import type { StageProgress } from './progress.ts';
@@ -33,7 +33,7 @@ export interface Asked {
  * @throws `numerical-failure` when one is not finite
  */
 export async function answersOf(graph: Graph, asked: Asked, progress?: StageProgress): Promise<Tensor> {
-  const session = await createOrtSession(writeOnnx(graph), { threads: asked.threads });
+  const session = await createOrtSession(ortModel(graph), { threads: asked.threads });
   try {
     return await runBlocks(session, answerName(graph), asked, progress);
   } finally {
@@ -97,7 +97,7 @@ export async function denseAnswers(
 
 /** Computed whenever asked for: for examples of which few are asked for twice. */
 export async function freshAnswers(graph: Graph, asked: Asked): Promise<Answers> {
-  const session = await createOrtSession(writeOnnx(graph), { threads: asked.threads });
+  const session = await createOrtSession(ortModel(graph), { threads: asked.threads });
   const output = answerName(graph);
   return {
     rows: (places) =>

@@ -15,9 +15,10 @@ import { type PathLevel, pathArtifact } from '../artifact/path-artifact.ts';
 import { ownTensors } from '../compensation/compensate-level.ts';
 import { type BoundDataset, bindDataset } from '../data/bind-dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
+import { readOnnxFile } from '../graph/onnx-load.ts';
 import { droppedText, frontier } from '../measure/frontier.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
-import { prepareModel } from '../pairs/prepare.ts';
+import { preparePairs } from '../pairs/prepare.ts';
 import { defaultRecovery, recoverySteps } from '../recovery/plan.ts';
 import { writeReportData } from '../report/report-data.ts';
 import { writeReport } from '../report/write-report.ts';
@@ -57,7 +58,7 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
   await refuseToOverwrite(request, checkpoint);
 
   const stage = progress.stage('prepare', 1);
-  const prepared = await prepareModel(source, basename(request.modelPath));
+  const prepared = await preparePairs(readOnnxFile(request.modelPath), basename(request.modelPath));
   // Data that does not fit must be said before a checkpoint is begun.
   bindDataset(dataset, prepared.graph.inputs);
   stage.finish({ pairs: prepared.pairs.length });

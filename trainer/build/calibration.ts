@@ -2,7 +2,7 @@
 import { SppError } from '../../schema/errors.ts';
 import type { BoundDataset } from '../data/bind-dataset.ts';
 import { elementCount, type Graph } from '../graph/graph.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
+import { ortModel } from '../graph/ort-model.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 import { randomSource, shuffledRange, streams } from '../search/random.ts';
 import { type Moments, MomentsAccumulator, momentsGraph } from '../statistics/activation-moments.ts';
@@ -77,7 +77,7 @@ export async function measureMoments(
   progress: StageProgress,
 ): Promise<ReadonlyMap<string, Moments>> {
   const accumulator = new MomentsAccumulator(tensors);
-  const session = await createOrtSession(writeOnnx(momentsGraph(graph, tensors)), { threads });
+  const session = await createOrtSession(ortModel(momentsGraph(graph, tensors)), { threads });
   try {
     let share = 0;
     for (let start = 0; start < pool.indices.length && share < 1; start += pool.block) {

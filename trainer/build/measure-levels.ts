@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { qualitySchema } from '../../schema/manifest.ts';
 import type { PathLevel } from '../artifact/path-artifact.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
+import { ortModel } from '../graph/ort-model.ts';
 import { measureLatency } from '../measure/latency.ts';
 import { measureQuality } from '../measure/quality.ts';
 import { scorers } from '../measure/scores.ts';
@@ -44,7 +44,7 @@ export async function measureLevels(
     if (done[level] !== undefined) continue;
     const quality = await measureQuality({
       task: pool.task.measure,
-      model: writeOnnx(measuredGraph(cut, pool.task)),
+      model: ortModel(measuredGraph(cut, pool.task)),
       output: pool.output,
       dense,
       split: test,
@@ -60,7 +60,7 @@ export async function measureLevels(
   measuring.finish();
   const timing = progress.stage('latency', LATENCY_BATCHES.length * options.latencyRounds);
   const latencies = await measureLatency({
-    models: levels.map(({ cut }) => writeOnnx(cut)),
+    models: levels.map(({ cut }) => ortModel(cut)),
     feeds: (batch) => test.feeds(Array.from({ length: batch }, (_, i) => i % test.count)),
     batches: LATENCY_BATCHES,
     rounds: options.latencyRounds,

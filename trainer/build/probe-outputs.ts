@@ -3,7 +3,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { BoundDataset } from '../data/bind-dataset.ts';
 import type { Tensors } from '../data/dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
+import { ortModel } from '../graph/ort-model.ts';
 import type { OutputShape } from '../measure/task.ts';
 import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
 
@@ -12,7 +12,7 @@ const ROUNDING = 1e-4;
 
 /** Float outputs that have one row an example: as many as there are examples, of a shape that does not depend on them. */
 export async function probeOutputs(graph: Graph, data: BoundDataset): Promise<OutputShape[]> {
-  const session = await createOrtSession(writeOnnx(graph), { threads: 1 });
+  const session = await createOrtSession(ortModel(graph), { threads: 1 });
   try {
     const runs: { count: number; outputs: Record<string, Tensor> }[] = [];
     for (const count of [2, 3]) {

@@ -1,7 +1,7 @@
 /** What a two-tower model multiplies cosines by before its softmax: read off its own scores where it gives them out. */
 import type { BoundSplit } from '../data/bind-dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
+import { ortModel } from '../graph/ort-model.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 
 const EXAMPLES = 8;
@@ -28,7 +28,7 @@ export async function temperatureOf(
   const cosines = similarities(vectors, some.length);
   const others = graph.outputs.filter(({ name }) => !towers.includes(name));
   if (others.length > 0) {
-    const session = await createOrtSession(writeOnnx({ ...graph, outputs: others }), { threads });
+    const session = await createOrtSession(ortModel({ ...graph, outputs: others }), { threads });
     try {
       const results = await session.run(await split.feeds(some));
       for (const { dims, data } of Object.values(results)) {

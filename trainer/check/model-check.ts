@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { createInterpreter } from '../graph/interpret.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
+import { ortModel } from '../graph/ort-model.ts';
 import { relativeError } from '../graph/relative-error.ts';
 import { isHost, toDevice, type Value } from '../graph/value.ts';
 import { cuttingError, randomKeep } from '../pairs/guard.ts';
@@ -57,7 +57,7 @@ export function passes({ parity, cutting, gradient }: ModelCheck): boolean {
 
 /** By onnxruntime, with one example where the file takes no more: its RotaryEmbedding refuses tables that stand for all examples. */
 async function referenceRun(original: Graph, size: FreeSizes, seed: number) {
-  const session = await createOrtSession(writeOnnx(original));
+  const session = await createOrtSession(ortModel(original));
   const run = async (at: FreeSizes) => {
     const feeds = sampleInputs(original, at, seed);
     return { feeds, expected: await session.run(feeds) };
@@ -108,7 +108,7 @@ async function gradientError(model: TracedModel, size: FreeSizes): Promise<Model
   const found: number[] = [];
   const expected: number[] = [];
   const maskable = maskableGraph(graph, pairs);
-  const session = await createOrtSession(writeOnnx(maskable.graph));
+  const session = await createOrtSession(ortModel(maskable.graph));
   try {
     const lossAt = async (at: readonly Float32Array[]) =>
       lossOf(graph, await session.run({ ...feeds, ...maskable.feeds(at) }));

@@ -2,15 +2,14 @@
 import { SppError } from '../../schema/errors.ts';
 import type { GradientGraph } from '../autodiff/gradient-graph.ts';
 import type { Tensor, ValueInfo } from '../graph/graph.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
-import { createOrtSession, type Provider } from '../runtime/ort-session.ts';
+import { ortModel } from '../graph/ort-model.ts';
+import { createOrtSession, type OrtModel, type Provider } from '../runtime/ort-session.ts';
 import type { LaneWork, ShardSums } from './lane.ts';
 import type { LossTarget } from './loss.ts';
 import type { Shard } from './shard.ts';
 
 /** A gradient graph as it travels to a thread. */
-export interface GradientModel {
-  readonly bytes: Uint8Array;
+export interface GradientModel extends OrtModel {
   /** The model's own inputs. */
   readonly inputs: readonly ValueInfo[];
   /** The weights that are inputs, in order. */
@@ -36,16 +35,16 @@ export interface WeightMemory {
 
 export function gradientModel(
   { graph, ...names }: GradientGraph,
-  model: Omit<GradientModel, 'bytes' | 'names'>,
+  model: Omit<GradientModel, keyof OrtModel | 'names'>,
 ): GradientModel {
-  return { bytes: writeOnnx(graph), ...model, names };
+  return { ...ortModel(graph), ...model, names };
 }
 
 export async function createOnnxruntimeProgram(
   model: GradientModel,
   provider: Provider = 'cpu',
 ): Promise<OnnxruntimeProgram> {
-  const session = await createOrtSession(model.bytes, { provider, planMemory: false });
+  const session = await createOrtSession(model, { provider, planMemory: false });
   const { weights, widths, inputs, names } = model;
   const into = (arrays: readonly Float32Array[]) =>
     Object.fromEntries(

@@ -1,13 +1,22 @@
 /** Picking along one axis of a constant. */
-import type { Tensor } from './graph.ts';
+import { derivedTensor } from './deferred.ts';
+import type { Tensor, TensorData } from './graph.ts';
 
 /** Some indices of one axis, in the order given. */
 export function gather(tensor: Tensor, axis: number, indices: readonly number[]): Tensor {
-  const { dims, data } = tensor;
+  const { dims } = tensor;
+  return derivedTensor(tensor, dims.with(axis, indices.length), (data) => picked(data, dims, axis, indices));
+}
+
+function picked(
+  data: TensorData,
+  dims: readonly number[],
+  axis: number,
+  indices: readonly number[],
+): TensorData {
   const inner = dims.slice(axis + 1).reduce((a, b) => a * b, 1);
   const length = dims[axis] ?? 1;
   const outer = inner * length === 0 ? 0 : data.length / (inner * length);
-  const to = dims.with(axis, indices.length);
   const out = new (data.constructor as new (length: number) => typeof data)(outer * indices.length * inner);
   for (let o = 0; o < outer; o++) {
     for (const [i, index] of indices.entries()) {
@@ -15,5 +24,5 @@ export function gather(tensor: Tensor, axis: number, indices: readonly number[])
       out.set(data.subarray(from, from + inner) as never, (o * indices.length + i) * inner);
     }
   }
-  return { ...tensor, dims: to, data: out };
+  return out;
 }

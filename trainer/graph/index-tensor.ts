@@ -9,7 +9,9 @@ export interface IndexTensor {
 /** Every element holds its own index along the last axis. */
 export function lastAxisIndices(dims: readonly number[]): IndexTensor {
   const last = dims.at(-1) ?? 1;
-  return { dims, data: Int32Array.from({ length: elementCount(dims) }, (_, i) => i % last) };
+  const data = new Int32Array(elementCount(dims));
+  for (let i = 0; i < data.length; i++) data[i] = i % last;
+  return { dims, data };
 }
 
 /** `to`: the output's shape, as traced. */
@@ -35,19 +37,27 @@ export function takeBox(tensor: IndexTensor, box: readonly (readonly number[])[]
  */
 export function boxOf(tensor: IndexTensor, wanted: (index: number) => boolean): number[][] | undefined {
   const { dims, data } = tensor;
-  const found = dims.map(() => new Set<number>());
+  // One question an index, not one an element: large models have millions of these.
+  const answers = new Map<number, boolean>();
+  const found = dims.map((length) => new Uint8Array(length));
   let count = 0;
-  for (const [i, index] of data.entries()) {
-    if (!wanted(index)) continue;
+  for (let i = 0; i < data.length; i++) {
+    const index = data[i] as number;
+    let want = answers.get(index);
+    if (want === undefined) {
+      want = wanted(index);
+      answers.set(index, want);
+    }
+    if (!want) continue;
     count += 1;
     let rest = i;
     for (let axis = dims.length - 1; axis >= 0; axis--) {
-      const length = dims[axis] ?? 1;
-      found[axis]?.add(rest % length);
+      const length = dims[axis] as number;
+      (found[axis] as Uint8Array)[rest % length] = 1;
       rest = Math.floor(rest / length);
     }
   }
-  const box = found.map((coordinates) => [...coordinates].sort((a, b) => a - b));
+  const box = found.map((flags) => range(flags.length).filter((at) => flags[at] === 1));
   return elementCount(box.map(({ length }) => length)) === count ? box : undefined;
 }
 
@@ -66,13 +76,23 @@ function select(
   box: readonly (readonly number[])[],
 ): IndexTensor {
   const strides = dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
-  let offsets = [0];
-  for (const [i, axis] of axes.entries()) {
-    const stride = strides[axis] ?? 1;
-    const steps = (box[i] ?? []).map((coordinate) => coordinate * stride);
-    offsets = offsets.flatMap((offset) => steps.map((step) => offset + step));
+  const steps = axes.map((axis, i) => Int32Array.from(box[i] ?? [], (at) => at * (strides[axis] ?? 1)));
+  const out = new Int32Array(elementCount(steps.map(({ length }) => length)));
+  const at = steps.map(() => 0);
+  const last = steps.length - 1;
+  for (let i = 0; i < out.length; ) {
+    let from = 0;
+    for (let axis = 0; axis < last; axis++) from += steps[axis]?.[at[axis] as number] ?? 0;
+    // The innermost axis runs by itself.
+    if (last < 0) out[i++] = data[from] ?? -1;
+    else for (const step of steps[last] as Int32Array) out[i++] = data[from + step] ?? -1;
+    for (let axis = last - 1; axis >= 0; axis--) {
+      at[axis] = (at[axis] as number) + 1;
+      if ((at[axis] as number) < (steps[axis] as Int32Array).length) break;
+      at[axis] = 0;
+    }
   }
-  return { dims: box.map(({ length }) => length), data: Int32Array.from(offsets, (at) => data[at] ?? -1) };
+  return { dims: box.map(({ length }) => length), data: out };
 }
 
 function range(length: number): number[] {

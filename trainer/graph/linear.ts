@@ -1,4 +1,5 @@
 /** Linear maps as the exporters write them: MatMul with a constant matrix and perhaps an Add, or Gemm. */
+import { derivedTensor } from './deferred.ts';
 import {
   consumers,
   elementCount,
@@ -7,6 +8,7 @@ import {
   type GraphNode,
   intAttribute,
   type Tensor,
+  type TensorData,
 } from './graph.ts';
 
 export interface Linear {
@@ -82,7 +84,12 @@ export function transposeMatrix(matrix: Tensor): Tensor {
 }
 
 /** Output axis i is input axis `order[i]`. */
-export function transposeTensor({ dtype, dims, data }: Tensor, order: readonly number[]): Tensor {
+export function transposeTensor(tensor: Tensor, order: readonly number[]): Tensor {
+  const to = order.map((axis) => tensor.dims[axis] ?? 1);
+  return derivedTensor(tensor, to, (data) => transposedData(data, tensor.dims, order));
+}
+
+function transposedData(data: TensorData, dims: readonly number[], order: readonly number[]): Float32Array {
   const strides = dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
   const to = order.map((axis) => dims[axis] ?? 1);
   const steps = order.map((axis) => strides[axis] ?? 1);
@@ -100,5 +107,5 @@ export function transposeTensor({ dtype, dims, data }: Tensor, order: readonly n
       at[axis] = 0;
     }
   }
-  return { dtype, dims: to, data: turned };
+  return turned;
 }

@@ -8,7 +8,7 @@ import {
 } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
 import type { Attribute } from './graph.ts';
-import { type ReadExternal, readTensor, writeTensor } from './onnx-tensor.ts';
+import { type ExternalFiles, readTensor, writeTensor } from './onnx-tensor.ts';
 
 const text = new TextDecoder();
 const bytes = new TextEncoder();
@@ -23,14 +23,14 @@ const TYPE_ATTRIBUTES: readonly string[] = ['to', 'dtype'];
 export function readAttributes(
   protos: readonly AttributeProto[],
   owner: string,
-  external?: ReadExternal,
+  external?: ExternalFiles,
 ): Record<string, Attribute> {
   const attributes: Record<string, Attribute> = {};
   for (const proto of protos) attributes[proto.name] = readAttribute(proto, owner, external);
   return attributes;
 }
 
-function readAttribute(proto: AttributeProto, owner: string, external: ReadExternal | undefined): Attribute {
+function readAttribute(proto: AttributeProto, owner: string, external: ExternalFiles | undefined): Attribute {
   switch (proto.type) {
     case AttributeProto_AttributeType.INT: {
       const value = Number(proto.i);

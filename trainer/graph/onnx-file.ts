@@ -5,6 +5,7 @@ import {
   type ModelProto,
   ModelProtoSchema,
   type NodeProto,
+  type TensorProto,
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from 'onnx-buf';
@@ -12,7 +13,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { Graph, GraphNode, Tensor, ValueInfo } from './graph.ts';
 import { checkGraph } from './graph-check.ts';
 import { readAttributes, writeAttribute } from './onnx-attribute.ts';
-import { dtypeOf, onnxElementTypes, type ReadExternal, readTensor, writeTensor } from './onnx-tensor.ts';
+import { dtypeOf, type ExternalFiles, onnxElementTypes, readTensor, writeTensor } from './onnx-tensor.ts';
 
 /** Before opset 7 broadcasting was an attribute. */
 const OLDEST_OPSET = 7;
@@ -24,7 +25,7 @@ const OLDEST_IR_WRITTEN = 4;
  * @param external reads the files that initializers with external data name; see `readOnnxFile`
  * @throws `bad-model` for whatever is not a usable float ONNX graph; `unsupported-op` for subgraphs and model-local functions
  */
-export function readOnnx(bytes: Uint8Array, source: string, external?: ReadExternal): Graph {
+export function readOnnx(bytes: Uint8Array, source: string, external?: ExternalFiles): Graph {
   const model = parseModel(bytes, source);
   const proto = model.graph;
   if (!proto) throw notOnnx(source, 'it holds no graph');
@@ -55,8 +56,18 @@ export function readOnnx(bytes: Uint8Array, source: string, external?: ReadExter
   return graph;
 }
 
+export interface WriteOptions {
+  /** Values to make outputs too, of types that the reader infers. */
+  readonly exposed?: readonly string[];
+  /** How an initializer is written; with all its data when absent. */
+  readonly initializer?: (name: string, tensor: Tensor) => TensorProto;
+}
+
 /** The graph as a single-file ONNX model. */
-export function writeOnnx(graph: Graph): Uint8Array {
+export function writeOnnx(
+  graph: Graph,
+  { exposed = [], initializer = writeTensor }: WriteOptions = {},
+): Uint8Array {
   const model = create(ModelProtoSchema, {
     irVersion: BigInt(Math.max(graph.irVersion, OLDEST_IR_WRITTEN)),
     producerName: 'solution-path',
@@ -76,9 +87,12 @@ export function writeOnnx(graph: Graph): Uint8Array {
           writeAttribute(name, attribute),
         ),
       })),
-      initializer: [...graph.initializers].map(([name, tensor]) => writeTensor(name, tensor)),
+      initializer: [...graph.initializers].map(([name, tensor]) => initializer(name, tensor)),
       input: graph.inputs.map(writeInfo),
-      output: graph.outputs.map(writeInfo),
+      output: [
+        ...graph.outputs.map(writeInfo),
+        ...exposed.map((name) => create(ValueInfoProtoSchema, { name })),
+      ],
     },
   });
   return toBinary(ModelProtoSchema, model);
@@ -137,7 +151,7 @@ function readNodes(
   proto: GraphProto,
   source: string,
   initializers: Map<string, Tensor>,
-  external: ReadExternal | undefined,
+  external: ExternalFiles | undefined,
 ): GraphNode[] {
   const nodes: GraphNode[] = [];
   const taken = new Set<string>();

@@ -1,19 +1,21 @@
 /** The file side of `readOnnx`: a model by its path, with the data files that lie beside it. */
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { basename, dirname, relative, resolve } from 'node:path';
 import type { ModelProto } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
+import { tensorCache } from './deferred.ts';
 import type { Graph } from './graph.ts';
 import { parseModel, readOnnx } from './onnx-file.ts';
+import type { ExternalFiles } from './onnx-tensor.ts';
+
+/** Of weights in files beside the model, what is held between uses. */
+const CACHE_BYTES = 256 * 2 ** 20;
 
 /**
  * @throws `bad-model` when the file cannot be read or is not a usable model
  */
 export function readOnnxFile(path: string): Graph {
-  const folder = dirname(resolve(path));
-  return readOnnx(readWhole(path), basename(path), (location, offset, length) =>
-    readRange(folder, location, offset, length),
-  );
+  return readOnnx(readWhole(path), basename(path), filesBeside(dirname(resolve(path))));
 }
 
 /**
@@ -35,24 +37,26 @@ function readWhole(path: string): Uint8Array {
   }
 }
 
-function readRange(folder: string, location: string, offset: number, length: number): Uint8Array {
+function filesBeside(folder: string): ExternalFiles {
+  return {
+    folder,
+    cache: tensorCache(CACHE_BYTES),
+    read: (location, offset, length) => withFile(folder, location, (file) => readRange(file, offset, length)),
+    sizeOf: (location) => withFile(folder, location, (file) => fstatSync(file).size),
+  };
+}
+
+function withFile<T>(folder: string, location: string, use: (file: number) => T): T {
   const path = resolve(folder, location);
   // A model file must not make us read outside its own folder.
   if (relative(folder, path).startsWith('..') || resolve(location) === location)
     throw new SppError('bad-model', `The model keeps data in ${location}, outside its own folder.`, {
       hint: 'Save the model again with its data beside it.',
     });
-  const bytes = new Uint8Array(length);
   try {
     const file = openSync(path, 'r');
     try {
-      let done = 0;
-      while (done < length) {
-        const count = readSync(file, bytes, done, length - done, offset + done);
-        if (count === 0) break;
-        done += count;
-      }
-      return bytes.subarray(0, done);
+      return use(file);
     } finally {
       closeSync(file);
     }
@@ -62,4 +66,18 @@ function readRange(folder: string, location: string, offset: number, length: num
       cause,
     });
   }
+}
+
+/** One read takes at most 2 GB. */
+const MOST_AT_ONCE = 2 ** 30;
+
+function readRange(file: number, offset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let done = 0;
+  while (done < length) {
+    const count = readSync(file, bytes, done, Math.min(length - done, MOST_AT_ONCE), offset + done);
+    if (count === 0) break;
+    done += count;
+  }
+  return bytes.subarray(0, done);
 }

@@ -10,10 +10,20 @@ import {
   TensorProtoSchema,
 } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
+import { deferredTensor, type TensorCache } from './deferred.ts';
 import { type Dtype, elementCount, type Tensor, type TensorData } from './graph.ts';
 
-/** Bytes of a file beside the model, as an initializer with external data asks for them. */
-export type ReadExternal = (location: string, offset: number, length: number) => Uint8Array;
+/** The files beside the model, as initializers with external data ask for them. */
+export interface ExternalFiles {
+  readonly folder: string;
+  /** Fewer bytes than asked for where the file ends. */
+  read(location: string, offset: number, length: number): Uint8Array;
+  sizeOf(location: string): number;
+  readonly cache: TensorCache;
+}
+
+/** Tensors from this size on are read when they are used. */
+const DEFERRED_BYTES = 2 ** 16;
 
 interface Codec {
   readonly dtype: Dtype;
@@ -76,6 +86,14 @@ const codecs: Readonly<Record<number, Codec>> = {
   },
 };
 
+/** Types whose elements lie in the file as they do in memory. */
+const HELD_AS_WRITTEN: ReadonlySet<number> = new Set([
+  TensorProto_DataType.FLOAT,
+  TensorProto_DataType.DOUBLE,
+  TensorProto_DataType.INT64,
+  TensorProto_DataType.INT32,
+]);
+
 /** What is written for each of our element types. */
 export const onnxElementTypes = {
   float32: TensorProto_DataType.FLOAT,
@@ -104,45 +122,36 @@ export function dtypeOf(elementType: number, owner: string): Dtype {
  * @param external reads external data; absent where the file came without a folder
  * @throws `bad-model` when the type is not supported or the data do not fill the shape
  */
-export function readTensor(proto: TensorProto, owner: string, external?: ReadExternal): Tensor {
+export function readTensor(proto: TensorProto, owner: string, external?: ExternalFiles): Tensor {
   const dtype = dtypeOf(proto.dataType, owner);
   const codec = codecs[proto.dataType] as Codec;
   const dims = proto.dims.map(Number);
   const count = elementCount(dims);
   if (dims.some((dim) => dim < 0) || !Number.isSafeInteger(count))
     throw damaged(`${owner} has the impossible shape [${dims.join(', ')}].`);
-  const data = readData(proto, owner, codec, count, external);
+  if (proto.dataLocation === TensorProto_DataLocation.EXTERNAL)
+    return externalTensor(proto, owner, codec, dims, external);
+  const data =
+    proto.rawData.byteLength > 0 ? rawData(proto.rawData, owner, codec, count) : codec.fromFields(proto);
   if (data.length !== count)
     throw damaged(`${owner} has shape [${dims.join(', ')}] but ${data.length} elements of data.`);
   return { dtype, dims, data };
-}
-
-function readData(
-  proto: TensorProto,
-  owner: string,
-  codec: Codec,
-  count: number,
-  external: ReadExternal | undefined,
-): TensorData {
-  if (proto.dataLocation === TensorProto_DataLocation.EXTERNAL)
-    return rawData(externalBytes(proto, owner, external, count * codec.bytes), owner, codec, count);
-  if (proto.rawData.byteLength > 0) return rawData(proto.rawData, owner, codec, count);
-  return codec.fromFields(proto);
 }
 
 function rawData(raw: Uint8Array, owner: string, codec: Codec, count: number): TensorData {
   if (raw.byteLength !== count * codec.bytes)
     throw damaged(`${owner} needs ${count * codec.bytes} bytes of data but has ${raw.byteLength}.`);
   // The copy aligns the bytes and lets go of the whole file.
-  return codec.fromRaw(Uint8Array.from(raw).buffer);
+  return codec.fromRaw(new Uint8Array(raw).buffer);
 }
 
-function externalBytes(
+function externalTensor(
   proto: TensorProto,
   owner: string,
-  external: ReadExternal | undefined,
-  expected: number,
-): Uint8Array {
+  codec: Codec,
+  dims: readonly number[],
+  external: ExternalFiles | undefined,
+): Tensor {
   const entries = new Map(proto.externalData.map(({ key, value }) => [key, value]));
   const location = entries.get('location');
   if (location === undefined) throw damaged(`${owner} keeps its data outside the file but says not where.`);
@@ -154,11 +163,20 @@ function externalBytes(
         hint: 'Load the model by its path, with its data files in the same folder, or save it as one file.',
       },
     );
+  const count = elementCount(dims);
+  const bytes = count * codec.bytes;
   const offset = Number(entries.get('offset') ?? 0);
-  const length = Number(entries.get('length') ?? expected);
+  const length = Number(entries.get('length') ?? bytes);
   if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(length) || length < 0)
     throw damaged(`${owner} names an impossible range of ${location}.`);
-  return external(location, offset, length);
+  const there = Math.min(length, Math.max(0, external.sizeOf(location) - offset));
+  if (there !== bytes) throw damaged(`${owner} needs ${bytes} bytes of data but has ${there}.`);
+  const make = () => rawData(external.read(location, offset, length), owner, codec, count);
+  if (bytes < DEFERRED_BYTES) return { dtype: codec.dtype, dims, data: make() };
+  const { folder, cache } = external;
+  // Half floats are widened: the file holds something else.
+  const place = HELD_AS_WRITTEN.has(proto.dataType) ? { folder, file: location, offset, bytes } : undefined;
+  return deferredTensor(codec.dtype, dims, make, cache, place);
 }
 
 function damaged(message: string): SppError {
@@ -170,8 +188,8 @@ function damaged(message: string): SppError {
 /** The tensor as an initializer of this name, data in raw bytes. */
 export function writeTensor(name: string, tensor: Tensor): TensorProto {
   const { data } = tensor;
-  const rawData = new Uint8Array(data.byteLength);
-  rawData.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  // A view: protobuf copies it when the message is written.
+  const rawData = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   return create(TensorProtoSchema, {
     name,
     dims: tensor.dims.map(BigInt),

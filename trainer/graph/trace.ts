@@ -2,13 +2,11 @@
  * Shape inference by execution: the graph runs in onnxruntime, unoptimised, with every value exposed.
  * Running it at several sizes shows which dimensions are free and which are fixed, for every operator that onnxruntime knows.
  */
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { ModelProtoSchema, ValueInfoProtoSchema } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
-import { allCores, createOrtSession } from '../runtime/ort-session.ts';
+import { allCores, createOrtSession, type OrtModel } from '../runtime/ort-session.ts';
 import { type FreeSizes, sampleInputs, takesCaches } from '../runtime/sample-inputs.ts';
 import type { Dtype, Graph, Tensor } from './graph.ts';
-import { writeOnnx } from './onnx-file.ts';
+import { ortModel } from './ort-model.ts';
 
 /** Values of one run. */
 export interface Trace {
@@ -181,11 +179,10 @@ function traceOf(
 }
 
 /** The model with every node output as a graph output too; onnxruntime infers their types. */
-function withAllOutputs(graph: Graph): Uint8Array {
-  const model = fromBinary(ModelProtoSchema, writeOnnx(graph));
+function withAllOutputs(graph: Graph): OrtModel {
   const known = new Set(graph.outputs.map(({ name }) => name));
-  for (const name of graph.nodes.flatMap(({ outputs }) => outputs)) {
-    if (name !== '' && !known.has(name)) model.graph?.output.push(create(ValueInfoProtoSchema, { name }));
-  }
-  return toBinary(ModelProtoSchema, model);
+  const inner = graph.nodes
+    .flatMap(({ outputs }) => outputs)
+    .filter((name) => name !== '' && !known.has(name));
+  return ortModel(graph, inner);
 }

@@ -1,12 +1,12 @@
 /** Latency of levels on this machine, measured as a node runs them: one thread a session. */
 import type { LatencyProfile } from '../../schema/manifest.ts';
 import type { Tensors } from '../data/dataset.ts';
-import { createOrtSession } from '../runtime/ort-session.ts';
+import { createOrtSession, type OrtModel } from '../runtime/ort-session.ts';
 import { quantile } from '../search/inclusion.ts';
 
 export interface LatencyRequest {
   /** Models by level. */
-  readonly models: readonly Uint8Array[];
+  readonly models: readonly (Uint8Array | OrtModel)[];
   readonly feeds: (batch: number) => Promise<Tensors>;
   readonly batches: readonly number[];
   /** Timed runs a level and batch size. */

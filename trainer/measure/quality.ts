@@ -4,15 +4,15 @@ import type { Quality } from '../../schema/manifest.ts';
 import type { BoundSplit } from '../data/bind-dataset.ts';
 import { blocks } from '../data/dataset.ts';
 import { elementCount, type Tensor } from '../graph/graph.ts';
-import { createOrtSession } from '../runtime/ort-session.ts';
+import { createOrtSession, type OrtModel } from '../runtime/ort-session.ts';
 import { type Interval, meanInterval, wilsonInterval } from './interval.ts';
 import { metrics, RETRIEVAL_GROUP, type ScorerName, type Scores, scorers } from './scores.ts';
 
 export interface QualityRequest {
   /** What is measured: the scorer of a task, or `fidelity`. */
   readonly task: ScorerName;
-  /** ONNX bytes of a graph that gives the task's answer. */
-  readonly model: Uint8Array;
+  /** Of a graph that gives the task's answer. */
+  readonly model: Uint8Array | OrtModel;
   readonly output: string;
   /** The dense model's answers to the split's examples; needed by tasks without labels. */
   readonly dense: { rows(places: readonly number[]): Promise<Tensor> };

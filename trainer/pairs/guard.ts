@@ -1,6 +1,6 @@
 /** Holds what pair finding claims to the model itself: masking units must equal cutting them, in onnxruntime. */
 import type { Graph, Tensor } from '../graph/graph.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
+import { ortModel } from '../graph/ort-model.ts';
 import { relativeError } from '../graph/relative-error.ts';
 import { allCores, createOrtSession } from '../runtime/ort-session.ts';
 import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
@@ -54,7 +54,7 @@ async function outputsOf(
   graph: Graph,
   inputs: Readonly<Record<string, Tensor>>,
 ): Promise<Record<string, Tensor>> {
-  const session = await createOrtSession(writeOnnx(graph), { threads: allCores });
+  const session = await createOrtSession(ortModel(graph), { threads: allCores });
   try {
     return await session.run(inputs);
   } finally {

@@ -16,6 +16,13 @@ interface OrtSessionOptions {
 }
 
 export type Provider = 'cpu' | 'cuda' | 'webgpu';
+/** A model as sessions take it, also between threads. */
+export interface OrtModel {
+  /** A whole ONNX file, but for weights that it names in files of a folder. */
+  readonly bytes: Uint8Array;
+  /** They are mapped from there, and not copied into a form that runs faster. */
+  readonly weightsFolder?: string;
+}
 
 export interface OrtSession {
   /** Names of the graph's outputs, in its order. */
@@ -50,14 +57,19 @@ const dtypes: Readonly<Partial<Record<ort.Tensor.Type, Dtype>>> = {
 };
 
 /**
- * @param model a whole ONNX file
+ * @param model a whole ONNX file, or one with weights in a folder
  * @throws `bad-model` when onnxruntime cannot load it
  */
 export async function createOrtSession(
-  model: Uint8Array,
+  given: Uint8Array | OrtModel,
   { threads = 1, optimise = true, planMemory = true, provider = 'cpu' }: OrtSessionOptions = {},
 ): Promise<OrtSession> {
-  const session = await ort.InferenceSession.create(model, {
+  const model: OrtModel = given instanceof Uint8Array ? { bytes: given } : given;
+  const mapped = model.weightsFolder !== undefined && {
+    model_external_initializers_file_folder_path: model.weightsFolder,
+    disable_prepacking: '1',
+  };
+  const session = await ort.InferenceSession.create(model.bytes, {
     executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
@@ -66,7 +78,7 @@ export async function createOrtSession(
     graphOptimizationLevel: optimise ? 'all' : 'disabled',
     logSeverityLevel: FATAL_SEVERITY,
     // Spinning threads of several sessions take the cores from each other.
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
+    extra: { session: { intra_op: { allow_spinning: '0' }, ...mapped } },
   }).catch((cause: unknown) => {
     if (provider === 'cpu') throw refused('onnxruntime cannot load the model', cause);
     throw new SppError(

@@ -1,0 +1,91 @@
+/**
+ * A graph as onnxruntime's sessions take it. Weights that lie in files are named, not copied: onnxruntime maps them. What is held in
+ * memory goes along in the protobuf, which cannot exceed 2 GB; beyond, all weights are written to a temporary file first.
+ */
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
+import { StringStringEntryProtoSchema, type TensorProto, TensorProto_DataLocation } from 'onnx-buf';
+import type { OrtModel } from '../runtime/ort-session.ts';
+import { type FilePlace, placeOf } from './deferred.ts';
+import { elementCount, type Graph, type Tensor } from './graph.ts';
+import { writeOnnx } from './onnx-file.ts';
+import { writeTensor } from './onnx-tensor.ts';
+
+/** What the protobuf may hold of weights. */
+const INLINE_BYTES = 1.5 * 2 ** 30;
+/** Smaller tensors are never put into a file: shapes and axes must be there when the graph is loaded. */
+const SMALL_BYTES = 2 ** 12;
+/** Pages are mapped whole. */
+const ALIGNMENT = 4096;
+const FILE = 'weights.bin';
+
+const elementBytes = { float32: 4, float64: 8, int64: 8, int32: 4, uint8: 1, bool: 1 } as const;
+
+const bytesOf = ({ dtype, dims }: Tensor) => elementCount(dims) * elementBytes[dtype];
+
+/**
+ * @param exposed values to make outputs too
+ * @param inlineBytes what the protobuf may hold of weights
+ */
+export function ortModel(
+  graph: Graph,
+  exposed: readonly string[] = [],
+  inlineBytes: number = INLINE_BYTES,
+): OrtModel {
+  const tensors = [...graph.initializers.values()];
+  const folder = tensors.map(placeOf).find((place) => place !== undefined)?.folder;
+  const inPlace = (tensor: Tensor) => folder !== undefined && placeOf(tensor)?.folder === folder;
+  const held = tensors.reduce((sum, tensor) => sum + (inPlace(tensor) ? 0 : bytesOf(tensor)), 0);
+  if (held > inlineBytes) return spilled(graph, exposed);
+  const bytes = writeOnnx(graph, {
+    exposed,
+    initializer: (name, tensor) =>
+      inPlace(tensor) ? pointer(name, tensor, placeOf(tensor) as FilePlace) : writeTensor(name, tensor),
+  });
+  return folder === undefined ? { bytes } : { bytes, weightsFolder: folder };
+}
+
+/** All weights in one file of a folder that goes with this process. */
+function spilled(graph: Graph, exposed: readonly string[]): OrtModel {
+  const folder = mkdtempSync(join(tmpdir(), 'solution-path-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const file = openSync(join(folder, FILE), 'w');
+  let end = 0;
+  try {
+    const bytes = writeOnnx(graph, {
+      exposed,
+      initializer(name, tensor) {
+        const size = bytesOf(tensor);
+        if (size < SMALL_BYTES) return writeTensor(name, tensor);
+        const offset = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
+        writeWhole(file, tensor, offset);
+        end = offset + size;
+        return pointer(name, tensor, { folder, file: FILE, offset, bytes: size });
+      },
+    });
+    return { bytes, weightsFolder: folder };
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** One write takes at most 2 GB. */
+const MOST_AT_ONCE = 2 ** 30;
+
+function writeWhole(file: number, { data }: Tensor, offset: number): void {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  for (let done = 0; done < bytes.length; )
+    done += writeSync(file, bytes, done, Math.min(bytes.length - done, MOST_AT_ONCE), offset + done);
+}
+
+function pointer(name: string, tensor: Tensor, { file, offset, bytes }: FilePlace): TensorProto {
+  const entry = (key: string, value: string) => create(StringStringEntryProtoSchema, { key, value });
+  const { dtype, dims } = tensor;
+  return {
+    ...writeTensor(name, { dtype, dims, data: new Uint8Array(0) }),
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: [entry('location', file), entry('offset', String(offset)), entry('length', String(bytes))],
+  };
+}
