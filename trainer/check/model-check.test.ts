@@ -45,4 +45,19 @@ describe('checking a model', () => {
     expect(parity.parity.maxRelativeError).toBeGreaterThan(1e-3);
     expect(passes(parity)).toBe(false);
   });
+
+  test('a model that answers no numbers is refused, and not found to agree with itself', async () => {
+    const graph = architectures[0]?.graph();
+    if (!graph) throw new Error('no architecture');
+    const initializers = new Map(
+      [...graph.initializers].map(([name, tensor]) => [
+        name,
+        tensor.dtype === 'float32'
+          ? { ...tensor, data: new Float32Array(tensor.data.length).fill(Number.NaN) }
+          : tensor,
+      ]),
+    );
+    const model = await preparePairs(graph, 'whole');
+    await expect(checkModel({ ...graph, initializers }, model)).rejects.toThrow(/no number at all/);
+  });
 });

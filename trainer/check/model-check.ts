@@ -1,5 +1,6 @@
 /** "Will my model work?": holds the interpreter, the cutting and the mask gradients to onnxruntime, on random inputs. */
 import * as tf from '@tensorflow/tfjs-core';
+import { SppError } from '../../schema/errors.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { createInterpreter } from '../graph/interpret.ts';
 import { ortModel } from '../graph/ort-model.ts';
@@ -72,6 +73,7 @@ async function referenceRun(original: Graph, size: FreeSizes, seed: number) {
 /** The file's graph in onnxruntime against the prepared one in the interpreter. */
 async function parityError(original: Graph, graph: Graph, size: FreeSizes, seed: number): Promise<number> {
   const { feeds, expected } = await referenceRun(original, size, 101 + seed);
+  refuseNonsense(expected);
   const interpreter = createInterpreter(graph);
   try {
     return tf.tidy(() => {
@@ -86,6 +88,17 @@ async function parityError(original: Graph, graph: Graph, size: FreeSizes, seed:
   } finally {
     interpreter.dispose();
   }
+}
+
+/** Not a number agrees with not a number, whatever is computed: such answers would pass every comparison. */
+function refuseNonsense(answers: Readonly<Record<string, Tensor>>): void {
+  const broken = Object.entries(answers).find(
+    ([, { data }]) => data.length > 0 && data.every((value: number | bigint) => Number.isNaN(Number(value))),
+  );
+  if (broken === undefined) return;
+  throw new SppError('numerical-failure', `onnxruntime gives no number at all in the output ${broken[0]}.`, {
+    hint: 'Check the weights of the model: some may be NaN, or far too large.',
+  });
 }
 
 /**
