@@ -1,5 +1,5 @@
 /**
- * npm run bench:path -- --model all|NAME
+ * npm run bench:path -- NAME, or -- --model all
  * Quality of every level by each way of pruning, at equal FLOPs, over several seeds. What has been measured is kept in
  * the work folder and not measured again, so that the comparison can be run in pieces.
  */
@@ -28,7 +28,14 @@ const REACHABLE = '90,70,50,40,30,20,10,5';
 /** Raised when a method's numbers change, so that kept results are measured again. */
 const REVISION = 1;
 
+/** Ways of pruning that train no weight: a comparison of one model by them takes minutes. */
+const TRAINING_FREE = Object.entries(methods).flatMap(([name, method]) => (method.trains ? [] : [name]));
+
 const command = new Command('bench:path')
+  .argument(
+    '[model]',
+    'one model by every method without training, with one seed, unless flags say otherwise',
+  )
   .option('--model <name>', `all, or among: ${Object.keys(benchModels).join(', ')}`, 'all')
   .option('--methods <name,..>', `among: ${Object.keys(methods).join(', ')}`, Object.keys(methods).join(','))
   .option('--seeds <n>', 'seeds 0 to n - 1', '3')
@@ -42,6 +49,12 @@ const command = new Command('bench:path')
   .option('--json', 'print JSON instead of tables', false)
   .option('--markdown', 'print tables as Markdown', false)
   .parse();
+const [quick] = command.args;
+if (quick !== undefined) {
+  const quickly = { model: quick, methods: TRAINING_FREE.join(','), seeds: '1' };
+  for (const [flag, value] of Object.entries(quickly))
+    if (command.getOptionValueSource(flag) === 'default') command.setOptionValue(flag, value);
+}
 const flags = command.opts<Record<string, string | undefined>>();
 
 const chosen = namesAmong(flags.methods ?? '', methods, '--methods') as MethodName[];
