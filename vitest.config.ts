@@ -8,7 +8,9 @@ export default defineConfig({
     pool: 'forks',
     // Nodes under test keep what they cache away from the user's own.
     env: { XDG_CACHE_HOME: join(tmpdir(), 'spp-test-cache') },
-    testTimeout: 60_000,
+    // Half of the files wait for servers and threads: two at a time keep two cores busy.
+    maxWorkers: 2,
+    testTimeout: 120_000,
     hookTimeout: 300_000,
   },
 });
