@@ -72,6 +72,9 @@ async function build(directory: string, signal: AbortSignal): Promise<void> {
     '--out',
     directory,
     '--resume',
+    // Closed-form compensation is as good here, and the first start is two minutes shorter.
+    '--recover',
+    'off',
   ];
   // In a group of its own: the first signal makes it keep a checkpoint, and a Ctrl-C must not send it two.
   const child = spawn(process.execPath, args, {

@@ -21,7 +21,7 @@ export const buildOptionsSchema = z.strictObject({
   /** Widths are rounded to multiples of this many units, as devices like that compute in tiles. */
   align: z.int().min(1).max(1024).default(1),
   /** Leave out levels that another beats in quality without being slower. */
-  frontier: z.boolean().default(true),
+  frontier: z.boolean().default(false),
   seed: z.int().min(0).max(0x7fffffff).default(0),
   /** `inclusion`: coupled and annealed; `published`: as the paper's code runs it, for comparison. */
   search: z.enum(['inclusion', 'published']).default('inclusion'),

@@ -58,7 +58,7 @@ export function buildPathCommand(): Command {
     )
     .option('--grid <share,..>', "instead: shares of the dense model's FLOPs, one a level")
     .option('--align <units>', 'round widths to multiples of so many units', String(defaults.align))
-    .option('--all-levels', 'keep levels that another beats in quality without being slower', false)
+    .option('--frontier', 'leave out levels that another beats in quality without being slower', false)
     .option('--steps <n>', 'steps of the search', String(defaults.steps))
     .option(
       '--batch <n>',
@@ -185,7 +185,7 @@ function parseOptions(model: string, flags: Record<string, unknown>, { length = 
     rotate: flags.rotate,
     compensate: flags.compensate,
     grid: flags.grid === undefined ? undefined : String(flags.grid).split(',').map(Number),
-    frontier: flags.allLevels !== true,
+    frontier: flags.frontier === true,
     recover: Number.isNaN(Number(flags.recover)) ? flags.recover : Number(flags.recover),
     recoverWeights: flags.recoverWeights,
     backend: flags.backend,
