@@ -184,9 +184,13 @@ const microsoft: OpCase[] = [
     constant: [2, 3, 4, 5, 6],
     differentiate: [],
   },
+  // Of sums from -2 on: further below, what erf rounds absolutely is large beside results near zero.
   binary('BiasGelu', -3, 3, {
     domain: 'com.microsoft',
-    inputs: shape(2).chain(([n, m]) => fc.tuple(floats([n as number, m as number]), floats([m as number]))),
+    inputs: shape(2).chain(([n, m]) =>
+      fc.tuple(floats([n as number, m as number], -1, 3), floats([m as number], -1, 1)),
+    ),
+    tolerance: 1e-4,
   }),
   // tanh is good to 1.5e-7 absolute, where the smallest results are about 0.005.
   unary('FastGelu', -3, 3, { domain: 'com.microsoft', tolerance: 1e-4 }),
@@ -194,7 +198,7 @@ const microsoft: OpCase[] = [
     name: 'FastGelu with bias',
     opType: 'FastGelu',
     domain: 'com.microsoft',
-    inputs: fc.tuple(floats([3, 4]), floats([4])),
+    inputs: fc.tuple(floats([3, 4], -2, 3), floats([4], -1, 1)),
     differentiate: [0, 1],
     tolerance: 1e-4,
   },
