@@ -37,17 +37,18 @@ export function createApp(gateway: Gateway): Hono {
   if (gateway.settings.corsOrigins.length > 0) app.use(crossOrigin(gateway.settings.corsOrigins));
   for (const path of new Set(routes.map((route) => route.path))) {
     const here = routes.filter((route) => route.path === path);
-    for (const route of here) app.on(route.method, path, (context) => answer(gateway, context, route));
-    const allow = here.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
-    app.all(path, (context) =>
-      refusal(
-        context,
-        new SppError('method-not-allowed', `${context.req.path} does not take ${context.req.method}.`, {
-          hint: `Use ${allow}.`,
-        }),
-        { allow },
-      ),
-    );
+    const byMethod = new Map<string, Route>(here.map((route) => [route.method, route]));
+    const get = byMethod.get('GET');
+    if (get !== undefined) byMethod.set('HEAD', get);
+    const allow = [...byMethod.keys()].join(', ');
+    // One handler a path: with several, Hono composes them anew for each request.
+    app.all(path, (context) => {
+      const route = byMethod.get(context.req.method);
+      if (route !== undefined) return answer(gateway, context, route);
+      const message = `${context.req.path} does not take ${context.req.method}.`;
+      const error = new SppError('method-not-allowed', message, { hint: `Use ${allow}.` });
+      return refusal(context, error, { allow });
+    });
   }
   app.notFound((context) =>
     refusal(
@@ -66,7 +67,7 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
   const request = context.req.raw;
   const background = context.executionCtx;
   const id = requestId(request);
-  const told = new Headers({ 'x-request-id': id });
+  const told = new Map([['x-request-id', id]]);
   try {
     const identity = await requireAccess(route.access, request.headers.get('authorization'), {
       settings: gateway.settings,
@@ -81,7 +82,9 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
     const response = await route.handle({
       gateway,
       request,
-      url: new URL(request.url),
+      get url() {
+        return new URL(request.url);
+      },
       param: (name) => context.req.param(name) ?? '',
       identity,
       receivedMs,

@@ -18,7 +18,7 @@ export interface Call {
   readonly receivedMs: number;
   readonly requestId: string;
   /** Go with whatever is answered, a refusal too. */
-  readonly told: Headers;
+  readonly told: Map<string, string>;
   readonly background: Background;
 }
 

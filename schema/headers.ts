@@ -26,6 +26,9 @@ export const headerNames = {
 const MAX_LATENCY_BUDGET_MS = 86_400_000;
 const DURATION = /^(?<value>\d{1,12}(?:\.\d{1,9})?)(?<unit>ms|s)?$/;
 const MONEY = /^(?<value>\d{1,12}(?:\.\d{1,9})?)(?<unit>u)?$/;
+/** Of Server-Timing: a name and its parameters. */
+const ENTRY = /(?:^|,)\s*([^\s,;][^,;]*?)\s*((?:;[^,]*)?)(?=,|$)/g;
+const DURATION_PARAMETER = /;\s*dur=(\d{1,12}(?:\.\d{1,9})?)\s*(?:;|$)/;
 const UNIT_INTERVAL = /^(?:0(?:\.\d{1,9})?|1(?:\.0{1,9})?)$/;
 
 /**
@@ -79,14 +82,15 @@ export function parseMinQuality(text: string): number {
 
 /** Milliseconds as a header value: at most three decimals, never an exponent. */
 export function formatMs(ms: number): string {
-  return String(Number(Math.max(0, ms).toFixed(3)));
+  return String(Math.round(Math.max(0, ms) * 1000) / 1000);
 }
 
 /** Entries of a `Server-Timing` header (W3C), durations in ms. */
 export function formatServerTiming(entries: Readonly<Record<string, number>>): string {
-  return Object.entries(entries)
-    .map(([name, ms]) => `${name};dur=${formatMs(ms)}`)
-    .join(', ');
+  let text = '';
+  for (const name in entries)
+    text += `${text === '' ? '' : ', '}${name};dur=${formatMs(entries[name] as number)}`;
+  return text;
 }
 
 /**
@@ -94,12 +98,12 @@ export function formatServerTiming(entries: Readonly<Record<string, number>>): s
  * the header informs, nothing fails for want of it.
  */
 export function parseServerTiming(text: string): Readonly<Record<string, number>> {
-  const entries = text.split(',').flatMap((entry) => {
-    const [name = '', ...parameters] = entry.split(';').map((part) => part.trim());
-    const duration = parameters.find((parameter) => /^dur=\d{1,12}(?:\.\d{1,9})?$/.test(parameter));
-    return name === '' || duration === undefined ? [] : [[name, Number(duration.slice(4))] as const];
-  });
-  return Object.fromEntries(entries);
+  const durations = new Map<string, number>();
+  for (const [, name = '', parameters = ''] of text.matchAll(ENTRY)) {
+    const ms = DURATION_PARAMETER.exec(parameters)?.[1];
+    if (ms !== undefined) durations.set(name, Number(ms));
+  }
+  return Object.fromEntries(durations);
 }
 
 function badHeader(header: string, text: string, wanted: string): SppError {

@@ -17,7 +17,11 @@ export interface LimitsContext {
  * @param told gets the `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers), of a refusal too
  * @throws `rate-limited` with the time to the next window
  */
-export async function countRequest(key: ApiKeyRow, told: Headers, context: LimitsContext): Promise<void> {
+export async function countRequest(
+  key: ApiKeyRow,
+  told: Map<string, string>,
+  context: LimitsContext,
+): Promise<void> {
   const { purses, background, nowMs } = context;
   const purse = purses.of(key, 'rate');
   if (purse === undefined || key.rateLimit === null) return;

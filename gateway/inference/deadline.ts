@@ -20,6 +20,8 @@ export function deadline(receivedMs: number, budgetMs: number, now: () => number
   let endMs = receivedMs + budgetMs;
   let reject: (error: SppError) => void = () => {};
   let timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the timer goes off: at the end, or before an end that was moved away, and then it is set anew. */
+  let wakesMs = Number.POSITIVE_INFINITY;
   let passed = false;
 
   const pass = () => {
@@ -31,6 +33,7 @@ export function deadline(receivedMs: number, budgetMs: number, now: () => number
     stops.clear();
   };
   const arm = () => {
+    wakesMs = endMs;
     timer = setTimeout(pass, Math.max(0, endMs - now()));
   };
   arm();
@@ -39,9 +42,11 @@ export function deadline(receivedMs: number, budgetMs: number, now: () => number
     receivedMs,
     leftMs: () => endMs - now(),
     grant(ms) {
-      if (passed || receivedMs + ms === endMs) return;
-      if (timer !== undefined) clearTimeout(timer);
+      if (passed) return;
       endMs = receivedMs + ms;
+      // Budgets are moved with nearly every request, and mostly to and fro: setting a timer costs more than leaving it.
+      if (wakesMs <= endMs) return;
+      if (timer !== undefined) clearTimeout(timer);
       arm();
     },
     onPassed(stop) {

@@ -6,8 +6,10 @@ const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{
 
 export function traceHeaders(headers: Headers, requestId: string): Record<string, string> {
   const given = headers.get('traceparent');
-  if (given === null || !TRACEPARENT.test(given))
-    return { 'x-request-id': requestId, traceparent: `00-${randomHex(16)}-${randomHex(8)}-00` };
+  if (given === null || !TRACEPARENT.test(given)) {
+    const random = randomHex(24);
+    return { 'x-request-id': requestId, traceparent: `00-${random.slice(0, 32)}-${random.slice(32)}-00` };
+  }
   // Without a parent that is understood, the state means nothing.
   const state = headers.get('tracestate');
   return { 'x-request-id': requestId, traceparent: given, ...(state === null ? {} : { tracestate: state }) };

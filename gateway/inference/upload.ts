@@ -3,7 +3,7 @@ import { headerLengthName, splitBody } from '../../schema/binary-tensors.ts';
 import { SppError } from '../../schema/errors.ts';
 import { inferRequestSchema } from '../../schema/protocol.ts';
 import { continued } from '../http/continued-stream.ts';
-import { brokenOff, parseJson, readBody, requireLength } from '../http/read-body.ts';
+import { brokenOff, parseJson, readAnnounced, readBody, requireLength } from '../http/read-body.ts';
 import { firstTensor } from './tensor-head.ts';
 
 export interface Upload {
@@ -36,7 +36,8 @@ export async function readUpload(request: Request, maxBytes: number): Promise<Up
     if (streamed.batch !== undefined) return { ...streamed, batch: streamed.batch, headers: kept };
     return heldUpload(await readBody(new Response(streamed.body()), maxBytes), headerLength, kept);
   }
-  return heldUpload(await readBody(request, maxBytes), headerLength, kept);
+  const bytes = declared >= 0 ? await readAnnounced(request) : await readBody(request, maxBytes);
+  return heldUpload(bytes, headerLength, kept);
 }
 
 function heldUpload(
