@@ -12,6 +12,7 @@ import { decisionRoutes } from './routes/decisions.ts';
 import { documentRoutes } from './routes/documents.ts';
 import { inferenceRoutes } from './routes/inference.ts';
 import { keyRoutes } from './routes/keys.ts';
+import { nodeRoutes } from './routes/nodes.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { operatorTokenRoutes } from './routes/operator-tokens.ts';
 import { policyRoutes } from './routes/policy.ts';
@@ -23,6 +24,7 @@ const described: readonly Route[] = [
   ...keyRoutes,
   ...operatorTokenRoutes,
   ...decisionRoutes,
+  ...nodeRoutes,
   ...operationRoutes,
   ...artifactRoutes,
   ...problemRoutes,
@@ -73,6 +75,7 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
       settings: gateway.settings,
       keys: gateway.keys,
       operatorTokens: gateway.operatorTokens,
+      nodeTokens: gateway.nodeTokens,
       oidc: gateway.oidc,
       background,
       nowMs: receivedMs,

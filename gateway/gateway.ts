@@ -8,6 +8,7 @@ import { type HedgeCredit, hedgeCredit } from './inference/hedging.ts';
 import { logEvent, logFailure } from './log.ts';
 import { type Fleet, fleet } from './nodes/fleet.ts';
 import { fetchReport } from './nodes/report-client.ts';
+import { type Roster, roster } from './nodes/roster.ts';
 import { type Bindings, readSettings, type Settings } from './settings.ts';
 import { type Cell, cell } from './state/cell.ts';
 import { type CellMap, cellMap } from './state/cell-map.ts';
@@ -15,6 +16,7 @@ import { type Catalog, loadCatalog } from './storage/catalog.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { writeDecisions } from './storage/decisions.ts';
 import { findKey } from './storage/keys.ts';
+import { findNodeCredentials, listNodes, type NodeCredentials } from './storage/nodes.ts';
 import { findOperatorToken } from './storage/operator-tokens.ts';
 import { type PolicyInForce, policyInForce } from './storage/policies.ts';
 
@@ -27,11 +29,14 @@ export interface Gateway {
   /** By prefix; null for a prefix that no key has. */
   readonly keys: CellMap<ApiKeyRow | null>;
   readonly operatorTokens: CellMap<OperatorTokenRow | null>;
+  readonly nodeTokens: CellMap<NodeCredentials | null>;
   readonly oidc: OidcVerifier | undefined;
   readonly purses: Purses;
   /** Of a key; there is one in the world. */
   readonly ledgerOf: (keyId: string) => LedgerClient;
+  /** Follows the roster by itself. */
   readonly fleet: Fleet;
+  readonly roster: Roster;
   readonly decisions: DecisionLog;
   readonly hedges: HedgeCredit;
   /** Numbers in [0, 1). */
@@ -42,7 +47,7 @@ export interface Gateway {
 
 /** How long a change made through another isolate may go unseen here. */
 const STATE_TTL_MS = 5000;
-/** Sooner than it must be followed, so that no request of steady traffic ever waits for it. */
+/** Policy and fleet: sooner than they must be followed, so that no request of steady traffic ever waits for them. */
 const POLICY_TTL_MS = 2000;
 const KEY_TTL_MS = 10_000;
 /** A revoked key dies everywhere within this, even when the database cannot be read. */
@@ -73,6 +78,22 @@ export function createGateway(
     });
   const { LEDGERS } = bindings;
   const ledgerOf = (keyId: string) => LEDGERS.get(LEDGERS.idFromName(keyId));
+  const loadNodes = () => listNodes(db).catch((cause: unknown) => unreadable('fleet', cause));
+  const nodes = fleet({
+    nodes: settings.nodes,
+    now,
+    fetchReport: (node) => fetchReport(node, settings.nodeToken),
+  });
+  const members = roster({
+    listed: settings.nodes,
+    registered: cell({
+      ...held('fleet', loadNodes),
+      ttlMs: POLICY_TTL_MS,
+      waitFromMs: STATE_TTL_MS,
+    }),
+    load: loadNodes,
+    fleet: nodes,
+  });
   return {
     settings,
     db,
@@ -85,6 +106,7 @@ export function createGateway(
     catalog: cell({ ...held('catalog', () => loadCatalog(db)), ttlMs: STATE_TTL_MS }),
     keys: tokens('key', (prefix) => findKey(db, prefix)),
     operatorTokens: tokens('operator token', (prefix) => findOperatorToken(db, prefix)),
+    nodeTokens: tokens('node', (prefix) => findNodeCredentials(db, prefix)),
     decisions: decisionLog({
       async write(batch) {
         if (settings.logDecisions)
@@ -99,11 +121,14 @@ export function createGateway(
     purses: purses({ ledgerOf, now, onError: (error) => logFailure('purse', error) }),
     ledgerOf,
     oidc: settings.oidc === undefined ? undefined : oidcVerifier(settings.oidc),
-    fleet: fleet({
-      nodes: settings.nodes,
-      now,
-      fetchReport: (node) => fetchReport(node, settings.nodeToken),
-    }),
+    fleet: {
+      ...nodes,
+      async refresh(background) {
+        await members.follow(background);
+        await nodes.refresh(background);
+      },
+    },
+    roster: members,
     hedges: hedgeCredit(),
     random,
     now,

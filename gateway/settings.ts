@@ -12,6 +12,8 @@ export interface Bindings {
   readonly LEDGERS: DurableObjectNamespace<KeyLedger>;
   /** JSON: `[{ "name", "url", "class" }]`. */
   readonly NODES?: string;
+  /** `on` lets operators register nodes on this machine or in a network of the deployment's own. */
+  readonly PRIVATE_NODES?: string;
   /** Secrets: operators', the one shared with nodes, and the one that stored key hashes are made under. */
   readonly OPERATOR_TOKEN?: string;
   readonly NODE_TOKEN?: string;
@@ -94,6 +96,7 @@ const nodesSchema = z
 const settingsSchema = z
   .object({
     NODES: nodesSchema,
+    PRIVATE_NODES: z.enum(['on', 'off']).default('off'),
     OPERATOR_TOKEN: secret,
     NODE_TOKEN: secret,
     NODE_TOKEN_BEFORE: secret.optional(),
@@ -129,6 +132,7 @@ const settingsSchema = z
 
 export interface Settings {
   readonly nodes: readonly NodeAddress[];
+  readonly privateNodes: boolean;
   readonly operatorToken: string;
   readonly nodeToken: string;
   readonly nodeTokenBefore: string | undefined;
@@ -154,6 +158,7 @@ export function readSettings(bindings: Readonly<Record<string, unknown>>): Setti
   const { data } = parsed;
   return {
     nodes: data.NODES,
+    privateNodes: data.PRIVATE_NODES === 'on',
     operatorToken: data.OPERATOR_TOKEN,
     nodeToken: data.NODE_TOKEN,
     nodeTokenBefore: data.NODE_TOKEN_BEFORE,

@@ -217,6 +217,14 @@ describe('client keys', () => {
   );
 });
 
+describe('nodes', () => {
+  test('in a network of its own are not registered, unless the deployment says that its nodes are there', async () => {
+    const body = { name: 'local', url: 'http://127.0.0.1:8788' };
+    const response = await gateway.operator('POST', '/v1/nodes', { body });
+    expect(await problemOf(response)).toMatchObject({ code: 'bad-request', errors: [{ path: 'url' }] });
+  });
+});
+
 describe('who may do what', () => {
   test.each([
     ['GET', '/v1/policy'],
@@ -226,6 +234,9 @@ describe('who may do what', () => {
     ['GET', '/v1/keys'],
     ['DELETE', '/v1/keys/x'],
     ['GET', '/v1/nodes'],
+    ['POST', '/v1/nodes'],
+    ['PATCH', '/v1/nodes/x'],
+    ['DELETE', '/v1/nodes/x'],
     ['GET', '/v1/audit'],
     ['PUT', '/v1/artifacts/tiny/v1/graph.onnx'],
   ])('%s %s is for operators alone', async (method, path) => {

@@ -23,6 +23,8 @@ const tokens = {
   admin: await newToken('op', settings.keyPepper),
 };
 
+const node = await newToken('nd', settings.keyPepper);
+
 const keyRow: ApiKeyRow = {
   id: 'key_0123456789abcdef',
   name: 'test',
@@ -68,6 +70,7 @@ function context(over: Partial<ApiKeyRow> = {}, expiresAtMs: number | null = nul
     settings,
     keys: held(async (prefix) => (prefix === key.prefix ? { ...keyRow, ...over } : null)),
     operatorTokens: held(async (prefix) => new Map(operators).get(prefix) ?? null),
+    nodeTokens: held(async (prefix) => (prefix === node.prefix ? { name: 'n', ...node } : null)),
     oidc: undefined,
     background: { waitUntil: () => {} },
     nowMs: 1000,
@@ -87,8 +90,14 @@ describe('access', () => {
     ['a viewer', tokens.viewer.token, [200, 401, 200, 403, 403, 401, 200]],
     ['an operator', tokens.operator.token, [200, 401, 200, 200, 403, 401, 200]],
     ['an admin', tokens.admin.token, [200, 401, 200, 200, 200, 401, 200]],
-    ['a node', settings.nodeToken, [200, 401, 401, 401, 401, 200, 200]],
-    ['a node with the secret before', settings.nodeTokenBefore, [200, 401, 401, 401, 401, 200, 200]],
+    ['a node', settings.nodeToken, [200, 401, 401, 401, 401, 401, 200]],
+    ['a node with the secret before', settings.nodeTokenBefore, [200, 401, 401, 401, 401, 401, 200]],
+    ['a registered node', node.token, [200, 401, 401, 401, 401, 200, 200]],
+    [
+      'a node with another secret',
+      `nd_${node.prefix}_${'A'.repeat(43)}`,
+      [200, 401, 401, 401, 401, 401, 401],
+    ],
     ['a client', key.token, [200, 200, 401, 401, 401, 401, 401]],
     ['nobody', 'x'.repeat(40), [200, 401, 401, 401, 401, 401, 401]],
     ['a longer secret', `${settings.operatorToken}x`, [200, 401, 401, 401, 401, 401, 401]],

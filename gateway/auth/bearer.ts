@@ -4,6 +4,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { Settings } from '../settings.ts';
 import type { Background } from '../state/cell.ts';
 import type { CellMap } from '../state/cell-map.ts';
+import type { NodeCredentials } from '../storage/nodes.ts';
 import { sameDigest, sha256 } from './digests.ts';
 import { type Access, type Identity, verdict } from './identity.ts';
 import type { OidcVerifier } from './oidc.ts';
@@ -13,6 +14,7 @@ export interface AccessContext {
   readonly settings: Pick<Settings, 'operatorToken' | 'nodeToken' | 'nodeTokenBefore' | 'keyPepper'>;
   readonly keys: CellMap<ApiKeyRow | null>;
   readonly operatorTokens: CellMap<OperatorTokenRow | null>;
+  readonly nodeTokens: CellMap<NodeCredentials | null>;
   /** Undefined where no identity provider is configured. */
   readonly oidc: OidcVerifier | undefined;
   readonly background: Background;
@@ -25,7 +27,7 @@ const wanted = {
   viewer: "an operator's token",
   operator: 'the token of an operator',
   admin: 'the token of an admin',
-  node: "a node's token",
+  node: "a registered node's token",
   artifacts: "an operator's or a node's token",
 } as const satisfies Record<Access, string>;
 
@@ -61,11 +63,13 @@ async function identify(token: string, context: AccessContext): Promise<Identity
   if (key !== undefined) return client(token, key, context);
   const operator = tokenPrefix('op', token);
   if (operator !== undefined) return operatorByToken(token, operator, context);
+  const node = tokenPrefix('nd', token);
+  if (node !== undefined) return nodeByToken(token, node, context);
   if (await sameSecret(token, settings.operatorToken))
     return { kind: 'operator', name: 'operator', role: 'admin' };
-  if (await sameSecret(token, settings.nodeToken)) return { kind: 'node' };
+  if (await sameSecret(token, settings.nodeToken)) return { kind: 'node', registered: null };
   const before = settings.nodeTokenBefore;
-  if (before !== undefined && (await sameSecret(token, before))) return { kind: 'node' };
+  if (before !== undefined && (await sameSecret(token, before))) return { kind: 'node', registered: null };
   return oidc?.(token, nowMs);
 }
 
@@ -107,6 +111,16 @@ async function operatorByToken(
   const proven = await provesToken(token, row ?? undefined, settings.keyPepper);
   if (row === null || !proven || !isGood(row, nowMs)) return undefined;
   return { kind: 'operator', name: row.name, role: row.role };
+}
+
+async function nodeByToken(
+  token: string,
+  prefix: string,
+  { nodeTokens, background, settings }: AccessContext,
+): Promise<Identity | undefined> {
+  const row = await nodeTokens.get(prefix, background);
+  const proven = await provesToken(token, row ?? undefined, settings.keyPepper);
+  return row !== null && proven ? { kind: 'node', registered: row } : undefined;
 }
 
 function isGood(row: Pick<ApiKeyRow, 'expiresAtMs' | 'revokedAtMs'>, nowMs: number): boolean {

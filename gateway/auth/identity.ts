@@ -1,16 +1,18 @@
 /** Who may do what: the kinds of callers, and what each route asks of them. */
 import type { ApiKeyRow } from '../../schema/db/tables.ts';
 import { atLeast, type OperatorRole } from '../../schema/operator-role.ts';
+import type { NodeCredentials } from '../storage/nodes.ts';
 
 export type Identity =
   | { readonly kind: 'anonymous' }
   | { readonly kind: 'client'; readonly key: ApiKeyRow }
   | { readonly kind: 'operator'; readonly name: string; readonly role: OperatorRole }
-  | { readonly kind: 'node' };
+  /** `registered` is null for whoever shows the secret that all nodes share. */
+  | { readonly kind: 'node'; readonly registered: NodeCredentials | null };
 
 /**
- * What a route asks of its caller: `client` a key, the roles an operator of at least that role, `node` the secret shared
- * with nodes. `artifacts` is for nodes, and for operators who may look.
+ * What a route asks of its caller: `client` a key, the roles an operator of at least that role, `node` a registered node's
+ * own token. `artifacts` is for all nodes, and for operators who may look.
  */
 export type Access = 'open' | 'client' | OperatorRole | 'node' | 'artifacts';
 
@@ -19,7 +21,9 @@ export type Verdict = 'allowed' | 'wrong' | 'weak';
 
 export function verdict(access: Access, identity: Identity): Verdict {
   if (access === 'open') return 'allowed';
-  if (access === 'client' || access === 'node') return identity.kind === access ? 'allowed' : 'wrong';
+  if (access === 'client') return identity.kind === 'client' ? 'allowed' : 'wrong';
+  if (access === 'node')
+    return identity.kind === 'node' && identity.registered !== null ? 'allowed' : 'wrong';
   if (access === 'artifacts')
     return identity.kind === 'node' || identity.kind === 'operator' ? 'allowed' : 'wrong';
   if (identity.kind !== 'operator') return 'wrong';

@@ -4,10 +4,10 @@
  */
 import { hex, hmacSha256, randomHex, randomToken, sameDigest } from './digests.ts';
 
-/** `sp` is a client's key, `op` an operator's token. */
-export type TokenKind = 'sp' | 'op';
+/** `sp` is a client's key, `op` an operator's token, `nd` a registered node's. */
+export type TokenKind = 'sp' | 'op' | 'nd';
 
-const TOKEN = /^(?<kind>sp|op)_(?<prefix>[0-9a-f]{12})_[A-Za-z0-9_-]{43}$/;
+const TOKEN = /^(?<kind>sp|op|nd)_(?<prefix>[0-9a-f]{12})_[A-Za-z0-9_-]{43}$/;
 const encoder = new TextEncoder();
 
 export interface NewToken {

@@ -68,8 +68,8 @@ export interface Fleet {
   probeTarget(spec: TableSpec, chosen: string, stale: boolean): string | undefined;
   /** Takes in or drops nodes; those that stay keep what was learned of them. */
   setNodes(nodes: readonly NodeAddress[]): void;
-  /** A report that the node sent by itself. */
-  heard(name: string, document: NodeReport): void;
+  /** A report that the node sent by itself. @param atMs when it came; what is known to be newer stays. @returns false for a node that is not in the fleet */
+  heard(name: string, document: NodeReport, atMs: number): boolean;
   /** For operators. */
   view(): NodeView[];
 }
@@ -82,22 +82,23 @@ export function fleet({ nodes, fetchReport, now }: FleetOptions): Fleet {
     node.down = { reason, sinceMs: node.down?.sinceMs ?? now() };
   };
 
-  const believe = (node: NodeRecord, document: NodeReport, ownInFlight: number) => {
+  const believe = (node: NodeRecord, document: NodeReport, ownInFlight: number, atMs = now()) => {
     const before = node.report?.document;
     if (before !== undefined && before.startedAtMs !== document.startedAtMs) forget(node);
-    node.report = { document, atMs: now(), ownInFlight };
+    node.report = { document, atMs, ownInFlight };
     if (JSON.stringify(before?.models) !== JSON.stringify(document.models)) revise(node, now());
     if (before?.workers !== document.workers) revise(node, now());
   };
 
   const poll = async (node: NodeRecord): Promise<void> => {
+    const first = !Number.isFinite(node.pollStartedMs);
     node.polling = true;
     node.pollStartedMs = now();
     const ownInFlight = node.ownInFlight;
     const startedMs = now();
     try {
       // The first answer also pays for connecting, so its round trip says nothing about the next.
-      if (node.report === undefined || node.down !== undefined) await fetchReport(node.address);
+      if (first || node.down !== undefined) await fetchReport(node.address);
       const askedMs = now();
       const document = await fetchReport(node.address);
       believe(node, document, ownInFlight);
@@ -202,10 +203,12 @@ export function fleet({ nodes, fetchReport, now }: FleetOptions): Fleet {
       for (const [name, node] of kept) records.set(name, node);
       tables.clear();
     },
-    heard(name, document) {
+    heard(name, document, atMs) {
       const node = records.get(name);
-      if (node === undefined) return;
-      believe(node, document, node.ownInFlight);
+      if (node === undefined) return false;
+      if (node.report === undefined || node.report.atMs < atMs)
+        believe(node, document, node.ownInFlight, atMs);
+      return true;
     },
     view: () => [...records.values()].map((node) => viewOf(node, now())),
   };

@@ -78,6 +78,7 @@ export function unusableReason(node: NodeRecord, nowMs: number): string | undefi
   if (node.down !== undefined) return node.down.reason;
   if (node.report === undefined) return 'has not reported yet';
   if (nowMs - node.report.atMs >= MAX_REPORT_AGE_MS) return 'has not reported for a while';
+  if (node.address.draining) return 'is taken out of service';
   const { state } = node.report.document;
   return state === 'ready' ? undefined : `is ${state}`;
 }

@@ -21,7 +21,7 @@ export function probeTarget(
 ): string | undefined {
   let found: NodeRecord | undefined;
   for (const node of nodes) {
-    if (node.address.name === chosen || node.probesInFlight > 0 || node.address.draining) continue;
+    if (node.address.name === chosen || node.probesInFlight > 0) continue;
     if (unusableReason(node, nowMs) !== undefined) continue;
     if (unservedReason(node, model, version) !== undefined) continue;
     const state = node.breaker.state(nowMs);

@@ -28,7 +28,6 @@ export interface TableCache {
 
 const KEPT = 64;
 const FAILING = 'fails too many requests';
-const DRAINING = 'is taken out of service';
 
 interface Entry {
   readonly table: CandidateTable;
@@ -94,10 +93,7 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
         load.workers = entry.workers[column] as number;
         load.serviceMs = entry.serviceMs[column] as number;
         load.unusable =
-          unusableReason(node, nowMs) ??
-          entry.unserved[column] ??
-          (node.address.draining ? DRAINING : undefined) ??
-          failed?.get(node.address.name);
+          unusableReason(node, nowMs) ?? entry.unserved[column] ?? failed?.get(node.address.name);
         if (load.unusable === undefined) {
           if (node.breaker.state(nowMs) === 'closed') usable++;
           else {

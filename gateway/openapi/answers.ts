@@ -188,6 +188,17 @@ export const auditSchema = z.strictObject({
   next: z.int().nullable(),
 });
 
+export const nodeRegistrationSchema = z.strictObject({
+  name: z.string(),
+  url: z.string(),
+  nodeClass: z.string(),
+  draining: z.boolean(),
+  createdAtMs: timeMs,
+  /** Null before the first heartbeat. */
+  heardAtMs: timeMs.nullable(),
+});
+export const newNodeRegistrationSchema = nodeRegistrationSchema.extend({ token: z.string() });
+
 export const nodesSchema = z.looseObject({
   nodes: z.array(
     z.looseObject({
@@ -197,6 +208,7 @@ export const nodesSchema = z.looseObject({
       reason: z.string().nullable(),
     }),
   ),
+  registered: z.array(nodeRegistrationSchema),
 });
 
 export const artifactIndexSchema = z.strictObject({

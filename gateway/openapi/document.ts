@@ -13,8 +13,8 @@ const credentials = {
   viewer: [{ operator: [] }],
   operator: [{ operator: [] }],
   admin: [{ operator: [] }],
-  node: [{ node: [] }],
-  artifacts: [{ operator: [] }, { node: [] }],
+  node: [{ registeredNode: [] }],
+  artifacts: [{ operator: [] }, { node: [] }, { registeredNode: [] }],
 } as const satisfies Record<Access, readonly object[]>;
 
 /** What any route of an access may be answered with, whatever it does. */
@@ -48,7 +48,9 @@ export function openApiDocument(routes: readonly Route[]): object {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    tags: ['inference', 'policy', 'keys', 'operation', 'artifacts', 'documents'].map((name) => ({ name })),
+    tags: ['inference', 'policy', 'keys', 'fleet', 'operation', 'artifacts', 'documents'].map((name) => ({
+      name,
+    })),
     paths,
     components: {
       securitySchemes: {
@@ -60,6 +62,11 @@ export function openApiDocument(routes: readonly Route[]): object {
             'An operator’s token, `op_...`, the deployment’s own, or one of the identity provider’s.',
         },
         node: { type: 'http', scheme: 'bearer', description: 'The secret shared with nodes.' },
+        registeredNode: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'The token of one registered node, `nd_...`.',
+        },
       },
       schemas: { Problem: jsonSchema(problemSchema, 'output') },
     },

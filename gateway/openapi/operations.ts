@@ -3,6 +3,8 @@ import { z } from 'zod';
 import type { ProblemCode } from '../../schema/errors.ts';
 import { keyChangesSchema, keyRotationSchema, newKeySchema } from '../../schema/key-settings.ts';
 import { manifestSchema } from '../../schema/manifest.ts';
+import { heartbeatAnswerSchema, newNodeSchema, nodeChangesSchema } from '../../schema/node-registration.ts';
+import { nodeReportSchema } from '../../schema/node-report.ts';
 import { policySchema } from '../../schema/policy.ts';
 import { inferRequestSchema } from '../../schema/protocol.ts';
 import { decisionsQuerySchema } from '../routes/decisions.ts';
@@ -20,7 +22,7 @@ export interface Content {
 }
 
 export interface Operation {
-  readonly tag: 'inference' | 'policy' | 'keys' | 'operation' | 'artifacts' | 'documents';
+  readonly tag: 'inference' | 'policy' | 'keys' | 'fleet' | 'operation' | 'artifacts' | 'documents';
   readonly summary: string;
   /** Request headers beside Authorization. */
   readonly headers?: readonly HeaderName[];
@@ -236,10 +238,43 @@ export const operations: Readonly<Record<string, Operation>> = {
     answers: { 204: null },
     problems: ['not-found'],
   },
+  'POST /v1/nodes': {
+    tag: 'fleet',
+    summary: 'Register a node’s address; its token is shown this once',
+    body: { json: newNodeSchema },
+    answers: { 201: { json: answers.newNodeRegistrationSchema } },
+    tells: { location: 'Address of the registration.' },
+    problems: ['conflict'],
+  },
   'GET /v1/nodes': {
-    tag: 'operation',
-    summary: 'The fleet, as the isolate that answers sees it',
+    tag: 'fleet',
+    summary: 'The fleet, as the isolate that answers sees it, and what is registered',
     answers: { 200: { json: answers.nodesSchema } },
+  },
+  'GET /v1/nodes/:name': {
+    tag: 'fleet',
+    summary: 'One registration',
+    answers: { 200: { json: answers.nodeRegistrationSchema } },
+    problems: ['not-found'],
+  },
+  'PATCH /v1/nodes/:name': {
+    tag: 'fleet',
+    summary: 'Take a node out of service or back in, or change its class; what is left out stays as it is',
+    body: { json: nodeChangesSchema },
+    answers: { 200: { json: answers.nodeRegistrationSchema } },
+    problems: ['not-found'],
+  },
+  'DELETE /v1/nodes/:name': {
+    tag: 'fleet',
+    summary: 'Forget a node; its token is good for nothing any more',
+    answers: { 204: null },
+    problems: ['not-found'],
+  },
+  'POST /v1/heartbeats': {
+    tag: 'fleet',
+    summary: 'What a registered node tells of itself, every few seconds',
+    body: { json: nodeReportSchema },
+    answers: { 200: { json: heartbeatAnswerSchema } },
   },
   'GET /v1/decisions': {
     tag: 'operation',

@@ -1,4 +1,4 @@
-/** What operators look at: nodes as this isolate sees them, and the trail of changes. */
+/** What operators look at: the trail of changes. */
 import { z } from 'zod';
 import { type Route, validated } from '../route.ts';
 import { listAudit } from '../storage/audit.ts';
@@ -9,15 +9,6 @@ export const auditQuerySchema = z.strictObject({
 });
 
 export const operationRoutes: readonly Route[] = [
-  {
-    method: 'GET',
-    path: '/v1/nodes',
-    access: 'viewer',
-    async handle({ gateway, background }) {
-      await gateway.fleet.refresh(background);
-      return Response.json({ nodes: gateway.fleet.view() });
-    },
-  },
   {
     method: 'GET',
     path: '/v1/audit',

@@ -37,6 +37,8 @@ const program = new Command('node infra/node/main.ts')
       authModes,
     ),
   )
+  .option('--gateway <url>', 'gateway that the node registers with; needs REGISTRATION_TOKEN')
+  .option('--heartbeat-ms <ms>', 'between reports to that gateway (default 2000)')
   .option('--drain-ms <ms>', 'time for accepted requests to finish on SIGTERM (default 10000)')
   .option('--poll-ms <ms>', 'between looks for a newer active version (default 5000)')
   .addOption(new Option('--log-level <level>', 'log on stderr (default info)').choices(logLevels))
@@ -44,7 +46,8 @@ const program = new Command('node infra/node/main.ts')
     'after',
     `
 Environment:
-  NODE_TOKEN  bearer token: shown to the gateway, and asked of callers under --auth token
+  NODE_TOKEN          bearer token: shown to the gateway, and asked of callers under --auth token
+  REGISTRATION_TOKEN  the node's own, from POST /v1/nodes at the gateway; goes with --gateway
 
 Example:
   node infra/node/main.ts --artifact artifacts/digits
@@ -58,7 +61,12 @@ await program.parseAsync().catch(fail);
 
 async function run(flags: Record<string, string>): Promise<void> {
   const token = process.env.NODE_TOKEN;
-  const node = await startNode({ ...flags, ...(token ? { token } : {}) } as unknown as NodeOptions);
+  const registrationToken = process.env.REGISTRATION_TOKEN;
+  const node = await startNode({
+    ...flags,
+    ...(token ? { token } : {}),
+    ...(registrationToken ? { registrationToken } : {}),
+  } as unknown as NodeOptions);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       process.once(signal, () => process.exit(1));

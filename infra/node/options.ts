@@ -36,6 +36,12 @@ export const nodeOptionsSchema = z.strictObject({
   auth: z.enum(authModes).optional(),
   /** Bearer token: shown to the gateway, and asked of callers under `auth: token`. */
   token: z.string().min(1).optional(),
+  /** Address of a gateway that the node tells of itself; needs `registrationToken`. */
+  gateway: z.url({ protocol: /^https?$/ }).optional(),
+  /** Made by the gateway when an operator registers the node: `POST /v1/nodes`. */
+  registrationToken: z.string().min(1).optional(),
+  /** Between reports to the gateway, give or take a fifth. */
+  heartbeatMs: positive.max(30_000).default(2000),
   /** How long accepted requests may take to finish when the node stops. */
   drainMs: z.coerce.number().int().nonnegative().default(10_000),
   /** Between looks for a newer active version, and between tries at levels that could not be served. */
@@ -68,6 +74,14 @@ export function resolveOptions(options: NodeOptions): ResolvedNodeOptions {
     throw new SppError(
       'usage',
       `--queue-limit ${resolved.queueLimit} is below the ${resolved.workers} workers it has to feed.`,
+    );
+  if ((resolved.gateway === undefined) !== (resolved.registrationToken === undefined))
+    throw new SppError(
+      'usage',
+      resolved.gateway === undefined
+        ? 'REGISTRATION_TOKEN is set, but --gateway does not say for which gateway.'
+        : '--gateway is given, but REGISTRATION_TOKEN is not set.',
+      { hint: 'An operator registers the node with POST /v1/nodes, which shows its token.' },
     );
   const auth = resolved.auth ?? (isLoopback(resolved.host) ? 'none' : 'token');
   if (auth === 'token' && resolved.token === undefined)

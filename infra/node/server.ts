@@ -8,6 +8,7 @@ import { openArtifact } from '../../schema/artifact/store.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { NodeReport, NodeState } from '../../schema/node-report.ts';
 import type { SpawnThread } from './execution/worker-pool.ts';
+import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
 import { type NodeView, nodeApp } from './http/app.ts';
 import { answerConnectionFaults } from './http/connection-faults.ts';
 import { type InFlight, inFlight } from './in-flight.ts';
@@ -47,6 +48,7 @@ interface Service {
  */
 export async function startNode(options: NodeOptions, parts: NodeParts = {}): Promise<RunningNode> {
   const settings = resolveOptions(options);
+  const startedAtMs = Date.now();
   const log = parts.log ?? createLogger(settings.logLevel, settings.name);
   const stop = new AbortController();
   const open = (location: string) =>
@@ -106,6 +108,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     state = 'ready';
     const { id, version } = service.model.manifest.model;
     log.info({ model: id, version, levels: service.model.manifest.levels.length }, 'serving');
+    heartbeat?.beat();
     usable.resolve();
     if (previous !== undefined) void retire(previous, settings.drainMs);
   };
@@ -121,6 +124,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     node: settings.name,
     state,
     reportedAtMs: Date.now(),
+    startedAtMs,
     workers: settings.workers,
     queueLength: current?.model.queueLength ?? 0,
     inFlight: current?.model.inFlight ?? 0,
@@ -165,6 +169,12 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   const url = await listen(server, settings.host, settings.port);
   log.info({ url, artifact: settings.artifact, workers: settings.workers, ep: settings.ep }, 'listening');
 
+  const { gateway, registrationToken, heartbeatMs } = settings;
+  const heartbeat: Heartbeat | undefined =
+    gateway === undefined || registrationToken === undefined
+      ? undefined
+      : startHeartbeat({ gateway, token: registrationToken, report, intervalMs: heartbeatMs, log });
+
   const work =
     first !== undefined
       ? serve(first)
@@ -190,6 +200,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     state = 'draining';
     clearInterval(mending);
     stop.abort();
+    const goodbye = heartbeat?.goodbye();
     if (!(await accepted.idle(settings.drainMs)))
       log.warn({ inFlight: accepted.count }, 'requests did not finish in time and are refused');
     const closed = once(server, 'close');
@@ -200,6 +211,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     const lingering = setTimeout(() => server.closeAllConnections(), 1000);
     await closed;
     clearTimeout(lingering);
+    await goodbye;
     usable.reject(new SppError('interrupted', 'The node was stopped before it was ready.'));
     log.info('stopped');
   };

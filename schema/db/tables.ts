@@ -2,6 +2,7 @@
 import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
 import type { KeyBudget, RateLimit } from '../key-settings.ts';
 import type { LatencyProfile, Port, Quality } from '../manifest.ts';
+import type { NodeReport } from '../node-report.ts';
 import type { OperatorRole } from '../operator-role.ts';
 import type { Policy } from '../policy.ts';
 
@@ -114,6 +115,28 @@ export const operatorTokens = sqliteTable(
   (table) => [uniqueIndex('operator_tokens_prefix').on(table.prefix)],
 );
 
+/** Nodes that operators have registered: where each is, and what it last told of itself. Its token is kept as keys are. */
+export const nodes = sqliteTable(
+  'nodes',
+  {
+    name: text().primaryKey(),
+    /** Origin, without a slash at its end. Requests go nowhere else. */
+    url: text().notNull(),
+    /** What its prices go by. */
+    nodeClass: text().notNull(),
+    /** The operator takes it out of service. */
+    draining: integer({ mode: 'boolean' }).notNull(),
+    prefix: text().notNull(),
+    salt: text().notNull(),
+    hash: text().notNull(),
+    createdAtMs: integer().notNull(),
+    /** When its last heartbeat came, by the gateway's clock; null before the first. */
+    heardAtMs: integer(),
+    report: text({ mode: 'json' }).$type<NodeReport | null>(),
+  },
+  (table) => [uniqueIndex('nodes_prefix').on(table.prefix), uniqueIndex('nodes_url').on(table.url)],
+);
+
 /** A bounded sample of decisions: what dry runs of policies replay. Old rows go as new ones come. */
 export const decisions = sqliteTable(
   'decisions',
@@ -153,4 +176,5 @@ export type LevelRow = typeof levels.$inferSelect;
 export type ArtifactVersionRow = typeof artifactVersions.$inferSelect;
 export type ApiKeyRow = typeof apiKeys.$inferSelect;
 export type OperatorTokenRow = typeof operatorTokens.$inferSelect;
+export type NodeRow = typeof nodes.$inferSelect;
 export type DecisionRow = typeof decisions.$inferSelect;

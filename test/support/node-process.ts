@@ -12,6 +12,8 @@ const MAIN = fileURLToPath(new URL('../../infra/node/main.ts', import.meta.url))
 export interface NodeProcess {
   /** Resolves when it has said that it is ready. */
   readonly ready: Promise<void>;
+  /** SIGTERM; resolves when it has drained and is gone. */
+  stop(): Promise<void>;
   /** SIGKILL; resolves when it is gone. */
   kill(): Promise<void>;
 }
@@ -26,13 +28,14 @@ export function nodeProcess(
     env: { ...process.env, NODE_TOKEN: token, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const kill = async () => {
+  const end = (signal: NodeJS.Signals) => async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
+    child.kill(signal);
     await once(child, 'exit');
   };
+  const kill = end('SIGKILL');
   scope.onDispose(kill);
-  return { ready: saysReady(child), kill };
+  return { ready: saysReady(child), stop: end('SIGTERM'), kill };
 }
 
 async function saysReady(child: ChildProcess): Promise<void> {

@@ -1,0 +1,65 @@
+import { describe, expect, test } from 'vitest';
+import { nodeOrigin } from './node-origin.ts';
+
+describe('the origin of a node', () => {
+  test.each([
+    ['https://node.example.org', 'https://node.example.org'],
+    ['https://node.example.org/', 'https://node.example.org'],
+    ['https://Node.Example.org:8443', 'https://node.example.org:8443'],
+    ['https://203.0.114.7', 'https://203.0.114.7'],
+    ['https://[2606:4700::1]', 'https://[2606:4700::1]'],
+  ])('%s is taken', (text, origin) => {
+    for (const privateToo of [false, true]) expect(nodeOrigin(text, privateToo)).toBe(origin);
+  });
+
+  test.each([
+    'http://127.0.0.1:8788',
+    'https://localhost',
+    'https://app.localhost',
+    'http://10.1.2.3',
+    'http://192.168.0.9:80',
+    'https://100.64.0.1',
+    // Other ways to write 127.0.0.1.
+    'https://2130706433',
+    'https://0x7f.1',
+    'https://[::1]',
+    'https://[::ffff:127.0.0.1]',
+    'https://[fd00::1]',
+    'http://node',
+    'https://node.internal.',
+    'http://node.default.svc.cluster.local:8788',
+  ])('%s is taken only where the deployment has nodes in its own network', (text) => {
+    expect(() => nodeOrigin(text, false)).toThrow(/some networks only/);
+    expect(nodeOrigin(text, true)).toBe(new URL(text).origin);
+  });
+
+  test.each([
+    'http://node.example.org',
+    'http://203.0.114.7',
+    'ftp://node.example.org',
+    'file:///etc/passwd',
+    'node.example.org',
+    '',
+    'https://user:secret@node.example.org',
+    'https://node.example.org/v2',
+    'https://node.example.org?a=1',
+    'https://node.example.org/#a',
+    // Where clouds keep credentials, and what is no machine's address.
+    'http://169.254.169.254',
+    'http://[fe80::1]',
+    'https://[::ffff:169.254.169.254]',
+    'https://[64:ff9b::a9fe:a9fe]',
+    'https://0.0.0.0',
+    'https://224.0.0.1',
+    'https://255.255.255.255',
+  ])('%s is never taken', (text) => {
+    for (const privateToo of [false, true])
+      expect(() => nodeOrigin(text, privateToo)).toThrow(expect.objectContaining({ code: 'bad-request' }));
+  });
+
+  test('a refusal does not repeat credentials', () => {
+    expect(() => nodeOrigin('https://user:secret@node.example.org', true)).toThrow(
+      expect.objectContaining({ message: expect.not.stringContaining('secret') }),
+    );
+  });
+});

@@ -1,0 +1,58 @@
+/**
+ * Which addresses may be registered as nodes'. The gateway sends inputs and its secret there, so nobody must be able to
+ * point it at what only this network can reach, unless the deployment says that its nodes are there.
+ */
+import ipaddr from 'ipaddr.js';
+import { SppError } from '../../schema/errors.ts';
+
+type Reach = 'public' | 'private' | 'nowhere';
+
+/** Names that no public resolver knows, or that say where they lead. */
+const PRIVATE_NAME = /^[^.]+$|(?:^|\.)(?:localhost|local|internal|intranet|lan|home\.arpa)$/;
+
+const PRIVATE_RANGES: ReadonlySet<string> = new Set([
+  'private',
+  'loopback',
+  'uniqueLocal',
+  'carrierGradeNat',
+]);
+
+/**
+ * @param privateToo whether addresses that only some networks reach are taken, and http there
+ * @returns the origin, without a slash at its end
+ * @throws `bad-request` saying what is wrong with the address
+ */
+export function nodeOrigin(text: string, privateToo: boolean): string {
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:'))
+    throw refused('is not an https address');
+  if (url.username !== '' || url.password !== '') throw refused('holds credentials');
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '' || /[?#]/.test(text))
+    throw refused('is more than an origin such as https://node.example.org');
+  const reach = reachOf(url.hostname);
+  if (reach === 'nowhere') throw refused('is no place for a node');
+  if (reach === 'private' && !privateToo) throw refused('can be reached from some networks only', HINT);
+  if (reach === 'public' && url.protocol === 'http:') throw refused('is not encrypted on the way');
+  return url.origin;
+}
+
+const HINT = 'PRIVATE_NODES=on lets a deployment have nodes on this machine or in a network of its own.';
+
+/** @param host as URLs have it: in lower case, numbers in their plain form, IPv6 in brackets */
+function reachOf(host: string): Reach {
+  const bare = host.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+  if (bare === '') return 'nowhere';
+  if (!ipaddr.isValid(bare)) return PRIVATE_NAME.test(bare) ? 'private' : 'public';
+  // IPv4 within IPv6 is judged as the IPv4 address that it is.
+  const range = ipaddr.process(bare).range();
+  if (range === 'unicast') return 'public';
+  // Link-local addresses are where clouds keep their machines' credentials.
+  return PRIVATE_RANGES.has(range) ? 'private' : 'nowhere';
+}
+
+function refused(what: string, hint?: string): SppError {
+  return new SppError('bad-request', `The node is not valid. url ${what}.`, {
+    ...(hint === undefined ? {} : { hint }),
+    details: { errors: [{ path: 'url', message: what }] },
+  });
+}

@@ -1,0 +1,70 @@
+/** Who is in the fleet: nodes of the setting, and registered ones that have been heard of, followed in the database. */
+import type { NodeRow } from '../../schema/db/tables.ts';
+import type { Background, Cell } from '../state/cell.ts';
+import type { Fleet } from './fleet.ts';
+import type { NodeAddress } from './node-address.ts';
+
+export type RegisteredNode = Pick<
+  NodeRow,
+  'name' | 'url' | 'nodeClass' | 'draining' | 'heardAtMs' | 'report'
+>;
+
+export interface Roster {
+  /** Sees to it that the fleet is who is registered, and knows what each last told; reads at most now and then. */
+  follow(background: Background): Promise<void>;
+  /** Reads anew, after a change made here. */
+  reload(): Promise<void>;
+}
+
+/** One that has been silent for so much longer than another is left out until it is heard of again. */
+const SILENT_MS = 60_000;
+
+export interface RosterOptions {
+  /** Of the setting: always in the fleet, and never replaced by a registration of the same name. */
+  readonly listed: readonly NodeAddress[];
+  readonly registered: Cell<readonly RegisteredNode[]>;
+  readonly load: () => Promise<readonly RegisteredNode[]>;
+  readonly fleet: Pick<Fleet, 'setNodes' | 'heard'>;
+}
+
+export function roster({ listed, registered, load, fleet }: RosterOptions): Roster {
+  let applied: readonly RegisteredNode[] | undefined;
+  let members = JSON.stringify(listed);
+
+  const apply = (rows: readonly RegisteredNode[]) => {
+    if (rows === applied) return;
+    applied = rows;
+    const addresses = [...listed, ...present(rows, listed)];
+    const now = JSON.stringify(addresses);
+    if (now !== members) fleet.setNodes(addresses);
+    members = now;
+    for (const { name, report, heardAtMs } of rows) {
+      if (report !== null && heardAtMs !== null) fleet.heard(name, report, heardAtMs);
+    }
+  };
+
+  return {
+    follow: async (background) => apply(await registered.get(background)),
+    async reload() {
+      const rows = await load();
+      registered.set(rows);
+      apply(rows);
+    },
+  };
+}
+
+/**
+ * Silence is measured against the others': when nobody is heard of, it is the gateway that does not hear, and each isolate
+ * asks the nodes itself anyway.
+ */
+export function present(
+  rows: readonly RegisteredNode[],
+  listed: readonly NodeAddress[],
+): readonly NodeAddress[] {
+  const taken = new Set(listed.map(({ name }) => name));
+  const newestMs = Math.max(...rows.map(({ heardAtMs }) => heardAtMs ?? 0));
+  return rows
+    .filter(({ name, heardAtMs }) => !taken.has(name) && (heardAtMs ?? -1) >= newestMs - SILENT_MS)
+    .filter(({ heardAtMs }) => heardAtMs !== null)
+    .map(({ name, url, nodeClass, draining }) => ({ name, url, nodeClass, draining }));
+}

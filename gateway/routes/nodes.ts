@@ -1,0 +1,118 @@
+/** The fleet: nodes registered, looked at, drained and removed by operators, and what nodes tell of themselves. */
+
+import { SppError } from '../../schema/errors.ts';
+import { heartbeatAnswerSchema, newNodeSchema, nodeChangesSchema } from '../../schema/node-registration.ts';
+import { nodeReportSchema } from '../../schema/node-report.ts';
+import { actorOf } from '../auth/identity.ts';
+import { nodeOrigin } from '../nodes/node-origin.ts';
+import { type Call, type Route, readDocument } from '../route.ts';
+import {
+  changeNode,
+  keepHeartbeat,
+  listNodes,
+  nodeByName,
+  nodeRegistration,
+  registerNode,
+  removeNode,
+  taken,
+} from '../storage/nodes.ts';
+
+export const nodeRoutes: readonly Route[] = [
+  {
+    method: 'POST',
+    path: '/v1/nodes',
+    access: 'operator',
+    async handle(call) {
+      const { gateway } = call;
+      const { settings } = gateway;
+      const document = await readDocument(call, newNodeSchema, 'bad-request', 'The node');
+      const url = nodeOrigin(document.url, settings.privateNodes);
+      if (settings.nodes.some((listed) => listed.name === document.name || sameOrigin(listed.url, url)))
+        throw taken('The NODES setting has a node of this name, or at this address.');
+      const { token, row } = await registerNode(gateway.db, settings.keyPepper, {
+        ...document,
+        url,
+        actor: actorOf(call.identity),
+        nowMs: gateway.now(),
+      });
+      return Response.json(
+        { ...nodeRegistration(row), token },
+        { status: 201, headers: { 'cache-control': 'no-store', location: `/v1/nodes/${row.name}` } },
+      );
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/nodes',
+    access: 'viewer',
+    async handle({ gateway, background }) {
+      await gateway.roster.reload();
+      await gateway.fleet.refresh(background);
+      const registered = (await listNodes(gateway.db)).map(nodeRegistration);
+      return Response.json({ nodes: gateway.fleet.view(), registered });
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/nodes/:name',
+    access: 'viewer',
+    async handle({ gateway, param }) {
+      return Response.json(nodeRegistration(await nodeByName(gateway.db, param('name'))));
+    },
+  },
+  {
+    method: 'PATCH',
+    path: '/v1/nodes/:name',
+    access: 'operator',
+    async handle(call) {
+      const changes = await readDocument(call, nodeChangesSchema, 'bad-request', 'The change');
+      const row = await changeNode(call.gateway.db, change(call), changes);
+      await call.gateway.roster.reload();
+      return Response.json(nodeRegistration(row));
+    },
+  },
+  {
+    method: 'DELETE',
+    path: '/v1/nodes/:name',
+    access: 'operator',
+    async handle(call) {
+      const { gateway } = call;
+      const row = await removeNode(gateway.db, change(call));
+      gateway.nodeTokens.set(row.prefix, null);
+      await gateway.roster.reload();
+      return new Response(null, { status: 204 });
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/heartbeats',
+    access: 'node',
+    async handle(call) {
+      const { gateway, identity } = call;
+      if (identity.kind !== 'node' || identity.registered === null)
+        throw new Error('Heartbeats are for registered nodes.');
+      const { name, prefix } = identity.registered;
+      const report = await readDocument(call, nodeReportSchema, 'bad-request', 'The report');
+      const nowMs = gateway.now();
+      const kept = await keepHeartbeat(gateway.db, { name, prefix, report, nowMs });
+      // Removed since its token was looked up; the same answer as to any token that is good for nothing.
+      if (kept === undefined) {
+        gateway.nodeTokens.set(prefix, null);
+        throw new SppError('unauthorized', 'These credentials are not valid.', {
+          hint: 'Send "Authorization: Bearer" with a node\'s token.',
+        });
+      }
+      // The first that is heard of a node takes it into the fleet.
+      if (!gateway.fleet.heard(name, report, nowMs)) await gateway.roster.reload();
+      return Response.json(heartbeatAnswerSchema.parse({ node: name, draining: kept.draining }));
+    },
+  },
+];
+
+function change({ gateway, identity, param }: Call) {
+  return { name: param('name'), actor: actorOf(identity), nowMs: gateway.now() };
+}
+
+function sameOrigin(listed: string, origin: string): boolean {
+  return URL.parse(listed)?.origin === origin;
+}

@@ -1,0 +1,159 @@
+/** Registered nodes: where each is, its token as a salted and peppered hash, and what it last told of itself. */
+import { and, asc, eq, isNull, lt, or } from 'drizzle-orm';
+import { type NodeRow, nodes } from '../../schema/db/tables.ts';
+import { SppError } from '../../schema/errors.ts';
+import type { NewNode, NodeChanges } from '../../schema/node-registration.ts';
+import type { NodeReport } from '../../schema/node-report.ts';
+import { newToken } from '../auth/secret-tokens.ts';
+import { auditStatement } from './audit.ts';
+import { type Database, isTaken } from './database.ts';
+
+/** What a node's token is proved by. */
+export type NodeCredentials = Pick<NodeRow, 'name' | 'prefix' | 'salt' | 'hash'>;
+
+/** What may be told of a registration. */
+export type NodeRegistration = Omit<NodeRow, 'prefix' | 'salt' | 'hash' | 'report'>;
+
+interface NodeChange {
+  readonly name: string;
+  readonly actor: string;
+  readonly nowMs: number;
+}
+
+/**
+ * @returns the node's token, which nothing can show again, and its row
+ * @throws `conflict` when the name or the address is taken
+ */
+export async function registerNode(
+  db: Database,
+  pepper: string,
+  { name, url, class: nodeClass, actor, nowMs }: NewNode & NodeChange,
+): Promise<{ token: string; row: NodeRow }> {
+  const { token, prefix, salt, hash } = await newToken('nd', pepper);
+  const row: NodeRow = {
+    name,
+    url,
+    nodeClass,
+    draining: false,
+    prefix,
+    salt,
+    hash,
+    createdAtMs: nowMs,
+    heardAtMs: null,
+    report: null,
+  };
+  try {
+    await db.batch([
+      db.insert(nodes).values(row),
+      auditStatement(db, {
+        atMs: nowMs,
+        actor,
+        action: 'node.register',
+        target: name,
+        detail: { url, class: nodeClass, prefix },
+      }),
+    ]);
+  } catch (error) {
+    if (isTaken(error)) throw taken('A node of this name, or at this address, is registered already.');
+    throw error;
+  }
+  return { token, row };
+}
+
+export function taken(message: string): SppError {
+  return new SppError('conflict', message, {
+    hint: 'GET /v1/nodes lists them; DELETE the other one first to move or replace it.',
+  });
+}
+
+export async function findNodeCredentials(db: Database, prefix: string): Promise<NodeCredentials | null> {
+  const [row] = await db
+    .select({ name: nodes.name, prefix: nodes.prefix, salt: nodes.salt, hash: nodes.hash })
+    .from(nodes)
+    .where(eq(nodes.prefix, prefix));
+  return row ?? null;
+}
+
+/** By name. */
+export async function listNodes(db: Database): Promise<NodeRow[]> {
+  return db.select().from(nodes).orderBy(asc(nodes.name));
+}
+
+/** @throws `not-found` */
+export async function nodeByName(db: Database, name: string): Promise<NodeRow> {
+  const [row] = await db.select().from(nodes).where(eq(nodes.name, name));
+  if (row === undefined)
+    throw new SppError('not-found', `No node ${JSON.stringify(name.slice(0, 64))} is registered.`, {
+      hint: 'GET /v1/nodes lists them; those of the NODES setting are changed there.',
+    });
+  return row;
+}
+
+/**
+ * Changes what an operator may set; the trail keeps what each field was.
+ * @throws `not-found`
+ */
+export async function changeNode(
+  db: Database,
+  { name, actor, nowMs }: NodeChange,
+  changes: NodeChanges,
+): Promise<NodeRow> {
+  const row = await nodeByName(db, name);
+  const set = { draining: changes.draining ?? row.draining, nodeClass: changes.class ?? row.nodeClass };
+  const fields = (['draining', 'nodeClass'] as const).filter((field) => set[field] !== row[field]);
+  if (fields.length === 0) return row;
+  await db.batch([
+    db.update(nodes).set(set).where(eq(nodes.name, name)),
+    auditStatement(db, {
+      atMs: nowMs,
+      actor,
+      action: 'node.change',
+      target: name,
+      detail: Object.fromEntries(fields.map((field) => [field, { from: row[field], to: set[field] }])),
+    }),
+  ]);
+  return { ...row, ...set };
+}
+
+/**
+ * Forgets a node; its token is good for nothing any more.
+ * @throws `not-found`
+ */
+export async function removeNode(db: Database, { name, actor, nowMs }: NodeChange): Promise<NodeRow> {
+  const row = await nodeByName(db, name);
+  await db.batch([
+    db.delete(nodes).where(eq(nodes.name, name)),
+    auditStatement(db, {
+      atMs: nowMs,
+      actor,
+      action: 'node.remove',
+      target: name,
+      detail: { url: row.url, prefix: row.prefix },
+    }),
+  ]);
+  return row;
+}
+
+/**
+ * Keeps what a node tells of itself; what is known to be newer stays.
+ * @param prefix of the token that was shown: a node registered anew under the same name has another
+ * @returns whether the node is still registered, and drains
+ */
+export async function keepHeartbeat(
+  db: Database,
+  { name, prefix, report, nowMs }: { name: string; prefix: string; report: NodeReport; nowMs: number },
+): Promise<{ readonly draining: boolean } | undefined> {
+  const here = and(eq(nodes.name, name), eq(nodes.prefix, prefix));
+  const [, [row]] = await db.batch([
+    db
+      .update(nodes)
+      .set({ report, heardAtMs: nowMs })
+      .where(and(here, or(isNull(nodes.heardAtMs), lt(nodes.heardAtMs, nowMs)))),
+    db.select({ draining: nodes.draining }).from(nodes).where(here),
+  ]);
+  return row;
+}
+
+export function nodeRegistration({ prefix, salt, hash, report, ...view }: NodeRow): NodeRegistration {
+  return view;
+}
