@@ -24,6 +24,8 @@ export interface Method {
   /** Whether gradients change weights; the others only choose, turn and solve in closed form. */
   readonly trains: boolean;
   readonly ours?: true;
+  /** Raised when the method's numbers change, so that kept results are measured again; 1 when absent. */
+  readonly revision?: number;
   levels(subject: Subject): Promise<LevelModel[]>;
 }
 
@@ -52,6 +54,7 @@ export const methods = {
   'ours-compensated': {
     ...ordered('ours comp.', 'rotated', (subject) => subject.order('inclusion'), true),
     ours: true,
+    revision: 2,
   },
   'ours-recovered': {
     label: 'ours joint',
@@ -63,6 +66,7 @@ export const methods = {
     label: 'ours joint comp.',
     trains: true,
     ours: true,
+    revision: 2,
     levels: (subject) => jointLevels(subject, true),
   },
   'tuned-total': {
@@ -78,6 +82,11 @@ export const methods = {
 } as const satisfies Record<string, Method>;
 
 export type MethodName = keyof typeof methods;
+
+export function revisionOf(name: MethodName): number {
+  const method: Method = methods[name];
+  return method.revision ?? 1;
+}
 
 function ordered(
   label: string,

@@ -12,7 +12,6 @@ import { writeArtifact } from '../../schema/artifact/write.ts';
 import { SppError } from '../../schema/errors.ts';
 import { MANIFEST_FILE, type Manifest } from '../../schema/manifest.ts';
 import { type PathLevel, pathArtifact } from '../artifact/path-artifact.ts';
-import { ownTensors } from '../compensation/compensate-level.ts';
 import { type BoundDataset, bindDataset } from '../data/bind-dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
@@ -27,7 +26,7 @@ import { defaultInclusion, pathOrder } from '../search/inclusion.ts';
 import { indexUnits, orderByPair } from '../search/units.ts';
 import { type CalibratedModel, calibrate } from './calibrate-model.ts';
 import { Checkpoint, float64Array } from './checkpoint.ts';
-import { buildLevels } from './level-stage.ts';
+import { buildLevels, ownTensors } from './level-stage.ts';
 import { measureLevels } from './measure-levels.ts';
 import type { BuildOptions } from './options.ts';
 import { epochsByStage, reportData, type TimedProgress, timedProgress } from './path-report.ts';
@@ -132,7 +131,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   for (const note of notes) progress.note(note);
 
   const writing = progress.stage('write', 1);
-  const own = options.compensate ? ownTensors(prepared.pairs) : [];
+  const own = options.compensate ? ownTensors(prepared, calibrated.pool) : [];
   const {
     graph,
     weights,

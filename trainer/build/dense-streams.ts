@@ -1,6 +1,7 @@
 /** What the dense model has behind each matrix that compensation changes, on some calibration examples: the targets of refitting. */
 
 import { streamBehind } from '../compensation/refit-graph.ts';
+import { scoreMap } from '../compensation/score-map.ts';
 import type { Tensors } from '../data/dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
@@ -9,15 +10,17 @@ import type { LinearMap, PreparedModel } from '../pairs/pair.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 import type { Pool } from './calibration.ts';
 
-/** Rows of a site that are kept, and floats of all sites together (512 MiB). */
+/** Rows of a pair's site that are kept, at most and at least of the scores', and floats of all sites together (512 MiB). */
 const STREAM_ROWS = 2 ** 14;
+const SCORE_ROWS = 2 ** 11;
+/** Rows of scores for each entry of what they are made from. */
+const ROWS_PER_ENTRY = 16;
 const STREAM_FLOATS = 2 ** 27;
 /** The share of blocks that validates. */
 const BLOCKS = 8;
 
-/** A matrix to refit, in the order in which the model computes them. */
+/** A matrix to refit. */
 export interface Site {
-  readonly pair: number;
   readonly consumer: LinearMap;
   readonly stream: string;
 }
@@ -33,36 +36,49 @@ export interface DenseStreams {
   readonly blocks: readonly StreamBlock[];
 }
 
+/** The output matrices of all pairs, in the order in which the model computes them. */
 export function refitSites({ graph, pairs }: Pick<PreparedModel, 'graph' | 'pairs'>): Site[] {
   const place = new Map(graph.nodes.map(({ name }, i) => [name, i]));
   return pairs
-    .flatMap(({ consumers }, pair) =>
-      consumers.map((consumer) => ({ pair, consumer, stream: streamBehind(graph, consumer) })),
+    .flatMap(({ consumers }) =>
+      consumers.map((consumer) => ({ consumer, stream: streamBehind(graph, consumer) })),
     )
     .toSorted((a, b) => (place.get(a.consumer.node) ?? 0) - (place.get(b.consumer.node) ?? 0));
 }
 
+/** The matrix that makes the scores, where `outputMap` finds one; it has no residual stream behind it. */
+export function scoreSites({ graph }: Pick<PreparedModel, 'graph'>, { task }: Pick<Pool, 'task'>): Site[] {
+  const consumer = scoreMap(graph, task);
+  return consumer === undefined ? [] : [{ consumer, stream: consumer.output }];
+}
+
+/** Rows that the refit of the scores' matrix wants, by the size of what it multiplies. */
+export function scoreRows({ graph }: Pick<PreparedModel, 'graph'>, sites: readonly Site[]): number {
+  const widths = sites.map(({ consumer }) => {
+    const dims = graph.initializers.get(consumer.weight.tensor)?.dims ?? [];
+    return dims[consumer.weight.axis] ?? 0;
+  });
+  return Math.min(STREAM_ROWS, Math.max(SCORE_ROWS, ROWS_PER_ENTRY * Math.max(0, ...widths)));
+}
+
 /** Runs the dense model once over a few examples of the pool, in blocks small enough that some can validate. */
 export async function denseStreams(
-  model: Pick<PreparedModel, 'graph' | 'pairs'>,
+  model: Pick<PreparedModel, 'graph'>,
+  sites: readonly Site[],
   pool: Pool,
   threads: number,
+  rows = STREAM_ROWS,
 ): Promise<DenseStreams> {
-  const sites = refitSites(model);
+  if (sites.length === 0) return { sites, blocks: [] };
   const streams = [...new Set(sites.map(({ stream }) => stream))];
   const { graph, names } = flattened(model.graph, streams);
   const session = await createOrtSession(writeOnnx(graph), { threads });
   try {
-    const probe = await session.run(await pool.data.train.feeds(pool.indices.slice(0, 1)));
-    const [rowsEach, floatsEach] = Object.values(probe).reduce(
-      ([rows, floats], { dims, data }) => [Math.max(rows, dims[0] ?? 1), floats + data.length],
-      [1, 0],
-    );
-    const most = Math.min(
-      STREAM_ROWS / rowsEach,
-      STREAM_FLOATS / Math.max(1, floatsEach),
-      pool.indices.length,
-    );
+    const one = await pool.data.train.feeds(pool.indices.slice(0, 1));
+    const probe = Object.values(await session.run(one));
+    const rowsEach = Math.max(1, ...probe.map(({ dims }) => dims[0] ?? 1));
+    const floatsEach = [...probe, ...Object.values(one)].reduce((sum, { data }) => sum + data.length, 0);
+    const most = Math.min(rows / rowsEach, STREAM_FLOATS / Math.max(1, floatsEach), pool.indices.length);
     const size = Math.max(1, Math.floor(most / BLOCKS));
     const blocks: StreamBlock[] = [];
     for (let block = 0; block < BLOCKS && (block + 1) * size <= pool.indices.length; block++) {

@@ -74,7 +74,9 @@ export async function estimateBuild(
     await engine.close();
   }
 
-  const [streams, streamSeconds] = await timed(() => denseStreams(model, pool, availableParallelism()));
+  const [streams, streamSeconds] = await timed(() =>
+    denseStreams(model, refitSites(model), pool, availableParallelism()),
+  );
   const streamed = streams.blocks.reduce((sum, { targets }) => sum + (targets[0]?.dims[0] ?? 0), 0);
   const perExample = streamSeconds / Math.max(1, Math.min(pool.indices.length, streamed));
   const drawn = Math.min(options.calibration, all);

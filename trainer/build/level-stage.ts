@@ -1,14 +1,17 @@
 /** Turns widths into models: cut, and refitted where that is better on held-out data. */
 
 import { availableParallelism } from 'node:os';
+import { privateBiases } from '../compensation/compensate-level.ts';
+import { mapTensors } from '../compensation/score-map.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { divergences, squaredDistances } from '../measure/scores.ts';
 import { cutGraph } from '../pairs/cut.ts';
+import type { PreparedModel } from '../pairs/pair.ts';
 import { answerGraph } from './answer.ts';
 import { answersOf } from './answers.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { Pool } from './calibration.ts';
-import { type DenseStreams, denseStreams } from './dense-streams.ts';
+import { type DenseStreams, denseStreams, refitSites, scoreRows, scoreSites } from './dense-streams.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import { refitLevel } from './refit-level.ts';
@@ -37,28 +40,62 @@ export async function buildLevels(
 ): Promise<LevelModel[]> {
   const threads = availableParallelism();
   const stage = progress.stage('compensate', widths.length);
-  const streams = options.compensate ? await denseStreams(model, pool, threads) : undefined;
+  const streams = options.compensate ? await targetsOf(model, pool, threads) : undefined;
   const levels: LevelModel[] = [];
   for (const row of widths) {
     throwIfAborted(signal);
     const keep = keepAt(order, row);
     const plain: LevelModel = { cut: cutGraph(model, keep), keep, refitted: false };
     const dense = keep.every((units, p) => units.length === model.pairs[p]?.units);
-    levels.push(streams === undefined || dense ? plain : await better(plain, streams));
+    levels.push(streams === undefined || dense ? plain : await best(plain, streams));
     stage.update(levels.length);
   }
   stage.finish();
   return levels;
 
-  /** The refitted level, unless it is further from the dense model on held-out examples. */
-  async function better(plain: LevelModel, targets: DenseStreams): Promise<LevelModel> {
-    const cut = await refitLevel(plain.cut, model.pairs, targets, threads);
-    const losses = [];
-    for (const graph of [plain.cut, cut])
-      losses.push(await holdoutLoss(graph, pool, holdoutTeacher, threads));
-    const [before = 0, after = 0] = losses;
-    return after < before ? { ...plain, cut, refitted: true } : plain;
+  /** What is nearest to the dense model on held-out examples: the level as cut, with its output matrices refitted, or its scores' matrix, or both. */
+  async function best(plain: LevelModel, { matrices, scores }: Targets): Promise<LevelModel> {
+    const refitted = await refitLevel(plain.cut, privateBiases(model.pairs), matrices, threads);
+    const biases = new Set(scores.sites.flatMap(({ consumer }) => consumer.bias?.tensor ?? []));
+    const candidates = [plain.cut, refitted];
+    if (scores.sites.length > 0)
+      for (const graph of [plain.cut, refitted])
+        candidates.push(await refitLevel(graph, biases, scores, threads));
+    let [nearest, least] = [plain.cut, Number.POSITIVE_INFINITY];
+    for (const graph of candidates) {
+      const loss = await holdoutLoss(graph, pool, holdoutTeacher, threads);
+      if (loss < least) [nearest, least] = [graph, loss];
+    }
+    return { ...plain, cut: nearest, refitted: nearest !== plain.cut };
   }
+}
+
+/** What the dense model has behind the pairs' output matrices, and its scores. */
+interface Targets {
+  readonly matrices: DenseStreams;
+  readonly scores: DenseStreams;
+}
+
+async function targetsOf(model: PreparedModel, pool: Pool, threads: number): Promise<Targets> {
+  const sites = scoreSites(model, pool);
+  return {
+    matrices: await denseStreams(model, refitSites(model), pool, threads),
+    scores: await denseStreams(model, sites, pool, threads, scoreRows(model, sites)),
+  };
+}
+
+/** Initializers that compensation may change: what a level owns. */
+export function ownTensors(
+  model: Pick<PreparedModel, 'graph' | 'pairs'>,
+  pool: Pick<Pool, 'task'>,
+): string[] {
+  const biases = privateBiases(model.pairs);
+  const ofPairs = refitSites(model).flatMap(({ consumer: { weight, bias } }) => [
+    weight.tensor,
+    ...(bias && biases.has(bias.tensor) ? [bias.tensor] : []),
+  ]);
+  const ofScores = scoreSites(model, pool).flatMap(({ consumer }) => mapTensors(consumer));
+  return [...new Set([...ofPairs, ...ofScores])];
 }
 
 /** Mean over the held-out rows of KL(dense || level), in nats, or of the squared distance. */

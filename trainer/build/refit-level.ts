@@ -1,11 +1,9 @@
 /** Refits a level's output matrices one after the other, each on the statistics of the model as it has become by then. */
 import { Matrix } from 'ml-matrix';
-import { privateBiases } from '../compensation/compensate-level.ts';
 import { type RefitSums, refit } from '../compensation/refit.ts';
 import { refitGraph } from '../compensation/refit-graph.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
-import type { Pair } from '../pairs/pair.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 import { readBias, readMatrix, weightsOf, writeBias, writeMatrix } from '../weights/linear-weights.ts';
 import type { DenseStreams, Site, StreamBlock } from './dense-streams.ts';
@@ -15,15 +13,15 @@ const VALIDATES = 4;
 
 /**
  * @param level the level's graph, cut
- * @returns the same with consumers' matrices and private biases changed
+ * @param biases those that may change
+ * @returns the same with the sites' matrices and biases changed
  */
 export async function refitLevel(
   level: Graph,
-  pairs: readonly Pair[],
+  biases: ReadonlySet<string>,
   { sites, blocks }: DenseStreams,
   threads: number,
 ): Promise<Graph> {
-  const biases = privateBiases(pairs);
   let graph = level;
   for (const [place, site] of sites.entries()) {
     const { bias } = site.consumer;

@@ -38,18 +38,6 @@ export function compensateLevel(
   return { ...graph, initializers: weights };
 }
 
-/** Initializers that compensation may change: what a level owns. */
-export function ownTensors(pairs: readonly Pair[]): string[] {
-  const biases = privateBiases(pairs);
-  const names = pairs.flatMap((pair) =>
-    pair.consumers.flatMap(({ weight, bias }) => [
-      weight.tensor,
-      ...(bias && biases.has(bias.tensor) ? [bias.tensor] : []),
-    ]),
-  );
-  return [...new Set(names)];
-}
-
 function compensateConsumer(
   weights: Weights,
   consumer: LinearMap,
