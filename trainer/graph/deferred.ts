@@ -18,13 +18,38 @@ export interface TensorCache {
   get(key: object, make: () => TensorData): TensorData;
 }
 
+/** How a tensor is made of another one by an operator that onnxruntime has. */
+export type Derivation =
+  | { readonly kind: 'gather'; readonly axis: number; readonly indices: readonly number[] }
+  | { readonly kind: 'transpose'; readonly order: readonly number[] };
+
+/** What a tensor was made of. */
+export interface Origin {
+  readonly from: Tensor;
+  readonly make: (data: TensorData) => TensorData;
+  /** Absent where no single operator does it. */
+  readonly derivation?: Derivation;
+}
+
 const PLACE = Symbol('place');
 const CACHE = Symbol('cache');
+const ELEMENT = Symbol('element');
+const ORIGIN = Symbol('origin');
 
 /** Not enumerable: what is copied from such a tensor, and perhaps changed, is an ordinary one. */
 interface Marks {
   readonly [PLACE]?: FilePlace;
   readonly [CACHE]?: TensorCache;
+  readonly [ELEMENT]?: (index: number) => number;
+  readonly [ORIGIN]?: Origin;
+}
+
+interface Deferral {
+  /** Where `make` reads from, if it does no more than that. */
+  readonly place?: FilePlace | undefined;
+  /** One element, without the others. */
+  readonly element?: (index: number) => number;
+  readonly origin?: Origin;
 }
 
 /** @param budgetBytes one tensor that is larger alone is held by itself */
@@ -48,13 +73,12 @@ export function tensorCache(budgetBytes: number): TensorCache {
   };
 }
 
-/** @param place where `make` reads from, if it does no more than that */
 export function deferredTensor(
   dtype: Dtype,
   dims: readonly number[],
   make: () => TensorData,
   cache: TensorCache,
-  place?: FilePlace,
+  { place, element, origin }: Deferral = {},
 ): Tensor {
   const tensor: Tensor = {
     dtype,
@@ -63,9 +87,18 @@ export function deferredTensor(
       return cache.get(tensor, make);
     },
   };
-  Object.defineProperty(tensor, CACHE, { value: cache });
-  if (place) Object.defineProperty(tensor, PLACE, { value: place });
+  const mark = (key: symbol, value: unknown) =>
+    value === undefined || Object.defineProperty(tensor, key, { value });
+  mark(CACHE, cache);
+  mark(PLACE, place);
+  mark(ELEMENT, element);
+  mark(ORIGIN, origin);
   return tensor;
+}
+
+/** Whether its elements are brought when they are asked for. */
+export function isDeferred(tensor: Tensor): boolean {
+  return (tensor as Marks)[CACHE] !== undefined;
 }
 
 /** Where the tensor's elements lie in a file; undefined for one that is held. */
@@ -73,13 +106,25 @@ export function placeOf(tensor: Tensor): FilePlace | undefined {
   return (tensor as Marks)[PLACE];
 }
 
+/** What a deferred tensor was made of; undefined for others. */
+export function originOf(tensor: Tensor): Origin | undefined {
+  return (tensor as Marks)[ORIGIN];
+}
+
+/** One element; of a tensor in a file, no more than it is read. */
+export function elementAt(tensor: Tensor, index: number): number {
+  return (tensor as Marks)[ELEMENT]?.(index) ?? Number(tensor.data[index]);
+}
+
 /** A tensor made of another one: deferred like that, or at once. */
 export function derivedTensor(
   from: Tensor,
   dims: readonly number[],
   make: (data: TensorData) => TensorData,
+  derivation?: Derivation,
 ): Tensor {
   const cache = (from as Marks)[CACHE];
   if (!cache) return { ...from, dims, data: make(from.data) };
-  return deferredTensor(from.dtype, dims, () => make(from.data), cache);
+  const origin = { from, make, ...(derivation && { derivation }) };
+  return deferredTensor(from.dtype, dims, () => make(from.data), cache, { origin });
 }

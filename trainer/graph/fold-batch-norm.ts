@@ -4,8 +4,10 @@
  *
  *   y = (W x + b - mean) * scale / sqrt(variance + epsilon) + bias   becomes   y = W' x + b'
  */
+import { derivedTensor } from './deferred.ts';
 import {
   consumers,
+  elementCount,
   floatAttribute,
   type Graph,
   type GraphNode,
@@ -160,12 +162,13 @@ function channelsAreColumns(trace: Trace, value: string, path: readonly GraphNod
   return columns.data.every((column, i) => column === Math.floor(i / inner) % channels);
 }
 
-function scaledAlong({ dtype, dims, data }: Tensor, axis: number, factor: Float64Array): Tensor {
-  const inner = dims.slice(axis + 1).reduce((a, b) => a * b, 1);
-  const scaled = Float32Array.from(data as Float32Array, (value, i) => {
-    return value * (factor[Math.floor(i / inner) % factor.length] as number);
-  });
-  return { dtype, dims, data: scaled };
+function scaledAlong(tensor: Tensor, axis: number, factor: Float64Array): Tensor {
+  const inner = elementCount(tensor.dims.slice(axis + 1));
+  return derivedTensor(tensor, tensor.dims, (data) =>
+    Float32Array.from(data as Float32Array, (value, i) => {
+      return value * (factor[Math.floor(i / inner) % factor.length] as number);
+    }),
+  );
 }
 
 function movedBias(bias: Tensor | undefined, { factor, offset }: Affine): Tensor {

@@ -1,5 +1,6 @@
 /** Linear maps as the exporters write them: MatMul with a constant matrix and perhaps an Add, or Gemm. */
 import { derivedTensor } from './deferred.ts';
+import { shapeOnlyValues } from './fold.ts';
 import {
   consumers,
   elementCount,
@@ -29,6 +30,11 @@ export interface Linear {
 export function findLinears(graph: Graph): Linear[] {
   const readers = consumers(graph);
   const shown = new Set(graph.outputs.map(({ name }) => name));
+  let known: Set<string> | undefined;
+  const shapeOnly = () => {
+    known ??= shapeOnlyValues(graph);
+    return known;
+  };
   return graph.nodes.flatMap((node): Linear[] => {
     if (node.domain !== '') return [];
     if (node.opType === 'Gemm') return gemm(graph, node);
@@ -37,6 +43,7 @@ export function findLinears(graph: Graph): Linear[] {
     const [product = ''] = node.outputs;
     const matrix = graph.initializers.get(weight);
     if (!isMatrix(matrix) || graph.initializers.has(input)) return [];
+    if (isOuterProduct(graph, node, weight) && shapeOnly().has(input)) return [];
     const base = { node, input, weight, inAxis: 0, outAxis: 1 } as const;
     const [add, ...more] = readers.get(product) ?? [];
     if (add?.opType === 'Add' && more.length === 0 && !shown.has(product)) {
@@ -46,6 +53,12 @@ export function findLinears(graph: Graph): Linear[] {
     }
     return [{ ...base, output: product }];
   });
+}
+
+/** A column times a row: positions by frequencies, as the angles of rotary positions are computed. A table, where no input is in it. */
+export function isOuterProduct(graph: Graph, { opType }: GraphNode, weight: string): boolean {
+  const dims = graph.initializers.get(weight)?.dims;
+  return opType === 'MatMul' && dims?.length === 2 && dims[0] === 1;
 }
 
 function gemm(graph: Graph, node: GraphNode): Linear[] {
@@ -75,7 +88,7 @@ function isMatrix(tensor: Tensor | undefined): tensor is Tensor {
 }
 
 function isBias(tensor: Tensor | undefined, width: number): boolean {
-  return tensor?.dtype === 'float32' && tensor.data.length === width && tensor.dims.at(-1) === width;
+  return tensor?.dtype === 'float32' && elementCount(tensor.dims) === width && tensor.dims.at(-1) === width;
 }
 
 /** [a, b] to [b, a]. */
@@ -86,7 +99,10 @@ export function transposeMatrix(matrix: Tensor): Tensor {
 /** Output axis i is input axis `order[i]`. */
 export function transposeTensor(tensor: Tensor, order: readonly number[]): Tensor {
   const to = order.map((axis) => tensor.dims[axis] ?? 1);
-  return derivedTensor(tensor, to, (data) => transposedData(data, tensor.dims, order));
+  return derivedTensor(tensor, to, (data) => transposedData(data, tensor.dims, order), {
+    kind: 'transpose',
+    order,
+  });
 }
 
 function transposedData(data: TensorData, dims: readonly number[], order: readonly number[]): Float32Array {

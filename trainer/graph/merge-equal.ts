@@ -2,11 +2,10 @@
  * Lets equal matrices be one. Exporters write a matrix that layers share once for each layer when they have turned it round first;
  * seen as one, its units are cut alike, as the model's own code would.
  */
-import type { Graph, Tensor } from './graph.ts';
+import { isDeferred } from './deferred.ts';
+import { fingerprint, samplesOf } from './fingerprint.ts';
+import { elementCount, type Graph, type Tensor } from './graph.ts';
 import { rename, withoutDeadCode } from './rewrite.ts';
-
-/** Elements by which candidates are told apart before they are compared whole. */
-const SAMPLES = 16;
 
 export function mergeEqualMatrices(graph: Graph): Graph {
   const known = new Map<string, { name: string; tensor: Tensor }[]>();
@@ -23,19 +22,15 @@ export function mergeEqualMatrices(graph: Graph): Graph {
   return names.size === 0 ? graph : withoutDeadCode({ ...graph, nodes: rename(graph.nodes, names) });
 }
 
-/** Zeros or ones are equal without being the same thing. */
-function isUniform({ data }: Tensor): boolean {
-  return data.every((value) => value === data[0]);
-}
-
-function fingerprint({ dims, data }: Tensor): string {
-  const step = Math.max(1, Math.floor(data.length / SAMPLES));
-  const samples = Array.from({ length: SAMPLES }, (_, i) => data[i * step]);
-  return `${dims} ${samples}`;
+/** Zeros or ones are equal without being the same thing. Of what lies in a file, where it shows no second value at all. */
+function isUniform(tensor: Tensor): boolean {
+  const samples = samplesOf(tensor);
+  if (samples.some((value) => value !== samples[0])) return false;
+  return isDeferred(tensor) || tensor.data.every((value) => value === tensor.data[0]);
 }
 
 function equal(a: Tensor, b: Tensor): boolean {
-  return (
-    a.data === b.data || (a.data.length === b.data.length && a.data.every((value, i) => value === b.data[i]))
-  );
+  if (elementCount(a.dims) !== elementCount(b.dims)) return false;
+  const [one, other] = [a.data, b.data];
+  return one === other || one.every((value, i) => value === other[i]);
 }

@@ -41,7 +41,7 @@ function filesBeside(folder: string): ExternalFiles {
   return {
     folder,
     cache: tensorCache(CACHE_BYTES),
-    read: (location, offset, length) => withFile(folder, location, (file) => readRange(file, offset, length)),
+    read: (location, offset, length) => withFile(folder, location, (file) => readFrom(file, offset, length)),
     sizeOf: (location) => withFile(folder, location, (file) => fstatSync(file).size),
   };
 }
@@ -68,10 +68,20 @@ function withFile<T>(folder: string, location: string, use: (file: number) => T)
   }
 }
 
+/** A part of a file that is ours; less where it ends. */
+export function readRange(path: string, offset: number, length: number): Uint8Array {
+  const file = openSync(path, 'r');
+  try {
+    return readFrom(file, offset, length);
+  } finally {
+    closeSync(file);
+  }
+}
+
 /** One read takes at most 2 GB. */
 const MOST_AT_ONCE = 2 ** 30;
 
-function readRange(file: number, offset: number, length: number): Uint8Array {
+function readFrom(file: number, offset: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let done = 0;
   while (done < length) {

@@ -176,7 +176,11 @@ function externalTensor(
   const { folder, cache } = external;
   // Half floats are widened: the file holds something else.
   const place = HELD_AS_WRITTEN.has(proto.dataType) ? { folder, file: location, offset, bytes } : undefined;
-  return deferredTensor(codec.dtype, dims, make, cache, place);
+  const element = (index: number) => {
+    const raw = external.read(location, offset + index * codec.bytes, codec.bytes);
+    return Number(rawData(raw, owner, codec, 1)[0]);
+  };
+  return deferredTensor(codec.dtype, dims, make, cache, { place, element });
 }
 
 function damaged(message: string): SppError {

@@ -1,21 +1,13 @@
 /**
- * Shape inference by execution: the graph runs in onnxruntime, unoptimised, with every value exposed.
+ * Shape inference by execution: the graph runs in onnxruntime, unoptimised and without its matrices (see shape-probe.ts).
  * Running it at several sizes shows which dimensions are free and which are fixed, for every operator that onnxruntime knows.
  */
 import { SppError } from '../../schema/errors.ts';
-import { allCores, createOrtSession, type OrtModel } from '../runtime/ort-session.ts';
 import { type FreeSizes, sampleInputs, takesCaches } from '../runtime/sample-inputs.ts';
-import type { Dtype, Graph, Tensor } from './graph.ts';
-import { ortModel } from './ort-model.ts';
+import type { Graph, Tensor } from './graph.ts';
+import { openProbe, type Trace } from './shape-probe.ts';
 
-/** Values of one run. */
-export interface Trace {
-  /** Of every value: inputs, initializers, node outputs of element types that Tensor knows. */
-  readonly dims: ReadonlyMap<string, readonly number[]>;
-  readonly dtypes: ReadonlyMap<string, Dtype>;
-  /** Contents of the values that were asked to be kept. */
-  readonly kept: ReadonlyMap<string, Tensor>;
-}
+export type { Trace };
 
 /**
  * Lengths of the free dimensions, tried in order until the model runs: three for traces, so that padding to windows or patches is
@@ -79,10 +71,7 @@ export async function traceGraph(
   source: string,
   keep: (value: string) => boolean,
 ): Promise<{ traces: Traces; sizes: TraceSizes }> {
-  const session = await createOrtSession(withAllOutputs(graph), {
-    optimise: false,
-    threads: allCores,
-  }).catch((cause: Error) => {
+  const probe = await openProbe(graph, keep).catch((cause: Error) => {
     throw new SppError('bad-model', `${source}: ${cause.message}`, {
       hint: 'Export the model again; operators of runtimes other than onnxruntime cannot be run here.',
       cause,
@@ -95,10 +84,7 @@ export async function traceGraph(
       try {
         const sizes = sizesOf(attempt);
         const [first, second, single] = sizes.traced;
-        const run = async (sizes: FreeSizes, seed: number): Promise<Trace> => {
-          const inputs = sampleInputs(graph, sizes, seed);
-          return traceOf(graph, { ...inputs, ...(await session.run(inputs)) }, keep);
-        };
+        const run = (sizes: FreeSizes, seed: number) => probe.run(sampleInputs(graph, sizes, seed));
         const traces = [await run(first, 1), await run(second, 2), await run(single, 3)] as const;
         // Position tables may end before the third length.
         const third = { batch: BATCHES[2], length: attempt.lengths[2], ...attempt.cached };
@@ -109,7 +95,7 @@ export async function traceGraph(
       }
     }
   } finally {
-    await session.close();
+    await probe.close();
   }
   throw new SppError(
     'bad-model',
@@ -136,10 +122,8 @@ export async function traceOnce(
   size: FreeSizes,
   given: Readonly<Record<string, Tensor>> = {},
 ): Promise<Trace> {
-  const session = await createOrtSession(withAllOutputs(graph), { optimise: false, threads: allCores });
-  const inputs = { ...sampleInputs(graph, size, 1), ...given };
-  const values = await session.run(inputs).finally(() => session.close());
-  return traceOf(graph, { ...inputs, ...values }, () => false);
+  const probe = await openProbe(graph, () => false);
+  return probe.run({ ...sampleInputs(graph, size, 1), ...given }).finally(() => probe.close());
 }
 
 /**
@@ -163,26 +147,4 @@ export async function traceSingles(graph: Graph): Promise<readonly Trace[]> {
 
 function hasFreeLength(graph: Graph): boolean {
   return graph.inputs.some(({ dims }) => dims.some((dim, axis) => axis > 0 && typeof dim === 'string'));
-}
-
-function traceOf(
-  graph: Graph,
-  values: Readonly<Record<string, Tensor>>,
-  keep: (value: string) => boolean,
-): Trace {
-  const all = new Map([...graph.initializers, ...Object.entries(values)]);
-  return {
-    dims: new Map([...all].map(([name, tensor]) => [name, tensor.dims])),
-    dtypes: new Map([...all].map(([name, tensor]) => [name, tensor.dtype])),
-    kept: new Map(Object.entries(values).filter(([name]) => keep(name))),
-  };
-}
-
-/** The model with every node output as a graph output too; onnxruntime infers their types. */
-function withAllOutputs(graph: Graph): OrtModel {
-  const known = new Set(graph.outputs.map(({ name }) => name));
-  const inner = graph.nodes
-    .flatMap(({ outputs }) => outputs)
-    .filter((name) => name !== '' && !known.has(name));
-  return ortModel(graph, inner);
 }

@@ -1,5 +1,6 @@
 /** What is known of a graph's axes while they are being followed through it; see dimension-rules.ts for the operators. */
 import { consumers, type Graph, type GraphNode } from '../graph/graph.ts';
+import { isOuterProduct } from '../graph/linear.ts';
 import { integers } from '../graph/rewrite.ts';
 import type { Traces } from '../graph/trace.ts';
 import { Atoms, type Axis, type Size } from './atoms.ts';
@@ -52,7 +53,8 @@ export class Flow {
    * purpose, so their axes belong to the matrix.
    */
   axes(value: string, node: GraphNode): readonly Axis[] {
-    const key = this.graph.initializers.has(value) && !isMatrixOf(node, value) ? useKey(value, node) : value;
+    const own = this.isConstant(value) && !(isMatrixOf(node, value) && !isOuterProduct(this.graph, node, value));
+    const key = own ? useKey(value, node) : value;
     const known = this.#axes.get(key);
     if (known) return known;
     const made = (this.sizes(value) ?? []).map((size) => this.atoms.axis(size));

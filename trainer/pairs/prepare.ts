@@ -1,10 +1,11 @@
 /** From an ONNX file to what every later stage works on: the prepared graph and its pairs. */
 import { SppError } from '../../schema/errors.ts';
-import type { Graph } from '../graph/graph.ts';
+import { elementCount, type Graph } from '../graph/graph.ts';
 import { findLinears, type Linear } from '../graph/linear.ts';
 import { readOnnx } from '../graph/onnx-file.ts';
 import { standsFor } from '../graph/plain/plain-form.ts';
 import { checkEqual, type PreparedGraph, simplifyGraph, spellOut } from '../graph/prepare.ts';
+import type { StandIns } from '../graph/stand-in.ts';
 import { traceGraph } from '../graph/trace.ts';
 import type { FreeSizes } from '../runtime/sample-inputs.ts';
 import type { Atom } from './atoms.ts';
@@ -43,8 +44,8 @@ export async function preparePairs(original: Graph, source: string): Promise<Tra
     needed.size === sketch.replaced.length
       ? sketch
       : await analyse(await spellOut(simplified, source, needed), source);
-  await checkEqual(simplified, analysis.flow.graph, source);
-  const model = await settle(analysis, withSketched(sketch));
+  const served = await checkEqual(simplified, analysis.flow.graph, source);
+  const model = await settle(analysis, served ? simplified.standIns : undefined, withSketched(sketch));
   if (model.pairs.length === 0) throw noPairs(source, model.leftAlone);
   return model;
 }
@@ -91,6 +92,7 @@ function withSketched({ flow, linears, reasons, replaced }: Analysis): (name: st
 /** Pairs that really are; perhaps none. */
 async function settle(
   analysis: Analysis,
+  standIns: StandIns | undefined,
   sketched: (name: string) => string | undefined,
 ): Promise<TracedModel> {
   const { flow, linears, graph, traces, sizes } = analysis;
@@ -98,7 +100,7 @@ async function settle(
   const reasons = new Map(analysis.reasons);
   let { plans } = analysis;
   let built = buildPairs(flow, linears, plans, single);
-  const wrong = new Set(await wrongPairs(built, sizes.slice(1)));
+  const wrong = new Set(await wrongPairs(built, sizes.slice(1), standIns));
   if (wrong.size > 0) {
     for (const [p, { candidate }] of plans.entries())
       if (wrong.has(p))
@@ -154,7 +156,7 @@ function compatible(flow: Flow, candidates: readonly Candidate[], reasons: Map<A
 
 function countParams({ initializers }: Graph): number {
   let count = 0;
-  for (const { dtype, data } of initializers.values()) if (dtype === 'float32') count += data.length;
+  for (const { dtype, dims } of initializers.values()) if (dtype === 'float32') count += elementCount(dims);
   return count;
 }
 

@@ -27,6 +27,8 @@ export interface OrtModel {
 export interface OrtSession {
   /** Names of the graph's outputs, in its order. */
   readonly outputs: readonly string[];
+  /** Their element types, of those that Tensor knows. */
+  readonly outputTypes: readonly (readonly [output: string, type: Dtype])[];
   /**
    * @param outputs what to compute; all outputs where absent. Outputs of element types that Tensor does not know are left out
    * @param into by output, memory that the result is written to, of just its size
@@ -92,6 +94,10 @@ export async function createOrtSession(
   });
   return {
     outputs: session.outputNames,
+    outputTypes: session.outputMetadata.flatMap((output) => {
+      const dtype = output.isTensor ? dtypes[output.type] : undefined;
+      return dtype === undefined ? [] : [[output.name, dtype] as const];
+    }),
     async run(feeds, outputs, into = {}) {
       const values = Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)] as const);
       const result = await session

@@ -2,7 +2,8 @@
  * Linear maps that are not written as an activation times a matrix on its right, as exporters and people write them now and then:
  * the matrix on the left, with leading axes of length 1, or a Gemm that turns or scales. (Einsum: ../unfuse.)
  */
-import { floatAttribute, intAttribute, type Tensor } from '../graph.ts';
+import { derivedTensor } from '../deferred.ts';
+import { elementCount, floatAttribute, intAttribute, type Tensor } from '../graph.ts';
 import { transposeMatrix } from '../linear.ts';
 import { type PlainForm, transposed } from './plain-form.ts';
 
@@ -37,7 +38,7 @@ export const generalProduct: PlainForm = (site) => {
   const [alpha, beta] = [floatAttribute(node, 'alpha', 1), floatAttribute(node, 'beta', 1)];
   const turned = intAttribute(node, 'transB', 0) !== 0;
   const width = matrix.dims[turned ? 0 : 1] ?? 0;
-  const plainBias = !offset || (offset.data.length === width && offset.dims.at(-1) === width);
+  const plainBias = !offset || (elementCount(offset.dims) === width && offset.dims.at(-1) === width);
   const transA = intAttribute(node, 'transA', 0) !== 0;
   if (!transA && alpha === 1 && beta === 1 && plainBias) return false;
   const rows = transA ? site.add('Transpose', [input], transposed([1, 0])) : input;
@@ -52,7 +53,7 @@ function flattened(tensor: Tensor): Tensor | undefined {
   const { dtype, dims } = tensor;
   if (dtype !== 'float32' || dims.length < 2 || dims.slice(0, -2).some((length) => length !== 1))
     return undefined;
-  return { ...tensor, dims: dims.slice(-2) };
+  return derivedTensor(tensor, dims.slice(-2), (data) => data);
 }
 
 function swapLast(rank: number): number[] {
@@ -63,5 +64,7 @@ function swapLast(rank: number): number[] {
 
 function scaled(tensor: Tensor, factor: number): Tensor {
   if (factor === 1) return tensor;
-  return { ...tensor, data: Float32Array.from(tensor.data as Float32Array, (value) => value * factor) };
+  return derivedTensor(tensor, tensor.dims, (data) =>
+    Float32Array.from(data as Float32Array, (value) => value * factor),
+  );
 }
