@@ -4,7 +4,7 @@ import { streamBehind } from '../compensation/refit-graph.ts';
 import { scoreMap } from '../compensation/score-map.ts';
 import type { Tensors } from '../data/dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
+import { ortModel } from '../graph/ort-model.ts';
 import { draftOf, withoutDeadCode } from '../graph/rewrite.ts';
 import type { LinearMap, PreparedModel } from '../pairs/pair.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
@@ -72,7 +72,7 @@ export async function denseStreams(
   if (sites.length === 0) return { sites, blocks: [] };
   const streams = [...new Set(sites.map(({ stream }) => stream))];
   const { graph, names } = flattened(model.graph, streams);
-  const session = await createOrtSession(writeOnnx(graph), { threads });
+  const session = await createOrtSession(ortModel(graph), { threads });
   try {
     const one = await pool.data.train.feeds(pool.indices.slice(0, 1));
     const probe = Object.values(await session.run(one));

@@ -3,7 +3,7 @@ import { Matrix } from 'ml-matrix';
 import { type RefitSums, refit } from '../compensation/refit.ts';
 import { refitGraph } from '../compensation/refit-graph.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
+import { ortModel } from '../graph/ort-model.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 import { readBias, readMatrix, weightsOf, writeBias, writeMatrix } from '../weights/linear-weights.ts';
 import type { DenseStreams, Site, StreamBlock } from './dense-streams.ts';
@@ -44,7 +44,7 @@ async function sumsAt(
   threads: number,
 ): Promise<[RefitSums | undefined, RefitSums | undefined]> {
   const asked = refitGraph(graph, consumer, stream, withConstant);
-  const session = await createOrtSession(writeOnnx(asked.graph), { threads });
+  const session = await createOrtSession(ortModel(asked.graph), { threads });
   const sums: [RefitSums | undefined, RefitSums | undefined] = [undefined, undefined];
   try {
     const needed = new Set(asked.graph.inputs.map(({ name }) => name));

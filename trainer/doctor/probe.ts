@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { backendNames } from '../engine/backend-names.ts';
 import { createMaskEngine } from '../engine/mask-engine.ts';
 import type { Graph } from '../graph/graph.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
+import { ortModel } from '../graph/ort-model.ts';
 import { preparePairs } from '../pairs/prepare.ts';
 import { allCores, createOrtSession } from '../runtime/ort-session.ts';
 import { sampleInputs } from '../runtime/sample-inputs.ts';
@@ -51,7 +51,7 @@ async function acceptedSize(graph: Graph, { batch, length }: Size): Promise<Size
 }
 
 async function answerDims(graph: Graph, size: Size): Promise<readonly number[]> {
-  const session = await createOrtSession(writeOnnx(graph), { threads: allCores });
+  const session = await createOrtSession(ortModel(graph), { threads: allCores });
   const [output] = session.outputs;
   const results = await session.run(sampleInputs(graph, size, 1)).finally(() => session.close());
   return results[output ?? '']?.dims ?? [];

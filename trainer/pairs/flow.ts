@@ -53,7 +53,8 @@ export class Flow {
    * purpose, so their axes belong to the matrix.
    */
   axes(value: string, node: GraphNode): readonly Axis[] {
-    const own = this.isConstant(value) && !(isMatrixOf(node, value) && !isOuterProduct(this.graph, node, value));
+    const own =
+      this.isConstant(value) && !(isMatrixOf(node, value) && !isOuterProduct(this.graph, node, value));
     const key = own ? useKey(value, node) : value;
     const known = this.#axes.get(key);
     if (known) return known;

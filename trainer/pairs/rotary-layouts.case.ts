@@ -61,6 +61,30 @@ export const rotaryLayouts: readonly Architecture[] = [
     pairs: [`query-key 4x${HEAD / 2}`, ATTENTION[1] as string],
   },
   {
+    name: 'rotary positions whose angles are a column of positions times a row of frequencies, in two layers',
+    graph: () => {
+      const b = new GraphBuilder();
+      let x = b.input('x', ['batch', 'length', WIDTH]);
+      const positions = b.op('Range', [int(b, 0n), length(b, x), int(b, 1n)]);
+      const column = b.op('Unsqueeze', [b.op('Cast', [positions], { to: 1 }), b.ints(1)]);
+      const once = b.op('MatMul', [column, b.weight(1, HEAD / 2)]);
+      const all = b.op('Concat', [once, once], { axis: -1 });
+      const [cos, sin] = [b.op('Cos', [all]), b.op('Sin', [all])];
+      for (let layer = 0; layer < 2; layer++) {
+        const [q, k, v] = threeHeads(b, norm(b, x));
+        const turn = (value: string) => rotateHalves(b, value, cos, sin, HEAD);
+        x = b.op('Add', [x, attend(b, turn(q), turn(k), v)]);
+      }
+      return b.build({ y: [norm(b, x), ['batch', 'length', WIDTH]] });
+    },
+    pairs: [
+      `query-key 4x${HEAD / 2}`,
+      ATTENTION[1] as string,
+      `query-key 4x${HEAD / 2}`,
+      ATTENTION[1] as string,
+    ],
+  },
+  {
     name: 'rotary positions on a part of the head: units are coupled over the whole head',
     graph: () =>
       model((b, x) => {

@@ -1,6 +1,6 @@
 /** How long a text a model takes, where its inputs leave that free but a table of positions does not. */
 import type { Graph } from '../graph/graph.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
+import { ortModel } from '../graph/ort-model.ts';
 import { createOrtSession } from './ort-session.ts';
 import { sampleInputs } from './sample-inputs.ts';
 
@@ -8,7 +8,7 @@ const LEAST = 4;
 
 /** The greatest length up to `most` that the model runs on; `most` when it runs on none. */
 export async function fittingLength(graph: Graph, most: number): Promise<number> {
-  const session = await createOrtSession(writeOnnx(graph));
+  const session = await createOrtSession(ortModel(graph));
   try {
     const runs = (length: number) =>
       session.run(sampleInputs(graph, { batch: 1, length }, 0)).then(

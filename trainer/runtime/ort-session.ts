@@ -67,10 +67,13 @@ export async function createOrtSession(
   { threads = 1, optimise = true, planMemory = true, provider = 'cpu' }: OrtSessionOptions = {},
 ): Promise<OrtSession> {
   const model: OrtModel = given instanceof Uint8Array ? { bytes: given } : given;
-  const mapped = model.weightsFolder !== undefined && {
+  const isMapped = model.weightsFolder !== undefined;
+  const mapped = isMapped && {
     model_external_initializers_file_folder_path: model.weightsFolder,
     disable_prepacking: '1',
   };
+  // Weights that gradients read turned round would be held a second time.
+  const unfolded = isMapped && { optimization: { disable_specified_optimizers: 'ConstantFolding' } };
   const session = await ort.InferenceSession.create(model.bytes, {
     executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
     intraOpNumThreads: threads,
@@ -80,7 +83,7 @@ export async function createOrtSession(
     graphOptimizationLevel: optimise ? 'all' : 'disabled',
     logSeverityLevel: FATAL_SEVERITY,
     // Spinning threads of several sessions take the cores from each other.
-    extra: { session: { intra_op: { allow_spinning: '0' }, ...mapped } },
+    extra: { session: { intra_op: { allow_spinning: '0' }, ...mapped }, ...unfolded },
   }).catch((cause: unknown) => {
     if (provider === 'cpu') throw refused('onnxruntime cannot load the model', cause);
     throw new SppError(
