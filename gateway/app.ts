@@ -12,6 +12,7 @@ import { decisionRoutes } from './routes/decisions.ts';
 import { documentRoutes } from './routes/documents.ts';
 import { inferenceRoutes } from './routes/inference.ts';
 import { keyRoutes } from './routes/keys.ts';
+import { metricsRoutes } from './routes/metrics.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { operatorTokenRoutes } from './routes/operator-tokens.ts';
@@ -26,6 +27,7 @@ const described: readonly Route[] = [
   ...decisionRoutes,
   ...nodeRoutes,
   ...operationRoutes,
+  ...metricsRoutes,
   ...artifactRoutes,
   ...problemRoutes,
 ];
@@ -42,7 +44,7 @@ export function createApp(gateway: Gateway): Hono {
     const byMethod = new Map<string, Route>(here.map((route) => [route.method, route]));
     const get = byMethod.get('GET');
     if (get !== undefined) byMethod.set('HEAD', get);
-    const allow = [...byMethod.keys()].join(', ');
+    const allow = here.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
     // One handler a path: with several, Hono composes them anew for each request.
     app.all(path, (context) => {
       const route = byMethod.get(context.req.method);
@@ -98,6 +100,8 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
     for (const [name, value] of told) response.headers.set(name, value);
     return response;
   } catch (error) {
+    if (route.access === 'client')
+      gateway.metrics.refused(error instanceof SppError ? error.code : 'internal');
     return refusal(context, error, Object.fromEntries(told));
   }
 }

@@ -1,11 +1,13 @@
 /** All that an isolate holds between requests: settings, stores, and its copies of policy, catalog, keys and fleet. */
 import type { ApiKeyRow, OperatorTokenRow } from '../schema/db/tables.ts';
 import { SppError } from '../schema/errors.ts';
+import { randomHex } from './auth/digests.ts';
 import { type OidcVerifier, oidcVerifier } from './auth/oidc.ts';
 import { type LedgerClient, type Purses, purses } from './budget/purses.ts';
 import { type DecisionLog, decisionLog } from './decisions/decision-log.ts';
 import { type HedgeCredit, hedgeCredit } from './inference/hedging.ts';
 import { logEvent, logFailure } from './log.ts';
+import { type GatewayMetrics, gatewayMetrics } from './metrics/metrics.ts';
 import { type Fleet, fleet } from './nodes/fleet.ts';
 import { fetchReport } from './nodes/report-client.ts';
 import { type Roster, roster } from './nodes/roster.ts';
@@ -38,6 +40,7 @@ export interface Gateway {
   readonly fleet: Fleet;
   readonly roster: Roster;
   readonly decisions: DecisionLog;
+  readonly metrics: GatewayMetrics;
   readonly hedges: HedgeCredit;
   /** Numbers in [0, 1). */
   readonly random: () => number;
@@ -129,6 +132,7 @@ export function createGateway(
       },
     },
     roster: members,
+    metrics: gatewayMetrics(randomHex(4), nodes),
     hedges: hedgeCredit(),
     random,
     now,

@@ -19,6 +19,8 @@ export interface Bindings {
   readonly NODE_TOKEN?: string;
   /** The nodes' secret before `NODE_TOKEN`, good beside it while nodes are given the new one. */
   readonly NODE_TOKEN_BEFORE?: string;
+  /** Reads `/metrics` and nothing else. */
+  readonly SCRAPE_TOKEN?: string;
   readonly KEY_PEPPER?: string;
   readonly MAX_BODY_BYTES?: string;
   /** Operators by an identity provider; all of it is off without an issuer. `OIDC_ROLES` is JSON: role to claim value. */
@@ -100,6 +102,7 @@ const settingsSchema = z
     OPERATOR_TOKEN: secret,
     NODE_TOKEN: secret,
     NODE_TOKEN_BEFORE: secret.optional(),
+    SCRAPE_TOKEN: secret.optional(),
     KEY_PEPPER: secret,
     MAX_BODY_BYTES: byteCount(8 * 2 ** 20),
     MAX_ARTIFACT_FILE_BYTES: byteCount(2 ** 31),
@@ -136,6 +139,7 @@ export interface Settings {
   readonly operatorToken: string;
   readonly nodeToken: string;
   readonly nodeTokenBefore: string | undefined;
+  readonly scrapeToken: string | undefined;
   readonly keyPepper: string;
   readonly maxBodyBytes: number;
   readonly maxArtifactFileBytes: number;
@@ -162,6 +166,7 @@ export function readSettings(bindings: Readonly<Record<string, unknown>>): Setti
     operatorToken: data.OPERATOR_TOKEN,
     nodeToken: data.NODE_TOKEN,
     nodeTokenBefore: data.NODE_TOKEN_BEFORE,
+    scrapeToken: data.SCRAPE_TOKEN,
     keyPepper: data.KEY_PEPPER,
     maxBodyBytes: data.MAX_BODY_BYTES,
     maxArtifactFileBytes: data.MAX_ARTIFACT_FILE_BYTES,

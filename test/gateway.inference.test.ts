@@ -26,6 +26,16 @@ beforeEach(() => fleet.reset());
 const infer: ContractFleet['infer'] = (...args) => fleet.infer(...args);
 const levelOf: ContractFleet['levelOf'] = (response) => fleet.levelOf(response);
 
+test('what came of each request is counted', async () => {
+  const series =
+    /^spp_gateway_requests_total\{model="tiny",class="[^"]+",decision="fits",level="1",status="200",.*\} (\d+)$/m;
+  const count = async () =>
+    Number(series.exec(await (await gateway.operator('GET', '/metrics')).text())?.[1] ?? 0);
+  const before = await count();
+  expect(await levelOf(infer('3s'))).toBe(1);
+  expect(await count()).toBe(before + 1);
+});
+
 describe('the level', () => {
   test('is the best that fits the budget, and the response says so', async () => {
     const response = await infer('3s');

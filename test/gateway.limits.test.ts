@@ -4,11 +4,12 @@ import { send, type TestGateway, testGateway } from './support/gateway.ts';
 import { disposables, problemOf } from './support/node-client.ts';
 
 const scope = disposables();
+const SCRAPE_TOKEN = 'scrape-token-of-the-tests-01';
 const APP = 'https://app.example.org';
 let gateway: TestGateway;
 
 beforeAll(async () => {
-  gateway = await testGateway(scope, { vars: { CORS_ORIGINS: APP } });
+  gateway = await testGateway(scope, { vars: { CORS_ORIGINS: APP, SCRAPE_TOKEN } });
 });
 afterAll(() => scope.dispose());
 
@@ -52,6 +53,24 @@ describe('a rate limit', () => {
     ]);
     await gateway.operator('PATCH', `/v1/keys/${id}`, { body: { rateLimit: null } });
     expect((await ask(key)).headers.get('ratelimit')).toBeNull();
+  });
+});
+
+describe('metrics', () => {
+  test('are for operators and whoever has their secret, which opens nothing else', async () => {
+    const status = async (token: string | undefined, path = '/metrics') =>
+      (await send(gateway.url, 'GET', path, token)).status;
+    for (const token of [undefined, gateway.clientKey]) expect(await status(token)).toBe(401);
+    expect((await gateway.operator('GET', '/metrics')).status).toBe(200);
+    for (const path of ['/v1/nodes', '/v1/policy', '/v2']) expect(await status(SCRAPE_TOKEN, path)).toBe(401);
+
+    const { key } = await newKey({ rateLimit: { requests: 1, windowS: 86_400 } });
+    expect([(await ask(key)).status, (await ask(key)).status]).toEqual([200, 429]);
+    const scraped = await send(gateway.url, 'GET', '/metrics', SCRAPE_TOKEN);
+    expect(scraped.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+    expect(await scraped.text()).toMatch(
+      /^spp_gateway_refusals_total\{code="rate-limited",isolate="[0-9a-f]{8}"\} [1-9]/m,
+    );
   });
 });
 

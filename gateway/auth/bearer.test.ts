@@ -12,6 +12,7 @@ const settings = {
   operatorToken: 'operator-operator-operator',
   nodeToken: 'node-node-node-node-node',
   nodeTokenBefore: 'node-before-node-before-node',
+  scrapeToken: 'scrape-scrape-scrape-scrape',
   keyPepper: 'pepper-pepper-pepper-pepper',
 };
 
@@ -84,26 +85,40 @@ const statusOf = (access: Access, token: string, where = context()) =>
   );
 
 describe('access', () => {
-  const accesses: Access[] = ['open', 'client', 'viewer', 'operator', 'admin', 'node', 'artifacts'];
+  const accesses: Access[] = [
+    'open',
+    'client',
+    'viewer',
+    'operator',
+    'admin',
+    'node',
+    'artifacts',
+    'metrics',
+  ];
   test.each<[string, string, number[]]>([
-    ["the deployment's own token", settings.operatorToken, [200, 401, 200, 200, 200, 401, 200]],
-    ['a viewer', tokens.viewer.token, [200, 401, 200, 403, 403, 401, 200]],
-    ['an operator', tokens.operator.token, [200, 401, 200, 200, 403, 401, 200]],
-    ['an admin', tokens.admin.token, [200, 401, 200, 200, 200, 401, 200]],
-    ['a node', settings.nodeToken, [200, 401, 401, 401, 401, 401, 200]],
-    ['a node with the secret before', settings.nodeTokenBefore, [200, 401, 401, 401, 401, 401, 200]],
-    ['a registered node', node.token, [200, 401, 401, 401, 401, 200, 200]],
+    ["the deployment's own token", settings.operatorToken, [200, 401, 200, 200, 200, 401, 200, 200]],
+    ['a viewer', tokens.viewer.token, [200, 401, 200, 403, 403, 401, 200, 200]],
+    ['an operator', tokens.operator.token, [200, 401, 200, 200, 403, 401, 200, 200]],
+    ['an admin', tokens.admin.token, [200, 401, 200, 200, 200, 401, 200, 200]],
+    ['a node', settings.nodeToken, [200, 401, 401, 401, 401, 401, 200, 401]],
+    ['a node with the secret before', settings.nodeTokenBefore, [200, 401, 401, 401, 401, 401, 200, 401]],
+    ['a registered node', node.token, [200, 401, 401, 401, 401, 200, 200, 401]],
     [
       'a node with another secret',
       `nd_${node.prefix}_${'A'.repeat(43)}`,
-      [200, 401, 401, 401, 401, 401, 401],
+      [200, 401, 401, 401, 401, 401, 401, 401],
     ],
-    ['a client', key.token, [200, 200, 401, 401, 401, 401, 401]],
-    ['nobody', 'x'.repeat(40), [200, 401, 401, 401, 401, 401, 401]],
-    ['a longer secret', `${settings.operatorToken}x`, [200, 401, 401, 401, 401, 401, 401]],
-    ['a key with another secret', `sp_${key.prefix}_${'A'.repeat(43)}`, [200, 401, 401, 401, 401, 401, 401]],
-    ['a key of no row', `sp_000000000000_${randomToken(32)}`, [200, 401, 401, 401, 401, 401, 401]],
-    ['a key dressed as a token', key.token.replace('sp_', 'op_'), [200, 401, 401, 401, 401, 401, 401]],
+    ['whoever reads metrics', settings.scrapeToken, [200, 401, 401, 401, 401, 401, 401, 200]],
+    ['a client', key.token, [200, 200, 401, 401, 401, 401, 401, 401]],
+    ['nobody', 'x'.repeat(40), [200, 401, 401, 401, 401, 401, 401, 401]],
+    ['a longer secret', `${settings.operatorToken}x`, [200, 401, 401, 401, 401, 401, 401, 401]],
+    [
+      'a key with another secret',
+      `sp_${key.prefix}_${'A'.repeat(43)}`,
+      [200, 401, 401, 401, 401, 401, 401, 401],
+    ],
+    ['a key of no row', `sp_000000000000_${randomToken(32)}`, [200, 401, 401, 401, 401, 401, 401, 401]],
+    ['a key dressed as a token', key.token.replace('sp_', 'op_'), [200, 401, 401, 401, 401, 401, 401, 401]],
   ])('of %s', async (_, token, wanted) => {
     expect(await Promise.all(accesses.map((access) => statusOf(access, token)))).toEqual(wanted);
   });

@@ -11,7 +11,10 @@ import type { OidcVerifier } from './oidc.ts';
 import { provesToken, tokenPrefix } from './secret-tokens.ts';
 
 export interface AccessContext {
-  readonly settings: Pick<Settings, 'operatorToken' | 'nodeToken' | 'nodeTokenBefore' | 'keyPepper'>;
+  readonly settings: Pick<
+    Settings,
+    'operatorToken' | 'nodeToken' | 'nodeTokenBefore' | 'scrapeToken' | 'keyPepper'
+  >;
   readonly keys: CellMap<ApiKeyRow | null>;
   readonly operatorTokens: CellMap<OperatorTokenRow | null>;
   readonly nodeTokens: CellMap<NodeCredentials | null>;
@@ -29,6 +32,7 @@ const wanted = {
   admin: 'the token of an admin',
   node: "a registered node's token",
   artifacts: "an operator's or a node's token",
+  metrics: "an operator's token, or the one for metrics",
 } as const satisfies Record<Access, string>;
 
 /**
@@ -70,6 +74,8 @@ async function identify(token: string, context: AccessContext): Promise<Identity
   if (await sameSecret(token, settings.nodeToken)) return { kind: 'node', registered: null };
   const before = settings.nodeTokenBefore;
   if (before !== undefined && (await sameSecret(token, before))) return { kind: 'node', registered: null };
+  const { scrapeToken } = settings;
+  if (scrapeToken !== undefined && (await sameSecret(token, scrapeToken))) return { kind: 'scraper' };
   return oidc?.(token, nowMs);
 }
 

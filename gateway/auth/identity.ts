@@ -7,14 +7,16 @@ export type Identity =
   | { readonly kind: 'anonymous' }
   | { readonly kind: 'client'; readonly key: ApiKeyRow }
   | { readonly kind: 'operator'; readonly name: string; readonly role: OperatorRole }
+  | { readonly kind: 'scraper' }
   /** `registered` is null for whoever shows the secret that all nodes share. */
   | { readonly kind: 'node'; readonly registered: NodeCredentials | null };
 
 /**
  * What a route asks of its caller: `client` a key, the roles an operator of at least that role, `node` a registered node's
- * own token. `artifacts` is for all nodes, and for operators who may look.
+ * own token. `artifacts` is for all nodes, and for operators who may look, `metrics` for
+ * these and whoever has the secret for it.
  */
-export type Access = 'open' | 'client' | OperatorRole | 'node' | 'artifacts';
+export type Access = 'open' | 'client' | OperatorRole | 'node' | 'artifacts' | 'metrics';
 
 /** `wrong`: another kind of credentials is wanted; `weak`: the right kind, but it may not do this. */
 export type Verdict = 'allowed' | 'wrong' | 'weak';
@@ -26,6 +28,8 @@ export function verdict(access: Access, identity: Identity): Verdict {
     return identity.kind === 'node' && identity.registered !== null ? 'allowed' : 'wrong';
   if (access === 'artifacts')
     return identity.kind === 'node' || identity.kind === 'operator' ? 'allowed' : 'wrong';
+  if (access === 'metrics')
+    return identity.kind === 'scraper' || identity.kind === 'operator' ? 'allowed' : 'wrong';
   if (identity.kind !== 'operator') return 'wrong';
   return atLeast(identity.role, access) ? 'allowed' : 'weak';
 }

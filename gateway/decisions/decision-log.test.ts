@@ -63,6 +63,8 @@ function decision(id: number, atMs: number): LoggedDecision {
       networkMs: null,
       costNanoUsd: 0,
       attempts: [],
+      hedges: 0,
+      selectMs: 0,
     },
   };
   return { record, keyId: 'key_0123456789abcdef', input };

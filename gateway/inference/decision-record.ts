@@ -35,11 +35,14 @@ export interface DecisionRecord {
     readonly level: number | null;
     /** From receipt to answer. */
     readonly totalMs: number;
+    readonly selectMs: number;
     readonly queueMs: number | null;
     readonly executeMs: number | null;
     readonly networkMs: number | null;
     readonly costNanoUsd: number;
     /** Nodes the request was sent to, in order. */
     readonly attempts: readonly string[];
+    /** Of these, those asked beside a slow one. */
+    readonly hedges: number;
   };
 }

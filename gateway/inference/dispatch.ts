@@ -70,6 +70,7 @@ interface Course {
   shed: boolean;
   result: AttemptResult | undefined;
   readonly attempts: string[];
+  hedges: number;
   selectMs: number;
 }
 
@@ -85,6 +86,7 @@ export async function dispatch(request: InferenceRequest, context: DispatchConte
     shed: false,
     result: undefined,
     attempts: [],
+    hedges: 0,
     selectMs: 0,
   };
   try {
@@ -254,7 +256,10 @@ async function withHedge(
     course.decision = decision;
     if (planned.decision.kind === 'serve' && planned.decision.fits) {
       const other = await started(planned, request, context, course).catch(() => undefined);
-      if (other !== undefined) return other;
+      if (other !== undefined) {
+        course.hedges++;
+        return other;
+      }
     }
     context.hedges.giveBack();
     return undefined;
@@ -320,7 +325,7 @@ function timeGranted(
 function recordOf(
   { id, model, rules, askedBudgetMs, pinnedLevel, upload, deadline }: InferenceRequest,
   { policy, now }: DispatchContext,
-  { version, decision, drops, shed, result, attempts }: Course,
+  { version, decision, drops, shed, result, attempts, hedges, selectMs }: Course,
   status: number,
 ): DecisionRecord {
   const serving = decision?.kind === 'serve' ? decision : undefined;
@@ -350,11 +355,13 @@ function recordOf(
       status,
       level: answer?.status === 200 ? (result?.level ?? null) : null,
       totalMs: now() - deadline.receivedMs,
+      selectMs,
       queueMs: answer?.queueMs ?? null,
       executeMs: answer?.executeMs ?? null,
       networkMs: answer?.networkMs ?? null,
       costNanoUsd: result?.costNanoUsd ?? 0,
       attempts,
+      hedges,
     },
   };
 }

@@ -15,6 +15,7 @@ const credentials = {
   admin: [{ operator: [] }],
   node: [{ registeredNode: [] }],
   artifacts: [{ operator: [] }, { node: [] }, { registeredNode: [] }],
+  metrics: [{ operator: [] }, { scraper: [] }],
 } as const satisfies Record<Access, readonly object[]>;
 
 /** What any route of an access may be answered with, whatever it does. */
@@ -26,6 +27,7 @@ const accessProblems = {
   admin: ['unauthorized', 'forbidden', 'not-ready'],
   node: ['unauthorized', 'not-ready'],
   artifacts: ['unauthorized', 'not-ready'],
+  metrics: ['unauthorized', 'not-ready'],
 } as const satisfies Record<Access, readonly ProblemCode[]>;
 
 const bodyProblems = ['bad-request', 'bad-json', 'body-too-large', 'unsupported-media-type'] as const;
@@ -62,6 +64,7 @@ export function openApiDocument(routes: readonly Route[]): object {
             'An operator’s token, `op_...`, the deployment’s own, or one of the identity provider’s.',
         },
         node: { type: 'http', scheme: 'bearer', description: 'The secret shared with nodes.' },
+        scraper: { type: 'http', scheme: 'bearer', description: 'The secret for metrics.' },
         registeredNode: {
           type: 'http',
           scheme: 'bearer',

@@ -276,6 +276,11 @@ export const operations: Readonly<Record<string, Operation>> = {
     body: { json: nodeReportSchema },
     answers: { 200: { json: heartbeatAnswerSchema } },
   },
+  'GET /metrics': {
+    tag: 'operation',
+    summary: 'What the isolate that answers has counted, for Prometheus',
+    answers: { 200: { other: ['text/plain'] } },
+  },
   'GET /v1/decisions': {
     tag: 'operation',
     summary: 'A sample of decisions with their reasons, newest first',

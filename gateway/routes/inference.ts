@@ -152,6 +152,7 @@ async function infer(
         ...(key === undefined ? {} : { reserve: (nanoUsd) => reserveCost(key, nanoUsd, limits) }),
         explain,
         observe(record) {
+          gateway.metrics.decided(record);
           if (explain) call.told.set(headerNames.explanation, explanationHeader(record));
           gateway.decisions.observe(() => {
             const keyId = key?.id ?? null;

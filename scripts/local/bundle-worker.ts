@@ -2,6 +2,8 @@
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
+/** In the place of what only Node has; the same as wrangler.toml's. */
+const ALIAS = { util: fileURLToPath(new URL('../../gateway/metrics/value-text.ts', import.meta.url)) };
 const ENTRY = fileURLToPath(new URL('../../gateway/worker.ts', import.meta.url));
 
 /** @returns the module's text; a Node-only import anywhere in the gateway fails the build */
@@ -21,6 +23,7 @@ export async function bundleModule(entry: string): Promise<string> {
     mainFields: ['module', 'main'],
     conditions: ['workerd', 'worker', 'import'],
     external: ['cloudflare:workers'],
+    alias: ALIAS,
     logLevel: 'error',
   });
   const [output] = outputFiles;
