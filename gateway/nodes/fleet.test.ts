@@ -3,6 +3,7 @@ import type { NodeReport } from '../../schema/node-report.ts';
 import { free } from '../selector/candidates.ts';
 import { fleet, type Outcome } from './fleet.ts';
 import type { NodeAddress } from './node-address.ts';
+import { LateReport } from './report-client.ts';
 import type { TableSpec } from './table-cache.ts';
 
 const addresses: NodeAddress[] = ['a', 'b'].map((name) => ({
@@ -164,6 +165,59 @@ describe('the fleet', () => {
     answers.b = () => new Promise(() => {});
     await refresh();
     expect(reasons(all)).toEqual([undefined, 'has not reported yet']);
+  });
+
+  test('a burst on a fleet that was never heard of asks each node once, and waits for what comes late', async () => {
+    const { all, asked, answers, settle, background } = bench();
+    let answer = (_: NodeReport) => {};
+    answers.a = () =>
+      new Promise<NodeReport>((resolve) => {
+        answer = resolve;
+      });
+    const burst = Array.from({ length: 20 }, () => all.refresh(background));
+    await new Promise((done) => setTimeout(done, 20));
+    expect(asked).toHaveLength(1);
+    answers.a = () => report('a');
+    answer(report('a'));
+    await Promise.all(burst);
+    expect(reasons(all)).toEqual([undefined]);
+    await settle();
+  });
+
+  test('while no other node is usable, one that stays silent is asked again now and then', async () => {
+    const { asked, state, answers, all, background } = bench();
+    let pending = 0;
+    answers.a = () => {
+      pending++;
+      return pending < 3 ? new Promise<NodeReport>(() => {}) : report('a');
+    };
+    const waiting = all.refresh(background);
+    for (let i = 0; i < 2; i++) {
+      await new Promise((done) => setTimeout(done, 15));
+      expect(asked).toHaveLength(i + 1);
+      state.nowMs += 250;
+    }
+    await waiting;
+    expect(reasons(all)).toEqual([undefined]);
+  });
+
+  test('a node whose report is late is used by what it said last, until that is too old', async () => {
+    const { all, state, answers, refresh, settle } = bench();
+    answers.a = () => Promise.reject(new LateReport({}));
+    await refresh();
+    // Nothing is known of it: it cannot be used.
+    expect(reasons(all)).toEqual(['does not answer within 5000 ms']);
+    answers.a = () => report('a');
+    state.nowMs += 500;
+    await refresh();
+    expect(reasons(all)).toEqual([undefined]);
+    answers.a = () => Promise.reject(new LateReport({}));
+    state.nowMs += 6000;
+    await refresh();
+    await settle();
+    expect(reasons(all)).toEqual([undefined]);
+    state.nowMs += 4000;
+    expect(reasons(all)).toEqual(['has not reported for a while']);
   });
 
   test('an old report is not believed without asking', async () => {

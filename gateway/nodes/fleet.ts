@@ -12,11 +12,13 @@ import {
   nodeOption,
   nodeRecord,
   pollDue,
+  pollUnderWay,
   revise,
   servedVersion,
   unusableReason,
 } from './node-record.ts';
 import { probeTarget } from './probing.ts';
+import { LateReport } from './report-client.ts';
 import { type TableSpec, tableCache } from './table-cache.ts';
 import { type NodeView, viewOf } from './view.ts';
 
@@ -26,6 +28,7 @@ export interface FleetOptions {
   readonly fetchReport: (node: NodeAddress) => Promise<NodeReport>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  readonly pause?: (ms: number) => Promise<void>;
 }
 
 /** What came of a request that was sent to a node. A client that left, or another node that was quicker, says nothing. */
@@ -74,7 +77,10 @@ export interface Fleet {
   view(): NodeView[];
 }
 
-export function fleet({ nodes, fetchReport, now }: FleetOptions): Fleet {
+/** How often who waits for another request's poll looks for what came of it. */
+const LOOK_MS = 5;
+
+export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions): Fleet {
   const records = new Map<string, NodeRecord>();
   const tables = tableCache(records, now);
 
@@ -96,17 +102,21 @@ export function fleet({ nodes, fetchReport, now }: FleetOptions): Fleet {
     node.pollStartedMs = now();
     const ownInFlight = node.ownInFlight;
     const startedMs = now();
-    try {
-      // The first answer also pays for connecting, so its round trip says nothing about the next.
-      if (first || node.down !== undefined) await fetchReport(node.address);
-      const askedMs = now();
-      const document = await fetchReport(node.address);
-      believe(node, document, ownInFlight);
-      node.times.recordProbe(now() - askedMs, now());
-      node.dirty = true;
+    const ask = async () => {
+      believe(node, await fetchReport(node.address), ownInFlight);
       // A failure seen while the report was on its way is newer than the report.
       if (node.down === undefined || node.down.sinceMs <= startedMs) delete node.down;
+    };
+    try {
+      // The first answer also pays for connecting, so its round trip says nothing about the next.
+      if (first || node.down !== undefined) await ask();
+      const askedMs = now();
+      await ask();
+      node.times.recordProbe(now() - askedMs, now());
+      node.dirty = true;
     } catch (error) {
+      // A late answer is no answer yet: what the node said last is good until it is too old.
+      if (error instanceof LateReport && node.report !== undefined) return;
       markDown(node, error instanceof Error ? error.message : 'cannot be asked');
     } finally {
       node.polling = false;
@@ -140,20 +150,32 @@ export function fleet({ nodes, fetchReport, now }: FleetOptions): Fleet {
     }
   };
 
+  const anyUsable = () => {
+    const at = now();
+    for (const node of records.values()) if (unusableReason(node, at) === undefined) return true;
+    return false;
+  };
+
+  /** @returns what comes when the first of them has ended; undefined when there are none */
+  const startPolls = (background: Background): Promise<unknown> | undefined => {
+    const at = now();
+    const needed = !anyUsable();
+    const polls = [...records.values()].filter((node) => pollDue(node, at, needed)).map(poll);
+    if (polls.length === 0) return undefined;
+    background.waitUntil(Promise.allSettled(polls));
+    return Promise.race(polls);
+  };
+
   const all: Fleet = {
     async refresh(background) {
-      const at = now();
-      const known = [...records.values()];
-      const anyUsable = known.some((node) => unusableReason(node, at) === undefined);
-      const due = known.filter((node) => pollDue(node, at, !anyUsable));
-      if (due.length === 0) return;
-      const polls = due.map(async (node) => {
-        await poll(node);
-        if (unusableReason(node, now()) !== undefined) throw new Error('still unusable');
-      });
-      background.waitUntil(Promise.allSettled(polls));
-      // Rejections only say that none has become usable; the selector names each node's reason.
-      if (!anyUsable) await Promise.any(polls).catch(() => {});
+      let answered = startPolls(background);
+      // Who finds no usable node waits for the first report, of a poll that another request has started, too: the runtime
+      // lets nobody wait for another request's promise, so it is looked for.
+      while (!anyUsable() && [...records.values()].some((node) => pollUnderWay(node, now()))) {
+        const look = pause(LOOK_MS);
+        await (answered === undefined ? look : Promise.race([answered, look]));
+        answered = startPolls(background);
+      }
     },
     serves(model, version) {
       const nowMs = now();
@@ -214,4 +236,8 @@ export function fleet({ nodes, fetchReport, now }: FleetOptions): Fleet {
   };
   all.setNodes(nodes);
   return all;
+}
+
+function timeout(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
 }

@@ -12,7 +12,9 @@ const RETRY_MS = 500;
 /** A report older than this says nothing about now. */
 const MAX_REPORT_AGE_MS = 10_000;
 /** A poll that has not come back by then was cancelled with the request that started it. */
-const POLL_LOST_MS = 3000;
+const POLL_LOST_MS = 7000;
+/** One that was never heard of may have been asked by a request that is gone by now. */
+const ASK_AGAIN_MS = 250;
 /** What is learned from requests goes into predictions this often, since working it out takes longer than predicting. */
 const RELEARN_MS = 250;
 
@@ -85,14 +87,18 @@ export function unusableReason(node: NodeRecord, nowMs: number): string | undefi
 
 /**
  * Whether it is time to ask the node again.
- * @param needed no other node is usable: then one that was never heard of is asked by everyone who waits for it
+ * @param needed no other node is usable: then one that was never heard of is asked again soon, and not by everyone at once
  */
 export function pollDue(node: NodeRecord, nowMs: number, needed: boolean): boolean {
   const sinceMs = nowMs - node.pollStartedMs;
-  if (needed && node.report === undefined && node.down === undefined) return true;
-  if (node.polling && sinceMs < POLL_LOST_MS) return false;
+  if (needed && node.report === undefined && node.down === undefined) return sinceMs >= ASK_AGAIN_MS;
+  if (pollUnderWay(node, nowMs)) return false;
   const usable = unusableReason(node, nowMs) === undefined;
   return usable ? sinceMs >= REFRESH_MS : sinceMs >= RETRY_MS || reportExpired(node, nowMs);
+}
+
+export function pollUnderWay(node: NodeRecord, nowMs: number): boolean {
+  return node.polling && nowMs - node.pollStartedMs < POLL_LOST_MS;
 }
 
 /** Artifact version of a model that the node serves. */

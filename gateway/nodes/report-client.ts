@@ -3,23 +3,36 @@ import { SppError } from '../../schema/errors.ts';
 import { type NodeReport, nodeReportSchema } from '../../schema/node-report.ts';
 import type { NodeAddress } from './node-address.ts';
 
-/** A node that does not answer within this is not one to send requests to. */
-export const REPORT_TIMEOUT_MS = 1000;
+/** A report that takes longer is given up. Until then it is late, which says that the node is busy and not that it is gone. */
+export const REPORT_TIMEOUT_MS = 5000;
 
-/** @throws `no-node` saying what kept the node from reporting */
+/** A node did not answer in time. */
+export class LateReport extends Error {
+  constructor(options: ErrorOptions) {
+    super(`does not answer within ${REPORT_TIMEOUT_MS} ms`, options);
+  }
+}
+
+/** @throws `LateReport`, or `no-node` saying what kept the node from reporting */
 export async function fetchReport(node: NodeAddress, token: string): Promise<NodeReport> {
   const response = await fetch(`${node.url}/v2/report`, {
     headers: { authorization: `Bearer ${token}` },
     signal: AbortSignal.timeout(REPORT_TIMEOUT_MS),
+    // Where the operator says, and nowhere else: the secret goes with the question.
+    redirect: 'manual',
   }).catch((cause: unknown) => {
-    const timedOut = cause instanceof Error && cause.name === 'TimeoutError';
-    throw unusable(timedOut ? `does not answer within ${REPORT_TIMEOUT_MS} ms` : 'cannot be reached', cause);
+    if (cause instanceof Error && cause.name === 'TimeoutError') throw new LateReport({ cause });
+    throw unusable('cannot be reached', cause);
   });
   if (!response.ok) {
     await response.body?.cancel();
     throw unusable(`answers ${response.status} when asked for its report`);
   }
-  const parsed = nodeReportSchema.safeParse(await response.json().catch(() => undefined));
+  const document = await response.json().catch((cause: unknown) => {
+    if (cause instanceof Error && cause.name === 'TimeoutError') throw new LateReport({ cause });
+    return undefined;
+  });
+  const parsed = nodeReportSchema.safeParse(document);
   if (!parsed.success) throw unusable('sends a report that is not understood', parsed.error);
   return parsed.data;
 }

@@ -1,0 +1,42 @@
+import { once } from 'node:events';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, expect, test } from 'vitest';
+import { fetchReport } from './report-client.ts';
+
+const servers: Server[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) server.close();
+});
+
+async function node(handle: (url: string, response: ServerResponse) => void) {
+  const server = createServer((request, response) => handle(request.url ?? '', response));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  servers.push(server);
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { name: 'a', url, nodeClass: 'default', draining: false };
+}
+
+test('a node that sends the question elsewhere is not followed, and cannot be used', async () => {
+  const asked: string[] = [];
+  const address = await node((url, response) => {
+    asked.push(url);
+    response.writeHead(302, { location: '/elsewhere' }).end();
+  });
+  await expect(fetchReport(address, 'secret')).rejects.toThrow('answers 302');
+  expect(asked).toEqual(['/v2/report']);
+});
+
+test.each([
+  ['{"node":', 'not understood'],
+  ['{"node":"a"}', 'not understood'],
+])('the report %s is refused', async (body, reason) => {
+  const address = await node((_, response) => void response.end(body));
+  await expect(fetchReport(address, 'secret')).rejects.toThrow(reason);
+});
+
+test('a node that is not there is told from one that is late', async () => {
+  const address = { name: 'a', url: 'http://127.0.0.1:9', nodeClass: 'default', draining: false };
+  await expect(fetchReport(address, 'secret')).rejects.toMatchObject({ code: 'no-node' });
+});
