@@ -4,7 +4,6 @@
  * the work folder and not measured again, so that the comparison can be run in pieces.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { measuredGraph } from '../trainer/build/answer.ts';
@@ -16,6 +15,7 @@ import { textTable } from '../trainer/cli/table.ts';
 import type { Dataset } from '../trainer/data/dataset.ts';
 import { writeOnnx } from '../trainer/graph/onnx-file.ts';
 import { measureQuality } from '../trainer/measure/quality.ts';
+import { startSessionPool, weightBytes } from '../trainer/runtime/session-pool.ts';
 import { sizeAt } from '../trainer/search/allocate.ts';
 import { writePathChart } from './bench-path/chart.ts';
 import { type Method, type MethodName, methods, revisionOf } from './bench-path/methods.ts';
@@ -157,6 +157,9 @@ function optionsFor(model: BenchModel, seed: number): BuildOptions {
   });
 }
 
+/** Examples that a thread computes at once. */
+const BLOCK = 32;
+
 async function qualities(
   subject: Subject,
   levels: readonly LevelModel[],
@@ -167,6 +170,7 @@ async function qualities(
   const calibrated = await subject.calibrated('own');
   const { pool } = calibrated;
   const dense = await testAnswers(calibrated, samples);
+  const sessions = startSessionPool(weightBytes(prepared.graph));
   const stage = progress.stage('measure', levels.length);
   const values: Result['levels'] = [];
   const ascending = [...reachable.toSorted((a, b) => a - b), 1];
@@ -178,8 +182,8 @@ async function qualities(
       dense,
       split: pool.data.test,
       samples,
-      block: pool.block,
-      threads: availableParallelism(),
+      block: Math.min(pool.block, BLOCK),
+      sessions,
     });
     const size = sizeAt(
       prepared.pairs,
@@ -195,6 +199,7 @@ async function qualities(
     stage.update(values.length);
   }
   stage.finish();
+  await sessions.close();
   await dense.close();
   return values;
 }

@@ -15,6 +15,7 @@ import { createMaskEngine } from '../../trainer/engine/mask-engine.ts';
 import type { PreparedModel } from '../../trainer/pairs/pair.ts';
 import { prepareModel, type TracedModel } from '../../trainer/pairs/prepare.ts';
 import { defaultRecovery } from '../../trainer/recovery/plan.ts';
+import { startSessionPool, weightBytes } from '../../trainer/runtime/session-pool.ts';
 import { allocateLevels } from '../../trainer/search/allocate.ts';
 import { pathOrder } from '../../trainer/search/inclusion.ts';
 import { publishedForm } from '../../trainer/search/published-form.ts';
@@ -84,7 +85,9 @@ export async function openSubject(
       const linears = prepared.pairs.flatMap(({ producers, consumers }) => [...producers, ...consumers]);
       const tensors = [...new Set(linears.flatMap(({ input, output }) => [input, output]))];
       const stage = progress.stage('moments', 100);
-      const moments = await measureMoments(prepared.graph, tensors, pool, availableParallelism(), stage);
+      const sessions = startSessionPool(weightBytes(prepared.graph));
+      const moments = await measureMoments(prepared.graph, tensors, pool, sessions, stage);
+      await sessions.close();
       stage.finish();
       return moments;
     }),

@@ -1,13 +1,17 @@
 /** A model's answers to examples, by onnxruntime: in blocks that fit the memory, kept when they are few. */
 import { SppError } from '../../schema/errors.ts';
 import type { BoundDataset, BoundSplit } from '../data/bind-dataset.ts';
+import { blocks } from '../data/dataset.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import { ortModel } from '../graph/ort-model.ts';
 import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
+import { inOrder, type SessionPool } from '../runtime/session-pool.ts';
 import { answerName } from './answer.ts';
 import type { StageProgress } from './progress.ts';
 
 const MOST_EXAMPLES = 256;
+/** A thread's share of the caches holds no more. */
+const MOST_POOLED = 32;
 /** Attention keeps a row for each pair of tokens. */
 const MOST_TOKENS = 16_384;
 const MOST_ELEMENTS = 2 ** 25;
@@ -20,12 +24,19 @@ export function blockSize(data: BoundDataset, answer: readonly number[]): number
   return Math.max(1, Math.min(MOST_EXAMPLES, Math.floor(fitting)));
 }
 
+/** Of examples that several threads compute; always the same, so that a run that goes on gets the same numbers. */
+export function pooledBlock(most: number, { size }: SessionPool): number {
+  return Math.max(1, Math.min(MOST_POOLED, Math.floor(most / size)));
+}
+
 /** Which examples, and how they are run. */
 export interface Asked {
   readonly split: BoundSplit;
   readonly indices: readonly number[];
   readonly block: number;
   readonly threads: number;
+  /** Threads that compute blocks side by side; without them one session does, on `threads`. */
+  readonly sessions?: SessionPool;
 }
 
 /**
@@ -33,7 +44,8 @@ export interface Asked {
  * @throws `numerical-failure` when one is not finite
  */
 export async function answersOf(graph: Graph, asked: Asked, progress?: StageProgress): Promise<Tensor> {
-  const session = await createOrtSession(ortModel(graph), { threads: asked.threads });
+  const session = await (asked.sessions?.open(ortModel(graph)) ??
+    createOrtSession(ortModel(graph), { threads: asked.threads }));
   try {
     return await runBlocks(session, answerName(graph), asked, progress);
   } finally {
@@ -42,16 +54,19 @@ export async function answersOf(graph: Graph, asked: Asked, progress?: StageProg
 }
 
 async function runBlocks(
-  session: OrtSession,
+  session: Pick<OrtSession, 'run'>,
   output: string,
-  { split, indices, block }: Asked,
+  { split, indices, block: most, sessions }: Asked,
   progress?: StageProgress,
 ): Promise<Tensor> {
   const parts: Float32Array[] = [];
   let tail: readonly number[] = [];
-  for (let start = 0; start < indices.length; start += block) {
-    const feeds = await split.feeds(indices.slice(start, start + block));
-    const answer = (await session.run(feeds, [output]))[output];
+  const block = sessions === undefined ? most : pooledBlock(most, sessions);
+  const answerTo = async (places: readonly number[]) => {
+    const feeds = await split.feeds(places.map((place) => indices[place] as number));
+    return (await session.run(feeds, [output]))[output];
+  };
+  await inOrder(blocks(indices.length, block), sessions?.ahead ?? 1, answerTo, (answer, places) => {
     if (!(answer?.data instanceof Float32Array)) {
       throw new SppError('bad-model', `The output ${output} is not float32.`);
     }
@@ -64,8 +79,8 @@ async function runBlocks(
     }
     parts.push(answer.data);
     tail = answer.dims.slice(1);
-    progress?.update(Math.min(start + block, indices.length));
-  }
+    progress?.update((places.at(-1) ?? 0) + 1);
+  });
   const data = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let offset = 0;
   for (const part of parts) {
@@ -92,7 +107,8 @@ export async function denseAnswers(
     const all = await answersOf(graph, asked, progress);
     return { rows: async (places) => takeRows(all, places), close: async () => {} };
   }
-  return freshAnswers(graph, asked);
+  const { sessions: _, ...own } = asked;
+  return freshAnswers(graph, own);
 }
 
 /** Computed whenever asked for: for examples of which few are asked for twice. */

@@ -7,6 +7,7 @@ import type { Graph, Tensor } from '../graph/graph.ts';
 import { chooseTask } from '../measure/task.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { rotatePairs } from '../rotation/rotate-pairs.ts';
+import { type SessionPool, startSessionPool, weightBytes } from '../runtime/session-pool.ts';
 import { type Moments, momentTensors } from '../statistics/activation-moments.ts';
 import { answerGraph, answerName, answerShape, measuredGraph } from './answer.ts';
 import { planAnswer } from './answer-plan.ts';
@@ -36,8 +37,13 @@ export async function calibrate(
   options: BuildOptions,
   progress: Progress,
 ): Promise<CalibratedModel> {
-  const own = await observe(prepared, dataset, options, progress);
-  return options.rotate ? rotated(own) : own;
+  const sessions = startSessionPool(weightBytes(prepared.graph));
+  try {
+    const own = await observe(prepared, dataset, options, sessions, progress);
+    return options.rotate ? await rotated(own, sessions) : own;
+  } finally {
+    await sessions.close();
+  }
 }
 
 /** The model as it is, with its moments and its answers. */
@@ -45,16 +51,17 @@ async function observe(
   prepared: PreparedModel,
   dataset: Dataset,
   options: BuildOptions,
+  sessions: SessionPool,
   progress: Progress,
 ): Promise<CalibratedModel> {
   const threads = availableParallelism();
   const pool = await poolFor(prepared.graph, dataset, options);
   const statistics = progress.stage('calibrate', 100);
   const tensors = momentTensors(prepared.pairs);
-  const moments = await measureMoments(prepared.graph, tensors, pool, threads, statistics);
+  const moments = await measureMoments(prepared.graph, tensors, pool, sessions, statistics);
   statistics.finish();
   const dense = answerGraph(prepared.graph, pool.task);
-  const asked = { split: pool.data.train, block: pool.block, threads };
+  const asked = { split: pool.data.train, block: pool.block, threads, sessions };
   const answering = progress.stage('teacher', pool.indices.length);
   const teacher = await denseAnswers(dense, { ...asked, indices: pool.indices }, pool.answer, answering);
   const holdoutTeacher = await answersOf(dense, { ...asked, indices: pool.holdout });
@@ -70,7 +77,7 @@ async function observe(
 }
 
 /** The same with attention pairs in their whitened singular bases. @throws `numerical-failure` when that changes the answers */
-export async function rotated(own: CalibratedModel): Promise<CalibratedModel> {
+export async function rotated(own: CalibratedModel, sessions?: SessionPool): Promise<CalibratedModel> {
   const { model, moments, pool, holdoutTeacher } = own;
   const turned = rotatePairs(model.graph, model.pairs, moments);
   const asked = {
@@ -78,6 +85,7 @@ export async function rotated(own: CalibratedModel): Promise<CalibratedModel> {
     block: pool.block,
     threads: availableParallelism(),
     indices: pool.holdout,
+    ...(sessions ? { sessions } : {}),
   };
   refuseInexact(holdoutTeacher, await answersOf(answerGraph(turned.graph, pool.task), asked));
   return { ...own, model: { ...model, graph: turned.graph }, moments: turned.moments };

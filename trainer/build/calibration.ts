@@ -1,9 +1,10 @@
 /** The pool of examples that calibration and search draw from, and the moments of a model's activations on it. */
 import { SppError } from '../../schema/errors.ts';
 import type { BoundDataset } from '../data/bind-dataset.ts';
+import { blocks } from '../data/dataset.ts';
 import { elementCount, type Graph } from '../graph/graph.ts';
 import { ortModel } from '../graph/ort-model.ts';
-import { createOrtSession } from '../runtime/ort-session.ts';
+import { inOrder, type SessionPool } from '../runtime/session-pool.ts';
 import { randomSource, shuffledRange, streams } from '../search/random.ts';
 import { type Moments, MomentsAccumulator, momentsGraph } from '../statistics/activation-moments.ts';
 import type { AnswerPlan } from './answer.ts';
@@ -73,20 +74,26 @@ export async function measureMoments(
   graph: Graph,
   tensors: readonly string[],
   pool: Pool,
-  threads: number,
+  sessions: SessionPool,
   progress: StageProgress,
 ): Promise<ReadonlyMap<string, Moments>> {
   const accumulator = new MomentsAccumulator(tensors);
-  const session = await createOrtSession(ortModel(momentsGraph(graph, tensors)), { threads });
+  const session = await sessions.open(ortModel(momentsGraph(graph, tensors)));
   try {
     let share = 0;
-    for (let start = 0; start < pool.indices.length && share < 1; start += pool.block) {
-      const block = pool.indices.slice(start, start + pool.block);
-      accumulator.add(await session.run(await pool.data.train.feeds(block)));
-      const { rows, widest } = accumulator;
-      share = Math.min(1, rows / (ROWS_AN_ENTRY * widest));
-      progress.update(Math.round(100 * share), { rows });
-    }
+    await inOrder(
+      blocks(pool.indices.length, Math.max(1, Math.floor(pool.block / sessions.size))),
+      sessions.ahead,
+      async (places) =>
+        session.run(await pool.data.train.feeds(places.map((place) => pool.indices[place] as number))),
+      (outputs) => {
+        accumulator.add(outputs);
+        const { rows, widest } = accumulator;
+        share = Math.min(1, rows / (ROWS_AN_ENTRY * widest));
+        progress.update(Math.round(100 * share), { rows });
+        return share < 1;
+      },
+    );
   } finally {
     await session.close();
   }

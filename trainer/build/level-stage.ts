@@ -7,6 +7,7 @@ import type { Graph, Tensor } from '../graph/graph.ts';
 import { divergences, squaredDistances } from '../measure/scores.ts';
 import { cutGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
+import { inOrder, type SessionPool, startSessionPool, weightBytes } from '../runtime/session-pool.ts';
 import { answerGraph } from './answer.ts';
 import { answersOf } from './answers.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
@@ -23,6 +24,9 @@ export interface LevelModel {
   /** Whether the output matrices are the level's own. */
   readonly refitted: boolean;
 }
+
+/** While one level's matrices are solved for, the threads compute another's moments. */
+const LEVELS_AT_ONCE = 2;
 
 /** Kept unit indices by pair: the first `width` of each pair's order. */
 export function keepAt(order: readonly (readonly number[])[], widths: readonly number[]): number[][] {
@@ -42,28 +46,48 @@ export async function buildLevels(
   const stage = progress.stage('compensate', widths.length);
   const streams = options.compensate ? await targetsOf(model, pool, threads) : undefined;
   const levels: LevelModel[] = [];
-  for (const row of widths) {
-    throwIfAborted(signal);
+  const plainAt = (row: readonly number[]): LevelModel => {
     const keep = keepAt(order, row);
-    const plain: LevelModel = { cut: cutGraph(model, keep), keep, refitted: false };
-    const dense = keep.every((units, p) => units.length === model.pairs[p]?.units);
-    levels.push(streams === undefined || dense ? plain : await best(plain, streams));
-    stage.update(levels.length);
-  }
+    return { cut: cutGraph(model, keep), keep, refitted: false };
+  };
+  const isDense = ({ keep }: LevelModel) => keep.every((units, p) => units.length === model.pairs[p]?.units);
+  if (streams === undefined) levels.push(...widths.map(plainAt));
+  else await addRefitted(streams);
   stage.finish();
   return levels;
 
+  async function addRefitted(targets: Targets): Promise<void> {
+    const sessions = startSessionPool(weightBytes(model.graph));
+    const make = async (row: readonly number[]) => {
+      throwIfAborted(signal);
+      const plain = plainAt(row);
+      return isDense(plain) ? plain : best(plain, targets, sessions);
+    };
+    try {
+      await inOrder(widths, LEVELS_AT_ONCE, make, (level) => {
+        levels.push(level);
+        stage.update(levels.length);
+      });
+    } finally {
+      await sessions.close();
+    }
+  }
+
   /** What is nearest to the dense model on held-out examples: the level as cut, with its output matrices refitted, or its scores' matrix, or both. */
-  async function best(plain: LevelModel, { matrices, scores }: Targets): Promise<LevelModel> {
-    const refitted = await refitLevel(plain.cut, privateBiases(model.pairs), matrices, threads);
+  async function best(
+    plain: LevelModel,
+    { matrices, scores }: Targets,
+    sessions: SessionPool,
+  ): Promise<LevelModel> {
+    const refitted = await refitLevel(plain.cut, privateBiases(model.pairs), matrices, sessions);
     const biases = new Set(scores.sites.flatMap(({ consumer }) => consumer.bias?.tensor ?? []));
     const candidates = [plain.cut, refitted];
     if (scores.sites.length > 0)
       for (const graph of [plain.cut, refitted])
-        candidates.push(await refitLevel(graph, biases, scores, threads));
+        candidates.push(await refitLevel(graph, biases, scores, sessions));
     let [nearest, least] = [plain.cut, Number.POSITIVE_INFINITY];
     for (const graph of candidates) {
-      const loss = await holdoutLoss(graph, pool, holdoutTeacher, threads);
+      const loss = await holdoutLoss(graph, pool, holdoutTeacher, threads, sessions);
       if (loss < least) [nearest, least] = [graph, loss];
     }
     return { ...plain, cut: nearest, refitted: nearest !== plain.cut };
@@ -104,8 +128,15 @@ export async function holdoutLoss(
   pool: Pool,
   teacher: Tensor,
   threads: number,
+  sessions?: SessionPool,
 ): Promise<number> {
-  const asked = { split: pool.data.train, indices: pool.holdout, block: pool.block, threads };
+  const asked = {
+    split: pool.data.train,
+    indices: pool.holdout,
+    block: pool.block,
+    threads,
+    ...(sessions ? { sessions } : {}),
+  };
   const distances = pool.task.loss === 'kl' ? divergences : squaredDistances;
   const rows = distances(teacher, await answersOf(answerGraph(graph, pool.task), asked));
   return rows.reduce((a, b) => a + b, 0) / rows.length;

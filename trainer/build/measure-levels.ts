@@ -7,6 +7,9 @@ import { ortModel } from '../graph/ort-model.ts';
 import { measureLatency } from '../measure/latency.ts';
 import { measureQuality } from '../measure/quality.ts';
 import { scorers } from '../measure/scores.ts';
+import { fastestBlock } from '../runtime/fastest-block.ts';
+import type { OrtModel } from '../runtime/ort-session.ts';
+import { type SessionPool, startSessionPool, weightBytes } from '../runtime/session-pool.ts';
 import { sizeAt } from '../search/allocate.ts';
 import { measuredGraph } from './answer.ts';
 import { type Answers, denseAnswers } from './answers.ts';
@@ -39,24 +42,33 @@ export async function measureLevels(
   const done = (await checkpoint.read('qualities', z.array(qualitySchema))) ?? [];
   const dense = await testAnswers(calibrated, samples);
   const measuring = progress.stage('measure', levels.length * samples);
-  for (const [level, { cut }] of levels.entries()) {
-    throwIfAborted(request.signal);
-    if (done[level] !== undefined) continue;
-    const quality = await measureQuality({
-      task: pool.task.measure,
-      model: ortModel(measuredGraph(cut, pool.task)),
-      output: pool.output,
-      dense,
-      split: test,
-      samples,
-      block: pool.block,
-      threads: availableParallelism(),
-      onProgress: (n) => measuring.update(level * samples + n),
-    });
-    done.push(quality);
-    await checkpoint.write('qualities', done);
+  const sessions = startSessionPool(weightBytes(model.graph));
+  const modelOf = ({ cut }: LevelModel) => ortModel(measuredGraph(cut, pool.task));
+  try {
+    const left = (levels.length - done.length) * samples;
+    const first = levels[done.length];
+    const block = first && (await blockFor(modelOf(first), calibrated, left, sessions));
+    for (const [level, cut] of levels.entries()) {
+      throwIfAborted(request.signal);
+      if (done[level] !== undefined || block === undefined) continue;
+      const quality = await measureQuality({
+        task: pool.task.measure,
+        model: modelOf(cut),
+        output: pool.output,
+        dense,
+        split: test,
+        samples,
+        block,
+        sessions,
+        onProgress: (n) => measuring.update(level * samples + n),
+      });
+      done.push(quality);
+      await checkpoint.write('qualities', done);
+    }
+  } finally {
+    await sessions.close();
+    await dense.close();
   }
-  await dense.close();
   measuring.finish();
   const timing = progress.stage('latency', LATENCY_BATCHES.length * options.latencyRounds);
   const latencies = await measureLatency({
@@ -84,6 +96,27 @@ export async function measureLevels(
       latency: latencies[level] ?? [],
     };
   });
+}
+
+/** The block that computes test examples fastest on this machine. @param total examples to compute */
+async function blockFor(
+  model: OrtModel,
+  { pool }: CalibratedModel,
+  total: number,
+  sessions: SessionPool,
+): Promise<number> {
+  const { test } = pool.data;
+  const session = await sessions.open(model);
+  try {
+    return await fastestBlock(session, {
+      feeds: (examples) => test.feeds(Array.from({ length: examples }, (_, i) => i % test.count)),
+      most: Math.max(1, Math.floor(pool.block / sessions.size)),
+      total,
+      threads: sessions.size,
+    });
+  } finally {
+    await session.close();
+  }
 }
 
 /** What levels are compared with, where there are no labels. */

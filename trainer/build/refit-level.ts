@@ -1,15 +1,18 @@
 /** Refits a level's output matrices one after the other, each on the statistics of the model as it has become by then. */
-import { Matrix } from 'ml-matrix';
-import { type RefitSums, refit } from '../compensation/refit.ts';
+import { emptySums, type RefitSums, refit } from '../compensation/refit.ts';
 import { refitGraph } from '../compensation/refit-graph.ts';
+import { type RefitSegment, refitSegments } from '../compensation/refit-segments.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { ortModel } from '../graph/ort-model.ts';
-import { createOrtSession } from '../runtime/ort-session.ts';
+import { inOrder, type SessionPool } from '../runtime/session-pool.ts';
 import { readBias, readMatrix, weightsOf, writeBias, writeMatrix } from '../weights/linear-weights.ts';
 import type { DenseStreams, Site, StreamBlock } from './dense-streams.ts';
 
 /** Every so many-th block validates. */
 const VALIDATES = 4;
+
+/** Of one block of examples, the values that the level's graph has given so far and that are still wanted. */
+type Known = Map<string, Tensor>;
 
 /**
  * @param level the level's graph, cut
@@ -20,70 +23,126 @@ export async function refitLevel(
   level: Graph,
   biases: ReadonlySet<string>,
   { sites, blocks }: DenseStreams,
-  threads: number,
+  sessions: SessionPool,
 ): Promise<Graph> {
-  let graph = level;
-  for (const [place, site] of sites.entries()) {
-    const { bias } = site.consumer;
-    const withConstant = bias !== undefined && biases.has(bias.tensor);
-    const [fit, validation] = await sumsAt(graph, site, place, blocks, withConstant, threads);
-    if (fit === undefined || validation === undefined) continue;
-    const { change, damping } = refit(fit, validation, withConstant);
-    if (damping !== undefined) graph = changed(graph, site, change, withConstant);
+  const notHandedOn = new Set<string>();
+  for (;;) {
+    const segments = refitSegments(level, sites, notHandedOn);
+    const refitted = await refitAlong(level, biases, { sites, blocks }, segments, sessions);
+    if ('graph' in refitted) return refitted.graph;
+    for (const name of refitted.missing) notHandedOn.add(name);
   }
-  return graph;
 }
 
-/** Sums over the blocks that fit, and over those that validate. */
-async function sumsAt(
-  graph: Graph,
-  { consumer, stream }: Site,
-  place: number,
-  blocks: readonly StreamBlock[],
-  withConstant: boolean,
-  threads: number,
-): Promise<[RefitSums | undefined, RefitSums | undefined]> {
-  const asked = refitGraph(graph, consumer, stream, withConstant);
-  const session = await createOrtSession(ortModel(asked.graph), { threads });
-  const sums: [RefitSums | undefined, RefitSums | undefined] = [undefined, undefined];
-  try {
-    const needed = new Set(asked.graph.inputs.map(({ name }) => name));
-    for (const [i, { feeds, targets }] of blocks.entries()) {
-      const target = targets[place] as Tensor;
-      const inputs = Object.fromEntries(Object.entries(feeds).filter(([name]) => needed.has(name)));
-      const outputs = await session.run({ ...inputs, [asked.target]: target });
-      const own: RefitSums = {
-        rows: target.dims[0] ?? 0,
-        gram: matrixOf(outputs[asked.gram] as Tensor),
-        cross: matrixOf(outputs[asked.cross] as Tensor),
-      };
-      const to = i % VALIDATES === VALIDATES - 1 ? 1 : 0;
-      sums[to] = added(sums[to], own);
+/** @returns the refitted graph, or values that onnxruntime does not give in a form that a tensor of ours can hold */
+async function refitAlong(
+  level: Graph,
+  biases: ReadonlySet<string>,
+  { sites, blocks }: DenseStreams,
+  segments: readonly RefitSegment[],
+  sessions: SessionPool,
+): Promise<{ readonly graph: Graph } | { readonly missing: readonly string[] }> {
+  const known = blocks.map(({ feeds }): Known => new Map(Object.entries(feeds)));
+  let graph = level;
+  for (const [place, site] of sites.entries()) {
+    const segment = segments[place] as RefitSegment;
+    const { bias } = site.consumer;
+    const withConstant = bias !== undefined && biases.has(bias.tensor);
+    const { sums, missing } = await sumsAt(
+      { graph, site, place, segment, withConstant },
+      blocks,
+      known,
+      sessions,
+    );
+    if (missing.length > 0) return { missing };
+    const [fit, validation] = sums;
+    if (fit !== undefined && validation !== undefined) {
+      const { change, damping } = refit(fit, validation, withConstant);
+      if (damping !== undefined) graph = changed(graph, site, change, withConstant);
     }
-    return sums;
+    const later = new Set(segments.slice(place + 1).flatMap(({ takes }) => takes));
+    for (const values of known)
+      for (const name of [...values.keys()]) if (!later.has(name)) values.delete(name);
+  }
+  return { graph };
+}
+
+interface Step {
+  readonly graph: Graph;
+  readonly site: Site;
+  readonly place: number;
+  readonly segment: RefitSegment;
+  readonly withConstant: boolean;
+}
+
+interface Sums {
+  /** Over the blocks that fit, and over those that validate. */
+  readonly sums: readonly [RefitSums | undefined, RefitSums | undefined];
+  readonly missing: readonly string[];
+}
+
+/** Runs a segment on all blocks; `known` then has what it leaves. */
+async function sumsAt(
+  { graph, site, place, segment, withConstant }: Step,
+  blocks: readonly StreamBlock[],
+  known: readonly Known[],
+  sessions: SessionPool,
+): Promise<Sums> {
+  const piece = pieceOf(graph, segment, known[0] ?? new Map());
+  const asked = refitGraph(piece, site.consumer, site.stream, withConstant, segment.leaves);
+  const session = await sessions.open(ortModel(asked.graph, segment.leaves));
+  const sums: [RefitSums | undefined, RefitSums | undefined] = [undefined, undefined];
+  const missing = new Set<string>();
+  const run = ({ targets }: StreamBlock, block: number) => {
+    const values = segment.takes.map((name): [string, Tensor] => [name, known[block]?.get(name) as Tensor]);
+    return session.run({ ...Object.fromEntries(values), [asked.target]: targets[place] as Tensor });
+  };
+  try {
+    await inOrder(
+      blocks.entries(),
+      sessions.ahead,
+      ([i, block]) => run(block, i),
+      (outputs, [i, { targets }]) => {
+        const gram = outputs[asked.gram] as Tensor;
+        const cross = outputs[asked.cross] as Tensor;
+        const to = i % VALIDATES === VALIDATES - 1 ? 1 : 0;
+        const sum = sums[to] ?? emptySums(gram.dims[0] ?? 0, cross.data.length);
+        addInto(sum.gram, gram.data as Float32Array);
+        addInto(sum.cross, cross.data as Float32Array);
+        sums[to] = { ...sum, rows: sum.rows + (targets[place]?.dims[0] ?? 0) };
+        for (const name of segment.leaves) {
+          const value = outputs[name];
+          if (value === undefined) missing.add(name);
+          else known[i]?.set(name, value);
+        }
+      },
+    );
+    return { sums, missing: [...missing] };
   } finally {
     await session.close();
   }
 }
 
-function added(sum: RefitSums | undefined, own: RefitSums): RefitSums {
-  if (sum === undefined) return own;
-  sum.gram.add(own.gram);
-  sum.cross.add(own.cross);
-  return { ...sum, rows: sum.rows + own.rows };
+function addInto(sums: Float64Array, terms: Float32Array): void {
+  for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (terms[i] as number);
 }
 
-function matrixOf({ dims, data }: Tensor): Matrix {
-  const [rows = 0, columns = 0] = dims;
-  return Matrix.from1DArray(rows, columns, data as Float32Array);
+/** The segment as a graph of its own, which takes values of the kinds that a block has. */
+function pieceOf(graph: Graph, { nodes, takes }: RefitSegment, example: Known): Graph {
+  const inputs = takes.map((name) => {
+    const { dtype, dims } = example.get(name) as Tensor;
+    return { name, dtype, dims: dims.map((_, axis) => `${name}/${axis}`) };
+  });
+  return { ...graph, nodes, inputs, outputs: [] };
 }
 
 /** @param change [dIn (and the constant), dOut] */
-function changed(graph: Graph, { consumer }: Site, change: Matrix, withConstant: boolean): Graph {
+function changed(graph: Graph, { consumer }: Site, change: Float64Array, withConstant: boolean): Graph {
   const weights = weightsOf(graph);
   const matrix = readMatrix(weights, consumer); // [dOut, dIn]
+  const { rows: dOut, cols: dIn } = matrix;
   const data = matrix.data.map(
-    (weight, i) => weight + change.get(i % matrix.cols, Math.floor(i / matrix.cols)),
+    (weight, i) => weight + (change[(i % dIn) * dOut + Math.floor(i / dIn)] as number),
   );
   writeMatrix(weights, consumer, { ...matrix, data });
   const bias = withConstant ? readBias(weights, consumer.bias) : undefined;
@@ -91,7 +150,7 @@ function changed(graph: Graph, { consumer }: Site, change: Matrix, withConstant:
     writeBias(
       weights,
       consumer.bias,
-      bias.map((value, o) => value + change.get(matrix.cols, o)),
+      bias.map((value, o) => value + (change[dIn * dOut + o] as number)),
     );
   return { ...graph, initializers: weights };
 }

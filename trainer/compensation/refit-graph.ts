@@ -27,12 +27,14 @@ export interface RefitGraph {
 /**
  * A level's graph up to a stream, with the moments of (u, 1) and of (u, 1) with s* - s as its only outputs.
  * @param withConstant whether u gets a constant 1 behind its last entry
+ * @param kept values that are still computed, though no output
  */
 export function refitGraph(
   graph: Graph,
   { input }: LinearMap,
   stream: string,
   withConstant: boolean,
+  kept: readonly string[] = [],
 ): RefitGraph {
   const draft = draftOf(graph);
   draft.nodes.push(...graph.nodes);
@@ -53,11 +55,11 @@ export function refitGraph(
     ...graph,
     nodes: draft.nodes,
     initializers: draft.initializers,
-    outputs,
+    outputs: [...outputs, ...kept.map((name) => ({ name, dtype: 'float32' as const, dims: [] }))],
   });
   const wanted: ValueInfo = { name: target, dtype: 'float32', dims: ['rows', 'columns'] };
   return {
-    graph: { ...written, inputs: [...graph.inputs, wanted] },
+    graph: { ...written, inputs: [...graph.inputs, wanted], outputs },
     target,
     gram,
     cross,

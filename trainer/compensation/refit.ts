@@ -6,23 +6,25 @@
  *     D = argmin E |(u,1) D - (s* - s)|^2 + damping * mean(diag A) |D|^2 = (A + lift)^-1 B,   A = E[(u,1)^T (u,1)], B = E[(u,1)^T (s* - s)]
  * the bias undamped. Because s holds the errors of all layers before, each layer makes up for those too.
  */
-import { CholeskyDecomposition, Matrix, solve } from 'ml-matrix';
+import { dampedSolve } from './damped-solve.ts';
 
-/** Sums over rows, float64. */
+/** Sums over rows, row-major. */
 export interface RefitSums {
   readonly rows: number;
-  /** [n, n] of (u, 1) or of u. */
-  readonly gram: Matrix;
-  /** [n, dOut] of u with s* - s. */
-  readonly cross: Matrix;
+  /** Entries of u, or of (u, 1). */
+  readonly size: number;
+  /** [size, size] of (u, 1) or of u. */
+  readonly gram: Float64Array;
+  /** [size, dOut] of u with s* - s. */
+  readonly cross: Float64Array;
 }
 
 /** Dampings that are tried, weakest first. */
 export const REFIT_DAMPINGS = [1e-4, 1e-3, 1e-2, 1e-1, 1] as const;
 
 export interface Refit {
-  /** [n, dOut]; zero when no damping helps on the validation rows. */
-  readonly change: Matrix;
+  /** [size, dOut]; zero when no damping helps on the validation rows. */
+  readonly change: Float64Array;
   readonly damping: number | undefined;
 }
 
@@ -38,35 +40,50 @@ export function refit(fit: RefitSums, validation: RefitSums, withConstant: boole
     const error = errorOf(solveDamped(fit, damping, withConstant), validation);
     if (error < least) [best, least] = [damping, error];
   }
-  const { gram, cross } = fit;
-  if (best === undefined) return { change: Matrix.zeros(gram.rows, cross.columns), damping: undefined };
-  const all: RefitSums = {
-    rows: fit.rows + validation.rows,
-    gram: Matrix.add(gram, validation.gram),
-    cross: Matrix.add(cross, validation.cross),
-  };
-  return { change: solveDamped(all, best, withConstant), damping: best };
+  if (best === undefined) return { change: new Float64Array(fit.cross.length), damping: undefined };
+  return { change: solveDamped(addSums(fit, validation), best, withConstant), damping: best };
 }
 
-function solveDamped({ gram, cross, rows }: RefitSums, damping: number, withConstant: boolean): Matrix {
-  const n = gram.rows;
-  const damped = withConstant ? n - 1 : n;
-  const a = Matrix.div(gram, rows);
+/** Sums over no rows. @param crossLength size * dOut */
+export function emptySums(size: number, crossLength: number): RefitSums {
+  return { rows: 0, size, gram: new Float64Array(size * size), cross: new Float64Array(crossLength) };
+}
+
+/** Sums over the rows of both. */
+function addSums(a: RefitSums, b: RefitSums): RefitSums {
+  const sum = (x: Float64Array, y: Float64Array) => x.map((value, i) => value + (y[i] as number));
+  return { rows: a.rows + b.rows, size: a.size, gram: sum(a.gram, b.gram), cross: sum(a.cross, b.cross) };
+}
+
+function solveDamped(
+  { gram, cross, rows, size }: RefitSums,
+  damping: number,
+  withConstant: boolean,
+): Float64Array {
+  const damped = withConstant ? size - 1 : size;
+  // Sums on both sides give the same solution as means, when the lift is as many times larger.
   let trace = 0;
-  for (let i = 0; i < damped; i++) trace += a.get(i, i);
-  const lift = (damping * trace) / Math.max(1, damped) + Number.MIN_VALUE;
-  for (let i = 0; i < damped; i++) a.set(i, i, a.get(i, i) + lift);
-  const b = Matrix.div(cross, rows);
-  const cholesky = new CholeskyDecomposition(a);
-  return cholesky.isPositiveDefinite() ? cholesky.solve(b) : solve(a, b, true);
+  for (let i = 0; i < damped; i++) trace += gram[i * size + i] as number;
+  const lift = (damping * trace) / Math.max(1, damped) + rows * Number.MIN_VALUE;
+  return dampedSolve(gram, cross, size, lift, damped);
 }
 
 /** E|(u,1) D - r|^2 - E|r|^2 = tr(D^T A D) - 2 tr(D^T B). */
-function errorOf(change: Matrix, { gram, cross, rows }: RefitSums): number {
-  const fitted = gram.mmul(change);
+function errorOf(change: Float64Array, { gram, cross, rows, size }: RefitSums): number {
+  const columns = change.length / size;
+  const fitted = new Float64Array(columns);
   let error = 0;
-  for (let i = 0; i < change.rows; i++)
-    for (let o = 0; o < change.columns; o++)
-      error += change.get(i, o) * (fitted.get(i, o) - 2 * cross.get(i, o));
+  for (let i = 0; i < size; i++) {
+    fitted.fill(0);
+    for (let j = 0; j < size; j++) {
+      const by = gram[i * size + j] as number;
+      for (let o = 0; o < columns; o++)
+        fitted[o] = (fitted[o] as number) + by * (change[j * columns + o] as number);
+    }
+    for (let o = 0; o < columns; o++) {
+      const at = i * columns + o;
+      error += (change[at] as number) * ((fitted[o] as number) - 2 * (cross[at] as number));
+    }
+  }
   return error / rows;
 }

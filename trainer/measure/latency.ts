@@ -9,13 +9,16 @@ export interface LatencyRequest {
   readonly models: readonly (Uint8Array | OrtModel)[];
   readonly feeds: (batch: number) => Promise<Tensors>;
   readonly batches: readonly number[];
-  /** Timed runs a level and batch size. */
+  /** Timed runs a level and batch size: at most so many, fewer where they take long. */
   readonly rounds: number;
   readonly device: string;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-const WARM_UP = 5;
+const WARM_UP = 3;
+/** Of all levels together, for one batch size; larger models are timed less often, but never less than this. */
+const BUDGET_MS = 2500;
+const LEAST_ROUNDS = 30;
 
 /**
  * Levels take turns within a round, and every second round goes backwards: what else the machine does falls on all alike.
@@ -31,7 +34,9 @@ export async function measureLatency(request: LatencyRequest): Promise<LatencyPr
       const forward = Array.from(sessions.keys());
       const backward = [...forward].reverse();
       for (const session of sessions) for (let i = 0; i < WARM_UP; i++) await session.run(feeds);
+      const until = performance.now() + BUDGET_MS;
       for (let round = 0; round < request.rounds; round++) {
+        if (round >= LEAST_ROUNDS && performance.now() > until) break;
         for (const level of round % 2 === 0 ? forward : backward) {
           const start = performance.now();
           await sessions[level]?.run(feeds);

@@ -4,7 +4,8 @@ import type { Quality } from '../../schema/manifest.ts';
 import type { BoundSplit } from '../data/bind-dataset.ts';
 import { blocks } from '../data/dataset.ts';
 import { elementCount, type Tensor } from '../graph/graph.ts';
-import { createOrtSession, type OrtModel } from '../runtime/ort-session.ts';
+import type { OrtModel } from '../runtime/ort-session.ts';
+import { inOrder, type SessionPool } from '../runtime/session-pool.ts';
 import { type Interval, meanInterval, wilsonInterval } from './interval.ts';
 import { metrics, RETRIEVAL_GROUP, type ScorerName, type Scores, scorers } from './scores.ts';
 
@@ -21,7 +22,7 @@ export interface QualityRequest {
   readonly samples: number;
   /** Examples computed at once. */
   readonly block: number;
-  readonly threads: number;
+  readonly sessions: SessionPool;
   readonly onProgress?: (done: number) => void;
 }
 
@@ -35,22 +36,25 @@ export async function measureQuality(request: QualityRequest): Promise<Quality> 
   const { split, output, task } = request;
   const { needs, score } = scorers[task];
   const samples = Math.min(request.samples, split.count);
-  const session = await createOrtSession(request.model, { threads: request.threads });
+  const session = await request.sessions.open(request.model);
   try {
     const all: Record<string, number[]> = {};
     let rowsEach = 1;
     // Groups of examples that are held against each other must not be cut.
     const size = Math.max(1, Math.floor(request.block / RETRIEVAL_GROUP)) * RETRIEVAL_GROUP;
-    for (const indices of blocks(samples, task === 'contrastive' ? size : request.block)) {
-      const result = await session.run(await split.feeds(indices), [output]);
-      const answer = result[output];
-      if (answer === undefined || answer.dims[0] !== indices.length) throw misfit(output, answer);
-      rowsEach = elementCount(answer.dims.slice(1, -1));
-      const labels = 'labels' in needs ? labelsFor(split, indices, answer, output) : new Int32Array(0);
-      const dense = 'dense' in needs ? await request.dense.rows(indices) : unused;
-      append(all, score({ answer, labels, dense }));
-      request.onProgress?.((indices.at(-1) ?? 0) + 1);
-    }
+    await inOrder(
+      blocks(samples, task === 'contrastive' ? size : request.block),
+      request.sessions.ahead,
+      async (indices) => (await session.run(await split.feeds(indices), [output]))[output],
+      async (answer, indices) => {
+        if (answer === undefined || answer.dims[0] !== indices.length) throw misfit(output, answer);
+        rowsEach = elementCount(answer.dims.slice(1, -1));
+        const labels = 'labels' in needs ? labelsFor(split, indices, answer, output) : new Int32Array(0);
+        const dense = 'dense' in needs ? await request.dense.rows(indices) : unused;
+        append(all, score({ answer, labels, dense }));
+        request.onProgress?.((indices.at(-1) ?? 0) + 1);
+      },
+    );
     return summary(task, all, rowsEach);
   } finally {
     await session.close();
