@@ -25,6 +25,7 @@ export async function refitLevel(
   { sites, blocks }: DenseStreams,
   sessions: SessionPool,
 ): Promise<Graph> {
+  if (blocks.length === 0) return level;
   const notHandedOn = new Set<string>();
   for (;;) {
     const segments = refitSegments(level, sites, notHandedOn);
