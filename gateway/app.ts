@@ -2,9 +2,12 @@
 import { type Context, Hono } from 'hono';
 import { problemResponse, SppError } from '../schema/errors.ts';
 import { requireAccess } from './auth/bearer.ts';
+import type { Identity } from './auth/identity.ts';
 import { countRequest } from './budget/limits.ts';
 import type { Gateway } from './gateway.ts';
 import { crossOrigin } from './http/cross-origin.ts';
+import { deadline } from './inference/deadline.ts';
+import { firstBoundMs } from './inference/infer-request.ts';
 import { logFailure } from './log.ts';
 import type { Route } from './route.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
@@ -18,6 +21,7 @@ import { operationRoutes } from './routes/operations.ts';
 import { operatorTokenRoutes } from './routes/operator-tokens.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { problemRoutes } from './routes/problems.ts';
+import type { Background } from './state/cell.ts';
 
 const described: readonly Route[] = [
   ...inferenceRoutes,
@@ -72,18 +76,10 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
   const background = context.executionCtx;
   const id = requestId(request);
   const told = new Map([['x-request-id', id]]);
+  const clock = route.timed ? deadline(receivedMs, firstBoundMs(request.headers), gateway.now) : undefined;
   try {
-    const identity = await requireAccess(route.access, request.headers.get('authorization'), {
-      settings: gateway.settings,
-      keys: gateway.keys,
-      operatorTokens: gateway.operatorTokens,
-      nodeTokens: gateway.nodeTokens,
-      oidc: gateway.oidc,
-      background,
-      nowMs: receivedMs,
-    });
-    if (identity.kind === 'client')
-      await countRequest(identity.key, told, { purses: gateway.purses, background, nowMs: receivedMs });
+    const admission = admitted(gateway, route, request, told, background, receivedMs);
+    const identity = await (clock === undefined ? admission : clock.bound(admission));
     const response = await route.handle({
       gateway,
       request,
@@ -93,6 +89,7 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
       param: (name) => context.req.param(name) ?? '',
       identity,
       receivedMs,
+      clock,
       requestId: id,
       told,
       background,
@@ -100,10 +97,34 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
     for (const [name, value] of told) response.headers.set(name, value);
     return response;
   } catch (error) {
+    clock?.release();
     if (route.access === 'client')
       gateway.metrics.refused(error instanceof SppError ? error.code : 'internal');
     return refusal(context, error, Object.fromEntries(told));
   }
+}
+
+/** Who asks, if they may, and not too often. */
+async function admitted(
+  gateway: Gateway,
+  route: Route,
+  request: Request,
+  told: Map<string, string>,
+  background: Background,
+  nowMs: number,
+): Promise<Identity> {
+  const identity = await requireAccess(route.access, request.headers.get('authorization'), {
+    settings: gateway.settings,
+    keys: gateway.keys,
+    operatorTokens: gateway.operatorTokens,
+    nodeTokens: gateway.nodeTokens,
+    oidc: gateway.oidc,
+    background,
+    nowMs,
+  });
+  if (identity.kind === 'client')
+    await countRequest(identity.key, told, { purses: gateway.purses, background, nowMs });
+  return identity;
 }
 
 /** The problem document of an error; what is our own fault, or has a cause that the client is not told, goes to the log. */

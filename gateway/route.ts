@@ -4,6 +4,7 @@ import { type ProblemCode, SppError } from '../schema/errors.ts';
 import type { Access, Identity } from './auth/identity.ts';
 import type { Gateway } from './gateway.ts';
 import { parseJson, readBody, requireJson } from './http/read-body.ts';
+import type { Deadline } from './inference/deadline.ts';
 import type { Background } from './state/cell.ts';
 
 export interface Call {
@@ -16,6 +17,8 @@ export interface Call {
   readonly identity: Identity;
   /** When the gateway had the request, by `gateway.now`. */
   readonly receivedMs: number;
+  /** Of a timed route: runs since the gateway had the request, at first by what the client says alone. */
+  readonly clock: Deadline | undefined;
   readonly requestId: string;
   /** Go with whatever is answered, a refusal too. */
   readonly told: Map<string, string>;
@@ -26,6 +29,8 @@ export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly access: Access;
+  /** Has a latency budget, which covers the checks of access and limits, too. */
+  readonly timed?: true;
   readonly handle: (call: Call) => Response | Promise<Response>;
 }
 

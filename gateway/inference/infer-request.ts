@@ -9,6 +9,22 @@ export interface RequestBudgets {
   readonly slaClass: string | undefined;
 }
 
+/** Bounds a request without a budget of its own until the policy's is known. */
+const UNKNOWN_BUDGET_MS = 30_000;
+/** A policy may serve what is not to be had in so little time: the checks before that is known get this much. */
+const LEAST_MS = 5;
+
+/** What bounds a request before anything else is known of it; a malformed budget is refused later. */
+export function firstBoundMs(headers: Headers): number {
+  const text = headers.get(headerNames.latencyBudget);
+  if (text === null) return UNKNOWN_BUDGET_MS;
+  try {
+    return Math.max(LEAST_MS, parseLatencyBudget(text));
+  } catch {
+    return UNKNOWN_BUDGET_MS;
+  }
+}
+
 /** @throws `bad-header` */
 export function readBudgets(headers: Headers): RequestBudgets {
   const parsed = <T>(name: string, parse: (text: string) => T): T | undefined => {

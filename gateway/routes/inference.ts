@@ -5,7 +5,6 @@ import { headerNames } from '../../schema/headers.ts';
 import { reserveCost } from '../budget/limits.ts';
 import { type DecisionInput, storedNodes } from '../decisions/decision-input.ts';
 import { explanationHeader, wantsReasons } from '../decisions/explanation.ts';
-import { deadline } from '../inference/deadline.ts';
 import type { DecisionRecord } from '../inference/decision-record.ts';
 import { dispatch } from '../inference/dispatch.ts';
 import { type RequestBudgets, readBudgets } from '../inference/infer-request.ts';
@@ -23,9 +22,6 @@ import type { VersionedPolicy } from '../storage/policies.ts';
 
 const MODEL = '/v2/models/:model';
 const LEVEL = `${MODEL}/versions/:level`;
-
-/** Bounds a request without a budget of its own until the policy's is known. */
-const UNKNOWN_BUDGET_MS = 30_000;
 
 export const inferenceRoutes: readonly Route[] = [
   {
@@ -98,9 +94,16 @@ export const inferenceRoutes: readonly Route[] = [
     method: 'POST',
     path: `${MODEL}/infer`,
     access: 'client',
+    timed: true,
     handle: (call) => infer(call, () => undefined),
   },
-  { method: 'POST', path: `${LEVEL}/infer`, access: 'client', handle: (call) => infer(call, findLevel) },
+  {
+    method: 'POST',
+    path: `${LEVEL}/infer`,
+    access: 'client',
+    timed: true,
+    handle: (call) => infer(call, findLevel),
+  },
 ];
 
 async function infer(
@@ -108,64 +111,59 @@ async function infer(
   pin: (call: Call, model: CatalogModel, version: CatalogVersion) => number | undefined,
 ): Promise<Response> {
   const { gateway, request, background, requestId } = call;
+  const { clock } = call;
+  if (clock === undefined) throw new Error('Inference is timed.');
   const budgets = readBudgets(request.headers);
   const key = clientKey(call);
   const explain = wantsReasons(request.headers.get(headerNames.explain), key?.mayExplain ?? false);
-  // Until the policy is at hand, what the client says is all that bounds the request.
-  const clock = deadline(call.receivedMs, budgets.latencyMs ?? UNKNOWN_BUDGET_MS, gateway.now);
-  try {
-    const inForce = await clock.bound(gateway.policy.get(background));
-    const policy = governing<VersionedPolicy>(inForce, inForce.baseline, requestId);
-    const rules = rulesForRequest(policy.document, budgets, key);
-    const { defaultLatencyBudgetMs, canary, prices } = policy.document;
-    clock.grant(
-      rules.infeasible === 'refuse' ? rules.budgetMs : Math.max(rules.budgetMs, defaultLatencyBudgetMs),
-    );
-    const model = await clock.bound(findModel(call));
-    const upload = await clock.bound(readUpload(request, gateway.settings.maxBodyBytes));
-    await clock.bound(gateway.fleet.refresh(background));
-    const route = () => routedVersion(model, gateway.fleet, canaryVersion(canary, model.id, requestId));
-    const pinnedLevel = pin(call, model, route());
-    const limits = { purses: gateway.purses, background, nowMs: call.receivedMs };
-    return await dispatch(
-      {
-        id: requestId,
-        model,
-        route,
-        pinnedLevel,
-        rules,
-        askedBudgetMs: budgets.latencyMs,
-        upload,
-        headers: traceHeaders(request.headers, requestId),
-        deadline: clock,
+  const inForce = await clock.bound(gateway.policy.get(background));
+  const policy = governing<VersionedPolicy>(inForce, inForce.baseline, requestId);
+  const rules = rulesForRequest(policy.document, budgets, key);
+  const { defaultLatencyBudgetMs, canary, prices } = policy.document;
+  clock.grant(
+    rules.infeasible === 'refuse' ? rules.budgetMs : Math.max(rules.budgetMs, defaultLatencyBudgetMs),
+  );
+  const model = await clock.bound(findModel(call));
+  const upload = await clock.bound(readUpload(request, gateway.settings.maxBodyBytes));
+  await clock.bound(gateway.fleet.refresh(background));
+  const route = () => routedVersion(model, gateway.fleet, canaryVersion(canary, model.id, requestId));
+  const pinnedLevel = pin(call, model, route());
+  const limits = { purses: gateway.purses, background, nowMs: call.receivedMs };
+  return await dispatch(
+    {
+      id: requestId,
+      model,
+      route,
+      pinnedLevel,
+      rules,
+      askedBudgetMs: budgets.latencyMs,
+      upload,
+      headers: traceHeaders(request.headers, requestId),
+      deadline: clock,
+    },
+    {
+      fleet: gateway.fleet,
+      policy,
+      priceOf: pricesOf(prices, model.id),
+      nodeToken: gateway.settings.nodeToken,
+      hedges: gateway.hedges,
+      probeShare: gateway.settings.probeShare,
+      random: gateway.random,
+      background,
+      now: gateway.now,
+      ...(key === undefined ? {} : { reserve: (nanoUsd) => reserveCost(key, nanoUsd, limits) }),
+      explain,
+      observe(record) {
+        gateway.metrics.decided(record);
+        if (explain) call.told.set(headerNames.explanation, explanationHeader(record));
+        gateway.decisions.observe(() => {
+          const keyId = key?.id ?? null;
+          const input = inputOf(record, budgets, key, gateway.fleet, model);
+          return { record, keyId, input };
+        }, background);
       },
-      {
-        fleet: gateway.fleet,
-        policy,
-        priceOf: pricesOf(prices, model.id),
-        nodeToken: gateway.settings.nodeToken,
-        hedges: gateway.hedges,
-        probeShare: gateway.settings.probeShare,
-        random: gateway.random,
-        background,
-        now: gateway.now,
-        ...(key === undefined ? {} : { reserve: (nanoUsd) => reserveCost(key, nanoUsd, limits) }),
-        explain,
-        observe(record) {
-          gateway.metrics.decided(record);
-          if (explain) call.told.set(headerNames.explanation, explanationHeader(record));
-          gateway.decisions.observe(() => {
-            const keyId = key?.id ?? null;
-            const input = inputOf(record, budgets, key, gateway.fleet, model);
-            return { record, keyId, input };
-          }, background);
-        },
-      },
-    );
-  } catch (error) {
-    clock.release();
-    throw error;
-  }
+    },
+  );
 }
 
 /** What a decision was made from; null when it did not come to one. */

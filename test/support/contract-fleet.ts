@@ -45,11 +45,14 @@ export interface ContractFleet {
   reset(): Promise<void>;
 }
 
-export async function contractFleet(scope: Disposable): Promise<ContractFleet> {
+export async function contractFleet(
+  scope: Disposable,
+  vars: Readonly<Record<string, string>> = {},
+): Promise<ContractFleet> {
   const [a, b] = [await contractNode(scope, 'a'), await contractNode(scope, 'b')];
   const gateway = await testGateway(scope, {
     nodes: [a, b].map(({ name, url }) => ({ name, url })),
-    vars: { MAX_BODY_BYTES: String(MAX_BODY_BYTES), PROBE_SHARE: '0' },
+    vars: { MAX_BODY_BYTES: String(MAX_BODY_BYTES), PROBE_SHARE: '0', ...vars },
   });
   for (const version of ['v1', 'v2']) {
     const dir = await temporaryDirectory(scope);

@@ -25,6 +25,8 @@ export interface ContractNode {
   load: number;
   /** What it does with an inference request. */
   behaviour: 'answer' | 'hang' | 'stall' | 'drop' | 'half-answer' | 'decline' | 'crash' | 'refuse-token';
+  /** Takes over what comes to it for inference, before a body was read. */
+  takeOver: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
   /** Headers and level of each inference request it got. */
   readonly seen: { readonly level: number; readonly headers: IncomingMessage['headers'] }[];
   /** Requests that were cut off before they were answered. */
@@ -53,6 +55,7 @@ export async function contractNode(scope: Disposable, name: string): Promise<Con
     life: 0,
     load: 0,
     behaviour: 'answer',
+    takeOver: undefined,
     seen: [],
     aborted: 0,
     async kill() {
@@ -68,6 +71,7 @@ export async function contractNode(scope: Disposable, name: string): Promise<Con
 }
 
 async function handle(node: ContractNode, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (node.takeOver !== undefined && request.method === 'POST') return node.takeOver(request, response);
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
   const json = (status: number, body: unknown, headers: Record<string, string> = {}) => {

@@ -1,0 +1,48 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { ApiKeyRow } from '../schema/db/tables.ts';
+import { createApp } from './app.ts';
+import { newToken } from './auth/secret-tokens.ts';
+import type { Gateway } from './gateway.ts';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const PEPPER = 'pepper-pepper-pepper-pepper';
+const never = new Promise<never>(() => {});
+
+/** A gateway of which only what stands before the selection is there, and the ledger never answers. */
+async function withoutLedger() {
+  const { token, prefix, salt, hash } = await newToken('sp', PEPPER);
+  const row = { id: 'key_1', prefix, salt, hash, expiresAtMs: null, revokedAtMs: null, previousSalt: null };
+  const refused: string[] = [];
+  const gateway = {
+    settings: { keyPepper: PEPPER, corsOrigins: [] },
+    keys: { get: async () => row as unknown as ApiKeyRow },
+    purses: { of: () => ({ take: () => never }), tend: () => {} },
+    metrics: { refused: (code: string) => void refused.push(code) },
+    now: Date.now,
+  } as unknown as Gateway;
+  Object.assign(row, { rateLimit: { requests: 1, windowS: 1 } });
+  return { app: createApp(gateway), token, refused };
+}
+
+test('a budget covers the checks before the selection, whatever they wait for', async () => {
+  const { app, token, refused } = await withoutLedger();
+  const context = { waitUntil: () => {}, passThroughOnException: () => {}, props: {} };
+  const headers = { authorization: `Bearer ${token}`, 'x-latency-budget': '40ms' };
+  let answer: Response | undefined;
+  const asked = Promise.resolve(
+    app.request('/v2/models/m/infer', { method: 'POST', headers, body: '{}' }, {}, context),
+  ).then((response) => {
+    answer = response;
+  });
+  // The key is proved by real cryptography, which fake timers do not wait for.
+  await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1), { interval: 0 });
+  await vi.advanceTimersByTimeAsync(39);
+  expect(answer).toBeUndefined();
+  await vi.advanceTimersByTimeAsync(1);
+  await asked;
+  expect(answer?.status).toBe(504);
+  expect(await answer?.json()).toMatchObject({ code: 'budget-overrun' });
+  expect(refused).toEqual(['budget-overrun']);
+});

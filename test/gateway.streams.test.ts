@@ -1,0 +1,173 @@
+/** Large bodies through the real runtime: they pass as they come, both ways. Nothing here depends on how long it takes. */
+import type { IncomingMessage } from 'node:http';
+import { request as httpRequest } from 'node:http';
+import fc from 'fast-check';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { headerLengthName } from '../schema/binary-tensors.ts';
+import { headerNames } from '../schema/headers.ts';
+import { type ContractFleet, contractFleet, fleetInput } from './support/contract-fleet.ts';
+import { disposables, tinyRequest } from './support/node-client.ts';
+
+const scope = disposables();
+let fleet: ContractFleet;
+
+beforeAll(async () => {
+  fleet = await contractFleet(scope, { MAX_BODY_BYTES: String(4 * 2 ** 20) });
+});
+afterAll(() => scope.dispose());
+beforeEach(() => fleet.reset());
+
+const MiB = 2 ** 20;
+
+test('a large answer reaches the client before the node has sent all of it', async () => {
+  const rest = Promise.withResolvers<void>();
+  for (const node of [fleet.a, fleet.b])
+    node.takeOver = (request, response) => {
+      request.resume();
+      response.writeHead(200, {
+        'content-type': 'application/octet-stream',
+        'content-length': String(MiB),
+        'server-timing': 'queue;dur=0, execute;dur=1',
+      });
+      response.write(Buffer.alloc(MiB / 2, 1));
+      void rest.promise.then(() => response.end(Buffer.alloc(MiB / 2, 2)));
+    };
+  const answer = await fleet.infer('15s');
+  expect(answer.status).toBe(200);
+  const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
+  let sum = 0;
+  let bytes = 0;
+  const take = async () => {
+    const { done, value } = await reader.read();
+    for (const byte of value ?? []) sum += byte;
+    bytes += value?.length ?? 0;
+    return !done;
+  };
+  // The other half is not there yet, nor will it be until this half has arrived.
+  while (bytes < MiB / 2) await take();
+  expect(bytes).toBe(MiB / 2);
+  rest.resolve();
+  while (await take());
+  expect([bytes, sum]).toEqual([MiB, MiB / 2 + 2 * (MiB / 2)]);
+});
+
+test('a large body reaches the node before the client has sent all of it', async () => {
+  const reached = Promise.withResolvers<number>();
+  for (const node of [fleet.a, fleet.b])
+    node.takeOver = (request, response) => {
+      let bytes = 0;
+      request.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+        if (bytes > MiB / 4) reached.resolve(bytes);
+      });
+      request.on('end', () => response.end(JSON.stringify({ bytes })));
+    };
+  const json = JSON.stringify({
+    inputs: [{ name: 'x', shape: [1, 4], datatype: 'FP32', parameters: { binary_data_size: MiB } }],
+  });
+  const { port } = new URL(fleet.gateway.url);
+  const sending = httpRequest({
+    host: '127.0.0.1',
+    port,
+    method: 'POST',
+    path: '/v2/models/tiny/infer',
+    headers: {
+      authorization: `Bearer ${fleet.gateway.clientKey}`,
+      'content-type': 'application/octet-stream',
+      [headerLengthName]: String(json.length),
+      'content-length': String(json.length + MiB),
+      'x-latency-budget': '15s',
+    },
+  });
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+    sending.on('response', resolve).on('error', reject);
+  });
+  sending.write(json);
+  sending.write(Buffer.alloc(MiB / 2));
+  // The rest is sent only once the node has some of it.
+  expect(await reached.promise).toBeLessThanOrEqual(json.length + MiB / 2);
+  sending.end(Buffer.alloc(MiB / 2));
+  const answer = await answered;
+  let text = '';
+  for await (const chunk of answer) text += String(chunk);
+  expect(JSON.parse(text)).toEqual({ bytes: json.length + MiB });
+});
+
+/** What HTTP lets stand in a header: its own words, near misses of them, and any text. */
+const names = [
+  ...Object.values(headerNames),
+  headerLengthName,
+  'authorization',
+  'content-type',
+  'content-encoding',
+  'traceparent',
+  'tracestate',
+  'x-request-id',
+  'if-match',
+  'range',
+  'accept',
+  'origin',
+];
+const value = fc.oneof(
+  fc.constantFrom(
+    '',
+    '0',
+    '1',
+    '-1',
+    '40',
+    '40ms',
+    '1.5s',
+    '1e9',
+    'NaN',
+    'Infinity',
+    '500u',
+    '0.5',
+    '1,2',
+    '"x"',
+  ),
+  fc.constantFrom(
+    'Bearer',
+    'Bearer  ',
+    'application/json',
+    'gzip',
+    '*',
+    'bytes=0-',
+    '9'.repeat(400),
+    '0'.repeat(3000),
+  ),
+  fc.stringMatching(/^[\x20-\x7e]{0,60}$/),
+  fc.stringMatching(/^[\x21-\x7e\x80-\xff]{1,40}$/),
+);
+
+test('no header makes the gateway fail or hang', async () => {
+  const { url, clientKey } = fleet.gateway;
+  const body = JSON.stringify(tinyRequest(fleetInput, [2]));
+  const paths = fc.constantFrom(
+    '/v2/models/tiny/infer',
+    '/v2/models/tiny/versions/0/infer',
+    '/v2/models/tiny',
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      paths,
+      fc.dictionary(fc.constantFrom(...names), value, { maxKeys: 4 }),
+      async (path, odd) => {
+        const post = path.endsWith('infer');
+        const response = await fetch(`${url}${path}`, {
+          method: post ? 'POST' : 'GET',
+          headers: {
+            authorization: `Bearer ${clientKey}`,
+            ...(post ? { 'content-type': 'application/json' } : {}),
+            ...Object.fromEntries(Object.entries(odd).map(([name, text]) => [name, text.trim()])),
+          },
+          ...(post ? { body } : {}),
+        });
+        await response.arrayBuffer();
+        // A budget may be too small, and then it may run out; nothing else is the server's fault.
+        if (response.status >= 500) expect(response.status).toBe(504);
+        if (response.status === 504) expect(odd).toHaveProperty('x-latency-budget');
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
