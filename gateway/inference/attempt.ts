@@ -14,8 +14,10 @@ import type { Upload } from './upload.ts';
 export interface AttemptRequest {
   readonly chosen: Candidate;
   readonly minLevel: number;
-  /** Of `chosen.predicted.queueMs`, what the node's load does not explain. */
-  readonly excessQueueMs: number;
+  /** Of `chosen.predicted.queueMs`, what the node's load explains. */
+  readonly expectedQueueMs: number;
+  /** How long the level usually executes there. */
+  readonly usualMs: number;
   readonly model: string;
   readonly version: string;
   readonly batch: number;
@@ -47,7 +49,11 @@ export interface AttemptResult {
 export function attempt(request: AttemptRequest, context: AttemptContext): Attempt<AttemptResult> {
   const { chosen, deadline, reservation } = request;
   const { fleet, now } = context;
-  const over = fleet.begin(chosen.node, context.background, request.probe);
+  const over = fleet.begin(chosen.node, context.background, {
+    executeMs: request.usualMs,
+    endMs: now() + deadline.leftMs(),
+    probe: request.probe ?? false,
+  });
   const node = fleet.addressOf(chosen.node);
   const startedMs = now();
   const sending = forward({ ...request, node, nodeToken: context.nodeToken, level: chosen.level, now });
@@ -81,7 +87,7 @@ function servedLevel({ headers }: NodeAnswer, asked: number): number {
 function outcomeOf(
   forwarded: Forwarded,
   level: number,
-  { chosen, batch, version, upload, excessQueueMs }: AttemptRequest,
+  { chosen, batch, version, upload, expectedQueueMs }: AttemptRequest,
   late: boolean,
   elapsedMs: number,
 ): Outcome {
@@ -92,7 +98,8 @@ function outcomeOf(
     version,
     level,
     batch,
-    elapsedMs,
+    executeMs: Math.max(0, elapsedMs - predicted.networkMs - predicted.queueMs),
+    expectedQueueMs,
     fault: late && elapsedMs >= predicted.totalMs,
   };
   if (forwarded.kind === 'stopped') return cutOff;
@@ -110,7 +117,8 @@ function outcomeOf(
         level,
         batch,
         networkMs: answer.networkMs,
-        excessQueueMs: answer.queueMs - (predicted.queueMs - excessQueueMs),
+        queueMs: answer.queueMs,
+        expectedQueueMs,
         executeMs: answer.executeMs,
       },
     };

@@ -8,7 +8,7 @@
  */
 import { SppError } from '../../schema/errors.ts';
 import type { TableSpec } from '../nodes/table-cache.ts';
-import type { CandidateTable } from '../selector/candidate-table.ts';
+import { type CandidateTable, expectedOf } from '../selector/candidate-table.ts';
 import { decide } from '../selector/decide.ts';
 import { explain } from '../selector/explain.ts';
 import type { Rules } from '../selector/rules.ts';
@@ -188,7 +188,8 @@ function plan(
     bytes: upload.bytes,
     draws: [random(), random()],
   };
-  const { decision, shed } = decide(table, selection, fleet.pressure());
+  const pressure = rules.shedAbove === Number.POSITIVE_INFINITY ? 0 : fleet.pressure();
+  const { decision, shed } = decide(table, selection, pressure);
   course.decision = decision;
   course.shed = shed;
   if (context.explain)
@@ -204,15 +205,13 @@ async function started(
 ) {
   if (decision.kind !== 'serve') throw new Error('Only what is to be served can be sent.');
   const { chosen } = decision;
-  const column = table.nodes.indexOf(chosen.node);
-  const excessQueueMs = table.excessQueueMs[column] ?? 0;
   const reserve = context.reserve ?? unlimited;
   const reservation = await reserve(chosen.costNanoUsd);
   course.attempts.push(chosen.node);
   const sent: AttemptRequest = {
     chosen,
     minLevel: request.pinnedLevel ?? lowestAllowed(version, selection.rules, chosen.level),
-    excessQueueMs,
+    ...expectedOf(table, chosen),
     model: spec.model,
     version: spec.version.version,
     batch: spec.batch,
@@ -283,7 +282,7 @@ function probe({ spec, table, decision }: Plan, request: InferenceRequest, conte
     {
       chosen: { ...chosen, node, costNanoUsd: 0 },
       minLevel: chosen.level,
-      excessQueueMs: table.excessQueueMs[table.nodes.indexOf(node)] ?? 0,
+      ...expectedOf(table, { ...chosen, node }),
       model: spec.model,
       version: spec.version.version,
       batch: spec.batch,

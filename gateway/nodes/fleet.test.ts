@@ -24,7 +24,16 @@ const spec = (version = 'v1', model = 'm'): TableSpec => ({
 
 const answered = (over: Partial<Extract<Outcome, { kind: 'answered' }>['sample']> = {}): Outcome => ({
   kind: 'answered',
-  sample: { version: 'v1', level: 0, batch: 1, networkMs: 7, excessQueueMs: 0, executeMs: 9, ...over },
+  sample: {
+    version: 'v1',
+    level: 0,
+    batch: 1,
+    networkMs: 7,
+    queueMs: 0,
+    expectedQueueMs: 0,
+    executeMs: 9,
+    ...over,
+  },
 });
 const lost: Outcome = { kind: 'failed', reason: 'lost the connection', unreachable: true };
 const broken: Outcome = { kind: 'failed', reason: 'answers 500', unreachable: false };
@@ -33,7 +42,8 @@ const cutOff = (elapsedMs: number, fault = true): Outcome => ({
   version: 'v1',
   level: 0,
   batch: 1,
-  elapsedMs,
+  executeMs: elapsedMs,
+  expectedQueueMs: 0,
   fault,
 });
 
@@ -233,13 +243,14 @@ describe('the fleet', () => {
   test('load is what others had there at the report plus what is ours now', async () => {
     const { all, state, answers, refresh, settle, background } = bench();
     await refresh();
-    const done = [all.begin('a', background), all.begin('a', background)];
+    const sent = { executeMs: 2 };
+    const done = [all.begin('a', background, sent), all.begin('a', background, sent)];
     answers.a = () => report('a', { queueLength: 3, inFlight: 2 });
     state.nowMs += 1000;
     await refresh();
     await settle();
-    // Five there, two at a time, and 2 ms each at p50: the sixth waits for four to finish.
-    expect(predicted(all).waitMs).toBe(4);
+    // Ours are overdue, a tenth of their 2 ms is left; the three of others take 2 ms each at p50, two at a time.
+    expect(predicted(all).waitMs).toBeCloseTo(0.2 + 3, 9);
     expect(all.pressure()).toBe(2.5);
     for (const over of [...done, ...done]) over({ kind: 'unknown' });
     expect(predicted(all).waitMs).toBe(2);
@@ -308,13 +319,39 @@ describe('what is learned of a node', () => {
     expect(predicted(all).executeMs).toBeGreaterThan(45);
   });
 
+  test('a cut-off behind others tells of the wait, one on a free node of the execution, a short one of neither', async () => {
+    const { all, state, refresh, send } = bench();
+    await refresh();
+    send('a', answered({ executeMs: 2 }), 40);
+    send('a', { ...cutOff(50, false), expectedQueueMs: 5 } as Outcome, 10);
+    send('a', cutOff(1, false), 100);
+    state.nowMs += 250;
+    expect(predicted(all).executeMs).toBeCloseTo(2, 3);
+    send('a', cutOff(50, false), 10);
+    state.nowMs += 250;
+    expect(predicted(all).executeMs).toBeGreaterThan(45);
+  });
+
+  test('learns that a node runs requests together, which makes waits shorter than one after the other', async () => {
+    const { all, state, refresh, send, background } = bench();
+    await refresh();
+    send('a', answered({ queueMs: 5, expectedQueueMs: 20 }), 10);
+    state.nowMs += 250;
+    predicted(all);
+    const overs = Array.from({ length: 4 }, () => all.begin('a', background, { executeMs: 20 }));
+    // One after the other it would be 40.
+    expect(predicted(all).waitMs).toBeLessThan(30);
+    expect(predicted(all).waitMs).toBeGreaterThan(10);
+    for (const over of overs) over({ kind: 'unknown' });
+  });
+
   test('holds waits that load does not explain', async () => {
     const { all, state, refresh, send } = bench();
     await refresh();
-    send('a', answered({ excessQueueMs: -3 }), 20);
+    send('a', answered({ queueMs: 1, expectedQueueMs: 4 }), 20);
     state.nowMs += 250;
     expect(predicted(all).waitMs).toBe(0);
-    send('a', answered({ excessQueueMs: 6 }), 20);
+    send('a', answered({ queueMs: 6 }), 20);
     state.nowMs += 250;
     expect(predicted(all).waitMs).toBeCloseTo(6, 3);
   });
@@ -332,7 +369,7 @@ describe('a node that fails requests', () => {
     expect(all.probeTarget(spec(), 'b', false)).toBeUndefined();
     state.nowMs += 1000;
     expect(all.probeTarget(spec(), 'b', false)).toBe('a');
-    const trial = all.begin('a', background, true);
+    const trial = all.begin('a', background, { probe: true });
     expect(all.probeTarget(spec(), 'b', false)).toBeUndefined();
     trial(answered());
     send('a', answered());

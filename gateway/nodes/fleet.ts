@@ -39,13 +39,26 @@ export type Outcome =
       readonly version: string;
       readonly level: number;
       readonly batch: number;
-      readonly elapsedMs: number;
+      /** What of the time it had is neither network nor the wait that was predicted. */
+      readonly executeMs: number;
+      /** The wait that was predicted from the work ahead. */
+      readonly expectedQueueMs: number;
       /** It had as long as it was predicted to take, and more. */
       readonly fault: boolean;
     }
   /** The node cannot be reached, or answers that it is broken. */
   | { readonly kind: 'failed'; readonly reason: string; readonly unreachable: boolean }
   | { readonly kind: 'unknown' };
+
+/** What is known of a request that is sent to a node. */
+export interface Sent {
+  /** How long it usually executes there. */
+  readonly executeMs?: number;
+  /** Its deadline. */
+  readonly endMs?: number;
+  /** A copy that only shows how the node is. */
+  readonly probe?: boolean;
+}
 
 export interface Fleet {
   /** Starts what polls are due; waits only while no node is usable, and then only for the first that is. */
@@ -63,7 +76,7 @@ export interface Fleet {
   pressure(): number;
   addressOf(name: string): NodeAddress;
   /** Counts a request that is sent to a node. @returns what to call once when it is over */
-  begin(name: string, background: Background, probe?: boolean): (outcome: Outcome) => void;
+  begin(name: string, background: Background, sent?: Sent): (outcome: Outcome) => void;
   /**
    * A node that needs a request to show whether it has recovered: one whose breaker wants a trial, or, where `stale` ones
    * count, one that nothing was learned from lately. @param chosen is not such a node
@@ -196,16 +209,18 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
       return workers === 0 ? 0 : load / workers;
     },
     addressOf: (name) => record(name).address,
-    begin(name, background, probe = false) {
+    begin(name, background, { executeMs = 0, endMs = Number.POSITIVE_INFINITY, probe = false } = {}) {
       const node = record(name);
       node.ownInFlight++;
       if (probe) node.probesInFlight++;
+      const leave = node.work.begin(executeMs, endMs, now());
       let over = false;
       return (outcome) => {
         if (over) return;
         over = true;
         node.ownInFlight--;
         if (probe) node.probesInFlight--;
+        leave(outcome.kind === 'cut-off', now());
         learn(node, outcome, background);
       };
     },

@@ -15,6 +15,10 @@ const HALF_LIFE_MS = 15_000;
 /** Below this weight measurements say nothing; from the other on they say it alone; between the two they are mixed. */
 const SOME = 8;
 const ENOUGH = 32;
+/** Waits as predicted that an untried node is credited with. */
+const PRIOR_WAIT_MS = 200;
+const LEAST_SCALE = 0.05;
+const MOST_SCALE = 2;
 /** Until requests weigh this much, the probes' round trips count too. */
 const ENOUGH_TRIPS = 5;
 /** Clients choose batch sizes, so the number of histograms needs a bound: by level, and the versions of a node. */
@@ -26,24 +30,40 @@ export interface RequestSample {
   readonly level: number;
   readonly batch: number;
   readonly networkMs: number;
-  /** Waited at the node, beyond what was predicted from its load; below 0 where it was less. */
-  readonly excessQueueMs: number;
+  /** Waited at the node. */
+  readonly queueMs: number;
+  /** Of that, what was predicted from its load. */
+  readonly expectedQueueMs: number;
   readonly executeMs: number;
+}
+
+export interface CutOffSample {
+  readonly version: string;
+  readonly level: number;
+  readonly batch: number;
+  /** What of the time it had is neither network nor the wait that was predicted. */
+  readonly executeMs: number;
+  readonly expectedQueueMs: number;
 }
 
 export interface MeasuredTimes {
   /** Round trip of a report. */
   recordProbe(ms: number, nowMs: number): void;
   recordRequest(sample: RequestSample, nowMs: number): void;
-  /** A request that was cut off `elapsedMs` after it was sent. */
-  recordCutOff(
-    sample: { version: string; level: number; batch: number; elapsedMs: number },
-    nowMs: number,
-  ): void;
+  /** A request that was cut off. */
+  recordCutOff(sample: CutOffSample, nowMs: number): void;
   /** Undefined before the first probe. */
   network(nowMs: number): TimeQuantiles | undefined;
-  /** Of the wait that load does not explain; undefined while too little is known. */
-  excessQueue(nowMs: number): TimeQuantiles | undefined;
+  /**
+   * Of the wait that load does not explain; undefined while too little is known.
+   * @param busy of requests that had to wait, rather than of those that should have found a worker free
+   */
+  excessQueue(nowMs: number, busy: boolean): TimeQuantiles | undefined;
+  /**
+   * How long waits are in proportion to what requests run one after the other would make of them: below 1 where a node
+   * runs several together. 1 while nothing has waited.
+   */
+  waitScale(nowMs: number): number;
   /** Mean execution time of what was sent there lately; undefined while too little is known. */
   serviceMs(nowMs: number): number | undefined;
   /** @param reported what the node says of the level. @returns the same, where enough was measured with that instead */
@@ -53,8 +73,10 @@ export interface MeasuredTimes {
 export function measuredTimes(): MeasuredTimes {
   const probes = decayingHistogram(HALF_LIFE_MS);
   const trips = decayingHistogram(HALF_LIFE_MS);
-  const excess = decayingHistogram(HALF_LIFE_MS);
+  const excessIdle = decayingHistogram(HALF_LIFE_MS);
+  const excessBusy = decayingHistogram(HALF_LIFE_MS);
   const service = decayingHistogram(HALF_LIFE_MS);
+  const waits = waitScale();
   /** By version, level and batch. */
   const versions = new Map<string, Map<number, Map<number, DecayingHistogram>>>();
 
@@ -76,21 +98,32 @@ export function measuredTimes(): MeasuredTimes {
 
   return {
     recordProbe: (ms, nowMs) => probes.record(ms, nowMs),
-    recordRequest({ version, level, batch, networkMs, excessQueueMs, executeMs }, nowMs) {
+    recordRequest({ version, level, batch, networkMs, queueMs, expectedQueueMs, executeMs }, nowMs) {
       trips.record(networkMs, nowMs);
-      excess.record(Math.max(0, excessQueueMs), nowMs);
+      waits.record(queueMs, expectedQueueMs, nowMs);
+      const excess = expectedQueueMs > 0 ? excessBusy : excessIdle;
+      excess.record(Math.max(0, queueMs - expectedQueueMs), nowMs);
       service.record(executeMs, nowMs);
       histogram(version, level, batch).record(executeMs, nowMs);
     },
-    recordCutOff({ version, level, batch, elapsedMs }, nowMs) {
-      histogram(version, level, batch).record(elapsedMs, nowMs);
+    recordCutOff({ version, level, batch, executeMs, expectedQueueMs }, nowMs) {
+      const times = histogram(version, level, batch);
+      const usualMs = times.quantiles()?.p50Ms ?? 0;
+      // Nobody says whether it waited or ran. Where others stood before it, it waited; less than the usual says nothing.
+      if (executeMs <= usualMs) return;
+      if (expectedQueueMs > 0 && usualMs > 0) excessBusy.record(executeMs - usualMs, nowMs);
+      else times.record(executeMs, nowMs);
     },
+    waitScale: (nowMs) => waits.scale(nowMs),
     network(nowMs) {
       const [weight, live, probed] = [trips.weight(nowMs), trips.quantiles(), probes.quantiles()];
       if (live === undefined || probed === undefined) return live ?? probed;
       return mixed(live, probed, Math.min(1, weight / ENOUGH_TRIPS));
     },
-    excessQueue: (nowMs) => (excess.weight(nowMs) < SOME ? undefined : excess.quantiles()),
+    excessQueue(nowMs, busy) {
+      const excess = busy ? excessBusy : excessIdle;
+      return excess.weight(nowMs) < SOME ? undefined : excess.quantiles();
+    },
     serviceMs: (nowMs) => (service.weight(nowMs) < ENOUGH ? undefined : service.mean()),
     executions(version, level, reported, nowMs) {
       const times = new Map(reported.map((entry) => [entry.batch, entry]));
@@ -102,6 +135,28 @@ export function measuredTimes(): MeasuredTimes {
         times.set(batch, { batch, ...mixed(live, prior, Math.min(1, (weight - SOME) / (ENOUGH - SOME))) });
       }
       return [...times.values()];
+    },
+  };
+}
+
+/** Compares waits with what was predicted at the scale of the moment. */
+function waitScale() {
+  let [waitedMs, modelledMs, atMs] = [0, 0, 0];
+  const decay = (nowMs: number) => 2 ** -(Math.max(0, nowMs - atMs) / HALF_LIFE_MS);
+  const scale = (nowMs: number) => {
+    const weight = decay(nowMs);
+    const ratio = (weight * waitedMs + PRIOR_WAIT_MS) / (weight * modelledMs + PRIOR_WAIT_MS);
+    return Math.min(MOST_SCALE, Math.max(LEAST_SCALE, ratio));
+  };
+  return {
+    scale,
+    record(queueMs: number, expectedQueueMs: number, nowMs: number) {
+      if (!(expectedQueueMs > 0)) return;
+      const modelled = expectedQueueMs / scale(nowMs);
+      const weight = decay(nowMs);
+      waitedMs = weight * waitedMs + queueMs;
+      modelledMs = weight * modelledMs + modelled;
+      atMs = nowMs;
     },
   };
 }

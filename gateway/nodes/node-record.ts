@@ -4,6 +4,7 @@ import type { BatchTimes, NodeOption } from '../selector/candidates.ts';
 import { type Breaker, breaker } from './breaker.ts';
 import { type MeasuredTimes, measuredTimes } from './measured-times.ts';
 import type { NodeAddress } from './node-address.ts';
+import { type WorkAhead, workAhead } from './work-ahead.ts';
 
 /** Usable nodes are asked again when their report is older than this. */
 const REFRESH_MS = 1000;
@@ -25,6 +26,8 @@ export interface NodeRecord {
   report?: { readonly document: NodeReport; readonly atMs: number; readonly ownInFlight: number };
   /** Why it was last found unusable; undefined while it answers. */
   down?: { readonly reason: string; readonly sinceMs: number };
+  /** The same requests as `ownInFlight` counts, and how long they will keep the node busy. */
+  work: WorkAhead;
   /** Requests that this isolate has sent there and not had back. */
   ownInFlight: number;
   /** Of these, trials and probes. */
@@ -45,6 +48,7 @@ export function nodeRecord(address: NodeAddress): NodeRecord {
     address,
     times: measuredTimes(),
     breaker: breaker(),
+    work: workAhead(),
     ownInFlight: 0,
     probesInFlight: 0,
     lastSampleMs: Number.NEGATIVE_INFINITY,
@@ -60,6 +64,7 @@ export function nodeRecord(address: NodeAddress): NodeRecord {
 export function forget(node: NodeRecord): void {
   node.times = measuredTimes();
   node.breaker = breaker();
+  node.work = workAhead();
   node.lastSampleMs = Number.NEGATIVE_INFINITY;
 }
 
@@ -123,17 +128,25 @@ export function nodeOption(node: NodeRecord, model: string, version: string, now
       if (known.length > 0) times.set(level, known);
     }
   }
+  const workers = node.report?.document.workers ?? 1;
   return {
     name: node.address.name,
     nodeClass: node.address.nodeClass,
     unusable: unusableReason(node, nowMs) ?? unservedReason(node, model, version),
     network: node.times.network(nowMs) ?? { p50Ms: 0, p95Ms: 0, p99Ms: 0 },
-    workers: node.report?.document.workers ?? 1,
+    workers,
     load: loadOf(node),
+    ahead: { requests: node.ownInFlight, ms: aheadMs(node, workers, node.times.waitScale(nowMs), nowMs) },
     serviceMs: node.times.serviceMs(nowMs) ?? meanOfLevels(times),
-    excessQueue: node.times.excessQueue(nowMs),
+    excessQueue: node.times.excessQueue(nowMs, false),
+    excessQueueWhenBusy: node.times.excessQueue(nowMs, true),
     times,
   };
+}
+
+/** @param scale how waits there compare with what one after the other would make of them */
+export function aheadMs({ work }: NodeRecord, workers: number, scale: number, nowMs: number): number {
+  return scale * work.waitMs(workers, nowMs);
 }
 
 /** Others' requests as of the report, and ours as of now. */

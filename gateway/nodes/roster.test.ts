@@ -87,7 +87,15 @@ describe('the roster', () => {
     const over = nodes.begin('a', { waitUntil: () => {} });
     over({
       kind: 'answered',
-      sample: { version: 'v', level: 0, batch: 1, networkMs: 7, excessQueueMs: 0, executeMs: 9 },
+      sample: {
+        version: 'v',
+        level: 0,
+        batch: 1,
+        networkMs: 7,
+        queueMs: 0,
+        expectedQueueMs: 0,
+        executeMs: 9,
+      },
     });
     expect(nodes.view()[0]?.networkMs).not.toBeNull();
     state.rows = [row('a', { heardAtMs: 1_000_005, report: report({ startedAtMs: 2 }) })];

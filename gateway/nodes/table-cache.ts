@@ -2,6 +2,7 @@
 import { type CandidateTable, candidateTable, setColumn, setLoad } from '../selector/candidate-table.ts';
 import type { LevelOption, PriceOf } from '../selector/candidates.ts';
 import {
+  aheadMs,
   loadOf,
   type NodeRecord,
   nodeOption,
@@ -36,6 +37,7 @@ interface Entry {
   readonly revisions: number[];
   readonly serviceMs: Float64Array;
   readonly workers: Float64Array;
+  readonly waitScale: Float64Array;
   /** Why the version is not served there. */
   readonly unserved: (string | undefined)[];
 }
@@ -52,6 +54,7 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
       revisions: nodes.map(({ revision }) => revision),
       serviceMs: Float64Array.from(options, ({ serviceMs }) => serviceMs),
       workers: Float64Array.from(options, ({ workers }) => workers),
+      waitScale: Float64Array.from(nodes, ({ times }) => times.waitScale(now())),
       unserved: nodes.map((node) => unservedReason(node, spec.model, spec.version.version)),
     };
   };
@@ -75,6 +78,7 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
     entry.revisions[column] = revision;
     entry.serviceMs[column] = option.serviceMs;
     entry.workers[column] = option.workers;
+    entry.waitScale[column] = node.times.waitScale(nowMs);
     entry.unserved[column] = unservedReason(node, spec.model, spec.version.version);
   };
 
@@ -85,13 +89,16 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
       const { table, nodes } = entry;
       let usable = 0;
       let failing = 0;
-      const load = { load: 0, workers: 1, serviceMs: 0, unusable: undefined as string | undefined };
+      const ahead = { requests: 0, ms: 0 };
+      const load = { load: 0, workers: 1, serviceMs: 0, ahead, unusable: undefined as string | undefined };
       for (let column = 0; column < nodes.length; column++) {
         const node = nodes[column] as NodeRecord;
         relearn(entry, column, node, spec, nowMs);
         load.load = loadOf(node);
         load.workers = entry.workers[column] as number;
         load.serviceMs = entry.serviceMs[column] as number;
+        ahead.requests = node.ownInFlight;
+        ahead.ms = aheadMs(node, load.workers, entry.waitScale[column] as number, nowMs);
         load.unusable =
           unusableReason(node, nowMs) ?? entry.unserved[column] ?? failed?.get(node.address.name);
         if (load.unusable === undefined) {

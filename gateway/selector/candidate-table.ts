@@ -8,7 +8,7 @@
  */
 import { costNanoUsd, type LevelOption, type NodeOption, type PriceOf } from './candidates.ts';
 import { executeTime, queueTime } from './predict.ts';
-import { timeAt } from './quantiles.ts';
+import { type TimeQuantiles, timeAt } from './quantiles.ts';
 
 export interface CandidateTable {
   /** The best quality first, then fewer FLOPs, then the lower number: the order of the rows. */
@@ -16,8 +16,11 @@ export interface CandidateTable {
   /** Names in order: the order of the columns. */
   readonly nodes: readonly string[];
   readonly networkMs: Float64Array;
-  /** What of the wait its load does not explain. */
-  readonly excessQueueMs: Float64Array;
+  /** What of the wait its load does not explain, where a worker should be free and where none is. */
+  readonly excessIdleMs: Float64Array;
+  readonly excessBusyMs: Float64Array;
+  /** The wait that its load explains. */
+  readonly expectedQueueMs: Float64Array;
   readonly waitMs: Float64Array;
   /** 1 where requests may go. */
   readonly usable: Uint8Array;
@@ -25,6 +28,8 @@ export interface CandidateTable {
   readonly unusable: (string | undefined)[];
   /** NaN where the level is not served. */
   readonly executeMs: Float64Array;
+  /** The median of it, whatever the quantile. */
+  readonly usualMs: Float64Array;
   /** Without what the body costs by its size. */
   readonly costNanoUsd: Float64Array;
   readonly perKiBNanoUsd: Float64Array;
@@ -48,11 +53,14 @@ export function candidateTable(input: TableInput): CandidateTable {
     levels,
     nodes: nodes.map(({ name }) => name),
     networkMs: new Float64Array(nodes.length),
-    excessQueueMs: new Float64Array(nodes.length),
+    excessIdleMs: new Float64Array(nodes.length),
+    excessBusyMs: new Float64Array(nodes.length),
+    expectedQueueMs: new Float64Array(nodes.length),
     waitMs: new Float64Array(nodes.length),
     usable: new Uint8Array(nodes.length),
     unusable: nodes.map(() => undefined),
     executeMs: new Float64Array(cells),
+    usualMs: new Float64Array(cells),
     costNanoUsd: new Float64Array(cells),
     perKiBNanoUsd: new Float64Array(cells),
   };
@@ -68,13 +76,17 @@ export function setColumn(
   { quantile, batch, priceOf }: Pick<TableInput, 'quantile' | 'batch' | 'priceOf'>,
 ): void {
   table.networkMs[column] = timeAt(node.network, quantile);
-  table.excessQueueMs[column] = node.excessQueue === undefined ? 0 : timeAt(node.excessQueue, quantile);
+  const excess = (times: TimeQuantiles | undefined) => (times === undefined ? 0 : timeAt(times, quantile));
+  table.excessIdleMs[column] = excess(node.excessQueue);
+  table.excessBusyMs[column] = excess(node.excessQueueWhenBusy ?? node.excessQueue);
   setLoad(table, column, node);
   table.levels.forEach(({ level }, row) => {
     const cell = row * table.nodes.length + column;
-    const executeMs = executeTime(node.times.get(level) ?? [], batch, quantile);
+    const times = node.times.get(level) ?? [];
+    const executeMs = executeTime(times, batch, quantile);
     const price = priceOf(node.nodeClass, level);
     table.executeMs[cell] = executeMs;
+    table.usualMs[cell] = executeTime(times, batch, 0.5);
     table.costNanoUsd[cell] = costNanoUsd(price, executeMs, 0);
     table.perKiBNanoUsd[cell] = price.perKiBNanoUsd;
   });
@@ -84,9 +96,25 @@ export function setColumn(
 export function setLoad(
   table: CandidateTable,
   column: number,
-  node: Pick<NodeOption, 'load' | 'workers' | 'serviceMs' | 'unusable'>,
+  node: Pick<NodeOption, 'load' | 'workers' | 'serviceMs' | 'ahead' | 'unusable'>,
 ): void {
-  table.waitMs[column] = queueTime(node) + (table.excessQueueMs[column] as number);
+  const expectedMs = queueTime(node);
+  const excessMs = expectedMs > 0 ? table.excessBusyMs : table.excessIdleMs;
+  table.expectedQueueMs[column] = expectedMs;
+  table.waitMs[column] = expectedMs + (excessMs[column] as number);
   table.usable[column] = node.unusable === undefined ? 1 : 0;
   table.unusable[column] = node.unusable;
+}
+
+/** What an answer is held against: the wait that the node's load explains, and the level's usual time there. */
+export function expectedOf(
+  table: CandidateTable,
+  { node, level }: { readonly node: string; readonly level: number },
+): { readonly expectedQueueMs: number; readonly usualMs: number } {
+  const column = table.nodes.indexOf(node);
+  const row = table.levels.findIndex((option) => option.level === level);
+  return {
+    expectedQueueMs: table.expectedQueueMs[column] ?? 0,
+    usualMs: table.usualMs[row * table.nodes.length + column] ?? 0,
+  };
 }

@@ -26,10 +26,14 @@ export interface NodeOption {
   readonly workers: number;
   /** Requests that wait or run there. */
   readonly load: number;
-  /** How long a request in that load usually takes to execute. */
+  /** Of these, the ones whose levels are known, and how long they keep another from starting. */
+  readonly ahead?: { readonly requests: number; readonly ms: number } | undefined;
+  /** How long any other request in that load usually takes to execute. */
   readonly serviceMs: number;
-  /** Of waits there, what the load does not explain. */
+  /** Of waits there, what the load does not explain: of requests that should have found a worker free. */
   readonly excessQueue?: TimeQuantiles | undefined;
+  /** The same of requests that had to wait; without it the other holds. */
+  readonly excessQueueWhenBusy?: TimeQuantiles | undefined;
   /** Execution times by level; a level that is absent is not served there. */
   readonly times: ReadonlyMap<number, readonly BatchTimes[]>;
 }

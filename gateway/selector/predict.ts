@@ -34,11 +34,17 @@ export function executeTime(times: readonly BatchTimes[], batch: number, quantil
   return timeAt(below, quantile) * (1 - share) + aboveMs * share;
 }
 
-/** The expected wait: one that comes when all workers are busy waits until as many have finished as stand before it. */
+/**
+ * The expected wait: one that comes when all workers are busy waits until as many have finished as stand before it. What
+ * is known of those before it counts as known; the others come on top, each with the usual time.
+ */
 export function queueTime({
   load,
   workers,
   serviceMs,
-}: Pick<NodeOption, 'load' | 'workers' | 'serviceMs'>): number {
-  return (Math.max(0, load - workers + 1) / workers) * serviceMs;
+  ahead,
+}: Pick<NodeOption, 'load' | 'workers' | 'serviceMs' | 'ahead'>): number {
+  const rounds = (requests: number) => Math.max(0, requests - workers + 1) / workers;
+  if (ahead === undefined) return rounds(load) * serviceMs;
+  return ahead.ms + Math.max(0, rounds(load) - rounds(ahead.requests)) * serviceMs;
 }

@@ -1,4 +1,5 @@
 /** Ways to route: the production selector, and what it has to be better than. */
+import { expectedOf } from '../../gateway/selector/candidate-table.ts';
 import type { Rules } from '../../gateway/selector/rules.ts';
 import { select } from '../../gateway/selector/select.ts';
 import type { Choice, Router, SimulatedLevel, Situation } from './run.ts';
@@ -46,8 +47,7 @@ function ours({ all, spec, arrival, leftMs, failed, random }: Situation): Choice
   });
   if (decision.kind !== 'serve') return undefined;
   const { level, node, predicted } = decision.chosen;
-  const excessMs = table.excessQueueMs[table.nodes.indexOf(node)] ?? 0;
-  return { level, node, expectedQueueMs: predicted.queueMs - excessMs };
+  return { level, node, foreseen: { predicted, ...expectedOf(table, { node, level }) } };
 }
 
 /** By requests under way, among those not known to be down. */

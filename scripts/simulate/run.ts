@@ -4,7 +4,9 @@
  */
 import { fleet } from '../../gateway/nodes/fleet.ts';
 import type { TableSpec } from '../../gateway/nodes/table-cache.ts';
+import { expectedOf } from '../../gateway/selector/candidate-table.ts';
 import type { LevelOption, PriceOf } from '../../gateway/selector/candidates.ts';
+import type { Prediction } from '../../gateway/selector/predict.ts';
 import type { NodeReport } from '../../schema/node-report.ts';
 import { type Arrival, type Machine, randomOf, type Trace } from './trace.ts';
 
@@ -17,8 +19,12 @@ export interface SimulatedLevel extends LevelOption {
 export interface Choice {
   readonly level: number;
   readonly node: string;
-  /** The wait that the node's load explains; undefined for routers that do not look at it. */
-  readonly expectedQueueMs?: number;
+  /** What the router went by; undefined for one that predicts nothing. */
+  readonly foreseen?: {
+    readonly predicted: Prediction;
+    readonly expectedQueueMs: number;
+    readonly usualMs: number;
+  };
 }
 
 /** What a router may look at. `leftMs` is the rest of the budget, `failed` the nodes that this request tried in vain. */
@@ -52,6 +58,8 @@ export interface Outcome {
 const NETWORK_MS = 1;
 const ATTEMPTS = 2;
 const POLL_MS = 250;
+/** As the gateway's own default. */
+const PROBE_SHARE = 0.01;
 
 export async function simulate(
   trace: Trace,
@@ -106,6 +114,47 @@ export async function simulate(
   let cost = 0;
   let answered = 0;
 
+  /** Runs on a node, from when a worker is free on; undefined where it is given up before that. */
+  const occupy = (name: string, executeMs: number, giveUpMs: number): number | undefined => {
+    const workers = freeAtMs.get(name) as number[];
+    const soonest = workers.indexOf(waitingUntil(name));
+    const startMs = Math.max(nowMs, workers[soonest] as number);
+    // What waits is given up when the deadline passes; what runs is not.
+    if (startMs >= giveUpMs) return undefined;
+    workers[soonest] = startMs + executeMs;
+    return startMs;
+  };
+
+  /** A copy that shows how a node is, as the gateway sends them. */
+  const probe = (chosen: Choice, executeOf: (choice: Choice) => number) => {
+    const name = all.probeTarget(spec, chosen.node, random() < PROBE_SHARE);
+    const machine = name === undefined ? undefined : machines.get(name);
+    if (name === undefined || machine === undefined) return;
+    const usualMs = expectedOf(all.table(spec), { node: name, level: chosen.level });
+    const over = all.begin(name, background, { executeMs: usualMs.usualMs, probe: true });
+    if (!machine.up(nowMs)) {
+      over({ kind: 'failed', reason: 'lost the connection', unreachable: true });
+      return;
+    }
+    const executeMs = executeOf({ ...chosen, node: name });
+    const sentMs = nowMs;
+    const startMs = occupy(name, executeMs, Number.POSITIVE_INFINITY) as number;
+    later(startMs + executeMs + NETWORK_MS, () =>
+      over({
+        kind: 'answered',
+        sample: {
+          version: 'v1',
+          level: chosen.level,
+          batch: 1,
+          networkMs: NETWORK_MS,
+          queueMs: startMs - sentMs,
+          expectedQueueMs: usualMs.expectedQueueMs,
+          executeMs,
+        },
+      }),
+    );
+  };
+
   const send = (arrival: Arrival, index: number, failed: ReadonlyMap<string, string>) => {
     const leftMs = arrival.atMs + arrival.budgetMs - nowMs;
     // An execution's time is drawn once for each request and try, so that all routers meet the same luck.
@@ -131,33 +180,39 @@ export async function simulate(
     });
     if (choice === undefined) return;
     const machine = machines.get(choice.node) as Machine;
-    const over = all.begin(choice.node, background);
+    const { predicted, expectedQueueMs = 0, usualMs = 0 } = choice.foreseen ?? {};
+    const over = all.begin(choice.node, background, {
+      executeMs: usualMs,
+      endMs: arrival.atMs + arrival.budgetMs,
+    });
     if (!machine.up(nowMs)) {
       over({ kind: 'failed', reason: 'lost the connection', unreachable: true });
       const next = new Map([...failed, [choice.node, 'lost the connection']]);
       if (next.size < ATTEMPTS) later(nowMs + NETWORK_MS, () => send(arrival, index, next));
       return;
     }
-    const workers = freeAtMs.get(choice.node) as number[];
-    const soonest = workers.indexOf(waitingUntil(choice.node));
-    const startMs = Math.max(nowMs, workers[soonest] as number);
     const executeMs = executeOf(choice);
     const sentMs = nowMs;
     const endMs = arrival.atMs + arrival.budgetMs;
-    const doneMs = startMs + executeMs + NETWORK_MS;
+    const startMs = occupy(choice.node, executeMs, endMs);
+    const doneMs = (startMs ?? endMs) + executeMs + NETWORK_MS;
     const version = 'v1';
     const sample = { version, level: choice.level, batch: 1 };
-    // What waits is given up when the deadline passes; what runs is not.
-    if (startMs < endMs) workers[soonest] = startMs + executeMs;
-    if (doneMs > endMs) {
-      later(endMs, () => over({ kind: 'cut-off', ...sample, elapsedMs: endMs - sentMs, fault: true }));
+    if (predicted !== undefined && failed.size === 0) probe(choice, executeOf);
+    if (startMs === undefined || doneMs > endMs) {
+      const elapsedMs = endMs - sentMs;
+      const fault = predicted === undefined || elapsedMs >= predicted.totalMs;
+      const ranMs = elapsedMs - (predicted === undefined ? 0 : predicted.networkMs + predicted.queueMs);
+      later(endMs, () =>
+        over({ kind: 'cut-off', ...sample, executeMs: Math.max(0, ranMs), expectedQueueMs, fault }),
+      );
       return;
     }
     later(doneMs, () => {
-      const excessQueueMs = startMs - sentMs - (choice.expectedQueueMs ?? 0);
+      const queueMs = startMs - sentMs;
       over({
         kind: 'answered',
-        sample: { ...sample, networkMs: NETWORK_MS, excessQueueMs, executeMs },
+        sample: { ...sample, networkMs: NETWORK_MS, queueMs, expectedQueueMs, executeMs },
       });
       const price = priceOf('default', choice.level);
       answered++;

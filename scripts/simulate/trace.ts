@@ -29,9 +29,15 @@ const BURST_MS = 2500;
 /** The flapping node: down for so long in each period. */
 const FLAP_EVERY_MS = 9000;
 const FLAP_DOWN_MS = 3000;
+/** Draws after which nothing of the seed shows. */
+const WARM_UP = 20;
 
+/** Neighbouring seeds give unlike numbers: the generator by itself begins alike for them. */
 export function randomOf(seed: number): () => number {
-  const generator = xoroshiro128plus(seed);
+  let mixed = Math.imul(seed ^ (seed >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  const generator = xoroshiro128plus(mixed ^ (mixed >>> 16));
+  for (let i = 0; i < WARM_UP; i++) generator.next();
   return () => (generator.next() >>> 0) / 2 ** 32;
 }
 
