@@ -22,6 +22,8 @@ export interface MemoryOptions {
 /** Requests at each level before memory is read: more than one a worker, so that each has run it. */
 const REQUESTS_PER_LEVEL = 4;
 const SWITCHES = 20;
+/** Fewer where runs are long. */
+const SWITCH_BUDGET_MS = 8000;
 
 export async function memory({ directory, size, levels, workers, maxBatch }: MemoryOptions) {
   const client = await threads<ClientRound, ClientAnswer>('client-thread.ts', 1, undefined);
@@ -75,7 +77,8 @@ async function measure(artifact: string, flags: readonly string[], ask: Ask<Clie
   const single = async (level: number) => (await send(level, 1, 0.001)).requestsMs[0] ?? Number.NaN;
   const stay: number[] = [];
   const change: number[] = [];
-  for (let i = 0; i < SWITCHES; i++) {
+  const endMs = performance.now() + SWITCH_BUDGET_MS;
+  for (let i = 0; i < SWITCHES && (i < 3 || performance.now() < endMs); i++) {
     await single(dense);
     stay.push(await single(dense));
     await single(other);

@@ -37,7 +37,13 @@ export type ToThread =
 
 export type FromThread =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'done'; readonly outputs: readonly RawTensor[]; readonly loadMs: number }
+  /** `runMs`: onnxruntime's own part, from tensors to tensors. */
+  | {
+      readonly kind: 'done';
+      readonly outputs: readonly RawTensor[];
+      readonly loadMs: number;
+      readonly runMs: number;
+    }
   | { readonly kind: 'prepared'; readonly loadMs: number }
   /** onnxruntime refused: to `load` a model, or to `run` an input. The thread itself is well. */
   | { readonly kind: 'failed'; readonly stage: 'load' | 'run'; readonly message: string };

@@ -9,7 +9,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const RESULT: TaskResult = { outputs: [], loadMs: 0, executeMs: 1 };
+const RESULT: TaskResult = { outputs: [], loadMs: 0, executeMs: 1, runMs: 1 };
 
 /** A pool whose tasks end when and how the test says. */
 function scriptedPool(size: number) {
@@ -37,6 +37,7 @@ function scriptedPool(size: number) {
         });
       });
     },
+    expect: () => {},
     unload: () => {},
     pack: () => {},
     upkeep: async () => {},

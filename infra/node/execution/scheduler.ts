@@ -112,7 +112,7 @@ export function scheduler(
             entries.map((entry) => entry.job.feeds),
             padded,
           );
-    return pool.start({ model, feeds, outputs: job.outputs });
+    return pool.start({ model, feeds, outputs: job.outputs, ownsFeeds: entries.length > 1 });
   };
 
   const dispatch = async ({ level, entries }: Batch, running: Promise<TaskResult>, startedMs: number) => {

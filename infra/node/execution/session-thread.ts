@@ -36,6 +36,7 @@ async function run({ level, model, feeds, outputs }: Extract<ToThread, { kind: '
     const session = held ?? (await load(level, model));
     const loadMs = held === undefined ? performance.now() - begun : 0;
     stage = 'run';
+    const runningMs = performance.now();
     const tensors = feeds.map(({ name, type, data, dims }) => [
       name,
       new Tensor(type as Tensor.Type, data, dims),
@@ -46,7 +47,7 @@ async function run({ level, model, feeds, outputs }: Extract<ToThread, { kind: '
       return { name, type, dims, data: type === 'float16' ? halfBits(data) : (data as RawTensor['data']) };
     });
     answer(
-      { kind: 'done', outputs: raw, loadMs },
+      { kind: 'done', outputs: raw, loadMs, runMs: performance.now() - runningMs },
       raw.map(({ data }) => data.buffer),
     );
   } catch (error) {

@@ -101,6 +101,10 @@ describe('worker pool', () => {
       },
     });
     await until(() => pool.idle === 2);
+    pool.expect((await views(0)).model);
+    await pool.upkeep(() => true);
+    expect(made.splice(0)).toEqual(['0', '0']);
+    pool.unload(0);
     pool.pack(1);
     for (const level of [0, 1]) await pool.start(await views(level));
     expect(made.splice(0)).toEqual(['0', '1 packed']);

@@ -9,7 +9,7 @@ import type { FromThread, ModelData, ThreadData, ToThread } from './messages.ts'
 
 /** What the pool needs of a worker thread. */
 export interface Thread {
-  postMessage(message: ToThread): void;
+  postMessage(message: ToThread, transfer?: readonly ArrayBuffer[]): void;
   on(event: 'message', listener: (message: FromThread) => void): unknown;
   on(event: 'error', listener: (error: unknown) => void): unknown;
   on(event: 'exit', listener: (code: number) => void): unknown;
@@ -27,6 +27,8 @@ export interface Task {
   readonly model: LevelModel;
   readonly feeds: readonly RawTensor[];
   readonly outputs: readonly string[];
+  /** Whether the feeds are this task's alone: then they move to the thread, where else they are copied. */
+  readonly ownsFeeds?: boolean;
 }
 
 export interface TaskResult {
@@ -35,6 +37,8 @@ export interface TaskResult {
   readonly loadMs: number;
   /** From handing the task to a thread until its answer is here, without `loadMs`. */
   readonly executeMs: number;
+  /** The part of `executeMs` that the run took inside its thread; the rest is the way there and back. */
+  readonly runMs: number;
 }
 
 /** The thread ended under its task. */
@@ -53,6 +57,8 @@ export interface WorkerPool {
    * Rejects with `WorkerLost`, `bad-request` (the model refused the input) or `level-unavailable` (the model did not load).
    */
   start(task: Task): Promise<TaskResult> | undefined;
+  /** Lets `upkeep` make sessions of a level before any task asks for one. */
+  expect(model: LevelModel): void;
   /** Lets threads drop a level's session. */
   unload(level: number): void;
   /** The level whose sessions are to be packed (see `ThreadModel`); undefined for none. `upkeep` exchanges those that exist. */
@@ -156,11 +162,11 @@ export function workerPool(options: PoolOptions): WorkerPool {
     options.onChange();
   };
 
-  const ask = (slot: Slot, message: ToThread) =>
+  const ask = (slot: Slot, message: ToThread, transfer: readonly ArrayBuffer[] = []) =>
     new Promise<FromThread>((resolve, reject) => {
       slot.answer = resolve;
       slot.lost = reject;
-      slot.thread.postMessage(message);
+      slot.thread.postMessage(message, transfer);
     }).finally(() => {
       slot.answer = undefined;
       slot.lost = undefined;
@@ -175,24 +181,23 @@ export function workerPool(options: PoolOptions): WorkerPool {
     clearTimeout(limit);
   };
 
-  const run = async (slot: Slot, { model, feeds, outputs }: Task): Promise<TaskResult> => {
+  const run = async (slot: Slot, { model, feeds, outputs, ownsFeeds }: Task): Promise<TaskResult> => {
     const begun = performance.now();
     const { level } = model;
     const held = slot.levels.has(level);
     const packed = isPacked(model);
     if (!held) slot.levels.set(level, packed);
     models.set(level, model);
-    // Feeds are copied, not transferred: a task whose thread dies is run again.
-    const answer = await ask(slot, {
-      kind: 'run',
-      level,
-      model: held ? undefined : { data: model.data, packed },
-      feeds,
-      outputs,
-    });
+    const answer = await ask(
+      slot,
+      { kind: 'run', level, model: held ? undefined : { data: model.data, packed }, feeds, outputs },
+      // A request's own feeds are copied: it is run again when its thread dies.
+      ownsFeeds ? feeds.map(({ data }) => data.buffer) : [],
+    );
     if (answer.kind === 'done') {
       const elapsedMs = performance.now() - begun;
-      return { outputs: answer.outputs, loadMs: answer.loadMs, executeMs: elapsedMs - answer.loadMs };
+      const { outputs: results, loadMs, runMs } = answer;
+      return { outputs: results, loadMs, executeMs: elapsedMs - loadMs, runMs };
     }
     if (answer.kind !== 'failed') throw new Error(`a worker thread answered ${answer.kind} to a task`);
     if (answer.stage === 'load') slot.levels.delete(level);
@@ -251,6 +256,9 @@ export function workerPool(options: PoolOptions): WorkerPool {
         slot.idle = slots.has(slot);
         if (slot.idle) options.onChange();
       });
+    },
+    expect(model) {
+      models.set(model.level, model);
     },
     unload(level) {
       models.delete(level);

@@ -116,6 +116,73 @@ describe('latency windows', () => {
     expect(restored.times(2, 4, 8)?.p95Ms).toBe(1);
   });
 
+  test('a size that was slow long ago is held to be no slower than its rows one by one, so that it is tried again', () => {
+    const clock = { ms: 0 };
+    const windows = latencyWindows('cpu', 1, [1], () => clock.ms);
+    for (let i = 0; i < 20; i++) windows.record(0, 8, 500);
+    clock.ms = 29_000;
+    windows.record(0, 1, 6);
+    expect(windows.times(0, 8)?.p50Ms).toBe(500);
+    clock.ms = 31_000;
+    expect(windows.times(0, 8)).toEqual({ fastestMs: 48, p50Ms: 48, p95Ms: 48 });
+    windows.record(0, 8, 45);
+    expect(windows.times(0, 8)?.fastestMs).toBe(45);
+  });
+
+  test("a level's slowest runs are not held against it for ever", () => {
+    const clock = { ms: 0 };
+    const windows = latencyWindows('cpu', 1, [1], () => clock.ms);
+    for (const ms of [4, 4, 4, 90]) windows.record(3, 1, ms);
+    expect(windows.times(3, 1)?.p95Ms).toBe(90);
+    clock.ms = 31_000;
+    expect(windows.times(3, 1)?.p95Ms).toBe(4);
+  });
+
+  test('after a pause, few of the times before it count', () => {
+    const clock = { ms: 0 };
+    const windows = latencyWindows('cpu', 1, [1], () => clock.ms);
+    for (let i = 0; i < 256; i++) windows.record(0, 1, 4);
+    clock.ms = 60_000;
+    windows.record(0, 1, 40);
+    expect(windows.profiles(0)).toMatchObject([{ samples: 17, p50Ms: 4, p95Ms: 40 }]);
+  });
+
+  test('restored times go when runs here contradict them, and stay when these agree', () => {
+    const restored = (ms: number) => {
+      const windows = latencyWindows('cpu', 1);
+      windows.restore([{ level: 0, length: 0, batch: 1, timesMs: Array(20).fill(100) }]);
+      for (let i = 0; i < 3; i++) windows.record(0, 1, ms);
+      return [windows.restoredRuns(0), windows.profiles(0)[0]?.samples];
+    };
+    expect([restored(40), restored(90), restored(110), restored(250)]).toEqual([
+      [0, 3],
+      [20, 23],
+      [20, 23],
+      [0, 3],
+    ]);
+  });
+
+  test('restored times of a size do not keep rows from sharing a run', () => {
+    const windows = latencyWindows('cpu', 1);
+    windows.restore([{ level: 0, length: 0, batch: 8, timesMs: [500, 500] }]);
+    windows.record(0, 1, 6);
+    expect(windows.times(0, 8)).toEqual({ fastestMs: 48, p50Ms: 48, p95Ms: 48 });
+    windows.record(0, 8, 40);
+    windows.record(0, 8, 41);
+    windows.record(0, 8, 42);
+    expect(windows.times(0, 8)).toEqual({ fastestMs: 40, p50Ms: 41, p95Ms: 42 });
+  });
+
+  test('the way to a thread and back is added to the times of every level and size', () => {
+    const windows = latencyWindows('cpu', 1);
+    windows.record(0, 1, 5);
+    windows.record(0, 4, 9);
+    for (const ms of [0.25, 0.5, 2]) windows.recordHandover(ms);
+    expect(windows.times(0, 1)).toEqual({ fastestMs: 5.25, p50Ms: 5.5, p95Ms: 7 });
+    expect(windows.times(0, 4)).toEqual({ fastestMs: 9.25, p50Ms: 9.5, p95Ms: 11 });
+    expect(windows.times(1, 1)).toBeUndefined();
+  });
+
   test('profiles fit the schema even where the clock saw no time pass', () => {
     const windows = latencyWindows('cpu', 1);
     windows.record(0, 1, 0);

@@ -3,21 +3,32 @@ import type { LatencyProfile } from '../../../schema/manifest.ts';
 import type { RunTimes } from '../queue/batcher.ts';
 
 export interface LatencyWindows {
-  /** @param length the sequence length's bucket (`lengthBucket`); 0 where inputs have no length */
+  /**
+   * @param ms the run inside its thread
+   * @param length the sequence length's bucket (`lengthBucket`); 0 where inputs have no length
+   */
   record(level: number, batch: number, ms: number, length?: number): void;
+  /** The way to a thread and back, which is the same for all levels and sizes. */
+  recordHandover(ms: number): void;
   /** Profiles of a level by batch size, over all lengths. */
   profiles(level: number): LatencyProfile[];
   /** Profiles of a level by batch size and length. */
   lengthProfiles(level: number): (LatencyProfile & { length: number })[];
   /**
-   * What a run of this many rows, of this length, is expected to take: measured, between two measured sizes on the line
+   * What a run of this many rows, of this length, is expected to take with the way to its thread and back: measured, between two measured sizes on the line
    * between them, and beyond the largest in proportion to it, which is the most that a larger batch can take. A length that was
    * never run is told by the next longer one, which takes no less, else by the next shorter one in proportion.
+   *
+   * What was measured long ago must not stand in the way of finding out: a size's times are then held to be no longer than
+   * as many runs of one row, and a level's slowest runs are not held against it.
    */
   times(level: number, rows: number, length?: number): RunTimes | undefined;
   /** The latest times, to be restored in another process. */
   dump(): RecordedTimes[];
+  /** Times from elsewhere; they go as soon as runs here contradict them. */
   restore(recorded: readonly RecordedTimes[]): void;
+  /** Restored times of single rows of a level that runs here have not contradicted. */
+  restoredRuns(level: number): number;
 }
 
 export interface RecordedTimes {
@@ -41,46 +52,76 @@ const MAX_BATCHES = 8;
 const REFRESH_SHARE = 1 / 16;
 /** Times of each window that outlive the process. */
 const DUMPED = 64;
+/** After so long without a run, times count as old. */
+const OLD_AFTER_MS = 30_000;
+/** Old times of which new ones are added to: few, so that what has changed is seen at once. */
+const KEPT_WHEN_OLD = 16;
+/** Runs by which restored times are judged, and the factor between medians that contradicts them. */
+const JUDGING_RUNS = 3;
+const CONTRADICTS = 1.5;
 /** The clock's own grain; a profile's times are positive. */
 const SHORTEST_MS = 1e-3;
 
 interface Window {
-  readonly times: number[];
+  times: number[];
   /** Where the next time goes once the window is full. */
   next: number;
   /** Times recorded since `summary` was made. */
   fresh: number;
   summary: RunTimes | undefined;
+  lastMs: number;
+  /** How many of the first times come from elsewhere; 0 once runs here contradict them. */
+  restored: number;
+  /** Whether runs here have agreed with what was restored. */
+  agreed: boolean;
 }
 
 /**
  * @param device what the profiles say the times were measured on; likewise `threads`
  * @param kept batch sizes that are followed for good
+ * @param now milliseconds on any steady clock
  */
 export function latencyWindows(
   device: string,
   threads: number,
   kept: readonly number[] = [1],
+  now: () => number = () => performance.now(),
 ): LatencyWindows {
   /** By level, length (0: all together), and batch size. */
   const levels = new Map<number, Map<number, Map<number, Window>>>();
 
   const batchesOf = (level: number, length: number) => levels.get(level)?.get(length);
 
-  const put = (level: number, length: number, batch: number, ms: number) => {
+  const handover = emptyWindow();
+
+  const windowOf = (level: number, length: number, batch: number) => {
     const lengths = levels.get(level) ?? new Map<number, Map<number, Window>>();
     levels.set(level, lengths);
     const batches = lengths.get(length) ?? new Map<number, Window>();
     lengths.set(length, batches);
-    const window = batches.get(batch) ?? { times: [], next: 0, fresh: 0, summary: undefined };
+    const window = batches.get(batch) ?? emptyWindow();
     // Set anew, so that the batch size recorded longest ago stands first.
     batches.delete(batch);
     batches.set(batch, window);
-    window.times[window.next] = Math.max(SHORTEST_MS, ms);
-    window.next = (window.next + 1) % WINDOW;
-    window.fresh++;
     const others = [...batches.keys()].filter((size) => !kept.includes(size));
     if (others.length > MAX_BATCHES && others[0] !== undefined) batches.delete(others[0]);
+    return window;
+  };
+
+  const isOld = (window: Window) => now() - window.lastMs > OLD_AFTER_MS;
+
+  const put = (window: Window, ms: number) => {
+    const atMs = now();
+    if (isOld(window) && window.times.length > KEPT_WHEN_OLD && !isUnjudged(window))
+      keepOnly(window, inOrder(window).slice(-KEPT_WHEN_OLD));
+    add(window, ms);
+    window.lastMs = atMs;
+    if (isUnjudged(window)) judge(window);
+  };
+
+  const expected = (window: Window): RunTimes => {
+    const times = summary(window);
+    return isOld(window) ? { ...times, p95Ms: times.p50Ms } : times;
   };
 
   const timesOf = (batches: Map<number, Window> | undefined, rows: number): RunTimes | undefined => {
@@ -90,9 +131,43 @@ export function latencyWindows(
       if (entry[0] <= rows && (below === undefined || entry[0] > below[0])) below = entry;
       if (entry[0] >= rows && (above === undefined || entry[0] < above[0])) above = entry;
     }
-    if (above === undefined) return below && scaled(summary(below[1]), rows / below[0]);
-    if (below === undefined || below[0] === above[0]) return summary(above[1]);
-    return between(summary(below[1]), summary(above[1]), (rows - below[0]) / (above[0] - below[0]));
+    if (above === undefined) return below && scaled(expected(below[1]), rows / below[0]);
+    if (below === undefined || below[0] === above[0])
+      return bounded(batches, rows, above[1], expected(above[1]));
+    const mixed = between(expected(below[1]), expected(above[1]), (rows - below[0]) / (above[0] - below[0]));
+    return bounded(batches, rows, above[1], mixed);
+  };
+
+  /** One by one is the most that many rows can take; that much is known even where the size itself has not run lately. */
+  const bounded = (
+    batches: Map<number, Window> | undefined,
+    rows: number,
+    window: Window,
+    times: RunTimes,
+  ) => {
+    const single = rows > 1 && (isOld(window) || isUnjudged(window)) ? batches?.get(1) : undefined;
+    if (single === undefined) return times;
+    const { p50Ms, p95Ms } = expected(single);
+    return {
+      fastestMs: Math.min(times.fastestMs, rows * p50Ms),
+      p50Ms: Math.min(times.p50Ms, rows * p50Ms),
+      p95Ms: Math.min(times.p95Ms, rows * p95Ms),
+    };
+  };
+
+  const runTimes = (level: number, rows: number, length: number): RunTimes | undefined => {
+    const known = timesOf(batchesOf(level, length), rows);
+    if (known !== undefined || length === 0) return known;
+    const lengths = lengthsOf(level);
+    const longer = lengths.find((other) => other > length);
+    const shorter = lengths.findLast((other) => other < length);
+    if (longer !== undefined) {
+      const bound = timesOf(batchesOf(level, longer), rows);
+      // At most quadratic in the length, so that the fastest stays a bound from below.
+      return bound && { ...bound, fastestMs: bound.fastestMs * (length / longer) ** 2 };
+    }
+    const bound = shorter === undefined ? undefined : timesOf(batchesOf(level, shorter), rows);
+    return bound && shorter !== undefined ? scaled(bound, length / shorter) : undefined;
   };
 
   const profilesOf = (level: number, length: number): LatencyProfile[] =>
@@ -116,22 +191,19 @@ export function latencyWindows(
 
   return {
     record(level, batch, ms, length = 0) {
-      put(level, 0, batch, ms);
-      if (length > 0) put(level, length, batch, ms);
+      put(windowOf(level, 0, batch), ms);
+      if (length > 0) put(windowOf(level, length, batch), ms);
     },
+    recordHandover: (ms) => put(handover, ms),
     times(level, rows, length = 0) {
-      const known = timesOf(batchesOf(level, length), rows);
-      if (known !== undefined || length === 0) return known;
-      const lengths = lengthsOf(level);
-      const longer = lengths.find((other) => other > length);
-      const shorter = lengths.findLast((other) => other < length);
-      if (longer !== undefined) {
-        const bound = timesOf(batchesOf(level, longer), rows);
-        // At most quadratic in the length, so that the fastest stays a bound from below.
-        return bound && { ...bound, fastestMs: bound.fastestMs * (length / longer) ** 2 };
-      }
-      const bound = shorter === undefined ? undefined : timesOf(batchesOf(level, shorter), rows);
-      return bound && shorter !== undefined ? scaled(bound, length / shorter) : undefined;
+      const run = runTimes(level, rows, length);
+      if (run === undefined || handover.times.length === 0) return run;
+      const way = expected(handover);
+      return {
+        fastestMs: run.fastestMs + way.fastestMs,
+        p50Ms: run.p50Ms + way.p50Ms,
+        p95Ms: run.p95Ms + way.p95Ms,
+      };
     },
     profiles: (level) => profilesOf(level, 0),
     lengthProfiles: (level) =>
@@ -141,19 +213,78 @@ export function latencyWindows(
     dump: () =>
       [...levels].flatMap(([level, lengths]) =>
         [...lengths].flatMap(([length, batches]) =>
-          [...batches].map(([batch, { times, next }]) => ({
+          [...batches].map(([batch, window]) => ({
             level,
             length,
             batch,
-            timesMs: [...times.slice(next), ...times.slice(0, next)].slice(-DUMPED),
+            timesMs: inOrder(window).slice(-DUMPED),
           })),
         ),
       ),
     restore(recorded) {
       for (const { level, length, batch, timesMs } of recorded)
-        for (const ms of timesMs) put(level, length, batch, ms);
+        for (const ms of timesMs.slice(-DUMPED)) {
+          const window = windowOf(level, length, batch);
+          add(window, ms);
+          window.lastMs = now();
+          window.restored++;
+        }
     },
+    restoredRuns: (level) =>
+      Math.max(
+        0,
+        ...[...(levels.get(level)?.values() ?? [])].map((batches) => batches.get(1)?.restored ?? 0),
+      ),
   };
+}
+
+function emptyWindow(): Window {
+  return {
+    times: [],
+    next: 0,
+    fresh: 0,
+    summary: undefined,
+    lastMs: Number.NEGATIVE_INFINITY,
+    restored: 0,
+    agreed: false,
+  };
+}
+
+function add(window: Window, ms: number): void {
+  window.times[window.next] = Math.max(SHORTEST_MS, ms);
+  window.next = (window.next + 1) % WINDOW;
+  window.fresh++;
+}
+
+/** The latest last. */
+function inOrder({ times, next }: Window): number[] {
+  return [...times.slice(next), ...times.slice(0, next)];
+}
+
+function keepOnly(window: Window, times: number[]): void {
+  window.times = times;
+  window.next = times.length % WINDOW;
+  window.summary = undefined;
+}
+
+/** Restored times were measured on a machine that may have been busier, or less busy, than it is now. */
+function judge(window: Window): void {
+  const own = window.times.slice(window.restored);
+  if (own.length < JUDGING_RUNS) return;
+  const median = (times: readonly number[]) =>
+    quantile(
+      times.toSorted((a, b) => a - b),
+      0.5,
+    );
+  const ratio = median(own) / median(window.times.slice(0, window.restored));
+  window.agreed = ratio <= CONTRADICTS && ratio >= 1 / CONTRADICTS;
+  if (window.agreed) return;
+  keepOnly(window, own);
+  window.restored = 0;
+}
+
+function isUnjudged({ restored, agreed }: Window): boolean {
+  return restored > 0 && !agreed;
 }
 
 function summary(window: Window): RunTimes {

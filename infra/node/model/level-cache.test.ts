@@ -69,6 +69,37 @@ describe('level cache', () => {
     expect([cache.pack(2), cache.usedBytes]).toEqual([false, 60]);
   });
 
+  test('a level brought in ahead makes levels go that are of no use near it, and is the first to go itself', async () => {
+    const parts = scripted([10, 10, 10, 10, 10]);
+    const { cache, evicted } = cacheOf(parts, 60);
+    for (const level of [0, 4, 2]) await cache.get(level);
+    const keep = new Set([1, 2, 3]);
+    expect(await cache.preload(1, keep)).toMatchObject({ level: 1 });
+    expect([cache.levels(), evicted]).toEqual([[1, 0, 2], [4]]);
+    expect(await cache.preload(1, keep)).toBeUndefined();
+    await cache.get(4);
+    expect([cache.levels(), evicted]).toEqual([
+      [0, 2, 4],
+      [4, 1],
+    ]);
+  });
+
+  test('a level brought in ahead takes no room from levels in use, nor from packed sessions', async () => {
+    const { cache, evicted, unpacked } = cacheOf(scripted([10, 10, 10]), 75);
+    for (const level of [0, 1]) await cache.get(level);
+    expect(cache.pack(1)).toBe(true);
+    expect(await cache.preload(2, new Set([1, 2]))).toBeUndefined();
+    expect([cache.levels(), evicted, unpacked]).toEqual([[0, 1], [], []]);
+  });
+
+  test('a level that cannot be had is not brought in ahead, and is told to who asks for it', async () => {
+    const parts = scripted([10, 10]);
+    const { cache } = cacheOf(parts, 100);
+    parts.failing.set(1, new Error('gone'));
+    expect(await cache.preload(1, new Set())).toBeUndefined();
+    await expect(cache.get(1)).rejects.toThrow('gone');
+  });
+
   test('serves a level that is over the budget by itself', async () => {
     const { cache, evicted } = cacheOf(scripted([10, 500]), 60);
     await cache.get(0);

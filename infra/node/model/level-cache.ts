@@ -9,6 +9,12 @@ export interface LevelCache {
   /** A level's model, assembled once however many ask. @throws what the source throws; the same error for a short while */
   get(level: number): Promise<SizedLevel>;
   has(level: number): boolean;
+  /**
+   * Brings a level in before it is asked for, as the one to go first. Levels outside of `keep` make room for it, packed
+   * sessions do not; where that is not enough it does not come in.
+   * @returns its model; undefined where it is in memory already, cannot be had, or has no room
+   */
+  preload(level: number, keep: ReadonlySet<number>): Promise<SizedLevel | undefined>;
   /** A level's model if it is in memory; that counts as a use. */
   peek(level: number): SizedLevel | undefined;
   /**
@@ -81,10 +87,31 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
     }
   };
 
+  /** In the order of use a preloaded level stands first: nobody has asked for it. */
+  const admit = (level: number, model: SizedLevel, keep: ReadonlySet<number>): boolean => {
+    const inOrder = [...resident];
+    resident.clear();
+    for (const [other, held] of [[level, model] as const, ...inOrder]) resident.set(other, held);
+    for (const [other] of inOrder) {
+      if (used() <= budgetBytes) break;
+      if (other === 0 || other === packedLevel || keep.has(other)) continue;
+      resident.delete(other);
+      onEvict(other);
+    }
+    return used() <= budgetBytes || !resident.delete(level);
+  };
+
   const peek = (level: number): SizedLevel | undefined => {
     const model = resident.get(level);
     if (model !== undefined) touch(level, model);
     return model;
+  };
+
+  const underWay = (level: number, pending: Promise<SizedLevel>) => {
+    const forget = () => loading.delete(level);
+    loading.set(level, pending);
+    pending.then(forget, forget);
+    return pending;
   };
 
   return {
@@ -99,13 +126,14 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
       if (model !== undefined) return model;
       const fault = faults.get(level);
       if (fault !== undefined && now() < fault.untilMs) throw fault.error;
-      const underWay = loading.get(level);
-      if (underWay !== undefined) return underWay;
-      const pending = load(level);
-      const forget = () => loading.delete(level);
-      loading.set(level, pending);
-      pending.then(forget, forget);
-      return pending;
+      return loading.get(level) ?? underWay(level, load(level));
+    },
+    async preload(level, keep) {
+      if (resident.has(level) || loading.has(level) || faults.has(level)) return undefined;
+      const model = await source.model(level).catch(() => undefined);
+      // Somebody may have asked for it meanwhile.
+      if (model === undefined || resident.has(level) || loading.has(level)) return undefined;
+      return admit(level, model, keep) ? model : undefined;
     },
     pack(level) {
       packedLevel = level;

@@ -23,7 +23,7 @@ export interface MeasurementOptions {
   run(level: number, inputs: PackedInputs): Promise<JobResult>;
   /** Lets a level come while another is measured; settles when it is there, or will not come. */
   prefetch(level: number): Promise<void>;
-  record(level: number, rows: number, ms: number, length: number): void;
+  record(result: JobResult, rows: number, length: number): void;
   /** The model does not compute batches, or not row by row. */
   onUnshareable(reason: string): void;
   readonly isClosed: () => boolean;
@@ -65,10 +65,10 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
     const inputs = zeroInputs(manifest.inputs);
     const length = options.lengths.length > 0 ? 1 : 0;
     await Promise.all(Array.from({ length: options.workers }, () => options.run(level, inputs)));
-    const runs = options.isKnown(level) ? FEWEST_RUNS : RUNS_PER_LEVEL;
-    for (let i = 0; i < runs; i++) {
+    // A level stays known only while its runs agree with what was known of it.
+    for (let i = 0; i < (options.isKnown(level) ? FEWEST_RUNS : RUNS_PER_LEVEL); i++) {
       if (i >= FEWEST_RUNS && performance.now() > untilMs) break;
-      options.record(level, inputs.batch, (await options.run(level, inputs)).executeMs, length);
+      options.record(await options.run(level, inputs), inputs.batch, length);
     }
     measured.add(level);
   };
@@ -84,7 +84,7 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
           throw error;
         });
         if (run === undefined) return;
-        if (i > 0) options.record(level, inputs.batch, run.executeMs, length);
+        if (i > 0) options.record(run, inputs.batch, length);
       }
     }
   };
@@ -94,10 +94,10 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
       const inputs = zeroInputs(manifest.inputs, rows);
       for (let i = 0; i <= RUNS_PER_SIZE; i++) {
         if (options.isClosed() || performance.now() > untilMs) return;
-        const { outputs, executeMs } = await options.run(level, inputs);
-        const odd = outputs.find(({ dims }) => dims[0] !== rows);
+        const run = await options.run(level, inputs);
+        const odd = run.outputs.find(({ dims }) => dims[0] !== rows);
         if (odd !== undefined) return options.onUnshareable(`${odd.name} is [${odd.dims}] for ${rows} rows`);
-        if (i > 0) options.record(level, rows, executeMs, options.lengths.length > 0 ? 1 : 0);
+        if (i > 0) options.record(run, rows, options.lengths.length > 0 ? 1 : 0);
       }
     }
     sized.add(level);

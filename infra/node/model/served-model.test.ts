@@ -5,6 +5,7 @@ import { TINY, writeTinyArtifact } from '../../../test/support/tiny-model.ts';
 import { createLogger } from '../log.ts';
 import { zeroInputs } from '../tensors.ts';
 import { levelModels } from './level-models.ts';
+import type { ProfileFile } from './profile-file.ts';
 import { type ServedModelOptions, servedModel } from './served-model.ts';
 
 const scope = disposables();
@@ -85,5 +86,21 @@ describe('a served model', () => {
       expect(resident.length).toBeLessThanOrEqual(2);
     }
     expect(model.denseLevel).toBe(TINY.widths.length - 1);
+  });
+
+  test('measures anew what an earlier process measured on a machine that was busier', async () => {
+    const timesMs = Array(64).fill(5000);
+    const profiles: ProfileFile = {
+      load: async () =>
+        [0, 1, 2].flatMap((level) => [1, 4].map((batch) => ({ level, length: 0, batch, timesMs }))),
+      save: async () => {},
+    };
+    const { model } = await tiny({ profiles });
+    await model.measure();
+    for (const level of model.report().levels)
+      for (const { p50Ms, samples } of level.profiles) {
+        expect(p50Ms).toBeLessThan(5000);
+        expect(samples).toBeLessThan(64);
+      }
   });
 });

@@ -118,10 +118,22 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   };
   pack(packed);
   const upkeep = () => pool.upkeep(() => jobs.queueLength === 0);
+  /** The levels beside the one that runs most come before anybody steps to them, as far as there is room. */
+  const preload = async () => {
+    const focus = packed ?? denseLevel;
+    const near = [focus - 1, focus + 1].filter((level) => level in manifest.levels);
+    for (const level of near) {
+      // Files that are still coming from elsewhere come in their own order.
+      if (closed || !arrived.has(level)) continue;
+      const model = await cache.preload(level, new Set([focus, ...near]));
+      if (model !== undefined) pool.expect(model);
+    }
+  };
+
   const tick = setInterval(() => {
     const choice = chosen.choose(packed);
     if (choice !== packed) pack(choice);
-    void upkeep();
+    void preload().then(upkeep);
   }, UPKEEP_MS);
   tick.unref();
 
@@ -157,10 +169,14 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       deadlineMs: request.deadlineMs,
       signal: request.signal,
     });
-    if (result.leads) chosen.record(result.level, result.executeMs);
-    if (result.leads && result.loadMs === 0)
-      windows.record(result.level, result.runRows, result.executeMs, length);
+    if (result.leads) chosen.record(result.level, result.runMs);
+    if (result.leads && result.loadMs === 0) record(result, result.runRows, length);
     return result;
+  };
+
+  const record = ({ level, runMs, executeMs }: JobResult, rows: number, length: number) => {
+    windows.record(level, rows, runMs, length);
+    windows.recordHandover(executeMs - runMs);
   };
 
   const runZeros = async (level: number, inputs: PackedInputs) => {
@@ -185,7 +201,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     progressive,
     sizes: shareableSizes,
     lengths: sequencePorts(manifest.inputs).length > 0 ? LENGTHS : [],
-    isKnown: (level) => (restored.get(level) ?? 0) >= KNOWN_RUNS,
+    isKnown: (level) => windows.restoredRuns(level) >= KNOWN_RUNS,
     prefetch: (level) =>
       cache.get(level).then(
         () => {},
@@ -194,7 +210,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     budgetMs: options.measureBudgetMs ?? MEASURE_BUDGET_MS,
     log,
     run: runZeros,
-    record: windows.record,
+    record,
     onUnshareable(reason) {
       shares = false;
       log.warn({ reason }, 'requests do not share runs: the model does not compute batches row by row');
@@ -202,13 +218,9 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     isClosed: () => closed,
   });
 
-  /** Runs of each level alone that an earlier process saved. */
-  const restored = new Map<number, number>();
   const restore = async () => {
     const times = (await options.profiles?.load()) ?? [];
     windows.restore(times.filter(({ level }) => level <= denseLevel));
-    for (const { level, batch, length, timesMs } of times)
-      if (batch === 1 && length === 0) restored.set(level, timesMs.length);
   };
   const save = () =>
     options.profiles
