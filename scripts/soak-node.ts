@@ -13,7 +13,7 @@ import { soak } from './soak-node/soak.ts';
 
 const { requests, idle, artifact } = new Command('npm run soak:node --')
   .option('--requests <n>', 'requests of every kind', Number, 100_000)
-  .option('--idle <n>', 'idle connections; two files each, see ulimit -n', Number, 10_000)
+  .option('--idle <n>', 'idle connections; an open file each, see ulimit -n', Number, 10_000)
   .option('--artifact <directory>', 'a path artifact (default: a tiny random model)')
   .parse()
   .opts<{ requests: number; idle: number; artifact?: string }>();

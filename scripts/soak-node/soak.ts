@@ -2,7 +2,9 @@
  * Many requests of every kind, good and bad, and what they leave behind: the heap of the node's thread after a tenth of them
  * and after all, both swept; and a crowd of idle connections that must not keep others out.
  */
-import { createConnection, type Socket } from 'node:net';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { startNode } from '../../infra/node/server.ts';
@@ -142,23 +144,33 @@ function requestKinds(manifest: Awaited<ReturnType<typeof openArtifact>>['manife
 }
 
 async function crowd(port: number, connections: number, request: Uint8Array) {
-  const sockets: Socket[] = [];
-  for (let i = 0; i < connections; i += 200)
-    sockets.push(
-      ...(await Promise.all(
-        Array.from(
-          { length: Math.min(200, connections - i) },
-          () =>
-            new Promise<Socket>((resolve, reject) => {
-              const socket = createConnection({ port, host: '127.0.0.1' }, () => resolve(socket));
-              socket.on('error', reject);
-            }),
-        ),
-      )),
-    );
-  const beside = await connect(port);
-  const { status } = await exchange(beside, request);
-  const open = sockets.filter((socket) => !socket.closed).length;
-  for (const socket of [...sockets, beside]) socket.destroy();
-  return { connections: open, status };
+  const file = fileURLToPath(new URL('./idle-crowd.ts', import.meta.url));
+  const child = fork(file, [String(port), String(connections)], { execArgv: [] });
+  try {
+    await standing(child);
+    const beside = await connect(port);
+    const { status } = await exchange(beside, request);
+    beside.destroy();
+    child.send('count');
+    return { connections: await standing(child), status };
+  } finally {
+    child.disconnect();
+  }
+}
+
+/** @throws when the process ends instead */
+async function standing(child: ChildProcess): Promise<number> {
+  const stop = new AbortController();
+  const { signal } = stop;
+  try {
+    const told = await Promise.race([
+      once(child, 'message', { signal }),
+      once(child, 'exit', { signal }).then(([code]) => {
+        throw new Error(`the idle connections could not be held open: exit code ${code}`);
+      }),
+    ]);
+    return (told[0] as { open: number }).open;
+  } finally {
+    stop.abort();
+  }
 }
