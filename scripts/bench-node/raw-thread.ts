@@ -1,4 +1,5 @@
 /** A bare onnxruntime loop: what one worker thread could do if nothing stood between it and its inputs. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { sessionOptions } from '../../infra/node/execution/session-options.ts';
@@ -13,6 +14,8 @@ export interface RawThreadData {
 export interface RawRound {
   readonly feeds: readonly RawTensor[];
   readonly ms: number;
+  /** Between runs; none unless told. What runs after a pause finds a colder core. */
+  readonly pauseMs?: number;
 }
 
 /** Times of single runs, and of all. */
@@ -24,7 +27,7 @@ export interface RawAnswer {
 const { model, outputs } = workerData as RawThreadData;
 const session = await InferenceSession.create(Uint8Array.from(model), sessionOptions('cpu'));
 
-parentPort?.on('message', async ({ feeds, ms }: RawRound) => {
+parentPort?.on('message', async ({ feeds, ms, pauseMs = 0 }: RawRound) => {
   const runsMs: number[] = [];
   const startMs = performance.now();
   const endMs = startMs + ms;
@@ -35,6 +38,7 @@ parentPort?.on('message', async ({ feeds, ms }: RawRound) => {
     ]);
     await session.run(Object.fromEntries(tensors), [...outputs]);
     runsMs.push(performance.now() - begunMs);
+    if (pauseMs > 0) await sleep(pauseMs);
   }
   parentPort?.postMessage({ runsMs, tookMs: performance.now() - startMs } satisfies RawAnswer);
 });

@@ -24,6 +24,9 @@ export interface ThroughputOptions {
   readonly seconds: number;
 }
 
+/** Between requests of a client that has time: cores have gone to sleep by then. */
+const PAUSE_MS = 10;
+
 export async function throughput(options: ThroughputOptions) {
   const { workers, maxBatch, rounds, seconds } = options;
   const artifact = await openArtifact(options.artifact);
@@ -48,8 +51,8 @@ export async function throughput(options: ThroughputOptions) {
 
   const rawLoops = ({ feeds }: PackedInputs) =>
     Promise.all(raw.ask.map((ask) => ask({ feeds, ms: roundMs })));
-  const clients = async (request: Uint8Array, count: number, ms = roundMs) => {
-    const answer = await client.ask[0]!({ port: node.port, request, connections: count, ms });
+  const clients = async (request: Uint8Array, count: number, ms = roundMs, pauseMs = 0) => {
+    const answer = await client.ask[0]!({ port: node.port, request, connections: count, ms, pauseMs });
     if (answer.failures > 0) throw new Error(`${answer.failures} requests were not answered with 200`);
     return answer;
   };
@@ -77,7 +80,7 @@ export async function throughput(options: ThroughputOptions) {
 
   type Rate = Awaited<ReturnType<typeof rawRate>>;
   const saturation: { raw: Rate; rawSingle: Rate; node: Rate; nodeJson: Rate }[] = [];
-  const low: { raw: number; node: number; nodeJson: number }[] = [];
+  const low: { raw: number; rawPaced: number; node: number; nodePaced: number; nodeJson: number }[] = [];
   for (let round = -1; round < rounds; round++) {
     const sample = {
       raw: await rawRate(full),
@@ -86,9 +89,12 @@ export async function throughput(options: ThroughputOptions) {
       nodeJson: await nodeRate(json),
     };
     const quietRaw = await raw.ask[0]!({ feeds: one.feeds, ms: roundMs / 2 });
+    const pacedRaw = await raw.ask[0]!({ feeds: one.feeds, ms: roundMs / 2, pauseMs: PAUSE_MS });
     const quiet = {
       raw: median(quietRaw.runsMs),
+      rawPaced: median(pacedRaw.runsMs),
       node: median((await clients(binary, 1, roundMs / 2)).requestsMs),
+      nodePaced: median((await clients(binary, 1, roundMs / 2, PAUSE_MS)).requestsMs),
       nodeJson: median((await clients(json, 1, roundMs / 2)).requestsMs),
     };
     // The first round warms up.
@@ -134,6 +140,9 @@ export async function throughput(options: ThroughputOptions) {
       nodeJson: of(low, (s) => s.nodeJson),
       addedBinary: of(low, (s) => s.node - s.raw),
       addedJson: of(low, (s) => s.nodeJson - s.raw),
+      rawPaced: of(low, (s) => s.rawPaced),
+      nodePaced: of(low, (s) => s.nodePaced),
+      addedPaced: of(low, (s) => s.nodePaced - s.rawPaced),
     },
     /** p50 of the node's runs by their rows: which batches the load came to. */
     runsByBatch: Object.fromEntries(profiles.map(({ batch, p50Ms }) => [batch, rounded(p50Ms)])),
@@ -157,6 +166,8 @@ export function throughputReport(result: Awaited<ReturnType<typeof throughput>>)
     `  onnxruntime loop, batch 1     ${l.raw}`,
     `  node, binary tensors          ${l.nodeBinary}   ${l.addedBinary} added`,
     `  node, JSON tensors            ${l.nodeJson}   ${l.addedJson} added`,
+    `  the same ${PAUSE_MS} ms apart: loop       ${l.rawPaced}`,
+    `  node, binary tensors          ${l.nodePaced}   ${l.addedPaced} added`,
     '',
     `p50 ms of the node's runs by batch: ${JSON.stringify(r.runsByBatch)}`,
     '',

@@ -173,6 +173,16 @@ describe('latency windows', () => {
     expect(windows.times(0, 8)).toEqual({ fastestMs: 40, p50Ms: 41, p95Ms: 42 });
   });
 
+  test('it takes more than a few slow runs of a size to keep rows from sharing one', () => {
+    const windows = latencyWindows('cpu', 1);
+    for (let i = 0; i < 16; i++) {
+      windows.record(0, 1, 6);
+      expect(windows.times(0, 8)?.p50Ms ?? 48).toBe(48);
+      windows.record(0, 8, 90);
+    }
+    expect(windows.times(0, 8)?.p50Ms).toBe(90);
+  });
+
   test('the way to a thread and back is added to the times of every level and size', () => {
     const windows = latencyWindows('cpu', 1);
     windows.record(0, 1, 5);

@@ -19,7 +19,7 @@ export interface LatencyWindows {
    * between them, and beyond the largest in proportion to it, which is the most that a larger batch can take. A length that was
    * never run is told by the next longer one, which takes no less, else by the next shorter one in proportion.
    *
-   * What was measured long ago must not stand in the way of finding out: a size's times are then held to be no longer than
+   * What was measured long ago, or seldom, must not stand in the way of finding out: a size's times are then held to be no longer than
    * as many runs of one row, and a level's slowest runs are not held against it.
    */
   times(level: number, rows: number, length?: number): RunTimes | undefined;
@@ -52,6 +52,8 @@ const MAX_BATCHES = 8;
 const REFRESH_SHARE = 1 / 16;
 /** Times of each window that outlive the process. */
 const DUMPED = 64;
+/** Runs of a size from which on it can be believed that sharing does not pay: a few may have met with a busy machine. */
+const TELLING_RUNS = 16;
 /** After so long without a run, times count as old. */
 const OLD_AFTER_MS = 30_000;
 /** Old times of which new ones are added to: few, so that what has changed is seen at once. */
@@ -145,7 +147,10 @@ export function latencyWindows(
     window: Window,
     times: RunTimes,
   ) => {
-    const single = rows > 1 && (isOld(window) || isUnjudged(window)) ? batches?.get(1) : undefined;
+    const single =
+      rows > 1 && (isOld(window) || isUnjudged(window) || window.times.length < TELLING_RUNS)
+        ? batches?.get(1)
+        : undefined;
     if (single === undefined) return times;
     const { p50Ms, p95Ms } = expected(single);
     return {
