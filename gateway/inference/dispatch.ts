@@ -12,7 +12,8 @@ import { type CandidateTable, expectedOf } from '../selector/candidate-table.ts'
 import { decide } from '../selector/decide.ts';
 import { explain } from '../selector/explain.ts';
 import type { Rules } from '../selector/rules.ts';
-import type { Decision, SelectionRequest } from '../selector/select.ts';
+import type { Decision } from '../selector/select.ts';
+import type { SelectionRequest } from '../selector/selection-request.ts';
 import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
 import type { VersionedPolicy } from '../storage/policies.ts';
 import { type AttemptContext, type AttemptRequest, type AttemptResult, attempt } from './attempt.ts';

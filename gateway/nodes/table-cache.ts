@@ -1,5 +1,11 @@
 /** Candidate tables, kept from request to request. A request pays for what has changed since the last one. */
-import { type CandidateTable, candidateTable, setColumn, setLoad } from '../selector/candidate-table.ts';
+import {
+  type CandidateTable,
+  candidateTable,
+  setColumn,
+  setLoad,
+  setUsable,
+} from '../selector/candidate-table.ts';
 import type { LevelOption, PriceOf } from '../selector/candidates.ts';
 import {
   aheadMs,
@@ -113,10 +119,7 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
       // With no other left, a node that fails often is better than none: its breaker is not heeded.
       if (usable === 0 && failing > 0)
         for (let column = 0; column < nodes.length; column++)
-          if (table.unusable[column] === FAILING) {
-            table.usable[column] = 1;
-            table.unusable[column] = undefined;
-          }
+          if (table.unusable[column] === FAILING) setUsable(table, column, undefined);
       return table;
     },
     clear: () => entries.clear(),

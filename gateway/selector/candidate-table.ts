@@ -22,6 +22,8 @@ export interface CandidateTable {
   /** The wait that its load explains. */
   readonly expectedQueueMs: Float64Array;
   readonly waitMs: Float64Array;
+  /** Network and wait together; NaN where requests may not go. */
+  readonly reachMs: Float64Array;
   /** 1 where requests may go. */
   readonly usable: Uint8Array;
   /** By node, why not; read for explanations only. */
@@ -57,6 +59,7 @@ export function candidateTable(input: TableInput): CandidateTable {
     excessBusyMs: new Float64Array(nodes.length),
     expectedQueueMs: new Float64Array(nodes.length),
     waitMs: new Float64Array(nodes.length),
+    reachMs: new Float64Array(nodes.length),
     usable: new Uint8Array(nodes.length),
     unusable: nodes.map(() => undefined),
     executeMs: new Float64Array(cells),
@@ -102,8 +105,17 @@ export function setLoad(
   const excessMs = expectedMs > 0 ? table.excessBusyMs : table.excessIdleMs;
   table.expectedQueueMs[column] = expectedMs;
   table.waitMs[column] = expectedMs + (excessMs[column] as number);
-  table.usable[column] = node.unusable === undefined ? 1 : 0;
-  table.unusable[column] = node.unusable;
+  setUsable(table, column, node.unusable);
+}
+
+/** @param reason why requests may not go there; undefined where they may */
+export function setUsable(table: CandidateTable, column: number, reason: string | undefined): void {
+  table.usable[column] = reason === undefined ? 1 : 0;
+  table.unusable[column] = reason;
+  table.reachMs[column] =
+    reason === undefined
+      ? (table.networkMs[column] as number) + (table.waitMs[column] as number)
+      : Number.NaN;
 }
 
 /** What an answer is held against: the wait that the node's load explains, and the level's usual time there. */

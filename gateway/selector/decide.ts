@@ -1,6 +1,7 @@
 /** The whole decision on one request: whether the fleet has room for its class, then which level on which node. Pure. */
 import type { CandidateTable } from './candidate-table.ts';
-import { type Decision, type SelectionRequest, select } from './select.ts';
+import { type Decision, select } from './select.ts';
+import type { SelectionRequest } from './selection-request.ts';
 
 export interface Decided {
   readonly decision: Decision;

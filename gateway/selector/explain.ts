@@ -1,6 +1,8 @@
 /** Why the others were not taken. Not on the way of a request: for whoever asks for the reasons of a decision. */
 import type { CandidateTable } from './candidate-table.ts';
-import { allows, type Candidate, candidateAt, type SelectionRequest } from './select.ts';
+import { allows } from './scan.ts';
+import { type Candidate, candidateAt } from './select.ts';
+import type { SelectionRequest } from './selection-request.ts';
 
 /** Why a level, a node, or the one on the other was not taken. */
 export interface Drop {

@@ -5,7 +5,8 @@ import { candidateTable } from './candidate-table.ts';
 import { free, type LevelOption, type NodeOption, type Price, type PriceOf } from './candidates.ts';
 import { explain } from './explain.ts';
 import { type Rules, rulesOf } from './rules.ts';
-import { type Decision, type SelectionRequest, select } from './select.ts';
+import { type Decision, select } from './select.ts';
+import type { SelectionRequest } from './selection-request.ts';
 
 const open: Rules = {
   slaClass: null,
@@ -465,6 +466,24 @@ describe('whatever the fleet', () => {
               other.quality * rate - other.costNanoUsd - 1e-6,
             );
         }
+      }),
+    );
+  });
+
+  test('the runner-up is what is taken without the chosen one', () => {
+    fc.assert(
+      fc.property(scene, (given) => {
+        const { decision } = decide(asked({ ...given, draws: undefined }));
+        if (decision.kind !== 'serve') return;
+        const { chosen, runnerUp, fits } = decision;
+        const rest = given.nodes.map((n) =>
+          n.name === chosen.node
+            ? { ...n, times: new Map([...n.times].filter(([level]) => level !== chosen.level)) }
+            : n,
+        );
+        const without = decide(asked({ ...given, nodes: rest, draws: undefined })).decision;
+        if (runnerUp !== undefined) expect(without).toMatchObject({ kind: 'serve', fits, chosen: runnerUp });
+        else if (without.kind === 'serve') expect(without.fits).toBe(!fits);
       }),
     );
   });

@@ -5,7 +5,8 @@ import type { TableSpec } from '../../gateway/nodes/table-cache.ts';
 import { type CandidateTable, candidateTable } from '../../gateway/selector/candidate-table.ts';
 import { free, type LevelOption, type NodeOption } from '../../gateway/selector/candidates.ts';
 import type { Rules } from '../../gateway/selector/rules.ts';
-import { type SelectionRequest, select } from '../../gateway/selector/select.ts';
+import { select } from '../../gateway/selector/select.ts';
+import type { SelectionRequest } from '../../gateway/selector/selection-request.ts';
 import type { NodeReport } from '../../schema/node-report.ts';
 
 export interface SelectorBench {

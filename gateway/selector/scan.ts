@@ -1,0 +1,164 @@
+/**
+ * Looks at every (level, node) that a request may use and keeps the few that a decision needs. Flat arrays, nothing
+ * allocated on the way: for large fleets this is all that a decision costs.
+ *
+ * Within a row the quality is the same, so under every objective the cheaper node is better, then the quicker. Each row
+ * therefore only brings its two best, which are then held against those of the rows before.
+ */
+import type { CandidateTable } from './candidate-table.ts';
+import type { SelectionRequest } from './selection-request.ts';
+
+export const NONE = -1;
+
+/** Cells of the table, `NONE` where there is none. */
+export interface Scan {
+  readonly best: number;
+  readonly second: number;
+  /** Of what is over the latency budget, while nothing fits. */
+  readonly sparsest: number;
+  readonly sparsestNext: number;
+  /** Of what is over the cost budget. */
+  readonly cheapest: number;
+  /** Levels within the bounds. */
+  readonly allowed: number;
+  readonly considered: number;
+  readonly overLatency: number;
+  readonly overCost: number;
+}
+
+export function scan(table: CandidateTable, request: SelectionRequest): Scan {
+  const { levels, reachMs, executeMs, costNanoUsd, perKiBNanoUsd } = table;
+  const { objective, reserveMs } = request.rules;
+  const columns = reachMs.length;
+  const leftMs = request.budgetLeftMs - reserveMs;
+  const costCap = request.costBudgetNanoUsd ?? Number.POSITIVE_INFINITY;
+  const kib = Math.ceil(request.bytes / 1024);
+  let [allowed, considered, overLatency, overCost] = [0, 0, 0, 0];
+  let [best, bestScore, bestCost] = [NONE, 0, 0];
+  let [second, secondScore, secondCost] = [NONE, 0, 0];
+  let [sparsest, sparsestShare, sparsestMs] = [NONE, 0, 0];
+  let [sparsestNext, nextShare, nextMs] = [NONE, 0, 0];
+  let [cheapest, cheapestCost] = [NONE, Number.POSITIVE_INFINITY];
+
+  for (let row = 0; row < levels.length; row++) {
+    if (!allows(table, row, request)) continue;
+    allowed++;
+    const { quality, sparsity } = levels[row] as { quality: number; sparsity: number };
+    // Rows come by falling quality, so from here on nothing could be the best or the second any more.
+    if (objective.kind === 'quality-first' && second !== NONE && quality < secondScore) break;
+    let [first, firstCost, firstMs] = [NONE, Number.POSITIVE_INFINITY, 0];
+    let [other, otherCost, otherMs] = [NONE, Number.POSITIVE_INFINITY, 0];
+    let [late, lateMs] = [NONE, Number.POSITIVE_INFINITY];
+    let [later, laterMs] = [NONE, Number.POSITIVE_INFINITY];
+    const start = row * columns;
+    for (let column = 0; column < columns; column++) {
+      const cell = start + column;
+      const totalMs = (reachMs[column] as number) + (executeMs[cell] as number);
+      // NaN where the node may not be used or does not serve the level.
+      if (!(totalMs >= 0)) continue;
+      considered++;
+      const cost = (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * kib;
+      if (cost > costCap) {
+        overCost++;
+        if (cost < cheapestCost) [cheapest, cheapestCost] = [cell, cost];
+      } else if (totalMs > leftMs) {
+        overLatency++;
+        if (totalMs < lateMs) {
+          later = late;
+          laterMs = lateMs;
+          late = cell;
+          lateMs = totalMs;
+        } else if (totalMs < laterMs) {
+          later = cell;
+          laterMs = totalMs;
+        }
+      } else if (cost < firstCost || (cost === firstCost && totalMs < firstMs)) {
+        other = first;
+        otherCost = firstCost;
+        otherMs = firstMs;
+        first = cell;
+        firstCost = cost;
+        firstMs = totalMs;
+      } else if (cost < otherCost || (cost === otherCost && totalMs < otherMs)) {
+        other = cell;
+        otherCost = cost;
+        otherMs = totalMs;
+      }
+    }
+    if (first !== NONE) {
+      const [score, otherScore] = [
+        scoreOf(objective, quality, firstCost),
+        scoreOf(objective, quality, otherCost),
+      ];
+      const beatsBest = (at: number, cost: number) =>
+        best === NONE || at > bestScore || (at === bestScore && cost < bestCost);
+      if (beatsBest(score, firstCost)) {
+        if (other !== NONE && beatsBest(otherScore, otherCost))
+          [second, secondScore, secondCost] = [other, otherScore, otherCost];
+        else [second, secondScore, secondCost] = [best, bestScore, bestCost];
+        [best, bestScore, bestCost] = [first, score, firstCost];
+      } else if (second === NONE || score > secondScore || (score === secondScore && firstCost < secondCost))
+        [second, secondScore, secondCost] = [first, score, firstCost];
+    }
+    if (late !== NONE && best === NONE) {
+      const beatsSparsest = (ms: number) =>
+        sparsest === NONE || sparsity > sparsestShare || (sparsity === sparsestShare && ms < sparsestMs);
+      if (beatsSparsest(lateMs)) {
+        if (later !== NONE && beatsSparsest(laterMs))
+          [sparsestNext, nextShare, nextMs] = [later, sparsity, laterMs];
+        else [sparsestNext, nextShare, nextMs] = [sparsest, sparsestShare, sparsestMs];
+        [sparsest, sparsestShare, sparsestMs] = [late, sparsity, lateMs];
+      } else if (sparsestNext === NONE || sparsity > nextShare || (sparsity === nextShare && lateMs < nextMs))
+        [sparsestNext, nextShare, nextMs] = [late, sparsity, lateMs];
+    }
+  }
+  return { best, second, sparsest, sparsestNext, cheapest, allowed, considered, overLatency, overCost };
+}
+
+function scoreOf(objective: SelectionRequest['rules']['objective'], quality: number, cost: number): number {
+  if (objective.kind === 'quality-first') return quality;
+  return objective.kind === 'cost-first' ? -cost : quality * objective.nanoUsdPerQuality - cost;
+}
+
+/** Whether a level lies within the bounds of policy and request. */
+export function allows(
+  table: CandidateTable,
+  row: number,
+  { rules, minQuality, pinnedLevel }: SelectionRequest,
+): boolean {
+  const level = table.levels[row];
+  return (
+    level !== undefined &&
+    (pinnedLevel === undefined || level.level === pinnedLevel) &&
+    level.sparsity >= rules.minSparsity &&
+    level.sparsity <= rules.maxSparsity &&
+    (minQuality === undefined || level.quality >= minQuality)
+  );
+}
+
+/** The quicker of two nodes that serve `best`'s level at its cost and within the budget; `best` when there is no other. */
+export function drawnPeer(table: CandidateTable, best: number, request: SelectionRequest): number {
+  if (request.draws === undefined) return best;
+  const { reachMs, executeMs, costNanoUsd, perKiBNanoUsd } = table;
+  const [firstDraw, otherDraw] = request.draws;
+  const leftMs = request.budgetLeftMs - request.rules.reserveMs;
+  const kib = Math.ceil(request.bytes / 1024);
+  const start = best - (best % reachMs.length);
+  const timeOf = (cell: number) => (reachMs[cell - start] as number) + (executeMs[cell] as number);
+  const costOf = (cell: number) => (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * kib;
+  const cost = costOf(best);
+  /** The peer of this rank, or, beyond the last, minus how many there are. */
+  const peerAt = (rank: number): number => {
+    let seen = 0;
+    for (let cell = start; cell < start + reachMs.length; cell++)
+      if (timeOf(cell) <= leftMs && costOf(cell) === cost && seen++ === rank) return cell;
+    return -seen;
+  };
+  const peers = -peerAt(Number.POSITIVE_INFINITY);
+  if (peers < 2) return best;
+  const firstRank = Math.floor(firstDraw * peers);
+  const a = peerAt(firstRank);
+  const b = peerAt((firstRank + 1 + Math.floor(otherDraw * (peers - 1))) % peers);
+  const difference = timeOf(a) - timeOf(b);
+  return difference < 0 || (difference === 0 && a < b) ? a : b;
+}
