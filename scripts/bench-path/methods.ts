@@ -50,33 +50,40 @@ export const methods = {
   ),
   published: ordered("paper's form", 'own', (subject) => subject.order('published')),
   'one-shot': { label: 'one-shot comp.', trains: false, levels: oneShotLevels },
-  ours: { ...ordered('ours', 'rotated', (subject) => subject.order('inclusion')), ours: true },
+  ours: {
+    ...ordered('ours', 'rotated', (subject) => subject.order('inclusion')),
+    ours: true,
+    revision: 2,
+  },
   'ours-compensated': {
     ...ordered('ours comp.', 'rotated', (subject) => subject.order('inclusion'), true),
     ours: true,
-    revision: 2,
+    revision: 3,
   },
   'ours-recovered': {
     label: 'ours joint',
     trains: true,
     ours: true,
+    revision: 2,
     levels: (subject) => jointLevels(subject, false),
   },
   'ours-recovered-refit': {
     label: 'ours joint comp.',
     trains: true,
     ours: true,
-    revision: 2,
+    revision: 3,
     levels: (subject) => jointLevels(subject, true),
   },
   'tuned-total': {
     label: 'single, total budget',
     trains: true,
+    revision: 2,
     levels: (subject) => singleLevels(subject, 'total'),
   },
   'tuned-each': {
     label: 'single, same budget',
     trains: true,
+    revision: 2,
     levels: (subject) => singleLevels(subject, 'each'),
   },
 } as const satisfies Record<string, Method>;

@@ -30,10 +30,10 @@ export interface InclusionOptions {
 
 export const defaultInclusion: InclusionOptions = {
   steps: 120,
-  couplingQuantiles: [0.97, 0.3],
+  couplingQuantiles: [0.99, 0.3],
   kappa: 1,
   lambda: 8,
-  stepSize: 0.1,
+  stepSize: 0.3,
 };
 
 /** Everything the next step depends on, flat over all units; plain data, so that it can be written down and resumed. */
