@@ -1,7 +1,7 @@
 /** Activations of one input; formulas by differentiation of those in the ONNX specification. */
 import { floatAttribute, type GraphNode, stringAttribute } from '../../graph/graph.ts';
 import type { Builder } from '../builder.ts';
-import { mul, scale } from '../expressions.ts';
+import { mul, scale, sumToShape } from '../expressions.ts';
 import { rulesOf, type VjpRule, type VjpTable } from '../rule.ts';
 
 const TWO_OVER_ROOT_PI = 2 / Math.sqrt(Math.PI);
@@ -117,6 +117,52 @@ const hardSwish: VjpRule['vjp'] = ({ build: b, dy, x: [x = ''] }) => [
   },
 ];
 
+/** max(0, x) + min(0, a (exp(x / a) - 1)): y / a + 1 where negative */
+const celu: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = ''], y }) => [
+  () => {
+    const slope = b.add('Add', [scale(b, y, 1 / floatAttribute(node, 'alpha', 1)), b.scalar(1)]);
+    return b.add('Where', [positive(b, x), dy, mul(b, dy, slope)]);
+  },
+];
+
+/** g x where positive, else g a (exp x - 1), whose slope is y + g a */
+const selu: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = ''], y }) => [
+  () => {
+    const gamma = floatAttribute(node, 'gamma', 1.0507010221481323);
+    const below = b.add('Add', [y, b.scalar(gamma * floatAttribute(node, 'alpha', 1.6732631921768188))]);
+    return b.add('Where', [positive(b, x), scale(b, dy, gamma), mul(b, dy, below)]);
+  },
+];
+
+/** x / (1 + |x|): 1 / (1 + |x|)^2 */
+const softsign: VjpRule['vjp'] = ({ build: b, dy, x: [x = ''] }) => [
+  () => {
+    const below = b.add('Add', [b.add('Abs', [x]), b.scalar(1)]);
+    return b.add('Div', [dy, mul(b, below, below)]);
+  },
+];
+
+/** What lies within lambda of zero is zero. */
+const shrink: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = ''] }) => [
+  () => {
+    const outside = b.add('Greater', [b.add('Abs', [x]), b.scalar(floatAttribute(node, 'lambd', 0.5))]);
+    return b.add('Where', [outside, dy, b.scalar(0)]);
+  },
+];
+
+const thresholdedRelu: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = ''] }) => [
+  () => {
+    const above = b.add('Greater', [x, b.scalar(floatAttribute(node, 'alpha', 1))]);
+    return b.add('Where', [above, dy, b.scalar(0)]);
+  },
+];
+
+/** s x where negative, with a slope s that broadcasts */
+const pRelu: VjpRule['vjp'] = ({ build: b, dy, x: [x = '', slope = ''], y }) => [
+  () => b.add('Where', [positive(b, x), dy, mul(b, dy, slope)]),
+  () => sumToShape(b, mul(b, dy, b.add('Min', [x, b.scalar(0)])), slope, y),
+];
+
 export const activationRules: VjpTable = rulesOf({
   Tanh: tanh,
   Sigmoid: sigmoid,
@@ -131,4 +177,10 @@ export const activationRules: VjpTable = rulesOf({
   Softplus: softplus,
   HardSigmoid: hardSigmoid,
   HardSwish: hardSwish,
+  Celu: celu,
+  Selu: selu,
+  Softsign: softsign,
+  Shrink: shrink,
+  ThresholdedRelu: thresholdedRelu,
+  PRelu: pRelu,
 });

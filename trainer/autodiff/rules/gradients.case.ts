@@ -45,6 +45,16 @@ export const gradientCases: readonly OpCase[] = [
       differentiate: [0],
     }),
   ),
+  ...[0, 1].map(
+    (largest): OpCase => ({
+      name: `TopK, ${largest ? 'the largest' : 'the smallest'}`,
+      opType: 'TopK',
+      attributes: { axis: int(1), largest: int(largest) },
+      inputs: distinct.map((tensor) => [tensor, vector(1)]),
+      outputs: ['float32', 'int64'],
+      differentiate: [0],
+    }),
+  ),
   {
     name: 'Pow of tensors',
     opType: 'Pow',

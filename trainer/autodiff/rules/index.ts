@@ -7,6 +7,9 @@ import { layoutRules } from './layout.ts';
 import { linearRules } from './linear.ts';
 import { normalizeRules } from './normalize.ts';
 import { reduceRules } from './reduce.ts';
+import { scatterRules } from './scatter.ts';
+import { trigonometryRules } from './trigonometry.ts';
+import { windowRules } from './window.ts';
 
 export const rules: VjpTable = {
   ...elementwiseRules,
@@ -16,4 +19,7 @@ export const rules: VjpTable = {
   ...layoutRules,
   ...gatherRules,
   ...reduceRules,
+  ...scatterRules,
+  ...trigonometryRules,
+  ...windowRules,
 };

@@ -9,6 +9,7 @@ import { computeCases } from '../../graph/ops/compute.case.ts';
 import { elementwiseCases } from '../../graph/ops/elementwise.case.ts';
 import { layoutCases } from '../../graph/ops/layout.case.ts';
 import { type OpCase, oneNode } from '../../graph/ops/one-node.case.ts';
+import { windowCases } from '../../graph/ops/window.case.ts';
 import { relativeError } from '../../graph/relative-error.ts';
 import { createOrtSession } from '../../runtime/ort-session.ts';
 import { addBackward } from '../backward.ts';
@@ -19,8 +20,14 @@ import { gradientCases } from './gradients.case.ts';
 import { rules } from './index.ts';
 
 const OLDEST_OPSET = 13;
+interface Refused {
+  /** Only where lengths are. */
+  readonly free: boolean;
+  readonly reason: string;
+}
+
 /** Cases whose gradient is refused, with the reason in the message. */
-const REFUSED: Readonly<Record<string, { free: boolean; reason: string }>> = {
+const REFUSED: Readonly<Record<string, Refused>> = {
   'GatherND in batches of floats': { free: false, reason: 'batch_dims' },
   'MatMul by a vector': { free: false, reason: 'a vector as factor' },
   'MatMul of a vector': { free: false, reason: 'a vector as factor' },
@@ -28,6 +35,19 @@ const REFUSED: Readonly<Record<string, { free: boolean; reason: string }>> = {
   'Conv into patches with a rest': { free: true, reason: 'strides over free lengths' },
   'Conv, padded and strided': { free: true, reason: 'strides over free lengths' },
   'Conv of one dimension': { free: true, reason: 'strides over free lengths' },
+  AveragePool: { free: true, reason: 'strides over free lengths' },
+  ...Object.fromEntries(
+    windowCases.flatMap(({ name, opType, attributes = {} }): [string, Refused][] => {
+      if (opType === 'Resize')
+        return [[name, { free: true, reason: 'lengths that are only known when it runs' }]];
+      const kind = attributes.mode ?? attributes.reduction;
+      const written = kind?.kind !== 'string' || ['none', 'add'].includes(kind.value);
+      if (opType === 'Pad') return [[name, { free: false, reason: 'mode' }]];
+      return opType.startsWith('Scatter') && !written
+        ? [[name, { free: false, reason: `the reduction ${kind.value}` }]]
+        : [];
+    }),
+  ),
 };
 /** What central differences of float32 are good for, with a step that balances rounding and curvature. */
 const DIFFERENCE_TOLERANCE = 5e-3;
@@ -40,7 +60,7 @@ const UNWRITTEN: Readonly<Record<string, readonly number[]>> = { BatchNormalizat
 const WEIGHTS: Readonly<Record<string, number>> = { Conv: 1 };
 
 const keyOf = ({ domain, opType }: OpCase) => (domain ? `${domain}.${opType}` : opType);
-const cases = [...elementwiseCases, ...layoutCases, ...computeCases, ...gradientCases].filter(
+const cases = [...elementwiseCases, ...layoutCases, ...computeCases, ...windowCases, ...gradientCases].filter(
   (op) => rules[keyOf(op)] && (op.opset ?? 17) >= OLDEST_OPSET,
 );
 const checked = cases.flatMap((op) =>
@@ -56,12 +76,14 @@ const checked = cases.flatMap((op) =>
     ),
 );
 
-/** Integer inputs steer shapes and are initializers in real graphs, as exponents are; the rest is fed. */
-function constants(inputs: readonly (Tensor | undefined)[], index: number): number[] {
-  return inputs.flatMap((tensor, i) =>
-    i !== index && tensor && (tensor.dtype === 'int64' || tensor.dims.length === 0) ? [i] : [],
-  );
+/** Integer inputs steer shapes and are initializers in real graphs, as exponents and scales are; the rest is fed. */
+function constants({ opType }: OpCase, inputs: readonly (Tensor | undefined)[], index: number): number[] {
+  const steers = ({ dtype, dims }: Tensor) => dtype === 'int64' || dims.length === 0 || opType === 'Resize';
+  return inputs.flatMap((tensor, i) => (i !== index && tensor && steers(tensor) ? [i] : []));
 }
+
+/** Positions come last among the outputs, and have no gradient. */
+const isFloat32 = ({ dtype }: Tensor) => dtype === 'float32';
 
 const feedsOf = (graph: Graph, inputs: readonly (Tensor | undefined)[]) =>
   Object.fromEntries(graph.inputs.map(({ name }) => [name, inputs[Number(name.slice(1))] as Tensor]));
@@ -75,7 +97,7 @@ const isRefused = ({ op, free, index }: (typeof checked)[number]) => {
 
 test.each(checked.filter(isRefused))('$title: refused', async ({ op, index, free }) => {
   const [inputs = []] = fc.sample(op.inputs, 1);
-  const bare = oneNode(op, inputs, constants(inputs, index));
+  const bare = oneNode(op, inputs, constants(op, inputs, index));
   const outputs = Object.values(await traced(bare, inputs));
   await expect(written(bare, inputs, outputs, index, free)).rejects.toMatchObject({
     code: 'unsupported-op',
@@ -87,13 +109,13 @@ test.each(checked.filter((entry) => !isRefused(entry)))('$title', async ({ op, i
   await fc.assert(
     fc.asyncProperty(op.inputs, async (inputs) => {
       const x = inputs[index] as Tensor;
-      const bare = oneNode(op, inputs, constants(inputs, index));
+      const bare = oneNode(op, inputs, constants(op, inputs, index));
       const session = await createOrtSession(withOpenOutputs(bare), { optimise: false });
       const run = async (data: Float32Array) =>
         Object.values(await session.run({ ...feedsOf(bare, inputs), [`i${index}`]: { ...x, data } }));
       const outputs = await run(x.data as Float32Array);
       const value = async (data: Float32Array) =>
-        (await run(data)).reduce((sum, y) => {
+        (await run(data)).filter(isFloat32).reduce((sum, y) => {
           const w = weights(y.data.length);
           return sum + (y.data as Float32Array).reduce((part, v, i) => part + v * (w[i] as number), 0);
         }, 0);
@@ -148,15 +170,16 @@ async function written(
     ...outputs.map((tensor, i) => [`o${i}`, known(tensor, false)] as const),
   ]);
   const build = createBuilder(bare, facts);
-  const seeds = outputs.map((_, i) => [`o${i}`, `seed${i}`] as const);
+  const floats = outputs.filter(isFloat32);
+  const seeds = floats.map((_, i) => [`o${i}`, `seed${i}`] as const);
   const gradient = addBackward(build, { nodes: bare.nodes, seeds: new Map(seeds), wanted: [`i${index}`] });
   const name = build.output('gradient', gradient.get(`i${index}`) as string);
   const open = build.graph([{ name, dtype: 'float32', dims: (inputs[index] as Tensor).dims }]);
   const opsets = { ...open.opsets, '': Math.max(open.opsets[''] ?? 0, WRITTEN_OPSET) };
   const graph = { ...open, opsets };
-  const seedInputs = outputs.map(({ dims }, i): ValueInfo => ({ name: `seed${i}`, dtype: 'float32', dims }));
+  const seedInputs = floats.map(({ dims }, i): ValueInfo => ({ name: `seed${i}`, dtype: 'float32', dims }));
   const session = await createOrtSession(writeOnnx({ ...graph, inputs: [...graph.inputs, ...seedInputs] }));
-  const fed = outputs.map((y, i) => [`seed${i}`, { ...y, data: weights(y.data.length) }] as const);
+  const fed = floats.map((y, i) => [`seed${i}`, { ...y, data: weights(y.data.length) }] as const);
   const result = await session.run({ ...feedsOf(graph, inputs), ...Object.fromEntries(fed) });
   await session.close();
   return result[name] as Tensor;

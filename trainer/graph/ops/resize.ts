@@ -76,14 +76,59 @@ const resize: Evaluate = (call) => {
   return isHost(value) && !isHost(resized) ? tf.cast(resized, 'float32') : resized;
 };
 
+/** How an axis is stretched: result element j is the sum of element i times weights[i, j]. */
+export interface StretchMatrix {
+  readonly axis: number;
+  readonly length: number;
+  readonly count: number;
+  /** [length, count], row-major. */
+  readonly weights: Float32Array;
+}
+
+/**
+ * The matrices by which a Resize multiplies the axes that it changes.
+ * @param dims of the input; undefined where the length is not known
+ * @param steering contents of the inputs behind the first: roi, scales, sizes; empty where absent
+ * @returns undefined when an axis of unknown length would have to be changed
+ */
+export function stretchMatrices(
+  node: GraphNode,
+  dims: readonly (number | undefined)[],
+  steering: readonly (readonly number[])[],
+): StretchMatrix[] | undefined {
+  const sized = (steering[2]?.length ?? 0) > 0;
+  if (sized && dims.includes(undefined)) return undefined;
+  // Any length does for an axis that is scaled by 1: it is left alone.
+  const lengths = dims.map((length) => length ?? 1);
+  const changed = stretches(node, lengths, (index) => steering[index - 1]).filter(
+    ({ scale, count, length, roi: [start, end] }) =>
+      scale !== 1 || count !== length || start !== 0 || end !== 1,
+  );
+  if (changed.some(({ axis }) => dims[axis] === undefined)) return undefined;
+  return changed.map((stretch) => {
+    const { axis, length, count } = stretch;
+    if (modeOf(node) !== 'nearest')
+      return { axis, length, count, weights: interpolation(node, stretch).weights };
+    const weights = new Float32Array(length * count);
+    for (const [to, from] of nearestIndices(node, stretch).entries()) weights[from * count + to] = 1;
+    return { axis, length, count, weights };
+  });
+}
+
+const stretchesOf = (call: OpCall, dims: readonly number[]): Stretch[] =>
+  stretches(call.node, dims, (index) => numbers(call, index));
+
 /** Axes to work on, from scales or sizes, whichever is given. */
-function stretchesOf(call: OpCall, dims: readonly number[]): Stretch[] {
-  const { node } = call;
+function stretches(
+  node: GraphNode,
+  dims: readonly number[],
+  contents: (index: number) => readonly number[] | undefined,
+): Stretch[] {
   const axes = (intsAttribute(node, 'axes') ?? dims.map((_, axis) => axis)).map((axis) =>
     positiveAxis(axis, dims.length),
   );
   const given = (index: number) => {
-    const values = numbers(call, index);
+    const values = contents(index);
     return values && values.length > 0 ? values : undefined;
   };
   const roi = given(1);
@@ -119,8 +164,12 @@ function nearestIndices(node: GraphNode, stretch: Stretch): number[] {
   );
 }
 
-function interpolated(x: tf.Tensor, node: GraphNode, stretch: Stretch, gradient: boolean): tf.Tensor {
-  const { axis, length, count, roi } = stretch;
+/** Weights [length, count], and what is there beside them where a crop looks outside of the axis. */
+function interpolation(
+  node: GraphNode,
+  stretch: Stretch,
+): { readonly weights: Float32Array; readonly outside: Float32Array } {
+  const { length, count, roi } = stretch;
   const kernel = kernelOf(node);
   const weights = new Float32Array(length * count); // [length, count]
   const outside = new Float32Array(count);
@@ -136,6 +185,12 @@ function interpolated(x: tf.Tensor, node: GraphNode, stretch: Stretch, gradient:
       weights[to] = (weights[to] as number) + weight;
     }
   }
+  return { weights, outside };
+}
+
+function interpolated(x: tf.Tensor, node: GraphNode, stretch: Stretch, gradient: boolean): tf.Tensor {
+  const { axis, length, count } = stretch;
+  const { weights, outside } = interpolation(node, stretch);
   const order = [...x.shape.map((_, a) => a).filter((a) => a !== axis), axis];
   const product = matmul(tf.transpose(x, order), tf.tensor2d(weights, [length, count]), [gradient, false]);
   const shifted = outside.some((value) => value !== 0) ? tf.add(product, tf.tensor1d(outside)) : product;
