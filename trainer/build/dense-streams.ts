@@ -16,8 +16,9 @@ const SCORE_ROWS = 2 ** 11;
 /** Rows of scores for each entry of what they are made from. */
 const ROWS_PER_ENTRY = 16;
 const STREAM_FLOATS = 2 ** 27;
-/** The share of blocks that validates. */
+/** At least so many, so that some can validate; more where a block would be more than the caches hold. */
 const BLOCKS = 8;
+const MOST_IN_BLOCK = 64;
 
 /** A matrix to refit. */
 export interface Site {
@@ -79,9 +80,10 @@ export async function denseStreams(
     const rowsEach = Math.max(1, ...probe.map(({ dims }) => dims[0] ?? 1));
     const floatsEach = [...probe, ...Object.values(one)].reduce((sum, { data }) => sum + data.length, 0);
     const most = Math.min(rows / rowsEach, STREAM_FLOATS / Math.max(1, floatsEach), pool.indices.length);
-    const size = Math.max(1, Math.floor(most / BLOCKS));
+    const count = Math.max(BLOCKS, Math.ceil(most / MOST_IN_BLOCK));
+    const size = Math.max(1, Math.floor(most / count));
     const blocks: StreamBlock[] = [];
-    for (let block = 0; block < BLOCKS && (block + 1) * size <= pool.indices.length; block++) {
+    for (let block = 0; block < count && (block + 1) * size <= pool.indices.length; block++) {
       const feeds = await pool.data.train.feeds(pool.indices.slice(block * size, (block + 1) * size));
       const outputs = await session.run(feeds);
       const targets = sites.map(({ stream }) => outputs[names[streams.indexOf(stream)] ?? ''] as Tensor);

@@ -73,7 +73,7 @@ export async function buildLevels(
     }
   }
 
-  /** What is nearest to the dense model on held-out examples: the level as cut, with its output matrices refitted, or its scores' matrix, or both. */
+  /** What is nearest to the dense model on held-out examples: the level as cut or with its output matrices refitted, then the nearer one as it is or with its scores' matrix refitted. */
   async function best(
     plain: LevelModel,
     { matrices, scores }: Targets,
@@ -81,15 +81,14 @@ export async function buildLevels(
   ): Promise<LevelModel> {
     const refitted = await refitLevel(plain.cut, privateBiases(model.pairs), matrices, sessions);
     const biases = new Set(scores.sites.flatMap(({ consumer }) => consumer.bias?.tensor ?? []));
-    const candidates = [plain.cut, refitted];
-    if (scores.sites.length > 0)
-      for (const graph of [plain.cut, refitted])
-        candidates.push(await refitLevel(graph, biases, scores, sessions));
     let [nearest, least] = [plain.cut, Number.POSITIVE_INFINITY];
-    for (const graph of candidates) {
+    const offer = async (graph: Graph) => {
       const loss = await holdoutLoss(graph, pool, holdoutTeacher, threads, sessions);
       if (loss < least) [nearest, least] = [graph, loss];
-    }
+    };
+    await offer(plain.cut);
+    await offer(refitted);
+    if (scores.sites.length > 0) await offer(await refitLevel(nearest, biases, scores, sessions));
     return { ...plain, cut: nearest, refitted: nearest !== plain.cut };
   }
 }
