@@ -33,12 +33,24 @@ export function scan(table: CandidateTable, request: SelectionRequest): Scan {
   const leftMs = request.budgetLeftMs - reserveMs;
   const costCap = request.costBudgetNanoUsd ?? Number.POSITIVE_INFINITY;
   const kib = Math.ceil(request.bytes / 1024);
-  let [allowed, considered, overLatency, overCost] = [0, 0, 0, 0];
-  let [best, bestScore, bestCost] = [NONE, 0, 0];
-  let [second, secondScore, secondCost] = [NONE, 0, 0];
-  let [sparsest, sparsestShare, sparsestMs] = [NONE, 0, 0];
-  let [sparsestNext, nextShare, nextMs] = [NONE, 0, 0];
-  let [cheapest, cheapestCost] = [NONE, Number.POSITIVE_INFINITY];
+  let allowed = 0;
+  let considered = 0;
+  let overLatency = 0;
+  let overCost = 0;
+  let best = NONE;
+  let bestScore = 0;
+  let bestCost = 0;
+  let second = NONE;
+  let secondScore = 0;
+  let secondCost = 0;
+  let sparsest = NONE;
+  let sparsestShare = 0;
+  let sparsestMs = 0;
+  let sparsestNext = NONE;
+  let nextShare = 0;
+  let nextMs = 0;
+  let cheapest = NONE;
+  let cheapestCost = Number.POSITIVE_INFINITY;
 
   for (let row = 0; row < levels.length; row++) {
     if (!allows(table, row, request)) continue;
@@ -46,10 +58,16 @@ export function scan(table: CandidateTable, request: SelectionRequest): Scan {
     const { quality, sparsity } = levels[row] as { quality: number; sparsity: number };
     // Rows come by falling quality, so from here on nothing could be the best or the second any more.
     if (objective.kind === 'quality-first' && second !== NONE && quality < secondScore) break;
-    let [first, firstCost, firstMs] = [NONE, Number.POSITIVE_INFINITY, 0];
-    let [other, otherCost, otherMs] = [NONE, Number.POSITIVE_INFINITY, 0];
-    let [late, lateMs] = [NONE, Number.POSITIVE_INFINITY];
-    let [later, laterMs] = [NONE, Number.POSITIVE_INFINITY];
+    let first = NONE;
+    let firstCost = Number.POSITIVE_INFINITY;
+    let firstMs = 0;
+    let other = NONE;
+    let otherCost = Number.POSITIVE_INFINITY;
+    let otherMs = 0;
+    let late = NONE;
+    let lateMs = Number.POSITIVE_INFINITY;
+    let later = NONE;
+    let laterMs = Number.POSITIVE_INFINITY;
     const start = row * columns;
     for (let column = 0; column < columns; column++) {
       const cell = start + column;
@@ -60,7 +78,10 @@ export function scan(table: CandidateTable, request: SelectionRequest): Scan {
       const cost = (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * kib;
       if (cost > costCap) {
         overCost++;
-        if (cost < cheapestCost) [cheapest, cheapestCost] = [cell, cost];
+        if (cost < cheapestCost) {
+          cheapest = cell;
+          cheapestCost = cost;
+        }
       } else if (totalMs > leftMs) {
         overLatency++;
         if (totalMs < lateMs) {
@@ -86,33 +107,54 @@ export function scan(table: CandidateTable, request: SelectionRequest): Scan {
       }
     }
     if (first !== NONE) {
-      const [score, otherScore] = [
-        scoreOf(objective, quality, firstCost),
-        scoreOf(objective, quality, otherCost),
-      ];
-      const beatsBest = (at: number, cost: number) =>
-        best === NONE || at > bestScore || (at === bestScore && cost < bestCost);
-      if (beatsBest(score, firstCost)) {
-        if (other !== NONE && beatsBest(otherScore, otherCost))
-          [second, secondScore, secondCost] = [other, otherScore, otherCost];
-        else [second, secondScore, secondCost] = [best, bestScore, bestCost];
-        [best, bestScore, bestCost] = [first, score, firstCost];
-      } else if (second === NONE || score > secondScore || (score === secondScore && firstCost < secondCost))
-        [second, secondScore, secondCost] = [first, score, firstCost];
+      const score = scoreOf(objective, quality, firstCost);
+      const otherScore = scoreOf(objective, quality, otherCost);
+      if (beats(best, bestScore, bestCost, score, firstCost)) {
+        if (other !== NONE && beats(best, bestScore, bestCost, otherScore, otherCost)) {
+          second = other;
+          secondScore = otherScore;
+          secondCost = otherCost;
+        } else {
+          second = best;
+          secondScore = bestScore;
+          secondCost = bestCost;
+        }
+        best = first;
+        bestScore = score;
+        bestCost = firstCost;
+      } else if (beats(second, secondScore, secondCost, score, firstCost)) {
+        second = first;
+        secondScore = score;
+        secondCost = firstCost;
+      }
     }
     if (late !== NONE && best === NONE) {
-      const beatsSparsest = (ms: number) =>
-        sparsest === NONE || sparsity > sparsestShare || (sparsity === sparsestShare && ms < sparsestMs);
-      if (beatsSparsest(lateMs)) {
-        if (later !== NONE && beatsSparsest(laterMs))
-          [sparsestNext, nextShare, nextMs] = [later, sparsity, laterMs];
-        else [sparsestNext, nextShare, nextMs] = [sparsest, sparsestShare, sparsestMs];
-        [sparsest, sparsestShare, sparsestMs] = [late, sparsity, lateMs];
-      } else if (sparsestNext === NONE || sparsity > nextShare || (sparsity === nextShare && lateMs < nextMs))
-        [sparsestNext, nextShare, nextMs] = [late, sparsity, lateMs];
+      if (beats(sparsest, sparsestShare, sparsestMs, sparsity, lateMs)) {
+        if (later !== NONE && beats(sparsest, sparsestShare, sparsestMs, sparsity, laterMs)) {
+          sparsestNext = later;
+          nextShare = sparsity;
+          nextMs = laterMs;
+        } else {
+          sparsestNext = sparsest;
+          nextShare = sparsestShare;
+          nextMs = sparsestMs;
+        }
+        sparsest = late;
+        sparsestShare = sparsity;
+        sparsestMs = lateMs;
+      } else if (beats(sparsestNext, nextShare, nextMs, sparsity, lateMs)) {
+        sparsestNext = late;
+        nextShare = sparsity;
+        nextMs = lateMs;
+      }
     }
   }
   return { best, second, sparsest, sparsestNext, cheapest, allowed, considered, overLatency, overCost };
+}
+
+/** Whether a score and, where that is the same, a price are better than those that are held. */
+function beats(held: number, heldScore: number, heldPrice: number, score: number, price: number): boolean {
+  return held === NONE || score > heldScore || (score === heldScore && price < heldPrice);
 }
 
 function scoreOf(objective: SelectionRequest['rules']['objective'], quality: number, cost: number): number {
