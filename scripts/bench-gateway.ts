@@ -189,13 +189,15 @@ function thread<T>(file: string): Promise<T> {
 async function clientThread(): Promise<(round: ClientRound) => Promise<ClientAnswer>> {
   const worker = new Worker(new URL('bench-node/client-thread.ts', import.meta.url));
   closing.push(() => worker.terminate());
-  await new Promise((resolve) => worker.once('message', resolve));
-  return (round) =>
-    new Promise((resolve, reject) => {
-      worker.once('message', resolve);
-      worker.once('error', reject);
-      worker.postMessage(round);
-    });
+  const failed = new Promise<never>((_, reject) => worker.once('error', reject));
+  const answer = () =>
+    Promise.race([new Promise<ClientAnswer>((resolve) => worker.once('message', resolve)), failed]);
+  await answer();
+  return (round) => {
+    const answered = answer();
+    worker.postMessage(round);
+    return answered;
+  };
 }
 
 function median(values: readonly number[] = []): number {
