@@ -6,8 +6,7 @@ import type { Account } from '../budget/ledger.ts';
 import { accountOf } from '../budget/purses.ts';
 import { type Call, type Route, readDocument } from '../route.ts';
 import { changeKey, createKey, keyById, keyView, listKeys, revokeKey, rotateKey } from '../storage/keys.ts';
-
-const DAY_MS = 86_400_000;
+import { expiry, shownOnce } from './shown-once.ts';
 
 export const keyRoutes: readonly Route[] = [
   {
@@ -21,11 +20,11 @@ export const keyRoutes: readonly Route[] = [
       const nowMs = gateway.now();
       const { key, row } = await createKey(gateway.db, gateway.settings.keyPepper, {
         ...settings,
-        expiresAtMs: expiresInDays === undefined ? null : nowMs + Math.round(expiresInDays * DAY_MS),
+        expiresAtMs: expiry(nowMs, expiresInDays),
         actor: actorOf(call.identity),
         nowMs,
       });
-      return shownOnce(call, key, row, 201);
+      return shown(call, key, row, 201);
     },
   },
   {
@@ -80,7 +79,7 @@ export const keyRoutes: readonly Route[] = [
         ...change(call),
         overlapS,
       });
-      return shownOnce(call, key, row, 200);
+      return shown(call, key, row, 200);
     },
   },
   {
@@ -99,10 +98,7 @@ function change({ gateway, identity, param }: Call) {
   return { id: param('id'), actor: actorOf(identity), nowMs: gateway.now() };
 }
 
-function shownOnce({ gateway }: Call, key: string, row: ApiKeyRow, status: number): Response {
+function shown({ gateway }: Call, key: string, row: ApiKeyRow, status: 200 | 201): Response {
   gateway.keys.set(row.prefix, row);
-  return Response.json(
-    { ...keyView(row), key },
-    { status, headers: { 'cache-control': 'no-store', location: `/v1/keys/${row.id}` } },
-  );
+  return shownOnce({ ...keyView(row), key }, `/v1/keys/${row.id}`, status);
 }

@@ -16,6 +16,7 @@ import {
   removeNode,
   taken,
 } from '../storage/nodes.ts';
+import { shownOnce } from './shown-once.ts';
 
 export const nodeRoutes: readonly Route[] = [
   {
@@ -35,10 +36,7 @@ export const nodeRoutes: readonly Route[] = [
         actor: actorOf(call.identity),
         nowMs: gateway.now(),
       });
-      return Response.json(
-        { ...nodeRegistration(row), token },
-        { status: 201, headers: { 'cache-control': 'no-store', location: `/v1/nodes/${row.name}` } },
-      );
+      return shownOnce({ ...nodeRegistration(row), token }, `/v1/nodes/${row.name}`);
     },
   },
   {

@@ -9,6 +9,7 @@ import {
   operatorTokenView,
   revokeOperatorToken,
 } from '../storage/operator-tokens.ts';
+import { expiry, shownOnce } from './shown-once.ts';
 
 export const newOperatorTokenSchema = z.strictObject({
   /** The name that the audit trail has for its holder. */
@@ -17,8 +18,6 @@ export const newOperatorTokenSchema = z.strictObject({
   /** Days until it expires; a token without them does not. */
   expiresInDays: z.number().positive().max(3650).optional(),
 });
-
-const DAY_MS = 86_400_000;
 
 export const operatorTokenRoutes: readonly Route[] = [
   {
@@ -33,18 +32,12 @@ export const operatorTokenRoutes: readonly Route[] = [
       const { token, row } = await createOperatorToken(gateway.db, gateway.settings.keyPepper, {
         name,
         role,
-        expiresAtMs: expiresInDays === undefined ? null : nowMs + Math.round(expiresInDays * DAY_MS),
+        expiresAtMs: expiry(nowMs, expiresInDays),
         actor: actorOf(call.identity),
         nowMs,
       });
       gateway.operatorTokens.set(row.prefix, row);
-      return Response.json(
-        { ...operatorTokenView(row), token },
-        {
-          status: 201,
-          headers: { 'cache-control': 'no-store', location: `/v1/operator-tokens/${row.id}` },
-        },
-      );
+      return shownOnce({ ...operatorTokenView(row), token }, `/v1/operator-tokens/${row.id}`);
     },
   },
   {

@@ -37,6 +37,7 @@ const CHECKS = [
 /** So that requests come to what there is, and not only to 404. */
 const KNOWN: Readonly<Record<string, readonly string[]>> = {
   model: ['tiny', 'nowhere'],
+  name: ['a', 'spare', 'nowhere'],
   level: ['0', '1', '2', '9', '-1', '00'],
   version: ['0', '1', 'v1', '999999'],
   file: ['manifest.json', 'weights-0.bin'],
@@ -53,14 +54,19 @@ const { values } = parseArgs({
 const scope = disposables();
 try {
   await haveSchemathesis();
-  const { gateway } = await contractFleet(scope);
+  const { gateway } = await contractFleet(scope, { MAX_BODY_BYTES: String(2 ** 20), PRIVATE_NODES: 'on' });
+  const spare = await gateway.operator('POST', '/v1/nodes', {
+    body: { name: 'spare', url: 'https://spare.example.org' },
+  });
+  const { token: nodeToken } = (await spare.json()) as { token: string };
   const directory = await mkdtemp(join(tmpdir(), 'fuzz-'));
   scope.onDispose(() => rm(directory, { recursive: true, force: true }));
   const file = join(directory, 'openapi.json');
   await writeFile(file, JSON.stringify(await narrowed(gateway.url)));
   const runs = [
+    { paths: '^/v1/heartbeats', token: nodeToken },
     { paths: '^/v2', token: gateway.clientKey },
-    { paths: '^/(v1|problems|openapi)', token: secrets.operatorToken },
+    { paths: '^/(v1|problems|openapi|metrics)', token: secrets.operatorToken },
   ];
   const codes: number[] = [];
   for (const { paths, token } of runs)
@@ -89,7 +95,7 @@ async function narrowed(url: string): Promise<unknown> {
     const known = 'name' in value ? KNOWN[String(value.name)] : undefined;
     return known === undefined
       ? value
-      : { ...value, schema: { anyOf: [{ enum: known }, { type: 'string', minLength: 1, maxLength: 20 }] } };
+      : { ...value, schema: { anyOf: [{ enum: known }, { type: 'string', minLength: 1, maxLength: 128 }] } };
   });
 }
 
