@@ -36,6 +36,24 @@ test.each([
   await expect(fetchReport(address, 'secret')).rejects.toThrow(reason);
 });
 
+test('a connection that the node was closing is no verdict on it', async () => {
+  let asked = 0;
+  const report = {
+    node: 'a',
+    state: 'ready',
+    reportedAtMs: 0,
+    workers: 1,
+    queueLength: 0,
+    inFlight: 0,
+    models: [],
+  };
+  const address = await node((_, response) => {
+    if (++asked === 1) response.destroy();
+    else response.end(JSON.stringify(report));
+  });
+  expect(await fetchReport(address, 'secret')).toEqual(report);
+});
+
 test('a node that is not there is told from one that is late', async () => {
   const address = { name: 'a', url: 'http://127.0.0.1:9', nodeClass: 'default', draining: false };
   await expect(fetchReport(address, 'secret')).rejects.toMatchObject({ code: 'no-node' });

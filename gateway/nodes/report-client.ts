@@ -15,15 +15,21 @@ export class LateReport extends Error {
 
 /** @throws `LateReport`, or `no-node` saying what kept the node from reporting */
 export async function fetchReport(node: NodeAddress, token: string): Promise<NodeReport> {
-  const response = await fetch(`${node.url}/v2/report`, {
-    headers: { authorization: `Bearer ${token}` },
-    signal: AbortSignal.timeout(REPORT_TIMEOUT_MS),
-    // Where the operator says, and nowhere else: the secret goes with the question.
-    redirect: 'manual',
-  }).catch((cause: unknown) => {
-    if (cause instanceof Error && cause.name === 'TimeoutError') throw new LateReport({ cause });
-    throw unusable('cannot be reached', cause);
-  });
+  const signal = AbortSignal.timeout(REPORT_TIMEOUT_MS);
+  const ask = () =>
+    fetch(`${node.url}/v2/report`, {
+      headers: { authorization: `Bearer ${token}` },
+      signal,
+      // Where the operator says, and nowhere else: the secret goes with the question.
+      redirect: 'manual',
+    });
+  // The first may have gone into a kept connection that the node was closing.
+  const response = await ask()
+    .catch(() => ask())
+    .catch((cause: unknown) => {
+      if (cause instanceof Error && cause.name === 'TimeoutError') throw new LateReport({ cause });
+      throw unusable('cannot be reached', cause);
+    });
   if (!response.ok) {
     await response.body?.cancel();
     throw unusable(`answers ${response.status} when asked for its report`);
