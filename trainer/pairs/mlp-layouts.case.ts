@@ -36,6 +36,52 @@ export const mlpLayouts: readonly Architecture[] = [
       }),
     pairs: ['sequential 1x32'],
   },
+  ...[
+    { name: 'three by three', window: [3, 3], attributes: { pads: [1, 1, 1, 1] } },
+    {
+      name: 'with strides and dilation, without bias',
+      window: [3, 2],
+      attributes: { strides: [2, 1], dilations: [1, 2] },
+    },
+  ].map(({ name, window, attributes }) => ({
+    name: `an MLP with a depthwise convolution of its tokens as an image, ${name}`,
+    graph: () => {
+      const b = new GraphBuilder();
+      const x = b.input('x', ['batch', 64, WIDTH]);
+      const hidden = b.linear(norm(b, x), b.weight(WIDTH, 24), b.weight(24));
+      const image = b.op('Reshape', [b.op('Transpose', [hidden], { perm: [0, 2, 1] }), b.ints(0, 24, 8, 8)]);
+      const bias = 'pads' in attributes ? [b.weight(24)] : [];
+      const mixed = b.op('Conv', [image, b.weight(24, 1, ...window), ...bias], { group: 24, ...attributes });
+      const slopes = b.op('PRelu', [mixed, b.weight(24, 1, 1)]);
+      const tokens = b.op('Transpose', [b.op('Reshape', [slopes, b.ints(0, 24, -1)])], { perm: [0, 2, 1] });
+      return b.build({
+        y: [b.linear(tokens, b.weight(24, WIDTH), b.weight(WIDTH)), ['batch', 'tokens', WIDTH]],
+      });
+    },
+    pairs: ['sequential 1x24'],
+  })),
+  {
+    name: 'an inverted bottleneck of convolutions with batch normalisations',
+    graph: () => {
+      const b = new GraphBuilder();
+      const x = b.input('x', ['batch', 8, 'height', 'width']);
+      const normalised = (value: string, channels: number) =>
+        b.op('BatchNormalization', [
+          value,
+          ...Array.from({ length: 3 }, () => b.weight(channels)),
+          b.op('Abs', [b.weight(channels)]),
+        ]);
+      const open = b.op('HardSwish', [normalised(b.op('Conv', [x, b.weight(20, 8, 1, 1)]), 20)]);
+      const mixed = b.op('Conv', [open, b.weight(20, 1, 3, 3)], {
+        group: 20,
+        pads: [1, 1, 1, 1],
+        strides: [2, 2],
+      });
+      const closed = b.op('Conv', [b.op('Relu', [normalised(mixed, 20)]), b.weight(8, 20, 1, 1)]);
+      return b.build({ y: [normalised(closed, 8), ['batch', 8, 'rows', 'columns']] });
+    },
+    pairs: ['sequential 1x20'],
+  },
   {
     name: 'an inner layer that a spatial convolution mixes, beside an MLP',
     graph: () =>

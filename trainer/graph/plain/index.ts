@@ -5,13 +5,14 @@
 import type { Graph } from '../graph.ts';
 import { draftOf, withoutDeadCode } from '../rewrite.ts';
 import { fixedLength, type Traces } from '../trace.ts';
+import { depthwiseConvolution } from './depthwise-convolution.ts';
 import { layerNormalisation, lpNormalisation, mean, rmsNormalisation } from './normalisation.ts';
 import { type PlainForm, siteOf } from './plain-form.ts';
 import { pointwiseConvolution } from './pointwise-convolution.ts';
 import { generalProduct, matrixProduct } from './products.ts';
 
 const forms: Readonly<Record<string, PlainForm>> = {
-  Conv: pointwiseConvolution,
+  Conv: (site) => pointwiseConvolution(site) || depthwiseConvolution(site),
   MatMul: matrixProduct,
   Gemm: generalProduct,
   LayerNormalization: layerNormalisation,
