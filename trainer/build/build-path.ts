@@ -7,13 +7,13 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
-import { sha256Hex } from '../../schema/artifact/store.ts';
 import { writeArtifact } from '../../schema/artifact/write.ts';
 import { SppError } from '../../schema/errors.ts';
 import { MANIFEST_FILE, type Manifest } from '../../schema/manifest.ts';
 import { type PathLevel, pathArtifact } from '../artifact/path-artifact.ts';
 import { type BoundDataset, bindDataset } from '../data/bind-dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
+import { modelDigest } from '../graph/model-digest.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { droppedText, frontier } from '../measure/frontier.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
@@ -52,7 +52,6 @@ export interface BuildRequest {
 export async function buildPath(request: BuildRequest): Promise<Manifest> {
   const { options, dataset, out } = request;
   const progress = timedProgress(request.progress);
-  const source = await readModel(request.modelPath);
   const checkpoint = new Checkpoint(out);
   await refuseToOverwrite(request, checkpoint);
 
@@ -62,7 +61,8 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
   bindDataset(dataset, prepared.graph.inputs);
   stage.finish({ pairs: prepared.pairs.length });
 
-  const fingerprint = fingerprintOf(source, dataset, options);
+  const sourceSha256 = await modelDigest(request.modelPath);
+  const fingerprint = fingerprintOf(sourceSha256, dataset, options);
   const run = await continueOrBegin(request, checkpoint, fingerprint);
   const calibrated = await calibrate(prepared, dataset, options, progress);
   throwIfAborted(request.signal);
@@ -75,7 +75,7 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
       checkpoint,
       fingerprint,
       ...run,
-      sourceSha256: sha256Hex(source),
+      sourceSha256,
     });
     await checkpoint.remove();
     return manifest;
@@ -209,17 +209,6 @@ async function recoverPath(
   return { ...path, model, order: path.order.map((units) => units.map((_, place) => place)) };
 }
 
-async function readModel(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new SppError('bad-model', `The model file ${path} cannot be read.`, {
-      cause,
-      hint: 'Check the path.',
-    });
-  }
-}
-
 /** @throws `usage` when `out` holds a finished or unfinished build and neither --resume nor --force was given */
 async function refuseToOverwrite(request: BuildRequest, checkpoint: Checkpoint): Promise<void> {
   if (request.force) return;
@@ -264,15 +253,9 @@ async function continueOrBegin(
 }
 
 /** Equal exactly when two runs would give the same path on the same backend. */
-function fingerprintOf(source: Uint8Array, dataset: Dataset, options: BuildOptions): string {
+function fingerprintOf(sourceSha256: string, dataset: Dataset, options: BuildOptions): string {
   const { workers: _, ...deciding } = options;
-  const text = JSON.stringify([
-    sha256Hex(source),
-    dataset.sha256,
-    dataset.recipe,
-    deciding,
-    defaultInclusion,
-  ]);
+  const text = JSON.stringify([sourceSha256, dataset.sha256, dataset.recipe, deciding, defaultInclusion]);
   return createHash('sha256').update(text).digest('hex');
 }
 

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { qualitySchema } from '../../schema/manifest.ts';
 import type { PathLevel } from '../artifact/path-artifact.ts';
-import { ortModel } from '../graph/ort-model.ts';
+import { discardModel, ortModel } from '../graph/ort-model.ts';
 import { measureLatency } from '../measure/latency.ts';
 import { measureQuality } from '../measure/quality.ts';
 import { scorers } from '../measure/scores.ts';
@@ -20,6 +20,8 @@ import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import { throwIfAborted } from './search-stage.ts';
 
+/** Weights of levels whose latency is measured in turns: all are held at once. */
+const TOGETHER_BYTES = 2 ** 30;
 const LATENCY_BATCHES = [1, 8] as const;
 
 export interface MeasureRequest {
@@ -51,9 +53,10 @@ export async function measureLevels(
     for (const [level, cut] of levels.entries()) {
       throwIfAborted(request.signal);
       if (done[level] !== undefined || block === undefined) continue;
+      const measured = modelOf(cut);
       const quality = await measureQuality({
         task: pool.task.measure,
-        model: modelOf(cut),
+        model: measured,
         output: pool.output,
         dense,
         split: test,
@@ -62,6 +65,7 @@ export async function measureLevels(
         sessions,
         onProgress: (n) => measuring.update(level * samples + n),
       });
+      discardModel(measured);
       done.push(quality);
       await checkpoint.write('qualities', done);
     }
@@ -72,7 +76,13 @@ export async function measureLevels(
   measuring.finish();
   const timing = progress.stage('latency', LATENCY_BATCHES.length * options.latencyRounds);
   const latencies = await measureLatency({
-    models: levels.map(({ cut }) => ortModel(cut)),
+    models: levels.map(
+      ({ cut }) =>
+        () =>
+          ortModel(cut),
+    ),
+    apart:
+      widths.reduce((sum, width) => sum + 4 * sizeAt(model.pairs, width, model).params, 0) > TOGETHER_BYTES,
     feeds: (batch) => test.feeds(Array.from({ length: batch }, (_, i) => i % test.count)),
     batches: LATENCY_BATCHES,
     rounds: options.latencyRounds,

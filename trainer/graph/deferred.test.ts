@@ -16,6 +16,7 @@ import { deferredTensor, derivedTensor, placeOf, tensorCache } from './deferred.
 import { gather } from './gather.ts';
 import type { Graph, Tensor } from './graph.ts';
 import { transposeMatrix } from './linear.ts';
+import { modelDigest } from './model-digest.ts';
 import { readOnnx } from './onnx-file.ts';
 import { readOnnxFile } from './onnx-load.ts';
 import { ortModel } from './ort-model.ts';
@@ -106,6 +107,17 @@ describe('a model with its weights in a file beside it', () => {
     const [a, b] = [await preparePairs(external, 'external'), await preparePairs(inline, 'inline')];
     expect(a.pairs).toEqual(b.pairs);
     expect(a.params).toBe(b.params);
+  });
+
+  test('is another model when its data file has changed, though it is as large', async () => {
+    const path = externalCopy('changed');
+    const before = await modelDigest(path);
+    expect(await modelDigest(path)).toBe(before);
+    const weights = join(folder, 'changed.weights');
+    const bytes = readFileSync(weights);
+    bytes[20_000] = (bytes[20_000] ?? 0) ^ 1;
+    writeFileSync(weights, bytes);
+    expect(await modelDigest(path)).not.toBe(before);
   });
 
   test('is refused when the data file was cut short', () => {

@@ -47,10 +47,23 @@ export function ortModel(
   return folder === undefined ? { bytes } : { bytes, weightsFolder: folder };
 }
 
-/** All weights in one file of a folder that goes with this process. */
+/** Removes the temporary file that a large model's weights were written to, when no session needs it any more. */
+export function discardModel({ weightsFolder }: OrtModel): void {
+  if (weightsFolder !== undefined && temporary.delete(weightsFolder))
+    rmSync(weightsFolder, { recursive: true, force: true });
+}
+
+/** What must go with this process at the latest. */
+const temporary = new Set<string>();
+
+/** All weights in one file of a temporary folder. */
 function spilled(graph: Graph, exposed: readonly string[]): OrtModel {
   const folder = mkdtempSync(join(tmpdir(), 'solution-path-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  if (temporary.size === 0)
+    process.once('exit', () => {
+      for (const left of temporary) rmSync(left, { recursive: true, force: true });
+    });
+  temporary.add(folder);
   const file = openSync(join(folder, FILE), 'w');
   let end = 0;
   try {
