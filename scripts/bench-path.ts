@@ -25,6 +25,8 @@ import { openSubject, type Subject } from './bench-path/subject.ts';
 import { markdown, summarise, tableOf } from './bench-path/summary.ts';
 
 const REACHABLE = '90,70,50,40,30,20,10,5';
+/** Examples that a thread computes at once. */
+const BLOCK = 32;
 /** Of the dense model's own figure; methods have revisions of their own. */
 const DENSE_REVISION = 1;
 
@@ -156,9 +158,6 @@ function optionsFor(model: BenchModel, seed: number): BuildOptions {
     ...(flags.steps === undefined ? {} : { steps: Number(flags.steps) }),
   });
 }
-
-/** Examples that a thread computes at once. */
-const BLOCK = 32;
 
 async function qualities(
   subject: Subject,
