@@ -1,0 +1,227 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { PriceOf } from './candidates.ts';
+import type { Rules } from './rules.ts';
+import { decide, type Scene } from './scene.fixture.ts';
+
+describe('whatever the fleet', () => {
+  const ms = fc.double({ min: 0.01, max: 100, noNaN: true });
+  const times = fc
+    .tuple(ms, ms, ms)
+    .map((sample) => sample.toSorted((a, b) => a - b) as [number, number, number])
+    .map(([p50Ms, p95Ms, p99Ms]) => ({ p50Ms, p95Ms, p99Ms }));
+  const nodes = fc.uniqueArray(
+    fc.record({
+      name: fc.constantFrom('a', 'b', 'c', 'd'),
+      nodeClass: fc.constantFrom('cpu', 'gpu'),
+      unusable: fc.option(fc.constant('down'), { nil: undefined }),
+      network: times,
+      workers: fc.integer({ min: 1, max: 8 }),
+      load: fc.integer({ min: 0, max: 40 }),
+      serviceMs: ms,
+      times: fc
+        .array(fc.tuple(fc.nat(5), times), { maxLength: 6 })
+        .map((entries) => new Map(entries.map(([level, t]) => [level, [{ batch: 1, ...t }]]))),
+    }),
+    { maxLength: 4, selector: ({ name }) => name },
+  );
+  const share = fc.double({ min: 0, max: 1, noNaN: true });
+  const someLevels = fc.uniqueArray(fc.nat(5), { maxLength: 6 }).chain((ids) =>
+    fc.tuple(
+      ...ids.map((level) =>
+        fc.record({
+          level: fc.constant(level),
+          // Few values, so that ties come up.
+          quality: fc.oneof(share, fc.constantFrom(0.8, 0.9)),
+          sparsity: share,
+          flops: fc.integer({ min: 1, max: 9 }),
+        }),
+      ),
+    ),
+  );
+  const nano = fc.integer({ min: 0, max: 1000 });
+  const prices = fc
+    .dictionary(
+      fc.constantFrom(...['cpu', 'gpu'].flatMap((c) => [0, 1, 2, 3, 4, 5].map((l) => `${c}${l}`))),
+      fc.tuple(nano, nano, nano),
+    )
+    .map((entries) => scaled(entries, 1));
+  const draws = fc.option(
+    fc.tuple(fc.double({ min: 0, max: 0.999, noNaN: true }), fc.double({ min: 0, max: 0.999, noNaN: true })),
+    {
+      nil: undefined,
+    },
+  );
+  const objective: fc.Arbitrary<Rules['objective']> = fc.oneof(
+    fc.constant({ kind: 'quality-first' } as const),
+    fc.constant({ kind: 'cost-first' } as const),
+    fc.record({
+      kind: fc.constant('weighted' as const),
+      nanoUsdPerQuality: fc.integer({ min: 1, max: 1e6 }),
+    }),
+  );
+  const scene = fc.record({
+    nodes,
+    levels: someLevels,
+    priceOf: prices,
+    costBudgetNanoUsd: fc.option(fc.integer({ min: 1, max: 100_000 }), { nil: undefined }),
+    budgetMs: fc.double({ min: 0.1, max: 400, noNaN: true }),
+    objective,
+    draws,
+    refuse: fc.boolean(),
+  });
+  type Given = typeof scene extends fc.Arbitrary<infer T> ? T : never;
+
+  function scaled(
+    entries: Readonly<Record<string, readonly [number, number, number]>>,
+    factor: number,
+  ): PriceOf {
+    return (nodeClass, level) => {
+      const [fixed, perMs, perByte] = entries[`${nodeClass}${level}`] ?? [1, 1, 0];
+      return { fixedNanoUsd: factor * fixed, perMsNanoUsd: factor * perMs, perKiBNanoUsd: factor * perByte };
+    };
+  }
+  const dearer =
+    (priceOf: PriceOf, factor: number): PriceOf =>
+    (nodeClass, level) => {
+      const price = priceOf(nodeClass, level);
+      return {
+        fixedNanoUsd: factor * price.fixedNanoUsd,
+        perMsNanoUsd: factor * price.perMsNanoUsd,
+        perKiBNanoUsd: factor * price.perKiBNanoUsd,
+      };
+    };
+  const asked = ({ budgetMs, objective: goal, refuse, ...rest }: Given): Scene => ({
+    ...rest,
+    rules: { budgetMs, objective: goal, infeasible: refuse ? 'refuse' : 'serve-sparsest' },
+  });
+  const factor = fc.double({ min: 1, max: 5, noNaN: true });
+
+  test('a larger budget of either kind never gets a worse level', () => {
+    fc.assert(
+      fc.property(scene, factor, factor, (given, time, money) => {
+        const quality = { ...given, objective: { kind: 'quality-first' } as const };
+        const large = {
+          ...quality,
+          budgetMs: given.budgetMs * time,
+          costBudgetNanoUsd:
+            given.costBudgetNanoUsd === undefined ? undefined : Math.round(given.costBudgetNanoUsd * money),
+        };
+        const [first, second] = [decide(asked(quality)).decision, decide(asked(large)).decision];
+        if (first.kind !== 'serve' || !first.fits) return;
+        expect(second).toMatchObject({ kind: 'serve', fits: true });
+        if (second.kind === 'serve')
+          expect(second.chosen.quality).toBeGreaterThanOrEqual(first.chosen.quality);
+      }),
+    );
+  });
+
+  test('prices that rise together never lead to a dearer choice, under any objective', () => {
+    fc.assert(
+      fc.property(scene, fc.integer({ min: 2, max: 9 }), (given, rise) => {
+        const [first, second] = [
+          decide(asked(given)).decision,
+          decide(asked({ ...given, priceOf: dearer(given.priceOf, rise) })).decision,
+        ];
+        if (first.kind !== 'serve' || second.kind !== 'serve' || !first.fits || !second.fits) return;
+        expect(second.chosen.costNanoUsd / rise).toBeLessThanOrEqual(first.chosen.costNanoUsd);
+      }),
+    );
+  });
+
+  test('a level that was not taken is not taken because its price rises', () => {
+    fc.assert(
+      fc.property(scene, fc.nat(5), nano, (given, level, rise) => {
+        const risen: PriceOf = (nodeClass, at) => {
+          const price = given.priceOf(nodeClass, at);
+          return at === level ? { ...price, fixedNanoUsd: price.fixedNanoUsd + rise } : price;
+        };
+        const [first, second] = [
+          decide(asked(given)).decision,
+          decide(asked({ ...given, priceOf: risen })).decision,
+        ];
+        if (first.kind !== 'serve' || second.kind !== 'serve' || first.chosen.level === level) return;
+        if (first.fits) expect(second.chosen.level).not.toBe(level);
+      }),
+    );
+  });
+
+  test('no dead node is chosen, no budget overrun by a fit, no bound left', () => {
+    fc.assert(
+      fc.property(scene, share, share, (given, a, b) => {
+        const [minSparsity, maxSparsity] = [Math.min(a, b), Math.max(a, b)];
+        const base = asked(given);
+        const { decision } = decide({ ...base, rules: { ...base.rules, minSparsity, maxSparsity } });
+        if (decision.kind !== 'serve') return;
+        const { chosen, runnerUp, fits } = decision;
+        for (const taken of runnerUp === undefined ? [chosen] : [chosen, runnerUp]) {
+          expect(given.nodes.some((n) => n.name === taken.node && n.unusable === undefined)).toBe(true);
+          expect(taken.sparsity).toBeGreaterThanOrEqual(minSparsity);
+          expect(taken.sparsity).toBeLessThanOrEqual(maxSparsity);
+          if (given.costBudgetNanoUsd !== undefined)
+            expect(taken.costNanoUsd).toBeLessThanOrEqual(given.costBudgetNanoUsd);
+          if (fits) expect(taken.predicted.totalMs).toBeLessThanOrEqual(given.budgetMs);
+        }
+        expect(runnerUp).not.toEqual(chosen);
+        if (!fits) expect(given.refuse).toBe(false);
+      }),
+    );
+  });
+
+  test('a choice without draws is the best there is by the objective, by trying all', () => {
+    fc.assert(
+      fc.property(scene, (given) => {
+        const { decision } = decide(asked({ ...given, draws: undefined }));
+        if (decision.kind !== 'serve' || !decision.fits) return;
+        const rate = given.objective.kind === 'weighted' ? given.objective.nanoUsdPerQuality : 0;
+        const all = given.nodes
+          .filter((n) => n.unusable === undefined)
+          .flatMap((n) =>
+            given.levels.map(({ level }) => ({ ...asked(given), nodes: [n], pinnedLevel: level })),
+          )
+          .flatMap((alone) => {
+            const one = decide(alone).decision;
+            return one.kind === 'serve' && one.fits ? [one.chosen] : [];
+          });
+        const { chosen } = decision;
+        for (const other of all) {
+          if (given.objective.kind === 'quality-first')
+            expect(chosen.quality).toBeGreaterThanOrEqual(other.quality);
+          else if (given.objective.kind === 'cost-first')
+            expect(chosen.costNanoUsd).toBeLessThanOrEqual(other.costNanoUsd);
+          else
+            expect(chosen.quality * rate - chosen.costNanoUsd).toBeGreaterThanOrEqual(
+              other.quality * rate - other.costNanoUsd - 1e-6,
+            );
+        }
+      }),
+    );
+  });
+
+  test('the runner-up is what is taken without the chosen one', () => {
+    fc.assert(
+      fc.property(scene, (given) => {
+        const { decision } = decide(asked({ ...given, draws: undefined }));
+        if (decision.kind !== 'serve') return;
+        const { chosen, runnerUp, fits } = decision;
+        const rest = given.nodes.map((n) =>
+          n.name === chosen.node
+            ? { ...n, times: new Map([...n.times].filter(([level]) => level !== chosen.level)) }
+            : n,
+        );
+        const without = decide(asked({ ...given, nodes: rest, draws: undefined })).decision;
+        if (runnerUp !== undefined) expect(without).toMatchObject({ kind: 'serve', fits, chosen: runnerUp });
+        else if (without.kind === 'serve') expect(without.fits).toBe(!fits);
+      }),
+    );
+  });
+
+  test('the order of nodes and levels does not matter, and asking again gives the same', () => {
+    fc.assert(
+      fc.property(scene, (given) => {
+        const turned = { ...given, nodes: given.nodes.toReversed(), levels: given.levels.toReversed() };
+        expect(decide(asked(turned)).decision).toEqual(decide(asked(given)).decision);
+      }),
+    );
+  });
+});
