@@ -67,6 +67,13 @@ test('is left alone where it is much of the model', () => {
   expect(scoreMap(large, scores)).toBeUndefined();
 });
 
+test('one number added to all scores is no bias to refit', () => {
+  const nodes = [node('MatMul', ['x', 'w'], 'p'), node('Add', ['p', 'b'], 'y')];
+  const found = scoreMap(graphOf(nodes, { w: matrix(4, 3), b: matrix(1) }), scores);
+  expect(found).toMatchObject({ node: 'p', output: 'y' });
+  expect(found).not.toHaveProperty('bias');
+});
+
 test('is not looked for where the answer is no scores', () => {
   const graph = graphOf([node('MatMul', ['x', 'w'], 'y')], { w: matrix(4, 3) });
   expect(scoreMap(graph, { parts: [{ output: 'y', meaning: 'direction' }] })).toBeUndefined();

@@ -1,5 +1,13 @@
 /** The linear map that makes a model's scores: refitted with the output matrices, although it belongs to no pair. */
-import type { Graph, GraphNode } from '../graph/graph.ts';
+import {
+  consumers,
+  elementCount,
+  floatAttribute,
+  type Graph,
+  type GraphNode,
+  intAttribute,
+  producers,
+} from '../graph/graph.ts';
 import type { LinearMap } from '../pairs/pair.ts';
 
 /** Of the model's parameters: a level gets a matrix of its own, which a vocabulary's would make as large as the rest. */
@@ -19,14 +27,15 @@ export function scoreMap(
  * embeddings) or is more than a tenth of the model.
  */
 function outputMap(graph: Graph, output: string): LinearMap | undefined {
-  const maker = makerOf(graph, output);
+  const makers = producers(graph);
+  const maker = makers.get(output);
   if (maker?.opType === 'Gemm') return mapOf(graph, maker, output, maker.inputs[2]);
   if (maker?.opType === 'MatMul') return mapOf(graph, maker, output, undefined);
   if (maker?.opType !== 'Add') return undefined;
   const bias = maker.inputs.find((input) => graph.initializers.has(input));
-  const product = makerOf(graph, maker.inputs.find((input) => input !== bias) ?? '');
-  const only = product && graph.nodes.filter(({ inputs }) => inputs.includes(product.outputs[0] ?? ''));
-  if (bias === undefined || product?.opType !== 'MatMul' || only?.length !== 1) return undefined;
+  const between = maker.inputs.find((input) => input !== bias) ?? '';
+  const product = makers.get(between);
+  if (bias === undefined || product?.opType !== 'MatMul' || usesOf(graph, between) !== 1) return undefined;
   return mapOf(graph, product, output, bias);
 }
 
@@ -44,13 +53,13 @@ function mapOf(
   const [input = '', weight = ''] = node.inputs;
   const dims = graph.initializers.get(weight)?.dims ?? [];
   if (dims.length !== 2 || graph.initializers.has(input) || !plainGemm(node)) return undefined;
-  const sizes = [...graph.initializers.values()].map((tensor) => tensor.dims.reduce((a, b) => a * b, 1));
-  const all = sizes.reduce((a, b) => a + b, 0);
-  const [rows = 0, columns = 0] = dims;
-  if (rows * columns > MOST_SHARE * all || usesOf(graph, weight) !== 1) return undefined;
-  const inAxis = intOf(node, 'transB', 0) === 1 ? 1 : 0;
+  const all = [...graph.initializers.values()].reduce((sum, tensor) => sum + elementCount(tensor.dims), 0);
+  if (elementCount(dims) > MOST_SHARE * all || usesOf(graph, weight) !== 1) return undefined;
+  const inAxis = intAttribute(node, 'transB', 0) === 1 ? 1 : 0;
   const biasDims = bias === undefined ? [] : (graph.initializers.get(bias)?.dims ?? []);
-  const privateBias = bias !== undefined && usesOf(graph, bias) === 1 && biasDims.length === 1;
+  // One number for all scores is no bias that could be changed for each.
+  const each = biasDims.length === 1 && biasDims[0] === dims[1 - inAxis];
+  const privateBias = bias !== undefined && usesOf(graph, bias) === 1 && each;
   return {
     node: node.name,
     weight: { tensor: weight, axis: inAxis, outer: 1, inner: 1 },
@@ -62,19 +71,8 @@ function mapOf(
 }
 
 function plainGemm(node: GraphNode): boolean {
-  const factors = ['alpha', 'beta'].map((name) => node.attributes[name]);
-  return (
-    node.opType !== 'Gemm' ||
-    (intOf(node, 'transA', 0) === 0 &&
-      factors.every((factor) => factor?.kind !== 'float' || factor.value === 1))
-  );
+  const factors = [floatAttribute(node, 'alpha', 1), floatAttribute(node, 'beta', 1)];
+  return intAttribute(node, 'transA', 0) === 0 && factors.every((factor) => factor === 1);
 }
 
-function intOf(node: GraphNode, name: string, otherwise: number): number {
-  const attribute = node.attributes[name];
-  return attribute?.kind === 'int' ? attribute.value : otherwise;
-}
-
-const makerOf = (graph: Graph, value: string) => graph.nodes.find(({ outputs }) => outputs.includes(value));
-const usesOf = (graph: Graph, name: string) =>
-  graph.nodes.reduce((sum, { inputs }) => sum + inputs.filter((input) => input === name).length, 0);
+const usesOf = (graph: Graph, name: string) => consumers(graph).get(name)?.length ?? 0;
