@@ -3,6 +3,7 @@ import type { Hono } from 'hono';
 import { problemResponse } from '../schema/errors.ts';
 import { createApp } from './app.ts';
 import { createGateway } from './gateway.ts';
+import { discardRest } from './http/unread-body.ts';
 import { logFailure } from './log.ts';
 import type { Bindings } from './settings.ts';
 
@@ -15,7 +16,9 @@ export default {
   async fetch(request, bindings, context) {
     try {
       app ??= createApp(createGateway(bindings));
-      return await app.fetch(request, bindings, context);
+      const response = await app.fetch(request, bindings, context);
+      if (!response.ok) await discardRest(request.body);
+      return response;
     } catch (error) {
       logFailure('gateway failed', error);
       return problemResponse(error);

@@ -166,6 +166,21 @@ describe('what is refused', () => {
     expect([...a.seen, ...b.seen]).toEqual([]);
   });
 
+  test('reaches a client that is still sending', async () => {
+    const authorizations = [`Bearer ${gateway.clientKey}`, 'Bearer wrong'];
+    for (let i = 0; i < 20; i++) {
+      const parts = Array.from({ length: 300 }, () => new TextEncoder().encode('x'.repeat(1000)));
+      const response = await fetch(`${gateway.url}/v2/models/none/infer`, {
+        method: 'POST',
+        headers: { authorization: authorizations[i % 2] ?? '', 'content-type': 'application/json' },
+        body: ReadableStream.from(parts),
+        duplex: 'half',
+      } as RequestInit);
+      expect(response.status).toBe([404, 401][i % 2]);
+      await response.body?.cancel();
+    }
+  });
+
   test('a body that ends before its announced length does no harm', async () => {
     const { hostname, port } = new URL(gateway.url);
     await new Promise<void>((resolve, reject) => {

@@ -17,7 +17,7 @@ export async function readBody(
     if (done) break;
     total += value.length;
     if (total > maxBytes) {
-      await reader.cancel().catch(() => {});
+      reader.releaseLock();
       throw tooLarge(maxBytes);
     }
     chunks.push(value);

@@ -162,6 +162,16 @@ describe('latency windows', () => {
     ]);
   });
 
+  test('restored times of a very short run are not contradicted by a thread that wakes slowly', () => {
+    const restored = (ms: number) => {
+      const windows = latencyWindows('cpu', 1);
+      windows.restore([{ level: 0, length: 0, batch: 1, timesMs: Array(20).fill(0.02) }]);
+      for (let i = 0; i < 3; i++) windows.record(0, 1, ms);
+      return windows.restoredRuns(0);
+    };
+    expect([restored(0.005), restored(0.11), restored(0.2)]).toEqual([20, 20, 0]);
+  });
+
   test('restored times of a size do not keep rows from sharing a run', () => {
     const windows = latencyWindows('cpu', 1);
     windows.restore([{ level: 0, length: 0, batch: 8, timesMs: [500, 500] }]);

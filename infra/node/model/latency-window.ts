@@ -61,6 +61,8 @@ const KEPT_WHEN_OLD = 16;
 /** Runs by which restored times are judged, and the factor between medians that contradicts them. */
 const JUDGING_RUNS = 3;
 const CONTRADICTS = 1.5;
+/** Medians this close never contradict: so much goes to a thread that wakes or code that is still cold, and no deadline feels it. */
+const ALIKE_MS = 0.1;
 /** The clock's own grain; a profile's times are positive. */
 const SHORTEST_MS = 1e-3;
 
@@ -281,8 +283,9 @@ function judge(window: Window): void {
       times.toSorted((a, b) => a - b),
       0.5,
     );
-  const ratio = median(own) / median(window.times.slice(0, window.restored));
-  window.agreed = ratio <= CONTRADICTS && ratio >= 1 / CONTRADICTS;
+  const [here, before] = [median(own), median(window.times.slice(0, window.restored))];
+  const ratio = here / before;
+  window.agreed = Math.abs(here - before) <= ALIKE_MS || (ratio <= CONTRADICTS && ratio >= 1 / CONTRADICTS);
   if (window.agreed) return;
   keepOnly(window, own);
   window.restored = 0;
