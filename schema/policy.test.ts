@@ -10,7 +10,7 @@ describe('a policy', () => {
   test('of schema version 1 is read as what it always meant', () => {
     const first = {
       schemaVersion: 1,
-      quantile: 0.95,
+      quantile: 0.99,
       defaultLatencyBudgetMs: 100,
       reserveMs: 0.5,
       infeasible: 'serve-sparsest',
@@ -117,6 +117,7 @@ describe('a policy', () => {
 describe('the rules of a request', () => {
   const policy = policySchema.parse(
     document({
+      quantile: 0.9,
       shedAbove: 4,
       classes: [{ name: 'gold', quantile: 0.99, shedAbove: null, tiers: [] }],
       defaultClass: 'gold',
@@ -125,7 +126,7 @@ describe('the rules of a request', () => {
   );
 
   test('are those of the document, changed by its class, changed by its key', () => {
-    expect(rulesFor(policy, null)).toMatchObject({ quantile: 0.95, shedAbove: 4, tiers: policy.tiers });
+    expect(rulesFor(policy, null)).toMatchObject({ quantile: 0.9, shedAbove: 4, tiers: policy.tiers });
     expect(rulesFor(policy, 'gold')).toMatchObject({ quantile: 0.99, shedAbove: null, tiers: [] });
     expect(rulesFor(policy, 'gold', key)).toMatchObject({
       quantile: 0.5,

@@ -112,7 +112,7 @@ export function defaultClassFor(policy: Policy, keyId: string | undefined): stri
 /** What a new installation serves by until its operator says otherwise. */
 export const defaultPolicy: Policy = policySchema.parse({
   schemaVersion: 2,
-  quantile: 0.95,
+  quantile: 0.99,
   defaultLatencyBudgetMs: 100,
   reserveMs: 0.5,
   infeasible: 'serve-sparsest',

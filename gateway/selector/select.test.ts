@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { defaultPolicy, type Policy } from '../../schema/policy.ts';
 import { type Rules, rulesOf } from './rules.ts';
-import { decide, levels, node, priced, type Scene, served } from './scene.fixture.ts';
+import { decide, levels, node, open, priced, type Scene, served } from './scene.fixture.ts';
 
 describe('choosing a level', () => {
   test.each([
@@ -143,6 +143,7 @@ describe('two choices', () => {
 describe('tiers', () => {
   const tiered: Policy = {
     ...defaultPolicy,
+    quantile: open.quantile,
     reserveMs: 0,
     tiers: [
       { name: 'tight', upToMs: 10, minSparsity: 0.5, maxSparsity: 1 },

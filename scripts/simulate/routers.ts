@@ -2,6 +2,7 @@
 import { expectedOf } from '../../gateway/selector/candidate-table.ts';
 import type { Rules } from '../../gateway/selector/rules.ts';
 import { select } from '../../gateway/selector/select.ts';
+import { defaultPolicy } from '../../schema/policy.ts';
 import type { Choice, Router, SimulatedLevel, Situation } from './run.ts';
 
 export function routers(
@@ -25,7 +26,7 @@ const rules: Omit<Rules, 'budgetMs'> = {
   tier: null,
   minBudgetMs: 0,
   costBudgetNanoUsd: null,
-  quantile: 0.95,
+  quantile: defaultPolicy.quantile,
   reserveMs: 0.5,
   minSparsity: 0,
   maxSparsity: 1,

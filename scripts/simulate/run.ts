@@ -8,6 +8,7 @@ import { expectedOf } from '../../gateway/selector/candidate-table.ts';
 import type { LevelOption, PriceOf } from '../../gateway/selector/candidates.ts';
 import type { Prediction } from '../../gateway/selector/predict.ts';
 import type { NodeReport } from '../../schema/node-report.ts';
+import { defaultPolicy } from '../../schema/policy.ts';
 import { type Arrival, type Machine, randomOf, type Trace } from './trace.ts';
 
 export interface SimulatedLevel extends LevelOption {
@@ -96,7 +97,7 @@ export async function simulate(
   const spec: TableSpec = {
     model: 'm',
     version: { version: 'v1', levels },
-    quantile: 0.95,
+    quantile: defaultPolicy.quantile,
     batch: 1,
     priceOf,
     policyVersion: 1,
