@@ -18,6 +18,13 @@ describe('measured times on disk', () => {
     expect(await profileFile(directory, 'webgpu', 2).load()).toEqual([]);
   });
 
+  test('can be saved again before they are saved', async () => {
+    const file = profileFile(await temporaryDirectory(scope), 'cpu', 2);
+    const later = Array.from({ length: 10 }, (_, n) => [{ ...TIMES[0]!, timesMs: [n + 1] }]);
+    await Promise.all(later.map((times) => file.save(times)));
+    expect(await file.load()).toEqual(later.at(-1));
+  });
+
   test.each(['', 'not JSON', '{"device":"x"}', '[]'])('a file of %j is as good as none', async (text) => {
     const directory = await temporaryDirectory(scope);
     await writeFile(join(directory, 'profiles.json'), text);

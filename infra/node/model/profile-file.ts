@@ -29,6 +29,8 @@ export interface ProfileFile {
 
 export function profileFile(directory: string, ep: string, workers: number): ProfileFile {
   const device = `${ep}, ${workers} threads, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`;
+  /** One at a time: they share the name that a file has until it is whole. */
+  let saving = Promise.resolve();
   return {
     async load() {
       const text = await readFile(join(directory, FILE), 'utf8').catch(() => '');
@@ -40,7 +42,11 @@ export function profileFile(directory: string, ep: string, workers: number): Pro
         return [];
       }
     },
-    save: (times) =>
-      writeDurably(directory, FILE, new TextEncoder().encode(JSON.stringify({ device, times }))),
+    save(times) {
+      const bytes = new TextEncoder().encode(JSON.stringify({ device, times }));
+      const saved = saving.then(() => writeDurably(directory, FILE, bytes));
+      saving = saved.catch(() => {});
+      return saved;
+    },
   };
 }
