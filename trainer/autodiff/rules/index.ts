@@ -1,6 +1,7 @@
 /** All rules in one table; their files say what they cover. */
 import type { VjpTable } from '../rule.ts';
 import { activationRules } from './activation.ts';
+import { convolveRules } from './convolve.ts';
 import { elementwiseRules } from './elementwise.ts';
 import { gatherRules } from './gather.ts';
 import { layoutRules } from './layout.ts';
@@ -15,6 +16,7 @@ export const rules: VjpTable = {
   ...elementwiseRules,
   ...activationRules,
   ...linearRules,
+  ...convolveRules,
   ...normalizeRules,
   ...layoutRules,
   ...gatherRules,

@@ -1,23 +1,7 @@
-/** Matrix products and convolutions. */
-import {
-  floatAttribute,
-  type GraphNode,
-  intAttribute,
-  intsAttribute,
-  stringAttribute,
-} from '../../graph/graph.ts';
-import type { Attributes, Builder } from '../builder.ts';
-import {
-  float,
-  int,
-  ints,
-  lengthOf,
-  reduceSum,
-  reshapeLike,
-  scale,
-  sumToShape,
-  transposed,
-} from '../expressions.ts';
+/** Matrix products. */
+import { floatAttribute, type GraphNode, intAttribute } from '../../graph/graph.ts';
+import type { Builder } from '../builder.ts';
+import { float, int, scale, sumToShape, transposed } from '../expressions.ts';
 import type { VjpRule, VjpTable } from '../rule.ts';
 
 /** Y = A B: dA = dY B^T, dB = A^T dY, summed over batches that broadcast. */
@@ -77,140 +61,6 @@ const gemm: VjpRule['vjp'] = ({ node, build: b, dy, x: [a = '', w = '', c = ''],
   ];
 };
 
-interface Geometry {
-  readonly spatial: number;
-  readonly strides: readonly number[];
-  readonly dilations: readonly number[];
-  readonly pads: readonly number[];
-  readonly group: number;
-}
-
-function geometryOf(node: GraphNode, spatial: number): Geometry {
-  return {
-    spatial,
-    strides: intsAttribute(node, 'strides') ?? Array<number>(spatial).fill(1),
-    dilations: intsAttribute(node, 'dilations') ?? Array<number>(spatial).fill(1),
-    pads: intsAttribute(node, 'pads') ?? Array<number>(2 * spatial).fill(0),
-    group: intAttribute(node, 'group', 1),
-  };
-}
-
-/** x [N, C, ...], filters [O, C / groups, ...]; the bias is summed over all but the channels. */
-const conv: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', w = ''], y }) => {
-  const geometry = geometryOf(node, b.dims(x).length - 2);
-  return [
-    () => convInput(b, dy, x, w, y, geometry),
-    () => (cutsPatches(b, x, w, geometry) ? patchFilter(b, dy, x, w) : convFilter(b, dy, x, w, geometry)),
-    () => reduceSum(b, dy, [0, ...Array.from({ length: geometry.spatial }, (_, i) => i + 2)], false),
-  ];
-};
-
-/** The transposed convolution of dy. */
-function convInput(b: Builder, dy: string, x: string, w: string, y: string, geometry: Geometry): string {
-  const { strides, dilations, pads, spatial, group } = geometry;
-  const output = strides.map((stride, i) => {
-    const [inside, outside] = [b.dims(x)[i + 2], b.dims(y)[i + 2]];
-    if (inside === undefined || outside === undefined) return 0;
-    const reach = ((b.dims(w)[i + 2] as number) - 1) * (dilations[i] as number) + 1;
-    return inside + (pads[i] as number) + (pads[i + spatial] as number) - (outside - 1) * stride - reach;
-  });
-  const attributes: Attributes = {
-    strides: ints(strides),
-    dilations: ints(dilations),
-    pads: ints(pads),
-    group: int(group),
-    output_padding: ints(output),
-  };
-  return b.add('ConvTranspose', [dy, w], attributes);
-}
-
-/**
- * dW[o, c, i] = sum over n, p of dy[n, o, p] x[n, c, stride p + dilation i - pad]: a convolution over the batch in which strides and
- * dilations change places, each group by itself.
- */
-function convFilter(b: Builder, dy: string, x: string, w: string, geometry: Geometry): string {
-  const { spatial, strides, dilations, pads, group } = geometry;
-  const kernel = b.dims(w).slice(2) as number[];
-  const axes = kernel.map((_, i) => i + 2);
-  const full = b.add('Conv', [byGroup(b, x, w, spatial, group), batchLast(b, dy, axes)], {
-    strides: ints(dilations),
-    dilations: ints(strides),
-    pads: ints(pads),
-    group: int(group),
-  }); // [C / groups, O, at least the kernel]
-  const fitted = b.add('Slice', [full, b.integers(axes.map(() => 0)), b.integers(kernel), b.integers(axes)]);
-  return batchLast(b, fitted, axes);
-}
-
-/** The first two axes exchanged. */
-function batchLast(b: Builder, value: string, others: readonly number[]): string {
-  return b.add('Transpose', [value], { perm: ints([1, 0, ...others]) });
-}
-
-/** [N, C, ...] as [C / groups, groups * N, ...]. */
-function byGroup(b: Builder, x: string, w: string, spatial: number, group: number): string {
-  const axes = Array.from({ length: spatial }, (_, i) => i + 2);
-  if (group === 1) return batchLast(b, x, axes);
-  const lengths = axes.map((axis) => lengthOf(b, x, axis));
-  const own = b.integers([b.dims(w)[1] as number]);
-  const shape = (...parts: string[]) => b.add('Concat', [...parts, ...lengths], { axis: int(0) });
-  const apart = b.add('Reshape', [x, shape(b.integers([-1]), b.integers([group]), own)]);
-  const turned = b.add('Transpose', [apart], { perm: ints([2, 1, 0, ...axes.map((axis) => axis + 1)]) });
-  return b.add('Reshape', [turned, shape(own, b.integers([-1]))]);
-}
-
-/** Does the kernel step from patch to patch, with nothing left over? */
-function cutsPatches(
-  b: Builder,
-  x: string,
-  w: string,
-  { strides, dilations, pads, group }: Geometry,
-): boolean {
-  return (
-    group === 1 &&
-    pads.every((pad) => pad === 0) &&
-    dilations.every((dilation) => dilation === 1) &&
-    strides.every((stride, i) => {
-      const length = b.dims(x)[i + 2];
-      return stride === b.dims(w)[i + 2] && length !== undefined && length % stride === 0;
-    })
-  );
-}
-
-/** One product: [O, N * patches] [N * patches, C * kernel]. */
-function patchFilter(b: Builder, dy: string, x: string, w: string): string {
-  const [outputs = 0, channels = 0, ...kernel] = b.dims(w) as number[];
-  const counts = kernel.map((size, i) => (b.dims(x)[i + 2] as number) / size);
-  const split = b.integers([-1, channels, ...kernel.flatMap((size, i) => [counts[i] as number, size])]);
-  const perm = [0, ...kernel.map((_, i) => 2 + 2 * i), 1, ...kernel.map((_, i) => 3 + 2 * i)];
-  const apart = b.add('Transpose', [b.add('Reshape', [x, split])], { perm: ints(perm) });
-  const width = kernel.reduce((product, size) => product * size, channels);
-  const patches = b.add('Reshape', [apart, b.integers([-1, width])]);
-  const rows = b.add('Reshape', [
-    batchLast(
-      b,
-      dy,
-      kernel.map((_, i) => i + 2),
-    ),
-    b.integers([outputs, -1]),
-  ]);
-  return reshapeLike(b, b.add('MatMul', [rows, patches]), w);
-}
-
-function unsupportedConv(node: GraphNode, b: Builder, wanted: readonly number[]): string | undefined {
-  const padding = stringAttribute(node, 'auto_pad', 'NOTSET');
-  if (padding !== 'NOTSET' && padding !== 'VALID') return `auto_pad ${padding}`;
-  if (wanted.includes(1) && b.dims(node.inputs[1] ?? '').includes(undefined))
-    return 'a filter of free lengths';
-  if (!wanted.includes(0)) return undefined;
-  const strided = (intsAttribute(node, 'strides') ?? []).some((stride) => stride > 1);
-  const open = b
-    .dims(node.inputs[0] ?? '')
-    .slice(2)
-    .includes(undefined);
-  return strided && open ? 'strides over free lengths' : undefined;
-}
-
 function unsupportedMatMul({ inputs }: GraphNode, b: Builder): string | undefined {
   return inputs.some((input) => b.dims(input).length < 2) ? 'a vector as factor' : undefined;
 }
@@ -218,5 +68,4 @@ function unsupportedMatMul({ inputs }: GraphNode, b: Builder): string | undefine
 export const linearRules: VjpTable = {
   MatMul: { vjp: matMul, unsupported: unsupportedMatMul },
   Gemm: { vjp: gemm },
-  Conv: { vjp: conv, unsupported: unsupportedConv },
 };

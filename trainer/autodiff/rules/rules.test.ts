@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import type { Graph, Tensor, ValueInfo } from '../../graph/graph.ts';
 import { writeOnnx } from '../../graph/onnx-file.ts';
 import { computeCases } from '../../graph/ops/compute.case.ts';
+import { convolutionCases } from '../../graph/ops/convolve.case.ts';
 import { elementwiseCases } from '../../graph/ops/elementwise.case.ts';
 import { layoutCases } from '../../graph/ops/layout.case.ts';
 import { type OpCase, oneNode } from '../../graph/ops/one-node.case.ts';
@@ -31,10 +32,12 @@ const REFUSED: Readonly<Record<string, Refused>> = {
   'GatherND in batches of floats': { free: false, reason: 'batch_dims' },
   'MatMul by a vector': { free: false, reason: 'a vector as factor' },
   'MatMul of a vector': { free: false, reason: 'a vector as factor' },
-  'Conv into patches': { free: true, reason: 'strides over free lengths' },
-  'Conv into patches with a rest': { free: true, reason: 'strides over free lengths' },
-  'Conv, padded and strided': { free: true, reason: 'strides over free lengths' },
-  'Conv of one dimension': { free: true, reason: 'strides over free lengths' },
+  ...Object.fromEntries(
+    convolutionCases
+      .filter(({ attributes = {} }) => attributes.auto_pad ?? attributes.output_shape)
+      .map(({ name }) => [name, { free: true, reason: 'padding by output size over free lengths' }]),
+  ),
+
   AveragePool: { free: true, reason: 'strides over free lengths' },
   ...Object.fromEntries(
     windowCases.flatMap(({ name, opType, attributes = {} }): [string, Refused][] => {
@@ -57,12 +60,17 @@ const STEP = 1 / 256;
 const UNWRITTEN: Readonly<Record<string, readonly number[]>> = { BatchNormalization: [3, 4] };
 
 /** Weights, whose lengths are always known. */
-const WEIGHTS: Readonly<Record<string, number>> = { Conv: 1 };
+const WEIGHTS: Readonly<Record<string, number>> = { Conv: 1, ConvTranspose: 1 };
 
 const keyOf = ({ domain, opType }: OpCase) => (domain ? `${domain}.${opType}` : opType);
-const cases = [...elementwiseCases, ...layoutCases, ...computeCases, ...windowCases, ...gradientCases].filter(
-  (op) => rules[keyOf(op)] && (op.opset ?? 17) >= OLDEST_OPSET,
-);
+const cases = [
+  ...elementwiseCases,
+  ...layoutCases,
+  ...computeCases,
+  ...convolutionCases,
+  ...windowCases,
+  ...gradientCases,
+].filter((op) => rules[keyOf(op)] && (op.opset ?? 17) >= OLDEST_OPSET);
 const checked = cases.flatMap((op) =>
   (op.differentiate ?? [])
     .filter((index) => !UNWRITTEN[keyOf(op)]?.includes(index))

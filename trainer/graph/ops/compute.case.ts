@@ -11,7 +11,6 @@ import {
   ints,
   type OpCase,
   shape,
-  text,
   vector,
 } from './one-node.case.ts';
 
@@ -171,44 +170,6 @@ const linear: OpCase[] = [
   },
 ];
 
-const conv = (
-  name: string,
-  attributes: OpCase['attributes'],
-  x: number[],
-  w: number[],
-  bias: boolean,
-  differentiate: number[] = [0, 1],
-): OpCase => ({
-  name,
-  opType: 'Conv',
-  ...(attributes ? { attributes } : {}),
-  inputs: bias ? fc.tuple(floats(x), floats(w), floats([w[0] as number])) : fc.tuple(floats(x), floats(w)),
-  differentiate,
-});
-const convolutions: OpCase[] = [
-  conv('Conv into patches', { strides: ints(4, 4) }, [2, 2, 8, 4], [3, 2, 4, 4], true, [0, 1, 2]),
-  conv('Conv into patches with a rest', { strides: ints(3, 3) }, [1, 2, 8, 10], [4, 2, 3, 3], false),
-  conv(
-    'Conv, padded and strided',
-    { strides: ints(2, 1), pads: ints(1, 0, 2, 1) },
-    [2, 3, 7, 6],
-    [4, 3, 3, 3],
-    true,
-  ),
-  conv(
-    'Conv, same size',
-    { auto_pad: text('SAME_UPPER'), strides: ints(2, 2) },
-    [1, 2, 7, 6],
-    [4, 2, 3, 3],
-    true,
-    [],
-  ),
-  conv('Conv, dilated', { dilations: ints(2, 2) }, [1, 2, 9, 9], [3, 2, 3, 3], false),
-  conv('Conv, depthwise', { group: int(4), pads: ints(1, 1, 1, 1) }, [2, 4, 5, 5], [4, 1, 3, 3], true),
-  conv('Conv, grouped', { group: int(2) }, [2, 4, 5, 5], [6, 2, 3, 3], true),
-  conv('Conv of one dimension', { strides: ints(2), pads: ints(1, 1) }, [2, 3, 9], [4, 3, 3], true),
-];
-
 /** A large epsilon where gradients are compared: nearly constant rows would bend too sharply for differences. */
 const normalizations: OpCase[] = [
   {
@@ -320,4 +281,4 @@ const normalizations: OpCase[] = [
   },
 ];
 
-export const computeCases: readonly OpCase[] = [...reductions, ...linear, ...convolutions, ...normalizations];
+export const computeCases: readonly OpCase[] = [...reductions, ...linear, ...normalizations];

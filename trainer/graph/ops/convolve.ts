@@ -1,63 +1,124 @@
-/** Convolutions over [N, C, H, W] (or [N, C, L]). One that cuts into patches, as ViTs do, is a single matrix product. */
+/** Convolutions over [N, C, ...], any number of axes. One that cuts into patches, as ViTs do, is a single matrix product. */
 import * as tf from '@tensorflow/tfjs-core';
 import { type GraphNode, intAttribute, intsAttribute, stringAttribute } from '../graph.ts';
 import { toDevice } from '../value.ts';
 import { product2d, type Sides } from './linear.ts';
-import { always, type Evaluate, input, type OpTable } from './op.ts';
+import { always, type Evaluate, input, type OpCall, type OpTable } from './op.ts';
+import { type Around, padConstant } from './pad.ts';
 import { sliceAxis } from './slice.ts';
 
-interface Geometry {
+/** How a filter moves: one entry a spatial axis. */
+export interface Geometry {
+  readonly strides: readonly number[];
+  readonly dilations: readonly number[];
+  /** Before and after. */
+  readonly pads: readonly Around[];
+  readonly groups: number;
+}
+
+/** Of two spatial axes, with the filter's lengths. */
+interface Planar {
   readonly kernel: readonly [number, number];
   readonly strides: readonly [number, number];
   readonly dilations: readonly [number, number];
-  /** Before and after, for height and width. */
   readonly pads: readonly [[number, number], [number, number]];
   readonly groups: number;
 }
 
-function geometryOf(node: GraphNode, x: tf.Tensor4D, w: tf.Tensor4D, flat: boolean): Geometry {
-  const two = (name: string): [number, number] => {
-    const given = intsAttribute(node, name) ?? [1, 1];
-    return flat ? [1, given[0] as number] : [given[0] as number, given[1] as number];
-  };
-  const kernel: [number, number] = [w.shape[2], w.shape[3]];
-  const [strides, dilations] = [two('strides'), two('dilations')];
-  const given = intsAttribute(node, 'pads') ?? [0, 0, 0, 0];
-  const explicit = flat ? [0, given[0] as number, 0, given[1] as number] : given;
+/** @param spatial lengths of the input's spatial axes, @param kernel of the filter's */
+export function geometryOf(node: GraphNode, spatial: readonly number[], kernel: readonly number[]): Geometry {
+  const ones = spatial.map(() => 1);
+  const strides = intsAttribute(node, 'strides') ?? ones;
+  const dilations = intsAttribute(node, 'dilations') ?? ones;
+  const explicit = intsAttribute(node, 'pads') ?? spatial.flatMap(() => [0, 0]);
   const auto = stringAttribute(node, 'auto_pad', 'NOTSET');
-  const pads = ([0, 1] as const).map((side): [number, number] => {
+  const pads = spatial.map((size, side): Around => {
     if (auto === 'VALID') return [0, 0];
-    if (auto === 'NOTSET') return [explicit[side] as number, explicit[side + 2] as number];
-    const size = x.shape[side + 2] as number;
-    const reach = (kernel[side] - 1) * dilations[side] + 1;
-    const total = Math.max(0, (Math.ceil(size / strides[side]) - 1) * strides[side] + reach - size);
-    const less = Math.floor(total / 2);
-    return auto === 'SAME_UPPER' ? [less, total - less] : [total - less, less];
-  }) as [[number, number], [number, number]];
-  return { kernel, strides, dilations, pads, groups: intAttribute(node, 'group', 1) };
+    if (auto === 'NOTSET') return [explicit[side] as number, explicit[side + spatial.length] as number];
+    const stride = strides[side] as number;
+    const reach = ((kernel[side] as number) - 1) * (dilations[side] as number) + 1;
+    return evenly(Math.max(0, (Math.ceil(size / stride) - 1) * stride + reach - size), auto);
+  });
+  return { strides, dilations, pads, groups: intAttribute(node, 'group', 1) };
+}
+
+/** So much padding for both ends; an odd one more behind, or before where `auto` says SAME_LOWER. */
+export function evenly(total: number, auto: string): Around {
+  const less = Math.floor(total / 2);
+  return auto === 'SAME_UPPER' ? [less, total - less] : [total - less, less];
 }
 
 const conv: Evaluate = (call) => {
-  const given = toDevice(input(call, 0));
-  const weight = toDevice(input(call, 1));
-  const bias = call.inputs[2];
-  const flat = given.rank === 3;
-  const lift = (t: tf.Tensor) => (flat ? tf.expandDims(t, 2) : t) as tf.Tensor4D;
-  const x = lift(given); // [N, C, H, W]
-  const w = lift(weight); // [O, C / groups, kh, kw]
-  const geometry = geometryOf(call.node, x, w, flat);
-  const sides = [call.gradient[0] === true, call.gradient[1] === true] as const;
+  const x = toDevice(input(call, 0));
+  const w = toDevice(input(call, 1));
+  const geometry = geometryOf(call.node, x.shape.slice(2), w.shape.slice(2));
+  return withBias(call, convolution(x, w, geometry, [call.gradient[0] === true, call.gradient[1] === true]));
+};
+
+/** [N, C, ...] plus input 2, where there is one: a number a channel. */
+export function withBias({ inputs: [, , bias] }: OpCall, y: tf.Tensor): tf.Tensor {
+  return bias === undefined
+    ? y
+    : tf.add(y, tf.reshape(toDevice(bias), [-1, ...y.shape.slice(2).map(() => 1)]));
+}
+
+/**
+ * Over any number of spatial axes. With more than two it is a sum over the first one's taps of convolutions over the others, in
+ * which the places along the first are examples like any other.
+ * @param x [N, C, ...]
+ * @param w [O, C / groups, ...]
+ * @returns [N, O, ...]
+ */
+export function convolution(x: tf.Tensor, w: tf.Tensor, geometry: Geometry, sides: Sides): tf.Tensor {
+  const { strides, dilations, pads, groups } = geometry;
+  if (x.rank === 3) {
+    const flat = {
+      groups,
+      strides: [1, ...strides],
+      dilations: [1, ...dilations],
+      pads: [[0, 0], ...pads] as const,
+    };
+    return tf.squeeze(convolution(tf.expandDims(x, 2), tf.expandDims(w, 2), flat, sides), [2]);
+  }
+  if (x.rank === 4) return planar(x as tf.Tensor4D, w as tf.Tensor4D, geometry, sides);
+  const [[n = 1, , ...spatial], [, , taps = 1]] = [x.shape, w.shape];
+  const [[stride = 1], [dilation = 1], [around = [0, 0] as const]] = [strides, dilations, pads];
+  const padded = padConstant(x, [[0, 0], [0, 0], around, ...spatial.slice(1).map(() => [0, 0] as const)], 0);
+  const length = (spatial[0] ?? 0) + around[0] + around[1];
+  const count = Math.floor((length - (taps - 1) * dilation - 1) / stride) + 1;
+  const rest = { groups, strides: strides.slice(1), dilations: dilations.slice(1), pads: pads.slice(1) };
+  const others = spatial.slice(1).map((_, i) => i + 3);
+  const parts = Array.from({ length: taps }, (_, tap) => {
+    const seen = sliceAxis(padded, { axis: 2, start: tap * dilation, count, step: stride }) as tf.Tensor;
+    const examples = tf.reshape(tf.transpose(seen, [0, 2, 1, ...others]), [
+      n * count,
+      -1,
+      ...spatial.slice(1),
+    ]);
+    const filter = sliceAxis(w, { axis: 2, start: tap, count: 1, step: 1 }) as tf.Tensor;
+    return convolution(examples, tf.squeeze(filter, [2]), rest, sides);
+  });
+  const sum = parts.reduce((a, b) => tf.add(a, b)); // [N * count, O, ...]
+  return tf.transpose(tf.reshape(sum, [n, count, ...sum.shape.slice(1)]), [0, 2, 1, ...others]);
+}
+
+function planar(x: tf.Tensor4D, w: tf.Tensor4D, { groups, ...moves }: Geometry, sides: Sides): tf.Tensor {
+  const geometry: Planar = {
+    kernel: [w.shape[2], w.shape[3]],
+    strides: moves.strides as [number, number],
+    dilations: moves.dilations as [number, number],
+    pads: moves.pads.map(([before, after]) => [before, after]) as [[number, number], [number, number]],
+    groups,
+  };
   const y = cutsPatches(geometry)
     ? patchProduct(x, w, geometry, sides)
     : sides[1] || (sides[0] && !hasInputGradient(geometry, x))
       ? unfoldedProduct(x, w, geometry, sides)
       : convolve(x, w, geometry); // [N, H', W', O]
-  const biased = bias === undefined ? y : tf.add(y, toDevice(bias));
-  const out = tf.transpose(biased, [0, 3, 1, 2]);
-  return flat ? tf.squeeze(out, [2]) : out;
-};
+  return tf.transpose(y, [0, 3, 1, 2]);
+}
 
-function cutsPatches({ kernel, strides, dilations, pads, groups }: Geometry): boolean {
+function cutsPatches({ kernel, strides, dilations, pads, groups }: Planar): boolean {
   return (
     groups === 1 &&
     kernel.every((size, side) => size === strides[side]) &&
@@ -66,7 +127,7 @@ function cutsPatches({ kernel, strides, dilations, pads, groups }: Geometry): bo
   );
 }
 
-function patchProduct(x: tf.Tensor4D, w: tf.Tensor4D, { kernel: [kh, kw] }: Geometry, sides: Sides) {
+function patchProduct(x: tf.Tensor4D, w: tf.Tensor4D, { kernel: [kh, kw] }: Planar, sides: Sides) {
   const [n, c] = x.shape;
   const [rows, columns] = [Math.floor(x.shape[2] / kh), Math.floor(x.shape[3] / kw)];
   const fits = rows * kh === x.shape[2] && columns * kw === x.shape[3];
@@ -80,7 +141,7 @@ function patchProduct(x: tf.Tensor4D, w: tf.Tensor4D, { kernel: [kh, kw] }: Geom
 }
 
 /** Is there a kernel for the gradient of the input? Not for dilated and depthwise convolutions. */
-function hasInputGradient({ dilations, groups }: Geometry, x: tf.Tensor4D): boolean {
+function hasInputGradient({ dilations, groups }: Planar, x: tf.Tensor4D): boolean {
   return dilations.every((dilation) => dilation === 1) && (groups === 1 || groups < x.shape[1]);
 }
 
@@ -88,7 +149,7 @@ function hasInputGradient({ dilations, groups }: Geometry, x: tf.Tensor4D): bool
 function unfoldedProduct(
   x: tf.Tensor4D,
   w: tf.Tensor4D,
-  { kernel, strides, dilations, pads, groups }: Geometry,
+  { kernel, strides, dilations, pads, groups }: Planar,
   sides: Sides,
 ): tf.Tensor {
   const padded = tf.pad(x, [[0, 0], [0, 0], ...pads]);
@@ -124,7 +185,7 @@ function unfoldedProduct(
   ]);
 }
 
-function convolve(x: tf.Tensor4D, w: tf.Tensor4D, { strides, dilations, pads, groups }: Geometry): tf.Tensor {
+function convolve(x: tf.Tensor4D, w: tf.Tensor4D, { strides, dilations, pads, groups }: Planar): tf.Tensor {
   const wide = tf.transpose(tf.pad(x, [[0, 0], [0, 0], ...pads]), [0, 2, 3, 1]) as tf.Tensor4D; // [N, H, W, C]
   const filter = tf.transpose(w, [2, 3, 1, 0]) as tf.Tensor4D; // [kh, kw, C / groups, O]
   const step: [number, number] = [...strides];
@@ -145,9 +206,4 @@ function convolve(x: tf.Tensor4D, w: tf.Tensor4D, { strides, dilations, pads, gr
   return tf.concat(parts, 3);
 }
 
-export const convolveOps: OpTable = {
-  Conv: always(conv, (node) => {
-    const rank = intsAttribute(node, 'kernel_shape')?.length ?? 2;
-    return rank > 2 ? `a ${rank}-dimensional kernel` : undefined;
-  }),
-};
+export const convolveOps: OpTable = { Conv: always(conv) };

@@ -5,6 +5,7 @@ import { activationOps } from './activation.ts';
 import { attentionOps } from './attention.ts';
 import { blockOps } from './blocks.ts';
 import { convolveOps } from './convolve.ts';
+import { convolveTransposeOps } from './convolve-transpose.ts';
 import { einsumOps } from './einsum.ts';
 import { elementwiseOps } from './elementwise.ts';
 import { fusedAttentionOps } from './fused-attention.ts';
@@ -27,6 +28,7 @@ import { sliceOps } from './slice.ts';
 export const ops: OpTable = {
   ...activationOps,
   ...convolveOps,
+  ...convolveTransposeOps,
   ...elementwiseOps,
   ...gatherOps,
   ...linearOps,

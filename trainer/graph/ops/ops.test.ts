@@ -10,13 +10,21 @@ import { relativeError } from '../relative-error.ts';
 import { dimsOf, hostFromTensor, toDevice, toTensor, type Value } from '../value.ts';
 import { attentionCases } from './attention.case.ts';
 import { computeCases } from './compute.case.ts';
+import { convolutionCases } from './convolve.case.ts';
 import { elementwiseCases } from './elementwise.case.ts';
 import { ops } from './index.ts';
 import { layoutCases } from './layout.case.ts';
 import { type OpCase, oneNode } from './one-node.case.ts';
 import { windowCases } from './window.case.ts';
 
-const opCases = [...elementwiseCases, ...layoutCases, ...computeCases, ...windowCases, ...attentionCases];
+const opCases = [
+  ...elementwiseCases,
+  ...layoutCases,
+  ...computeCases,
+  ...convolutionCases,
+  ...windowCases,
+  ...attentionCases,
+];
 /** Operators that onnxruntime does not run, whose function is shared with a tested one. */
 const untested = ['Swish'];
 

@@ -27,7 +27,7 @@ const pad: Evaluate = (call) => {
   const source = sources[stringAttribute(call.node, 'mode', 'constant')];
   if (source === undefined) {
     const grown = around.map(([before, after]): Around => [Math.max(0, before), Math.max(0, after)]);
-    return padConstant(cropped(value, around), grown, numbers(call, 2)?.[0] ?? 0);
+    return padConstant(crop(value, around), grown, numbers(call, 2)?.[0] ?? 0);
   }
   return around.reduce<Value>((part, [before, after], axis) => {
     if (before === 0 && after === 0) return part;
@@ -48,7 +48,8 @@ function aroundOf(call: OpCall, rank: number): Around[] {
   });
 }
 
-function cropped(value: Value, around: readonly Around[]): Value {
+/** Takes off what is negative in `around`, one entry an axis. */
+export function crop(value: Value, around: readonly Around[]): Value {
   return around.reduce<Value>((part, [before, after], axis) => {
     if (before >= 0 && after >= 0) return part;
     const start = Math.max(0, -before);

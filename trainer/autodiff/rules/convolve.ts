@@ -1,0 +1,188 @@
+/** Convolutions and transposed convolutions, over any number of spatial axes. */
+import { type GraphNode, intsAttribute, stringAttribute } from '../../graph/graph.ts';
+import { geometryOf as movesOf } from '../../graph/ops/convolve.ts';
+import { transposedGeometry } from '../../graph/ops/convolve-transpose.ts';
+import type { Builder } from '../builder.ts';
+import { int, ints, lengthOf, reduceSum, reshapeLike } from '../expressions.ts';
+import type { VjpRule, VjpTable } from '../rule.ts';
+
+/** How a filter moves: strides and dilations by spatial axis, pads before all axes and then behind them. */
+export interface Geometry {
+  readonly strides: readonly number[];
+  readonly dilations: readonly number[];
+  readonly pads: readonly number[];
+  readonly group: number;
+}
+
+/** Lengths that are free stand as 0: only an `auto_pad` of SAME_* asks for them, and that is refused then. */
+function geometryOf(b: Builder, node: GraphNode, x: string, w: string): Geometry {
+  const [spatial, kernel] = [x, w].map((value) =>
+    b
+      .dims(value)
+      .slice(2)
+      .map((length) => length ?? 0),
+  ) as [number[], number[]];
+  const moves =
+    node.opType === 'Conv' ? movesOf(node, spatial, kernel) : transposedGeometry(node, spatial, kernel);
+  const pads = [0, 1].flatMap((end) => moves.pads.map((around) => around[end] as number));
+  return { strides: moves.strides, dilations: moves.dilations, pads, group: moves.groups };
+}
+
+/** x [N, C, ...], filters [O, C / groups, ...]; the bias is summed over all but the channels. */
+const conv: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', w = ''] }) => {
+  const geometry = geometryOf(b, node, x, w);
+  return [
+    () => spreadTo(b, dy, w, x, geometry),
+    () => (cutsPatches(b, x, w, geometry) ? patchFilter(b, dy, x, w) : convFilter(b, dy, x, w, geometry)),
+    () => byChannel(b, dy, x),
+  ];
+};
+
+/** x [N, C, ...], filters [C, O / groups, ...]: dx is the convolution of dy, and dw that of a convolution from dy to x. */
+const convTranspose: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', w = ''], y }) => {
+  const geometry = geometryOf(b, node, x, w);
+  return [
+    () => fitted(b, b.add('Conv', [dy, w], attributesOf(geometry)), x),
+    () => convFilter(b, x, y, w, geometry, dy),
+    () => byChannel(b, dy, x),
+  ];
+};
+
+function byChannel(b: Builder, dy: string, x: string): string {
+  return reduceSum(
+    b,
+    dy,
+    [
+      0,
+      ...b
+        .dims(x)
+        .slice(2)
+        .map((_, i) => i + 2),
+    ],
+    false,
+  );
+}
+
+function attributesOf({ strides, dilations, pads, group }: Geometry) {
+  return { strides: ints(strides), dilations: ints(dilations), pads: ints(pads), group: int(group) };
+}
+
+/**
+ * The transposed convolution of dy, in the shape of x: elements that no window saw get nothing.
+ * @param dy [N, O, ...]
+ * @param w [O, C / groups, ...]
+ */
+export function spreadTo(b: Builder, dy: string, w: string, x: string, geometry: Geometry): string {
+  // What the windows reach behind x is taken off by its length, which also says how much they left over.
+  const pads = geometry.pads.map((pad, i) => (2 * i < geometry.pads.length ? pad : 0));
+  return fitted(b, b.add('ConvTranspose', [dy, w], attributesOf({ ...geometry, pads })), x);
+}
+
+/** Zeros behind the spatial axes, or a part of them, so that they are as long as those of x. */
+function fitted(b: Builder, value: string, x: string): string {
+  const rank = b.dims(x).length;
+  const spatial = { start: int(2), end: int(rank) };
+  const missing = b.add('Sub', [b.add('Shape', [x], spatial), b.add('Shape', [value], spatial)]);
+  const before = b.integers(Array<number>(rank + 2).fill(0));
+  return b.add('Pad', [value, b.add('Concat', [before, missing], { axis: int(0) })]);
+}
+
+/**
+ * dW[o, c, i] = sum over n, p of dy[n, o, p] x[n, c, stride p + dilation i - pad]: a convolution over the batch in which strides and
+ * dilations change places, each group by itself.
+ * @param values in the shape of the forward value x, where they are not its own
+ */
+function convFilter(
+  b: Builder,
+  dy: string,
+  x: string,
+  w: string,
+  { strides, dilations, pads, group }: Geometry,
+  values = x,
+): string {
+  const kernel = b.dims(w).slice(2) as number[];
+  const axes = kernel.map((_, i) => i + 2);
+  const full = b.add('Conv', [byGroup(b, x, w, group, values), batchLast(b, dy, axes)], {
+    strides: ints(dilations),
+    dilations: ints(strides),
+    pads: ints(pads),
+    group: int(group),
+  }); // [C / groups, O, at least the kernel]
+  const fitted = b.add('Slice', [full, b.integers(axes.map(() => 0)), b.integers(kernel), b.integers(axes)]);
+  return batchLast(b, fitted, axes);
+}
+
+/** The first two axes exchanged. */
+function batchLast(b: Builder, value: string, others: readonly number[]): string {
+  return b.add('Transpose', [value], { perm: ints([1, 0, ...others]) });
+}
+
+/** [N, C, ...] as [C / groups, groups * N, ...]. */
+function byGroup(b: Builder, x: string, w: string, group: number, values: string): string {
+  const axes = b
+    .dims(x)
+    .slice(2)
+    .map((_, i) => i + 2);
+  if (group === 1) return batchLast(b, values, axes);
+  const lengths = axes.map((axis) => lengthOf(b, x, axis));
+  const own = b.integers([b.dims(w)[1] as number]);
+  const shape = (...parts: string[]) => b.add('Concat', [...parts, ...lengths], { axis: int(0) });
+  const apart = b.add('Reshape', [values, shape(b.integers([-1]), b.integers([group]), own)]);
+  const turned = b.add('Transpose', [apart], { perm: ints([2, 1, 0, ...axes.map((axis) => axis + 1)]) });
+  return b.add('Reshape', [turned, shape(own, b.integers([-1]))]);
+}
+
+/** Does the kernel step from patch to patch, with nothing left over? */
+function cutsPatches(
+  b: Builder,
+  x: string,
+  w: string,
+  { strides, dilations, pads, group }: Geometry,
+): boolean {
+  return (
+    group === 1 &&
+    pads.every((pad) => pad === 0) &&
+    dilations.every((dilation) => dilation === 1) &&
+    strides.every((stride, i) => {
+      const length = b.dims(x)[i + 2];
+      return stride === b.dims(w)[i + 2] && length !== undefined && length % stride === 0;
+    })
+  );
+}
+
+/** One product: [O, N * patches] [N * patches, C * kernel]. */
+function patchFilter(b: Builder, dy: string, x: string, w: string): string {
+  const [outputs = 0, channels = 0, ...kernel] = b.dims(w) as number[];
+  const counts = kernel.map((size, i) => (b.dims(x)[i + 2] as number) / size);
+  const split = b.integers([-1, channels, ...kernel.flatMap((size, i) => [counts[i] as number, size])]);
+  const perm = [0, ...kernel.map((_, i) => 2 + 2 * i), 1, ...kernel.map((_, i) => 3 + 2 * i)];
+  const apart = b.add('Transpose', [b.add('Reshape', [x, split])], { perm: ints(perm) });
+  const width = kernel.reduce((product, size) => product * size, channels);
+  const patches = b.add('Reshape', [apart, b.integers([-1, width])]);
+  const rows = b.add('Reshape', [
+    batchLast(
+      b,
+      dy,
+      kernel.map((_, i) => i + 2),
+    ),
+    b.integers([outputs, -1]),
+  ]);
+  return reshapeLike(b, b.add('MatMul', [rows, patches]), w);
+}
+
+function unsupported(node: GraphNode, b: Builder, wanted: readonly number[]): string | undefined {
+  const [x = '', w = ''] = node.inputs;
+  if (!wanted.includes(0) && !wanted.includes(1)) return undefined;
+  const padding = stringAttribute(node, 'auto_pad', 'NOTSET');
+  const asked = padding.startsWith('SAME') || intsAttribute(node, 'output_shape') !== undefined;
+  if (asked && b.dims(x).slice(2).includes(undefined)) return 'padding by output size over free lengths';
+  if (wanted.includes(1) && b.dims(w).includes(undefined)) return 'a filter of free lengths';
+  if (node.opType === 'Conv') return undefined;
+  const { pads } = geometryOf(b, node, x, w);
+  return pads.some((pad) => pad < 0) ? 'an output larger than the filter reaches' : undefined;
+}
+
+export const convolveRules: VjpTable = {
+  Conv: { vjp: conv, unsupported },
+  ConvTranspose: { vjp: convTranspose, unsupported },
+};
