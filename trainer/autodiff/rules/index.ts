@@ -7,6 +7,7 @@ import { gatherRules } from './gather.ts';
 import { layoutRules } from './layout.ts';
 import { linearRules } from './linear.ts';
 import { normalizeRules } from './normalize.ts';
+import { poolRules } from './pool.ts';
 import { reduceRules } from './reduce.ts';
 import { scatterRules } from './scatter.ts';
 import { trigonometryRules } from './trigonometry.ts';
@@ -23,5 +24,6 @@ export const rules: VjpTable = {
   ...reduceRules,
   ...scatterRules,
   ...trigonometryRules,
+  ...poolRules,
   ...windowRules,
 };

@@ -33,12 +33,14 @@ const REFUSED: Readonly<Record<string, Refused>> = {
   'MatMul by a vector': { free: false, reason: 'a vector as factor' },
   'MatMul of a vector': { free: false, reason: 'a vector as factor' },
   ...Object.fromEntries(
-    convolutionCases
-      .filter(({ attributes = {} }) => attributes.auto_pad ?? attributes.output_shape)
+    [...convolutionCases, ...windowCases]
+      .filter(
+        ({ opType, attributes = {} }) =>
+          opType !== 'MaxPool' && (attributes.auto_pad ?? attributes.output_shape ?? attributes.ceil_mode),
+      )
       .map(({ name }) => [name, { free: true, reason: 'padding by output size over free lengths' }]),
   ),
 
-  AveragePool: { free: true, reason: 'strides over free lengths' },
   ...Object.fromEntries(
     windowCases.flatMap(({ name, opType, attributes = {} }): [string, Refused][] => {
       if (opType === 'Resize')

@@ -10,7 +10,7 @@ import { type Around, padConstant } from './pad.ts';
 import { sliceAxis } from './slice.ts';
 
 /** The window along one spatial axis. */
-interface Side {
+export interface Side {
   readonly kernel: number;
   readonly stride: number;
   readonly dilation: number;
@@ -22,7 +22,8 @@ interface Side {
   readonly count: number;
 }
 
-function sidesOf(node: GraphNode, spatial: readonly number[]): Side[] {
+/** @param spatial lengths of the input's spatial axes */
+export function sidesOf(node: GraphNode, spatial: readonly number[]): Side[] {
   const kernel = intsAttribute(node, 'kernel_shape') ?? [];
   const pads = intsAttribute(node, 'pads') ?? kernel.map(() => 0).concat(kernel.map(() => 0));
   const auto = stringAttribute(node, 'auto_pad', 'NOTSET');
@@ -108,8 +109,17 @@ const averagePool: Evaluate = (call) => {
   const x = toDevice(input(call, 0));
   const sides = sidesOf(call.node, x.shape.slice(2));
   const total = (places(x, sides, 0) as tf.Tensor[]).reduce((sum, part) => tf.add(sum, part));
-  const withPads = intAttribute(call.node, 'count_include_pad', 0) === 1;
-  // How many places of each window count, along each axis; their product is what is divided by.
+  const { dims, data } = placesCounted(call.node, sides);
+  return tf.div(total, tf.tensor(data, [...dims]));
+};
+
+/** How many places of each window an average counts: [counts...] */
+export function placesCounted(
+  node: GraphNode,
+  sides: readonly Side[],
+): { readonly dims: readonly number[]; readonly data: Float32Array } {
+  const withPads = intAttribute(node, 'count_include_pad', 0) === 1;
+  // Along each axis; their products are what is divided by.
   const counts = sides.map(({ kernel, stride, dilation, pads: [before, after], length, count }) =>
     Array.from({ length: count }, (_, i) => {
       let inside = 0;
@@ -120,10 +130,9 @@ const averagePool: Evaluate = (call) => {
       return inside;
     }),
   );
-  const dims = counts.map(({ length }) => length);
   const area = counts.reduce<number[]>((all, own) => all.flatMap((a) => own.map((b) => a * b)), [1]);
-  return tf.div(total, tf.tensor(Float32Array.from(area), dims));
-};
+  return { dims: counts.map(({ length }) => length), data: Float32Array.from(area) };
+}
 
 /** The p-norm of each window. */
 const lpPool: Evaluate = (call) => {
