@@ -102,6 +102,26 @@ const extreme: Gradient = {
   },
 };
 
+/** Towards each element the product of the others: where one element is 0 not to be had from the whole, and with more zeros there is none. */
+const product: Gradient = {
+  inputs: ['x'],
+  of: (dy, saved, { axis }) => ({ x: () => productBack(dy, saved[0] as tf.Tensor, axis) }),
+};
+
+function productBack(dy: tf.Tensor, x: tf.Tensor, axis: unknown): tf.Tensor {
+  const kept = keptShape(x.shape, axis);
+  const axes = tf.util.parseAxisParam((axis ?? x.shape.map((_, i) => i)) as number[], x.shape);
+  const isZero = tf.equal(x, 0);
+  const zeros = tf.sum(tf.cast(isZero, 'float32'), axes, true);
+  const safe = tf.where(isZero, tf.onesLike(x), x);
+  const others = tf.mul(tf.prod(safe, axes, true), tf.reshape(dy, kept));
+  return tf.where(
+    isZero,
+    tf.broadcastTo(where(tf.equal(zeros, 1), others), x.shape),
+    tf.div(where(tf.equal(zeros, 0), others), safe),
+  );
+}
+
 const softmax: Gradient = ofOutput((dy, y) => {
   const weighted = tf.mul(dy, y);
   return tf.sub(weighted, tf.mul(tf.sum(weighted, -1, true), y));
@@ -251,6 +271,7 @@ const gradients: Readonly<Record<string, Gradient>> = {
   }),
   [tf.Max]: extreme,
   [tf.Min]: extreme,
+  [tf.Prod]: product,
   [tf.Cumsum]: ofLayout((dy, _shape, { axis, exclusive, reverse }) =>
     tf.cumsum(dy, axis as number, exclusive as boolean, !reverse),
   ),

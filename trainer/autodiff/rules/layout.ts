@@ -2,7 +2,16 @@
 import { type GraphNode, intAttribute, intsAttribute, stringAttribute } from '../../graph/graph.ts';
 import { integers } from '../../graph/rewrite.ts';
 import type { Builder } from '../builder.ts';
-import { axisFromFront, int, ints, lengthOf, reshapeLike, sumToShape, zerosLike } from '../expressions.ts';
+import {
+  axisFromFront,
+  int,
+  ints,
+  lengthOf,
+  reshapeLike,
+  sumToShape,
+  text,
+  zerosLike,
+} from '../expressions.ts';
 import { rulesOf, type VjpRule, type VjpTable } from '../rule.ts';
 
 const regroup: VjpRule['vjp'] = ({ build, dy, x: [x = ''] }) => [() => reshapeLike(build, dy, x)];
@@ -43,10 +52,56 @@ const split: VjpRule['vjp'] = ({ node, build: b, gradients }) => [
   },
 ];
 
-/** Padding is cropped and what was cropped is padded. */
-const pad: VjpRule['vjp'] = ({ build: b, dy, x: [, pads = '', , axes = ''] }) => [
-  () => b.add('Pad', axes === '' ? [dy, b.add('Neg', [pads])] : [dy, b.add('Neg', [pads]), '', axes]),
+/**
+ * Padding is cropped and what was cropped is padded. Elements that padding repeats get a gradient from each place: where each place
+ * came from is what the same padding makes of 0, 1, 2, ...
+ */
+const pad: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', pads = '', , axes = ''] }) => [
+  () => {
+    const mode = stringAttribute(node, 'mode', 'constant');
+    if (mode !== 'constant') return repeatedBack(b, dy, x, mode, aroundOf(b, x, pads, axes) ?? []);
+    return b.add('Pad', axes === '' ? [dy, b.add('Neg', [pads])] : [dy, b.add('Neg', [pads]), '', axes]);
+  },
 ];
+
+/** Before and after, by axis; undefined where they are computed. */
+function aroundOf(
+  b: Builder,
+  x: string,
+  pads: string,
+  axes: string,
+): (readonly [number, number])[] | undefined {
+  const rank = b.dims(x).length;
+  const widths = integers(b.content(pads));
+  const along = axes === '' ? Array.from({ length: rank }, (_, axis) => axis) : integers(b.content(axes));
+  if (!widths || !along) return undefined;
+  const named = along.map((axis) => axisFromFront(axis, rank));
+  return Array.from({ length: rank }, (_, axis) => {
+    const at = named.indexOf(axis);
+    return at < 0 ? [0, 0] : [widths[at] ?? 0, widths[at + named.length] ?? 0];
+  });
+}
+
+function repeatedBack(
+  b: Builder,
+  dy: string,
+  x: string,
+  mode: string,
+  around: readonly (readonly [number, number])[],
+): string {
+  return around.reduceRight((gradient, [before, after], axis) => {
+    if (before === 0 && after === 0) return gradient;
+    const length = lengthOf(b, x, axis);
+    const sources = b.add('Pad', [positions(b, length), b.integers([before, after])], { mode: text(mode) });
+    return scatter(b, gradient, sources, length, axis, around.length);
+  }, dy);
+}
+
+/** 0, 1, 2, ... up to a length, which is a vector of one int64. */
+function positions(b: Builder, length: string): string {
+  const whole = (value: bigint) => b.constant({ dtype: 'int64', dims: [], data: BigInt64Array.of(value) });
+  return b.add('Range', [whole(0n), b.add('Squeeze', [length]), whole(1n)]);
+}
 
 /** Copies are summed: [d0, d1] tiled by [r0, r1] is [r0, d0, r1, d1]. */
 const tile: VjpRule['vjp'] = ({ build: b, dy, x: [x = '', repeats = ''] }) => [
@@ -95,11 +150,7 @@ const slice: VjpRule['vjp'] = ({
     return cut.reduceRight((gradient, axis, i) => {
       const pick = (v = '') => (v === '' ? '' : b.add('Slice', [v, b.integers([i]), b.integers([i + 1])]));
       const length = lengthOf(b, x, axis);
-      const scalar = b.add('Squeeze', [length]);
-      const zero = b.constant({ dtype: 'int64', dims: [], data: BigInt64Array.of(0n) });
-      const one = b.constant({ dtype: 'int64', dims: [], data: BigInt64Array.of(1n) });
-      const positions = b.add('Range', [zero, scalar, one]);
-      const inputs = [positions, pick(starts), pick(node.inputs[2]), b.integers([0]), pick(steps)];
+      const inputs = [positions(b, length), pick(starts), pick(node.inputs[2]), b.integers([0]), pick(steps)];
       const taken = b.add('Slice', steps === '' ? inputs.slice(0, 4) : inputs);
       return scatter(b, gradient, taken, length, axis, rank);
     }, dy);
@@ -167,9 +218,12 @@ export function scatter(
   return b.add('Transpose', [b.add('MatMul', [places, turned])], { perm: ints(perm) });
 }
 
-function unsupportedPad(node: GraphNode): string | undefined {
+function unsupportedPad(node: GraphNode, b: Builder): string | undefined {
+  const [x = '', pads = '', , axes = ''] = node.inputs;
   const mode = stringAttribute(node, 'mode', 'constant');
-  return mode === 'constant' ? undefined : `mode ${mode}`;
+  return mode === 'constant' || aroundOf(b, x, pads, axes)
+    ? undefined
+    : `mode ${mode} and widths that are computed`;
 }
 
 function unsupportedSlice(node: GraphNode, b: Builder): string | undefined {

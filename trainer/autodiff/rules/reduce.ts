@@ -2,7 +2,7 @@
 import { type GraphNode, intAttribute, intsAttribute } from '../../graph/graph.ts';
 import { integers } from '../../graph/rewrite.ts';
 import type { Builder } from '../builder.ts';
-import { axisFromFront, lengthOf, mul, reduceSum, scale } from '../expressions.ts';
+import { axisFromFront, lengthOf, mul, reduceBy, reduceSum, scale } from '../expressions.ts';
 import type { VjpCall, VjpRule, VjpTable } from '../rule.ts';
 
 interface Reduction {
@@ -63,6 +63,18 @@ function extreme({ build: b, x, axes, dy, y }: Reduction): string {
   return mul(b, taken, b.add('Div', [dy, reduceSum(b, taken, axes, true)]));
 }
 
+/** y / x; where one element is 0, the product of the others is its gradient, and with more zeros there is none. */
+function product({ build: b, x, axes, dy }: Reduction): string {
+  const zero = b.scalar(0);
+  const isZero = b.add('Equal', [x, zero]);
+  const zeros = reduceSum(b, b.add('Cast', [isZero], { to: { kind: 'int', value: 1 } }), axes, true);
+  const safe = b.add('Where', [isZero, b.scalar(1), x]);
+  const others = mul(b, dy, reduceBy(b, 'ReduceProd', safe, axes, true));
+  const atZero = b.add('Where', [b.add('Equal', [zeros, b.scalar(1)]), others, zero]);
+  const elsewhere = b.add('Where', [b.add('Equal', [zeros, zero]), b.add('Div', [others, safe]), zero]);
+  return b.add('Where', [isZero, atZero, elsewhere]);
+}
+
 export const reduceRules: VjpTable = {
   GlobalAveragePool: { vjp: globalAveragePool },
   ReduceSum: reduction(({ dy }) => dy, false),
@@ -72,6 +84,11 @@ export const reduceRules: VjpTable = {
   ReduceSumSquare: reduction(({ build: b, x, dy }) => mul(b, x, scale(b, dy, 2)), true),
   ReduceL1: reduction(({ build: b, x, dy }) => mul(b, b.add('Sign', [x]), dy), true),
   ReduceL2: reduction(({ build: b, x, dy, y }) => mul(b, x, b.add('Div', [dy, y])), true),
+  ReduceProd: reduction(product, true),
+  ReduceLogSum: reduction(({ build: b, x, dy, y }) => {
+    const slope = b.add('Div', [dy, b.add('Exp', [y])]);
+    return b.add('Expand', [slope, b.add('Shape', [x])]);
+  }, true),
   ReduceLogSumExp: reduction(
     ({ build: b, x, dy, y }) => mul(b, b.add('Exp', [b.add('Sub', [x, y])]), dy),
     true,

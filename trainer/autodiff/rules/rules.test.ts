@@ -30,6 +30,9 @@ interface Refused {
 /** Cases whose gradient is refused, with the reason in the message. */
 const REFUSED: Readonly<Record<string, Refused>> = {
   'GatherND in batches of floats': { free: false, reason: 'batch_dims' },
+  'Einsum ii->i': { free: false, reason: 'a diagonal' },
+  DepthToSpace: { free: true, reason: 'a free number of channels' },
+  'DepthToSpace, depth first': { free: true, reason: 'a free number of channels' },
   'MatMul by a vector': { free: false, reason: 'a vector as factor' },
   'MatMul of a vector': { free: false, reason: 'a vector as factor' },
   ...Object.fromEntries(
@@ -40,18 +43,10 @@ const REFUSED: Readonly<Record<string, Refused>> = {
       )
       .map(({ name }) => [name, { free: true, reason: 'padding by output size over free lengths' }]),
   ),
-
   ...Object.fromEntries(
-    windowCases.flatMap(({ name, opType, attributes = {} }): [string, Refused][] => {
-      if (opType === 'Resize')
-        return [[name, { free: true, reason: 'lengths that are only known when it runs' }]];
-      const kind = attributes.mode ?? attributes.reduction;
-      const written = kind?.kind !== 'string' || ['none', 'add'].includes(kind.value);
-      if (opType === 'Pad') return [[name, { free: false, reason: 'mode' }]];
-      return opType.startsWith('Scatter') && !written
-        ? [[name, { free: false, reason: `the reduction ${kind.value}` }]]
-        : [];
-    }),
+    windowCases
+      .filter(({ opType }) => opType === 'Resize')
+      .map(({ name }) => [name, { free: true, reason: 'lengths that are only known when it runs' }]),
   ),
 };
 /** What central differences of float32 are good for, with a step that balances rounding and curvature. */

@@ -55,6 +55,17 @@ const reductions: OpCase[] = [
     opType: 'ReduceProd',
     opset: 18,
     inputs: shape(2).chain((d) => fc.tuple(floats(d), fc.constant(vector(1)))),
+    differentiate: [0],
+  },
+  {
+    name: 'ReduceProd with zeros',
+    opType: 'ReduceProd',
+    opset: 18,
+    inputs: fc.constant([
+      { dtype: 'float32', dims: [3, 3], data: Float32Array.of(2, 0, 3, 1, 0, 0, -1, 2, 0.5) },
+      vector(-1),
+    ]),
+    differentiate: [0],
   },
   {
     name: 'ReduceSum of integers',
@@ -242,7 +253,7 @@ const normalizations: OpCase[] = [
     opType: 'InstanceNormalization',
     attributes: { epsilon: float(0.1) },
     inputs: fc.tuple(dim, dim).chain(([n, c]) => fc.tuple(floats([n, c, 3, 2]), floats([c]), floats([c]))),
-    differentiate: [0],
+    differentiate: [0, 1, 2],
   },
   {
     name: 'GroupNormalization',
@@ -250,7 +261,7 @@ const normalizations: OpCase[] = [
     opset: 21,
     attributes: { num_groups: int(2), epsilon: float(0.1) },
     inputs: dim.chain((n) => fc.tuple(floats([n, 4, 3, 2]), floats([4]), floats([4]))),
-    differentiate: [0],
+    differentiate: [0, 1, 2],
   },
   {
     name: 'RMSNormalization',
