@@ -1,5 +1,6 @@
 /** FLOPs of products and convolutions, one multiply-add counted as two. */
 import { type Graph, type GraphNode, intAttribute, stringAttribute } from '../graph/graph.ts';
+import { isTap } from '../graph/plain/depthwise-convolution.ts';
 import type { Trace } from '../graph/trace.ts';
 
 type Count = (node: GraphNode, dims: (value: string | undefined) => readonly number[]) => number;
@@ -9,6 +10,8 @@ const counts: Readonly<Record<string, Count>> = {
   Gemm: (node, dims) =>
     2 * product(dims(node.outputs[0])) * (dims(node.inputs[0])[intAttribute(node, 'transA', 0) ? 0 : 1] ?? 0),
   Conv: (node, dims) => 2 * product(dims(node.outputs[0])) * product(dims(node.inputs[1]).slice(1)),
+  // Each element of the input meets a whole filter [C, O / groups, ...] but for its own channel.
+  ConvTranspose: (node, dims) => 2 * product(dims(node.inputs[0])) * product(dims(node.inputs[1]).slice(1)),
   Einsum: (node, dims) => {
     const [terms = ''] = stringAttribute(node, 'equation', '').replaceAll(' ', '').split('->');
     const lengths = new Map<string, number>();
@@ -21,9 +24,13 @@ const counts: Readonly<Record<string, Count>> = {
 /** By node; nodes without products have none. */
 export function flopsByNode(graph: Graph, trace: Trace): Map<GraphNode, number> {
   const dims = (value: string | undefined) => trace.dims.get(value ?? '') ?? [];
+  const sliced = new Set(graph.nodes.flatMap(({ opType, outputs }) => (opType === 'Slice' ? outputs : [])));
+  const isPart = (value: string) => sliced.has(value);
+  const constantDims = (value: string) => graph.initializers.get(value)?.dims;
+  const tap: Count = (node) => 2 * product(dims(node.outputs[0]));
   return new Map(
     graph.nodes.flatMap((node) => {
-      const count = counts[node.opType];
+      const count = counts[node.opType] ?? (isTap(node, constantDims, isPart) ? tap : undefined);
       return count ? [[node, count(node, dims)] as const] : [];
     }),
   );

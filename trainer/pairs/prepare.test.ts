@@ -44,6 +44,23 @@ test('the gate of a gated MLP comes first, whichever way round it is written', a
   }
 });
 
+test('a depthwise convolution that is written as taps costs as many FLOPs as the convolution', async () => {
+  const b = new GraphBuilder();
+  const x = b.input('x', ['batch', WIDTH, 8, 6]);
+  const hidden = b.op('Conv', [x, b.weight(24, WIDTH, 1, 1)]);
+  const mixed = b.op('Conv', [hidden, b.weight(24, 1, 3, 3), b.weight(24)], {
+    group: 24,
+    pads: [1, 1, 1, 1],
+  });
+  const y = b.op('Conv', [b.op('Relu', [mixed]), b.weight(WIDTH, 24, 1, 1)]);
+  const found = await preparePairs(b.build({ y: [y, ['batch', WIDTH, 8, 6]] }), 'mixed');
+  const positions = 8 * 6;
+  expect(found.pairs.map(({ flopsPerUnit }) => flopsPerUnit)).toEqual([
+    2 * (2 * positions * WIDTH) + 2 * positions * 9,
+  ]);
+  expect(found.flops).toBe(24 * (found.pairs[0]?.flopsPerUnit ?? 0));
+});
+
 describe('digits', () => {
   test('four layers of three pairs each, all else left alone with a reason', async () => {
     const found = await prepareModel(readFileSync('examples/digits/digits.onnx'), 'digits.onnx');

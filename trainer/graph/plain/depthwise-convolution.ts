@@ -65,6 +65,21 @@ export const depthwiseConvolution: PlainForm = (site) => {
   return site.finish('Add', [sum, site.keep(byChannel(offset as Tensor, window.length))]);
 };
 
+/**
+ * Whether a node is one tap of a convolution that was written so: a part of a value times one number a channel.
+ * @param readsSlice whether the value is made by Slice
+ */
+export function isTap(
+  { opType, inputs }: GraphNode,
+  dimsOf: (constant: string) => readonly number[] | undefined,
+  readsSlice: (value: string) => boolean,
+): boolean {
+  const [moved = '', factor = ''] = inputs;
+  const [channels = 1, ...others] = dimsOf(factor) ?? [];
+  const isByChannel = channels > 1 && others.length > 0 && others.every((length) => length === 1);
+  return opType === 'Mul' && isByChannel && readsSlice(moved);
+}
+
 function isDepthwise(node: GraphNode, { dtype, dims }: Tensor): boolean {
   const groups = intAttribute(node, 'group', 1);
   return dtype === 'float32' && groups > 1 && dims[0] === groups && dims[1] === 1 && dims.length > 2;
