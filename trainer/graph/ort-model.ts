@@ -2,12 +2,12 @@
  * A graph as onnxruntime's sessions take it. Weights that lie in files are named, not copied: onnxruntime maps them. What is held in
  * memory goes along in the protobuf, which cannot exceed 2 GB; beyond, all weights are written to a temporary file first.
  */
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { StringStringEntryProtoSchema, type TensorProto, TensorProto_DataLocation } from 'onnx-buf';
 import type { OrtModel } from '../runtime/ort-session.ts';
+import { discardFolder, scratchFolder } from '../runtime/scratch-folder.ts';
 import { type FilePlace, placeOf } from './deferred.ts';
 import { elementCount, type Graph, type Tensor } from './graph.ts';
 import { writeOnnx } from './onnx-file.ts';
@@ -49,21 +49,12 @@ export function ortModel(
 
 /** Removes the temporary file that a large model's weights were written to, when no session needs it any more. */
 export function discardModel({ weightsFolder }: OrtModel): void {
-  if (weightsFolder !== undefined && temporary.delete(weightsFolder))
-    rmSync(weightsFolder, { recursive: true, force: true });
+  if (weightsFolder !== undefined) discardFolder(weightsFolder);
 }
-
-/** What must go with this process at the latest. */
-const temporary = new Set<string>();
 
 /** All weights in one file of a temporary folder. */
 function spilled(graph: Graph, exposed: readonly string[]): OrtModel {
-  const folder = mkdtempSync(join(tmpdir(), 'solution-path-'));
-  if (temporary.size === 0)
-    process.once('exit', () => {
-      for (const left of temporary) rmSync(left, { recursive: true, force: true });
-    });
-  temporary.add(folder);
+  const folder = scratchFolder();
   const file = openSync(join(folder, FILE), 'w');
   let end = 0;
   try {

@@ -3,9 +3,9 @@
  * graphs compute the same, that masking equals cutting) can be held to any weights, and these take hardly any memory or reading.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { scratchFolder } from '../runtime/scratch-folder.ts';
 import { deferredTensor, derivedTensor, isDeferred, originOf, tensorCache } from './deferred.ts';
 import { fingerprint } from './fingerprint.ts';
 import { elementCount, type Graph, type Tensor } from './graph.ts';
@@ -29,8 +29,7 @@ export function standIns(graph: Graph): StandIns | undefined {
   const large = [...graph.initializers.values()].filter(isDeferred);
   if (large.length === 0) return undefined;
   const largest = Math.max(...large.map(({ dims }) => 4 * elementCount(dims)));
-  const folder = mkdtempSync(join(tmpdir(), 'solution-path-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const folder = scratchFolder();
   writeNoise(join(folder, FILE), largest + PLACES * PLACE_BYTES);
   const cache = tensorCache(largest);
   const known = new WeakMap<Tensor, Tensor>();
