@@ -314,6 +314,22 @@ const concatenation: tf.GradConfig = {
   },
 };
 
+/** A gradient that is dy itself as a tensor of its own: backpropagation frees each as soon as another one is added to it. */
+function ownEach(
+  given: Readonly<Record<string, () => tf.Tensor>>,
+  dy: tf.Tensor | tf.Tensor[],
+): Record<string, () => tf.Tensor> {
+  return Object.fromEntries(
+    Object.entries(given).map(([name, make]) => [
+      name,
+      () => {
+        const gradient = make();
+        return gradient === dy ? tf.clone(gradient) : gradient;
+      },
+    ]),
+  );
+}
+
 /** Makes the gradients known to TensorFlow.js; its registry is global, and doing so again changes nothing. */
 export function registerGradients(): void {
   for (const [kernelName, { inputs = [], output = false, of }] of Object.entries(gradients))
@@ -321,7 +337,7 @@ export function registerGradients(): void {
       kernelName,
       inputsToSave: [...inputs],
       outputsToSave: [output],
-      gradFunc: (dy, saved, attributes) => of(dy as tf.Tensor, saved, attributes as Attributes),
+      gradFunc: (dy, saved, attributes) => ownEach(of(dy as tf.Tensor, saved, attributes as Attributes), dy),
     });
   tf.registerGradient(concatenation);
 }
