@@ -65,12 +65,12 @@ test('writes no gradient that leads to no mask', async () => {
 });
 
 test('lists all operators without a rule at once, by name and node, but only those on the way', async () => {
-  const graph = network('LpNormalization', {
+  const graph = network('Floor', {
     nodes: [
       node('MatMul', ['x', 'stem'], 'straight'),
-      node('LpNormalization', ['straight'], 'embedded'),
+      node('Floor', ['straight'], 'embedded'),
       node('MatMul', ['embedded', 'first'], 'hidden'),
-      node('LpNormalization', ['hidden'], 'bent'),
+      node('Floor', ['hidden'], 'bent'),
       node('Hardmax', ['bent'], 'active'),
       node('MatMul', ['active', 'second'], 'logits'),
     ],
@@ -79,9 +79,9 @@ test('lists all operators without a rule at once, by name and node, but only tho
   expect(() => gradientGraph(asked)).toThrow(
     expect.objectContaining({
       code: 'unsupported-op',
-      message: expect.stringMatching(/LpNormalization \(node node bent\), Hardmax \(node node active\)/),
+      message: expect.stringMatching(/Floor \(node node bent\), Hardmax \(node node active\)/),
       hint: expect.stringContaining('--backend'),
-      details: { missing: ['LpNormalization (node node bent)', 'Hardmax (node node active)'] },
+      details: { missing: ['Floor (node node bent)', 'Hardmax (node node active)'] },
     }),
   );
 });
