@@ -31,11 +31,12 @@ test('a budget covers the checks before the selection, whatever they wait for', 
   const context = { waitUntil: () => {}, passThroughOnException: () => {}, props: {} };
   const headers = { authorization: `Bearer ${token}`, 'x-latency-budget': '40ms' };
   let answer: Response | undefined;
-  const asked = Promise.resolve(
-    app.request('/v2/models/m/infer', { method: 'POST', headers, body: '{}' }, {}, context),
-  ).then((response) => {
-    answer = response;
-  });
+  const request = new Request('http://gateway/v2/models/m/infer', { method: 'POST', headers, body: '{}' });
+  const asked = Promise.resolve(app.fetch(request, {}, context as unknown as ExecutionContext)).then(
+    (response) => {
+      answer = response;
+    },
+  );
   // The key is proved by real cryptography, which fake timers do not wait for.
   await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1), { interval: 0 });
   await vi.advanceTimersByTimeAsync(39);

@@ -1,5 +1,5 @@
 /** The routes as a Hono app, and what surrounds each of them: identity, access, problem documents. */
-import { type Context, Hono } from 'hono';
+import { Hono } from 'hono';
 import { problemResponse, SppError } from '../schema/errors.ts';
 import { requireAccess } from './auth/bearer.ts';
 import type { Identity } from './auth/identity.ts';
@@ -9,7 +9,7 @@ import { crossOrigin } from './http/cross-origin.ts';
 import { deadline } from './inference/deadline.ts';
 import { firstBoundMs } from './inference/infer-request.ts';
 import { logFailure } from './log.ts';
-import type { Route } from './route.ts';
+import type { Call, Route } from './route.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
 import { decisionRoutes } from './routes/decisions.ts';
 import { documentRoutes } from './routes/documents.ts';
@@ -40,7 +40,32 @@ export const routes: readonly Route[] = [...described, ...documentRoutes(describ
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
-export function createApp(gateway: Gateway): Hono {
+/** The address that nearly all requests have; what else can be written for it is left to the router. */
+const INFER = /^https?:\/\/[^/?#]+\/v2\/models\/([A-Za-z0-9._-]+)\/infer$/;
+const INFER_PATH = '/v2/models/:model/infer';
+
+export interface App {
+  fetch(request: Request, bindings: object, background: ExecutionContext): Response | Promise<Response>;
+}
+
+export function createApp(gateway: Gateway): App {
+  const router = createRouter(gateway);
+  const infer = routes.find(({ path, method }) => path === INFER_PATH && method === 'POST');
+  if (infer === undefined || gateway.settings.corsOrigins.length > 0) return router;
+  return {
+    fetch(request, bindings, background) {
+      const model = request.method === 'POST' ? INFER.exec(request.url)?.[1] : undefined;
+      if (model === undefined) return router.fetch(request, bindings, background);
+      return answer(
+        gateway,
+        { request, background, param: (name) => (name === 'model' ? model : '') },
+        infer,
+      );
+    },
+  };
+}
+
+function createRouter(gateway: Gateway): Hono {
   const app = new Hono();
   if (gateway.settings.corsOrigins.length > 0) app.use(crossOrigin(gateway.settings.corsOrigins));
   for (const path of new Set(routes.map((route) => route.path))) {
@@ -52,28 +77,32 @@ export function createApp(gateway: Gateway): Hono {
     // One handler a path: with several, Hono composes them anew for each request.
     app.all(path, (context) => {
       const route = byMethod.get(context.req.method);
-      if (route !== undefined) return answer(gateway, context, route);
+      const param = (name: string) => context.req.param(name) ?? '';
+      if (route !== undefined)
+        return answer(gateway, { request: context.req.raw, background: context.executionCtx, param }, route);
       const message = `${context.req.path} does not take ${context.req.method}.`;
       const error = new SppError('method-not-allowed', message, { hint: `Use ${allow}.` });
-      return refusal(context, error, { allow });
+      return refusal(context.req.raw, error, { allow });
     });
   }
   app.notFound((context) =>
     refusal(
-      context,
+      context.req.raw,
       new SppError('not-found', `There is nothing at ${context.req.path.slice(0, 200)}.`, {
         hint: 'Inference is under /v2, operation under /v1.',
       }),
     ),
   );
-  app.onError((error, context) => refusal(context, error));
+  app.onError((error, context) => refusal(context.req.raw, error));
   return app;
 }
 
-async function answer(gateway: Gateway, context: Context, route: Route): Promise<Response> {
+async function answer(
+  gateway: Gateway,
+  { request, background, param }: Pick<Call, 'request' | 'background' | 'param'>,
+  route: Route,
+): Promise<Response> {
   const receivedMs = gateway.now();
-  const request = context.req.raw;
-  const background = context.executionCtx;
   const id = requestId(request);
   const told = new Map([['x-request-id', id]]);
   const clock = route.timed ? deadline(receivedMs, firstBoundMs(request.headers), gateway.now) : undefined;
@@ -86,7 +115,7 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
       get url() {
         return new URL(request.url);
       },
-      param: (name) => context.req.param(name) ?? '',
+      param,
       identity,
       receivedMs,
       clock,
@@ -94,26 +123,26 @@ async function answer(gateway: Gateway, context: Context, route: Route): Promise
       told,
       background,
     });
-    for (const [name, value] of told) response.headers.set(name, value);
+    if (!route.timed) for (const [name, value] of told) response.headers.set(name, value);
     return response;
   } catch (error) {
     clock?.release();
     if (route.access === 'client')
       gateway.metrics.refused(error instanceof SppError ? error.code : 'internal');
-    return refusal(context, error, Object.fromEntries(told));
+    return refusal(request, error, Object.fromEntries(told));
   }
 }
 
 /** Who asks, if they may, and not too often. */
-async function admitted(
+function admitted(
   gateway: Gateway,
   route: Route,
   request: Request,
   told: Map<string, string>,
   background: Background,
   nowMs: number,
-): Promise<Identity> {
-  const identity = await requireAccess(route.access, request.headers.get('authorization'), {
+): Identity | Promise<Identity> {
+  const identity = requireAccess(route.access, request.headers.get('authorization'), {
     settings: gateway.settings,
     keys: gateway.keys,
     operatorTokens: gateway.operatorTokens,
@@ -122,13 +151,16 @@ async function admitted(
     background,
     nowMs,
   });
-  if (identity.kind === 'client')
-    await countRequest(identity.key, told, { purses: gateway.purses, background, nowMs });
-  return identity;
+  const counted = (who: Identity): Identity | Promise<Identity> => {
+    if (who.kind !== 'client') return who;
+    const counting = countRequest(who.key, told, { purses: gateway.purses, background, nowMs });
+    return counting instanceof Promise ? counting.then(() => who) : who;
+  };
+  return identity instanceof Promise ? identity.then(counted) : counted(identity);
 }
 
 /** The problem document of an error; what is our own fault, or has a cause that the client is not told, goes to the log. */
-function refusal(context: Context, error: unknown, headers: Record<string, string> = {}): Response {
+function refusal(request: Request, error: unknown, headers: Record<string, string> = {}): Response {
   const response = problemResponse(error, {
     ...headers,
     'cache-control': 'no-store',
@@ -136,10 +168,9 @@ function refusal(context: Context, error: unknown, headers: Record<string, strin
   });
   const told = error instanceof SppError && error.cause === undefined && error.code !== 'upstream-failed';
   if (response.status >= 500 && !told) {
-    const { method, path } = context.req;
     logFailure('request failed', error, {
-      method,
-      path,
+      method: request.method,
+      path: new URL(request.url).pathname,
       status: response.status,
       requestId: headers['x-request-id'],
     });

@@ -126,9 +126,10 @@ export function createGateway(
     oidc: settings.oidc === undefined ? undefined : oidcVerifier(settings.oidc),
     fleet: {
       ...nodes,
-      async refresh(background) {
-        await members.follow(background);
-        await nodes.refresh(background);
+      refresh(background) {
+        const following = members.follow(background);
+        if (following instanceof Promise) return following.then(() => nodes.refresh(background));
+        return nodes.refresh(background);
       },
     },
     roster: members,

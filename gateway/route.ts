@@ -29,7 +29,7 @@ export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly access: Access;
-  /** Has a latency budget, which covers the checks of access and limits, too. */
+  /** Has a latency budget, which covers the checks of access and limits, too; its answers come with what is `told`. */
   readonly timed?: true;
   readonly handle: (call: Call) => Response | Promise<Response>;
 }

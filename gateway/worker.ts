@@ -1,7 +1,6 @@
 /** The Worker's entry. An isolate builds its gateway with the first request and keeps it for all that follow. */
-import type { Hono } from 'hono';
 import { problemResponse } from '../schema/errors.ts';
-import { createApp } from './app.ts';
+import { type App, createApp } from './app.ts';
 import { createGateway } from './gateway.ts';
 import { discardRest } from './http/unread-body.ts';
 import { logFailure } from './log.ts';
@@ -10,7 +9,7 @@ import type { Bindings } from './settings.ts';
 export { KeyLedger } from './budget/ledger-object.ts';
 
 /** The one mutable thing at module level: it is the isolate's memory, which the hot path lives on. */
-let app: Hono | undefined;
+let app: App | undefined;
 
 export default {
   async fetch(request, bindings, context) {

@@ -24,11 +24,9 @@ export const headerNames = {
 
 /** The longest budget that makes sense: one day. Anything above is a unit mistake. */
 const MAX_LATENCY_BUDGET_MS = 86_400_000;
-const DURATION = /^(?<value>\d{1,12}(?:\.\d{1,9})?)(?<unit>ms|s)?$/;
+const DURATION = /^(\d{1,12}(?:\.\d{1,9})?)(ms|s)?$/;
 const MONEY = /^(?<value>\d{1,12}(?:\.\d{1,9})?)(?<unit>u)?$/;
-/** Of Server-Timing: a name and its parameters. */
-const ENTRY = /(?:^|,)\s*([^\s,;][^,;]*?)\s*((?:;[^,]*)?)(?=,|$)/g;
-const DURATION_PARAMETER = /;\s*dur=(\d{1,12}(?:\.\d{1,9})?)\s*(?:;|$)/;
+const DECIMAL = /^\d{1,12}(?:\.\d{1,9})?$/;
 const UNIT_INTERVAL = /^(?:0(?:\.\d{1,9})?|1(?:\.0{1,9})?)$/;
 
 /**
@@ -37,9 +35,8 @@ const UNIT_INTERVAL = /^(?:0(?:\.\d{1,9})?|1(?:\.0{1,9})?)$/;
  * @throws `bad-header` when malformed, zero, or above one day
  */
 export function parseLatencyBudget(text: string, header = 'X-Latency-Budget'): number {
-  const groups = DURATION.exec(text.trim())?.groups;
-  const budgetMs =
-    groups === undefined ? Number.NaN : Number(groups.value) * (groups.unit === 's' ? 1000 : 1);
+  const [, value = '', unit] = DURATION.exec(text.trim()) ?? [];
+  const budgetMs = value === '' ? Number.NaN : Number(value) * (unit === 's' ? 1000 : 1);
   if (!(budgetMs > 0 && budgetMs <= MAX_LATENCY_BUDGET_MS)) {
     throw badHeader(
       header,
@@ -98,12 +95,17 @@ export function formatServerTiming(entries: Readonly<Record<string, number>>): s
  * the header informs, nothing fails for want of it.
  */
 export function parseServerTiming(text: string): Readonly<Record<string, number>> {
-  const durations = new Map<string, number>();
-  for (const [, name = '', parameters = ''] of text.matchAll(ENTRY)) {
-    const ms = DURATION_PARAMETER.exec(parameters)?.[1];
-    if (ms !== undefined) durations.set(name, Number(ms));
+  const durations: Record<string, number> = Object.create(null);
+  for (const entry of text.split(',')) {
+    const [name = '', ...parameters] = entry.split(';');
+    for (const parameter of parameters) {
+      const trimmed = parameter.trim();
+      if (!trimmed.startsWith('dur=') || !DECIMAL.test(trimmed.slice(4)) || name.trim() === '') continue;
+      durations[name.trim()] = Number(trimmed.slice(4));
+      break;
+    }
   }
-  return Object.fromEntries(durations);
+  return durations;
 }
 
 function badHeader(header: string, text: string, wanted: string): SppError {

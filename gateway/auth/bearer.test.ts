@@ -3,7 +3,7 @@ import type { ApiKeyRow, OperatorTokenRow } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { OperatorRole } from '../../schema/operator-role.ts';
 import { cellMap } from '../state/cell-map.ts';
-import { type AccessContext, requireAccess } from './bearer.ts';
+import { type AccessContext, requireAccess as requireAccessNow } from './bearer.ts';
 import { randomToken, sameDigest } from './digests.ts';
 import type { Access } from './identity.ts';
 import { newToken, tokenPrefix } from './secret-tokens.ts';
@@ -15,6 +15,8 @@ const settings = {
   scrapeToken: 'scrape-scrape-scrape-scrape',
   keyPepper: 'pepper-pepper-pepper-pepper',
 };
+
+const requireAccess = async (...asked: Parameters<typeof requireAccessNow>) => requireAccessNow(...asked);
 
 const key = await newToken('sp', settings.keyPepper);
 const next = await newToken('sp', settings.keyPepper, key.prefix);
@@ -171,6 +173,17 @@ describe('access', () => {
     expect(await statusOf('client', key.token, context(rotated))).toBe(200);
     expect(await statusOf('client', key.token, context({ ...rotated, previousUntilMs: 1000 }))).toBe(401);
     expect(await statusOf('client', key.token, context({ ...rotated, revokedAtMs: 1 }))).toBe(401);
+  });
+
+  test('whoever has proved a key is let in again without waiting, and only with that very secret', async () => {
+    const where = context({ expiresAtMs: 2000 });
+    const ask = (token: string, nowMs = 1000) =>
+      requireAccessNow('client', `Bearer ${token}`, { ...where, nowMs });
+    await ask(key.token);
+    expect(ask(key.token)).toMatchObject({ kind: 'client', key: { id: keyRow.id } });
+    const other = `${key.token.slice(0, -1)}${key.token.endsWith('A') ? 'B' : 'A'}`;
+    await expect(ask(other)).rejects.toMatchObject({ status: 401 });
+    await expect(ask(key.token, 2000)).rejects.toMatchObject({ status: 401 });
   });
 
   test('a store that cannot be read lets nobody in', async () => {

@@ -7,7 +7,7 @@ import { hex, hmacSha256, randomHex, randomToken, sameDigest } from './digests.t
 /** `sp` is a client's key, `op` an operator's token, `nd` a registered node's. */
 export type TokenKind = 'sp' | 'op' | 'nd';
 
-const TOKEN = /^(?<kind>sp|op|nd)_(?<prefix>[0-9a-f]{12})_[A-Za-z0-9_-]{43}$/;
+const TOKEN = /^(sp|op|nd)_([0-9a-f]{12})_[A-Za-z0-9_-]{43}$/;
 const encoder = new TextEncoder();
 
 export interface NewToken {
@@ -26,8 +26,8 @@ export async function newToken(kind: TokenKind, pepper: string, prefix = randomH
 
 /** @returns undefined for what cannot be a token of ours, so that it costs no look-up */
 export function tokenPrefix(kind: TokenKind, token: string): string | undefined {
-  const groups = TOKEN.exec(token)?.groups;
-  return groups?.kind === kind ? groups.prefix : undefined;
+  const [, given, prefix] = TOKEN.exec(token) ?? [];
+  return given === kind ? prefix : undefined;
 }
 
 export async function tokenHash(token: string, salt: string, pepper: string): Promise<string> {

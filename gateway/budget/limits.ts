@@ -17,18 +17,25 @@ export interface LimitsContext {
  * @param told gets the `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers), of a refusal too
  * @throws `rate-limited` with the time to the next window
  */
-export async function countRequest(
+export function countRequest(
   key: ApiKeyRow,
   told: Map<string, string>,
   context: LimitsContext,
+): void | Promise<void> {
+  if (key.rateLimit !== null) return countAgainst(key.rateLimit, key, told, context);
+}
+
+async function countAgainst(
+  { requests, windowS }: NonNullable<ApiKeyRow['rateLimit']>,
+  key: ApiKeyRow,
+  told: Map<string, string>,
+  { purses, background, nowMs }: LimitsContext,
 ): Promise<void> {
-  const { purses, background, nowMs } = context;
   const purse = purses.of(key, 'rate');
-  if (purse === undefined || key.rateLimit === null) return;
+  if (purse === undefined) return;
   const taken = await purse.take(1);
   if (taken.kind === 'reserved') taken.reservation.settle(1);
   purses.tend(purse, background);
-  const { requests, windowS } = key.rateLimit;
   const { remaining, endsAtMs } = purse.standing();
   const resetS = secondsTo(endsAtMs, nowMs) ?? windowS;
   told.set('ratelimit-policy', `"key";q=${requests};w=${windowS}`);

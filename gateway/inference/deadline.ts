@@ -10,7 +10,7 @@ export interface Deadline {
   /** Told when it passes; what it returns takes that back. */
   onPassed(stop: () => void): () => void;
   /** What `work` comes to, unless the deadline passes first. @throws `budget-overrun` then, whatever the work does */
-  bound<T>(work: Promise<T>): Promise<T>;
+  bound<T>(work: T | Promise<T>): T | Promise<T>;
   /** For an answer that is complete: nothing is stopped any more. */
   release(): void;
 }
@@ -55,10 +55,11 @@ export function deadline(receivedMs: number, budgetMs: number, now: () => number
       return () => void stops.delete(stop);
     },
     bound(work) {
+      if (!(work instanceof Promise) && !passed) return work;
       return new Promise((resolve, fail) => {
         reject = fail;
         if (passed) fail(overrun());
-        work.then(resolve, fail);
+        Promise.resolve(work).then(resolve, fail);
       });
     },
     release() {

@@ -40,6 +40,8 @@ export interface InferenceRequest {
   /** Handed on to the node. */
   readonly headers: Readonly<Record<string, string>>;
   readonly deadline: Deadline;
+  /** Headers of the answer that are known before it. */
+  readonly told: ReadonlyMap<string, string>;
 }
 
 export interface DispatchContext extends AttemptContext {
@@ -138,6 +140,7 @@ async function run(request: InferenceRequest, context: DispatchContext, course: 
       selectMs: course.selectMs,
       budgetRemainingMs: deadline.receivedMs + rules.budgetMs - context.now(),
       costNanoUsd: result.costNanoUsd,
+      told: request.told,
     });
     if (!declined(answer) || !request.upload.repeatable) {
       if (answer.body.kind === 'whole') deadline.release();

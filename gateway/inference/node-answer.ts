@@ -26,6 +26,8 @@ export interface AnswerContext {
   readonly selectMs: number;
   readonly budgetRemainingMs: number;
   readonly costNanoUsd: number;
+  /** Headers that every answer to this request has. */
+  readonly told: ReadonlyMap<string, string>;
 }
 
 /** @throws `upstream-failed` for answers that are the node's own fault */
@@ -57,6 +59,8 @@ export function clientResponse(answer: NodeAnswer, context: AnswerContext): Resp
     headers[headerNames.pathSparsity] = String(round(served.sparsity));
     headers[headerNames.pathQuality] = String(round(served.quality.value));
   }
+  // All at once: each one that is set on an answer that is made already costs as much as several given with it.
+  for (const [name, value] of context.told) headers[name] = value;
   for (const name of HANDED_ON) {
     const value = answer.headers.get(name);
     if (value !== null) headers[name] = value;

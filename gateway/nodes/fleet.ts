@@ -62,7 +62,7 @@ export interface Sent {
 
 export interface Fleet {
   /** Starts what polls are due; waits only while no node is usable, and then only for the first that is. */
-  refresh(background: Background): Promise<void>;
+  refresh(background: Background): void | Promise<void>;
   /** Whether a usable node serves the version of the model. */
   serves(model: string, version: string): boolean;
   /**
@@ -173,22 +173,30 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
   const startPolls = (background: Background): Promise<unknown> | undefined => {
     const at = now();
     const needed = !anyUsable();
-    const polls = [...records.values()].filter((node) => pollDue(node, at, needed)).map(poll);
+    const polls: Promise<void>[] = [];
+    for (const node of records.values()) if (pollDue(node, at, needed)) polls.push(poll(node));
     if (polls.length === 0) return undefined;
     background.waitUntil(Promise.allSettled(polls));
     return Promise.race(polls);
   };
 
+  /**
+   * Who finds no usable node waits for the first report, of a poll that another request has started, too: the runtime
+   * lets nobody wait for another request's promise, so it is looked for.
+   */
+  const untilUsable = async (started: Promise<unknown> | undefined, background: Background) => {
+    let answered = started;
+    while (!anyUsable() && [...records.values()].some((node) => pollUnderWay(node, now()))) {
+      const look = pause(LOOK_MS);
+      await (answered === undefined ? look : Promise.race([answered, look]));
+      answered = startPolls(background);
+    }
+  };
+
   const all: Fleet = {
-    async refresh(background) {
-      let answered = startPolls(background);
-      // Who finds no usable node waits for the first report, of a poll that another request has started, too: the runtime
-      // lets nobody wait for another request's promise, so it is looked for.
-      while (!anyUsable() && [...records.values()].some((node) => pollUnderWay(node, now()))) {
-        const look = pause(LOOK_MS);
-        await (answered === undefined ? look : Promise.race([answered, look]));
-        answered = startPolls(background);
-      }
+    refresh(background) {
+      const started = startPolls(background);
+      if (!anyUsable()) return untilUsable(started, background);
     },
     serves(model, version) {
       const nowMs = now();

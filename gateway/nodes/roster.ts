@@ -11,7 +11,7 @@ export type RegisteredNode = Pick<
 
 export interface Roster {
   /** Sees to it that the fleet is who is registered, and knows what each last told; reads at most now and then. */
-  follow(background: Background): Promise<void>;
+  follow(background: Background): void | Promise<void>;
   /** Reads anew, after a change made here. */
   reload(): Promise<void>;
 }
@@ -44,7 +44,11 @@ export function roster({ listed, registered, load, fleet }: RosterOptions): Rost
   };
 
   return {
-    follow: async (background) => apply(await registered.get(background)),
+    follow(background) {
+      const rows = registered.get(background);
+      if (rows instanceof Promise) return rows.then(apply);
+      apply(rows);
+    },
     async reload() {
       const rows = await load();
       registered.set(rows);

@@ -17,7 +17,7 @@ import { canaryVersion, governing } from '../policy/canary.ts';
 import { pricesOf } from '../policy/prices.ts';
 import { rulesForRequest } from '../policy/request-rules.ts';
 import type { Call, Route } from '../route.ts';
-import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
+import type { Catalog, CatalogModel, CatalogVersion } from '../storage/catalog.ts';
 import type { VersionedPolicy } from '../storage/policies.ts';
 
 const MODEL = '/v2/models/:model';
@@ -49,7 +49,7 @@ export const inferenceRoutes: readonly Route[] = [
     path: MODEL,
     access: 'client',
     async handle(call) {
-      const model = await findModel(call);
+      const model = findModel(call, await call.gateway.catalog.get(call.background));
       const policy = await call.gateway.policy.get(call.background);
       await call.gateway.fleet.refresh(call.background);
       return Response.json(modelMetadata(model, call.gateway.fleet, policy.document));
@@ -60,7 +60,7 @@ export const inferenceRoutes: readonly Route[] = [
     path: `${MODEL}/ready`,
     access: 'client',
     async handle(call) {
-      const model = await findModel(call);
+      const model = findModel(call, await call.gateway.catalog.get(call.background));
       await call.gateway.fleet.refresh(call.background);
       requireServed(call, model);
       return Response.json({ name: model.id, ready: true });
@@ -71,7 +71,7 @@ export const inferenceRoutes: readonly Route[] = [
     path: LEVEL,
     access: 'client',
     async handle(call) {
-      const model = await findModel(call);
+      const model = findModel(call, await call.gateway.catalog.get(call.background));
       const policy = await call.gateway.policy.get(call.background);
       await call.gateway.fleet.refresh(call.background);
       const level = findLevel(call, model);
@@ -83,7 +83,7 @@ export const inferenceRoutes: readonly Route[] = [
     path: `${LEVEL}/ready`,
     access: 'client',
     async handle(call) {
-      const model = await findModel(call);
+      const model = findModel(call, await call.gateway.catalog.get(call.background));
       await call.gateway.fleet.refresh(call.background);
       const level = findLevel(call, model);
       requireServed(call, model);
@@ -123,13 +123,13 @@ async function infer(
   clock.grant(
     rules.infeasible === 'refuse' ? rules.budgetMs : Math.max(rules.budgetMs, defaultLatencyBudgetMs),
   );
-  const model = await clock.bound(findModel(call));
+  const model = findModel(call, await clock.bound(gateway.catalog.get(background)));
   const upload = await clock.bound(readUpload(request, gateway.settings.maxBodyBytes));
   await clock.bound(gateway.fleet.refresh(background));
   const route = () => routedVersion(model, gateway.fleet, canaryVersion(canary, model.id, requestId));
   const pinnedLevel = pin(call, model, route());
   const limits = { purses: gateway.purses, background, nowMs: call.receivedMs };
-  return await dispatch(
+  const response = await dispatch(
     {
       id: requestId,
       model,
@@ -140,6 +140,7 @@ async function infer(
       upload,
       headers: traceHeaders(request.headers, requestId),
       deadline: clock,
+      told: call.told,
     },
     {
       fleet: gateway.fleet,
@@ -164,6 +165,9 @@ async function infer(
       },
     },
   );
+  const reasons = call.told.get(headerNames.explanation);
+  if (reasons !== undefined) response.headers.set(headerNames.explanation, reasons);
+  return response;
 }
 
 /** What a decision was made from; null when it did not come to one. */
@@ -199,10 +203,9 @@ function inputOf(
 }
 
 /** A model that the caller's key may not use is, to it, not there. */
-async function findModel(call: Call): Promise<CatalogModel> {
-  const { gateway, param, background } = call;
+function findModel(call: Call, catalog: Catalog): CatalogModel {
+  const { param } = call;
   const allowed = clientKey(call)?.models ?? null;
-  const catalog = await gateway.catalog.get(background);
   const name = param('model');
   const model = allowed === null || allowed.includes(name) ? catalog.get(name) : undefined;
   if (model !== undefined) return model;

@@ -1,31 +1,44 @@
-/** Cells by key, a bounded number of them: the key used longest ago goes first. */
+/**
+ * Cells by key, a bounded number of them. Two generations, so that a look-up moves nothing: what was used since the last
+ * turn is in the younger, and when that is full the older one is dropped and the younger takes its place.
+ */
 import { type Background, type Cell, type CellOptions, cell } from './cell.ts';
 
 export interface CellMap<T> {
-  get(key: string, background: Background): Promise<T>;
+  get(key: string, background: Background): T | Promise<T>;
   set(key: string, value: T): void;
   /** The next `get` loads anew. */
   drop(key: string): void;
 }
 
 export function cellMap<T>(
-  options: Omit<CellOptions<T>, 'load'> & { load: (key: string) => Promise<T>; limit: number },
+  options: Omit<CellOptions<T>, 'load'> & {
+    load: (key: string) => Promise<T> /** Of a generation. */;
+    limit: number;
+  },
 ): CellMap<T> {
   const { limit, load, ...rest } = options;
-  const cells = new Map<string, Cell<T>>();
+  let young = new Map<string, Cell<T>>();
+  let old = new Map<string, Cell<T>>();
 
   const touch = (key: string): Cell<T> => {
-    const known = cells.get(key) ?? cell<T>({ ...rest, load: () => load(key) });
-    cells.delete(key);
-    cells.set(key, known);
-    const oldest = cells.keys().next().value;
-    if (cells.size > limit && oldest !== undefined) cells.delete(oldest);
+    const used = young.get(key);
+    if (used !== undefined) return used;
+    const known = old.get(key) ?? cell<T>({ ...rest, load: () => load(key) });
+    if (young.size >= limit) {
+      old = young;
+      young = new Map();
+    }
+    young.set(key, known);
     return known;
   };
 
   return {
     get: (key, background) => touch(key).get(background),
     set: (key, value) => touch(key).set(value),
-    drop: (key) => void cells.delete(key),
+    drop(key) {
+      young.delete(key);
+      old.delete(key);
+    },
   };
 }

@@ -20,8 +20,11 @@ export interface CellOptions<T> {
 }
 
 export interface Cell<T> {
-  /** @throws what `load` throws, when there is no value to fall back on */
-  get(background: Background): Promise<T>;
+  /**
+   * The value in hand where that will do, so that the hot path waits for nothing; else the promise of one.
+   * @throws what `load` throws, when there is no value to fall back on; always through the promise
+   */
+  get(background: Background): T | Promise<T>;
   /** Puts in a value that is known to be the newest; refreshes under way are then ignored. */
   set(value: T): void;
 }
@@ -51,7 +54,7 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
   };
 
   return {
-    async get(background) {
+    get(background) {
       const at = now();
       if (held === undefined || at - held.atMs >= maxAgeMs) return refresh();
       // One that cannot be loaded is not waited for by every request that comes.
