@@ -13,8 +13,10 @@ const WHOLE_BYTES = 256 * 1024;
 /** @throws when the answer breaks off, or is aborted, before it was whole or began to stream */
 export async function readAnswer(response: Response): Promise<AnswerBody> {
   const length = Number(response.headers.get('content-length') ?? Number.NaN);
+  // Before the body is looked at as a stream, which costs the runtime as much as reading it.
+  if (length <= WHOLE_BYTES) return { kind: 'whole', bytes: await response.arrayBuffer() };
   const { body } = response;
-  if (body === null || length <= WHOLE_BYTES) return { kind: 'whole', bytes: await response.arrayBuffer() };
+  if (body === null) return { kind: 'whole', bytes: new Uint8Array(0) };
   if (length > WHOLE_BYTES) return { kind: 'stream', stream: body };
   const reader = body.getReader();
   const chunks: Uint8Array[] = [];
