@@ -100,7 +100,8 @@ function outcomeOf(
     batch,
     executeMs: Math.max(0, elapsedMs - predicted.networkMs - predicted.queueMs),
     expectedQueueMs,
-    fault: late && elapsedMs >= predicted.totalMs,
+    fault: late && elapsedMs >= predicted.totalMs && forwarded.kind !== 'answered',
+    answered: forwarded.kind === 'answered',
   };
   if (forwarded.kind === 'stopped') return cutOff;
   if (forwarded.kind === 'unreached')
@@ -124,7 +125,8 @@ function outcomeOf(
     };
   if (answer.status === 504) return cutOff;
   // A full queue is load, and a wrong request the client's: neither says that the node fails.
-  if (answer.status === 429 || (answer.status < 500 && !refusesUs(answer))) return { kind: 'unknown' };
+  if (answer.status === 429 || (answer.status < 500 && !refusesUs(answer)))
+    return { kind: 'unknown', answered: true };
   const reason = declined(answer) ? 'declines requests' : `answers ${answer.status}`;
   return { kind: 'failed', reason, unreachable: false };
 }

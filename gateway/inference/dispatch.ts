@@ -181,7 +181,7 @@ function plan(
     priceOf,
     policyVersion: policy.version,
   };
-  const table = fleet.table(spec, failed);
+  const table = fleet.table(spec, failed, now() + deadline.leftMs());
   const budgetLeftMs = deadline.receivedMs + rules.budgetMs - now();
   const selection: SelectionRequest = {
     rules,

@@ -43,12 +43,14 @@ export type Outcome =
       readonly executeMs: number;
       /** The wait that was predicted from the work ahead. */
       readonly expectedQueueMs: number;
-      /** It had as long as it was predicted to take, and more. */
+      /** It had as long as it was predicted to take, and more, and said nothing. */
       readonly fault: boolean;
+      /** The node itself says that it ran out. */
+      readonly answered?: boolean;
     }
   /** The node cannot be reached, or answers that it is broken. */
   | { readonly kind: 'failed'; readonly reason: string; readonly unreachable: boolean }
-  | { readonly kind: 'unknown' };
+  | { readonly kind: 'unknown'; readonly answered?: boolean };
 
 /** What is known of a request that is sent to a node. */
 export interface Sent {
@@ -68,8 +70,9 @@ export interface Fleet {
   /**
    * The fleet as candidates, up to date; it is the same object from call to call, so it is read before the next.
    * @param failed nodes that the request has tried in vain, with the reason
+   * @param endMs its deadline; without one it waits behind all others
    */
-  table(spec: TableSpec, failed?: ReadonlyMap<string, string>): CandidateTable;
+  table(spec: TableSpec, failed?: ReadonlyMap<string, string>, endMs?: number): CandidateTable;
   /** The same as plain data, for whoever keeps what a decision was made from. */
   options(model: string, version: string): NodeOption[];
   /** Work in requests for each worker of the usable nodes; 0 without any. */
@@ -142,8 +145,12 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
     return node;
   };
 
-  const learn = (node: NodeRecord, outcome: Outcome, background: Background) => {
+  const learn = (node: NodeRecord, outcome: Outcome, sentMs: number, background: Background) => {
     const nowMs = now();
+    // What is late because others stood before it is load. A node that is stuck answers nobody meanwhile.
+    const stuck = node.answeredMs < sentMs;
+    if (outcome.kind === 'answered' || (outcome.kind !== 'failed' && outcome.answered))
+      node.answeredMs = nowMs;
     if (outcome.kind === 'unknown') return;
     node.lastSampleMs = nowMs;
     if (outcome.kind === 'answered') {
@@ -152,7 +159,7 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
       node.dirty = true;
       return;
     }
-    if (outcome.kind === 'failed' || outcome.fault) node.breaker.failure(nowMs);
+    if (outcome.kind === 'failed' || (outcome.fault && stuck)) node.breaker.failure(nowMs);
     if (outcome.kind === 'cut-off') {
       node.times.recordCutOff(outcome, nowMs);
       node.dirty = true;
@@ -204,7 +211,7 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
         if (unusableReason(node, nowMs) === undefined && servedVersion(node, model) === version) return true;
       return false;
     },
-    table: (spec, failed) => tables.get(spec, failed),
+    table: (spec, failed, endMs) => tables.get(spec, failed, endMs),
     options: (model, version) => [...records.values()].map((node) => nodeOption(node, model, version, now())),
     pressure() {
       const nowMs = now();
@@ -221,7 +228,8 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
       const node = record(name);
       node.ownInFlight++;
       if (probe) node.probesInFlight++;
-      const leave = node.work.begin(executeMs, endMs, now());
+      const sentMs = now();
+      const leave = node.work.begin(executeMs, endMs, sentMs);
       let over = false;
       return (outcome) => {
         if (over) return;
@@ -229,7 +237,7 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
         node.ownInFlight--;
         if (probe) node.probesInFlight--;
         leave(outcome.kind === 'cut-off', now());
-        learn(node, outcome, background);
+        learn(node, outcome, sentMs, background);
       };
     },
     probeTarget: ({ model, version }, chosen, stale) =>

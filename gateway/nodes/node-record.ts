@@ -32,6 +32,8 @@ export interface NodeRecord {
   ownInFlight: number;
   /** Of these, trials and probes. */
   probesInFlight: number;
+  /** When it last answered a request, whatever it said; reports do not count. */
+  answeredMs: number;
   /** When something was last learned from a request there. */
   lastSampleMs: number;
   pollStartedMs: number;
@@ -51,6 +53,7 @@ export function nodeRecord(address: NodeAddress): NodeRecord {
     work: workAhead(),
     ownInFlight: 0,
     probesInFlight: 0,
+    answeredMs: Number.NEGATIVE_INFINITY,
     lastSampleMs: Number.NEGATIVE_INFINITY,
     pollStartedMs: Number.NEGATIVE_INFINITY,
     polling: false,
@@ -144,9 +147,18 @@ export function nodeOption(node: NodeRecord, model: string, version: string, now
   };
 }
 
-/** @param scale how waits there compare with what one after the other would make of them */
-export function aheadMs({ work }: NodeRecord, workers: number, scale: number, nowMs: number): number {
-  return scale * work.waitMs(workers, nowMs);
+/**
+ * @param scale how waits there compare with what one after the other would make of them
+ * @param endMs the deadline of the request that would wait
+ */
+export function aheadMs(
+  { work }: NodeRecord,
+  workers: number,
+  scale: number,
+  nowMs: number,
+  endMs?: number,
+): number {
+  return scale * work.waitMs(workers, nowMs, endMs);
 }
 
 /** Others' requests as of the report, and ours as of now. */

@@ -1,20 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { NodeReport } from '../../schema/node-report.ts';
 import { cell } from '../state/cell.ts';
+import { answered, report as reportOf } from './fleet.fixture.ts';
 import { fleet } from './fleet.ts';
 import { type RegisteredNode, roster } from './roster.ts';
 
-const report = (over: Partial<NodeReport> = {}): NodeReport => ({
-  node: 'whatever it calls itself',
-  state: 'ready',
-  reportedAtMs: 0,
-  startedAtMs: 1,
-  workers: 1,
-  queueLength: 0,
-  inFlight: 0,
-  models: [],
-  ...over,
-});
+const report = (over: Partial<NodeReport> = {}): NodeReport =>
+  reportOf('whatever it calls itself', { startedAtMs: 1, ...over });
 
 const row = (name: string, over: Partial<RegisteredNode> = {}): RegisteredNode => ({
   name,
@@ -85,18 +77,7 @@ describe('the roster', () => {
     await seen();
     expect(nodes.view()[0]?.report?.queueLength).toBe(0);
     const over = nodes.begin('a', { waitUntil: () => {} });
-    over({
-      kind: 'answered',
-      sample: {
-        version: 'v',
-        level: 0,
-        batch: 1,
-        networkMs: 7,
-        queueMs: 0,
-        expectedQueueMs: 0,
-        executeMs: 9,
-      },
-    });
+    over(answered());
     expect(nodes.view()[0]?.networkMs).not.toBeNull();
     state.rows = [row('a', { heardAtMs: 1_000_005, report: report({ startedAtMs: 2 }) })];
     await seen();

@@ -29,7 +29,8 @@ export interface TableSpec {
 }
 
 export interface TableCache {
-  get(spec: TableSpec, failed?: ReadonlyMap<string, string>): CandidateTable;
+  /** @param endMs the deadline of the request: what is due later does not stand before it */
+  get(spec: TableSpec, failed?: ReadonlyMap<string, string>, endMs?: number): CandidateTable;
   clear(): void;
 }
 
@@ -89,7 +90,7 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
   };
 
   return {
-    get(spec, failed) {
+    get(spec, failed, endMs) {
       const entry = entryOf(spec);
       const nowMs = now();
       const { table, nodes } = entry;
@@ -104,7 +105,7 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
         load.workers = entry.workers[column] as number;
         load.serviceMs = entry.serviceMs[column] as number;
         ahead.requests = node.ownInFlight;
-        ahead.ms = aheadMs(node, load.workers, entry.waitScale[column] as number, nowMs);
+        ahead.ms = aheadMs(node, load.workers, entry.waitScale[column] as number, nowMs, endMs);
         load.unusable =
           unusableReason(node, nowMs) ?? entry.unserved[column] ?? failed?.get(node.address.name);
         if (load.unusable === undefined) {

@@ -46,6 +46,17 @@ describe('the work ahead of a request', () => {
     expect(work.waitMs(1, 0)).toBe(30);
   });
 
+  test('is what is due before it: nodes take what waits by its deadline', () => {
+    const work = workAhead();
+    const running = work.begin(20, 500, 0);
+    work.begin(10, 300, 0);
+    work.begin(40, 100, 0);
+    expect([50, 100, 200, 300, NEVER].map((endMs) => work.waitMs(1, 0, endMs))).toEqual([20, 60, 60, 70, 70]);
+    // What is due first starts first.
+    running(false, 20);
+    expect(work.waitMs(1, 20, 50)).toBe(40);
+  });
+
   test('a run that was given up holds its worker to its usual end; what waited is gone at once', () => {
     const work = workAhead();
     const running = work.begin(20, NEVER, 0);

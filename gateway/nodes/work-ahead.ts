@@ -1,9 +1,10 @@
 /**
- * The requests that this isolate has under way at one node, in the order in which they were sent, and from that how long
- * one more would wait: each counts with the time of its own level, so that ten sparse ones do not look like ten dense ones.
+ * The requests that this isolate has under way at one node, and from that how long one more would wait: each counts with
+ * the time of its own level, so that ten sparse ones do not look like ten dense ones. Nodes take what waits by its deadline,
+ * the earliest first, so only what is due before the new one is ahead of it.
  *
- *   running  [ #### ]  one a worker, since it was free to them       waiting  [ ## ][ ##### ] ...
- *                 └── the first to end lets the next one start ──────────┘
+ *   running  [ #### ]  one a worker        waiting  [ ## ][ ##### ] ... by deadline
+ *                 └── the first to end lets the next one start ──┘
  */
 export interface WorkAhead {
   /**
@@ -12,15 +13,18 @@ export interface WorkAhead {
    * @returns to be called when it is over
    */
   begin(executeMs: number, endMs: number, nowMs: number): (stopped: boolean, nowMs: number) => void;
-  /** Until a worker is free for one more; 0 while one is. */
-  waitMs(workers: number, nowMs: number): number;
+  /**
+   * Until a worker is free for one more; 0 while one is.
+   * @param endMs its deadline; without one it comes after all that wait
+   */
+  waitMs(workers: number, nowMs: number, endMs?: number): number;
 }
 
 interface Task {
   readonly executeMs: number;
   readonly endMs: number;
-  /** When a worker took it; undefined while it waits. */
-  startedMs: number | undefined;
+  /** When a worker took it; of one that waits, nothing. */
+  startedMs: number;
   /** Nobody waits for it any more, but a run is not broken off: its worker is busy to the end. */
   abandoned: boolean;
 }
@@ -29,24 +33,34 @@ interface Task {
 const OVERDUE_SHARE = 0.1;
 
 export function workAhead(): WorkAhead {
-  let tasks: Task[] = [];
-  let abandoned = 0;
+  let running: Task[] = [];
+  /** The earliest deadline first; of equal ones the one that came first. */
+  const waiting: Task[] = [];
   let workersKnown = 1;
-  let answered: { readonly nowMs: number; readonly workers: number; readonly waitMs: number } | undefined;
 
   const start = (nowMs: number) => {
-    for (let place = 0; place < tasks.length && place < workersKnown; place++) {
-      const task = tasks[place] as Task;
-      task.startedMs ??= nowMs;
+    while (running.length < workersKnown) {
+      const next = waiting.shift();
+      if (next === undefined) return;
+      next.startedMs = nowMs;
+      running.push(next);
     }
   };
+  const wait = (task: Task) => {
+    let place = waiting.length;
+    while (place > 0 && (waiting[place - 1] as Task).endMs > task.endMs) place--;
+    waiting.splice(place, 0, task);
+  };
   const forgetEnded = (nowMs: number) => {
-    const ended = (task: Task) => task.abandoned && (task.startedMs ?? nowMs) + task.executeMs <= nowMs;
-    if (abandoned === 0 || !tasks.some(ended)) return;
-    tasks = tasks.filter((task) => !ended(task));
-    abandoned = tasks.reduce((sum, task) => sum + Number(task.abandoned), 0);
+    const ended = (task: Task) => task.abandoned && task.startedMs + task.executeMs <= nowMs;
+    if (!running.some(ended)) return;
+    running = running.filter((task) => !ended(task));
     start(nowMs);
-    answered = undefined;
+  };
+  const setWorkers = (workers: number, nowMs: number) => {
+    workersKnown = workers;
+    for (const task of running.splice(workers)) wait(task);
+    start(nowMs);
   };
 
   return {
@@ -54,55 +68,45 @@ export function workAhead(): WorkAhead {
       const task: Task = {
         executeMs: executeMs > 0 ? executeMs : 0,
         endMs,
-        startedMs: undefined,
+        startedMs: Number.NaN,
         abandoned: false,
       };
       forgetEnded(nowMs);
-      tasks.push(task);
+      wait(task);
       start(nowMs);
-      answered = undefined;
       return (stopped, atMs) => {
-        const place = tasks.indexOf(task);
-        if (place < 0) return;
-        answered = undefined;
-        if (stopped && task.startedMs !== undefined && task.startedMs + task.executeMs > atMs) {
-          task.abandoned = true;
-          abandoned++;
+        const place = running.indexOf(task);
+        if (place < 0) {
+          const waits = waiting.indexOf(task);
+          if (waits >= 0) waiting.splice(waits, 1);
           return;
         }
-        tasks.splice(place, 1);
+        if (stopped && task.startedMs + task.executeMs > atMs) {
+          task.abandoned = true;
+          return;
+        }
+        running.splice(place, 1);
         start(atMs);
       };
     },
-    waitMs(workers, nowMs) {
+    waitMs(workers, nowMs, endMs = Number.POSITIVE_INFINITY) {
       forgetEnded(nowMs);
-      if (workers !== workersKnown) {
-        workersKnown = workers;
-        start(nowMs);
+      if (workers !== workersKnown) setWorkers(workers, nowMs);
+      if (running.length < workers) return 0;
+      const left = new Float64Array(workers);
+      for (let place = 0; place < workers; place++) {
+        const { executeMs, startedMs } = running[place] as Task;
+        left[place] = Math.max(startedMs + executeMs - nowMs, OVERDUE_SHARE * executeMs);
       }
-      if (tasks.length < workers) return 0;
-      if (answered !== undefined && answered.nowMs === nowMs && answered.workers === workers)
-        return answered.waitMs;
-      const waitMs = untilFree(tasks, workers, nowMs);
-      answered = { nowMs, workers, waitMs };
-      return waitMs;
+      for (const task of waiting) {
+        if (task.endMs > endMs) break;
+        const soonest = leastOf(left);
+        const beginsMs = left[soonest] as number;
+        if (nowMs + beginsMs < task.endMs) left[soonest] = beginsMs + task.executeMs;
+      }
+      return left[leastOf(left)] as number;
     },
   };
-}
-
-/** First come, first served: each waiting one goes to the worker that is free soonest. */
-function untilFree(tasks: readonly Task[], workers: number, nowMs: number): number {
-  const left = new Float64Array(workers);
-  for (let place = 0; place < tasks.length; place++) {
-    const { executeMs, endMs, startedMs } = tasks[place] as Task;
-    if (place < workers)
-      left[place] = Math.max((startedMs ?? nowMs) + executeMs - nowMs, OVERDUE_SHARE * executeMs);
-    else {
-      const soonest = leastOf(left);
-      if (nowMs + (left[soonest] as number) < endMs) left[soonest] = (left[soonest] as number) + executeMs;
-    }
-  }
-  return left[leastOf(left)] as number;
 }
 
 function leastOf(values: Float64Array): number {

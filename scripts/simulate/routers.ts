@@ -38,8 +38,8 @@ const rules: Omit<Rules, 'budgetMs'> = {
   hedgeShare: 0,
 };
 
-function ours({ all, spec, arrival, leftMs, failed, random }: Situation): Choice | undefined {
-  const table = all.table(spec, failed);
+function ours({ all, spec, arrival, leftMs, nowMs, failed, random }: Situation): Choice | undefined {
+  const table = all.table(spec, failed, nowMs + leftMs);
   const decision = select(table, {
     rules: { ...rules, budgetMs: arrival.budgetMs },
     budgetLeftMs: leftMs,

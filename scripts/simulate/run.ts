@@ -1,6 +1,6 @@
 /**
  * Plays a trace against machines in simulated time. A router sees what a gateway sees: which nodes it believes to be up,
- * its own requests under way, and measured times; the machines do what they do. First come, first served at each node.
+ * its own requests under way, and measured times; the machines (`machine.ts`) do what they do.
  */
 import { fleet } from '../../gateway/nodes/fleet.ts';
 import type { TableSpec } from '../../gateway/nodes/table-cache.ts';
@@ -9,6 +9,7 @@ import type { LevelOption, PriceOf } from '../../gateway/selector/candidates.ts'
 import type { Prediction } from '../../gateway/selector/predict.ts';
 import type { NodeReport } from '../../schema/node-report.ts';
 import { defaultPolicy } from '../../schema/policy.ts';
+import { type SimulatedMachine, simulatedMachine } from './machine.ts';
 import { type Arrival, type Machine, randomOf, type Trace } from './trace.ts';
 
 export interface SimulatedLevel extends LevelOption {
@@ -61,6 +62,7 @@ const ATTEMPTS = 2;
 const POLL_MS = 250;
 /** As the gateway's own default. */
 const PROBE_SHARE = 0.01;
+const PROBE_BOUND_MS = 5000;
 
 export async function simulate(
   trace: Trace,
@@ -74,11 +76,17 @@ export async function simulate(
   const work: Promise<unknown>[] = [];
   const background = { waitUntil: (promise: Promise<unknown>) => void work.push(promise) };
   const machines = new Map(trace.machines.map((machine) => [machine.name, machine]));
-  /** When each worker of a node is free again. */
-  const freeAtMs = new Map(
-    trace.machines.map(({ name, workers }) => [name, new Array<number>(workers).fill(0)]),
+  /** What happens later, soonest first. */
+  const agenda: { atMs: number; act: () => void }[] = [];
+  const later = (atMs: number, act: () => void) => {
+    let place = agenda.length;
+    while (place > 0 && (agenda[place - 1] as { atMs: number }).atMs > atMs) place--;
+    agenda.splice(place, 0, { atMs, act });
+  };
+  const working = new Map(
+    trace.machines.map(({ name, workers }) => [name, simulatedMachine(workers, { now: () => nowMs, later })]),
   );
-  const waitingUntil = (name: string) => Math.min(...(freeAtMs.get(name) ?? [Number.NaN]));
+  const workOf = (name: string) => working.get(name) as SimulatedMachine;
   const all = fleet({
     nodes: trace.machines.map(({ name }) => ({
       name,
@@ -90,8 +98,7 @@ export async function simulate(
     fetchReport: async ({ name }) => {
       const machine = machines.get(name) as Machine;
       if (!machine.up(nowMs)) throw new Error('cannot be reached');
-      const busy = (freeAtMs.get(name) ?? []).filter((atMs) => atMs > nowMs).length;
-      return reportOf(machine, levels, busy);
+      return reportOf(machine, levels, workOf(name));
     },
   });
   const spec: TableSpec = {
@@ -103,28 +110,9 @@ export async function simulate(
     policyVersion: 1,
   };
 
-  /** What happens later, soonest first. */
-  const agenda: { atMs: number; act: () => void }[] = [];
-  const later = (atMs: number, act: () => void) => {
-    let place = agenda.length;
-    while (place > 0 && (agenda[place - 1] as { atMs: number }).atMs > atMs) place--;
-    agenda.splice(place, 0, { atMs, act });
-  };
   let inTime = 0;
   let quality = 0;
   let cost = 0;
-  let answered = 0;
-
-  /** Runs on a node, from when a worker is free on; undefined where it is given up before that. */
-  const occupy = (name: string, executeMs: number, giveUpMs: number): number | undefined => {
-    const workers = freeAtMs.get(name) as number[];
-    const soonest = workers.indexOf(waitingUntil(name));
-    const startMs = Math.max(nowMs, workers[soonest] as number);
-    // What waits is given up when the deadline passes; what runs is not.
-    if (startMs >= giveUpMs) return undefined;
-    workers[soonest] = startMs + executeMs;
-    return startMs;
-  };
 
   /** A copy that shows how a node is, as the gateway sends them. */
   const probe = (chosen: Choice, executeOf: (choice: Choice) => number) => {
@@ -139,8 +127,7 @@ export async function simulate(
     }
     const executeMs = executeOf({ ...chosen, node: name });
     const sentMs = nowMs;
-    const startMs = occupy(name, executeMs, Number.POSITIVE_INFINITY) as number;
-    later(startMs + executeMs + NETWORK_MS, () =>
+    const answer = (startMs: number) =>
       over({
         kind: 'answered',
         sample: {
@@ -152,8 +139,12 @@ export async function simulate(
           expectedQueueMs: usualMs.expectedQueueMs,
           executeMs,
         },
-      }),
-    );
+      });
+    workOf(name).submit({
+      executeMs,
+      endMs: nowMs + PROBE_BOUND_MS,
+      started: (startMs) => later(startMs + executeMs + NETWORK_MS, () => answer(startMs)),
+    });
   };
 
   const send = (arrival: Arrival, index: number, failed: ReadonlyMap<string, string>) => {
@@ -176,7 +167,7 @@ export async function simulate(
       random,
       doneAtMs: (asked) =>
         machines.get(asked.node)?.up(nowMs)
-          ? Math.max(nowMs, waitingUntil(asked.node)) + executeOf(asked) + NETWORK_MS
+          ? workOf(asked.node).beginsMs(arrival.atMs + arrival.budgetMs) + executeOf(asked) + NETWORK_MS
           : Number.NaN,
     });
     if (choice === undefined) return;
@@ -195,31 +186,35 @@ export async function simulate(
     const executeMs = executeOf(choice);
     const sentMs = nowMs;
     const endMs = arrival.atMs + arrival.budgetMs;
-    const startMs = occupy(choice.node, executeMs, endMs);
-    const doneMs = (startMs ?? endMs) + executeMs + NETWORK_MS;
-    const version = 'v1';
-    const sample = { version, level: choice.level, batch: 1 };
+    const sample = { version: 'v1', level: choice.level, batch: 1 };
     if (predicted !== undefined && failed.size === 0) probe(choice, executeOf);
-    if (startMs === undefined || doneMs > endMs) {
-      const elapsedMs = endMs - sentMs;
-      const fault = predicted === undefined || elapsedMs >= predicted.totalMs;
-      const ranMs = elapsedMs - (predicted === undefined ? 0 : predicted.networkMs + predicted.queueMs);
-      later(endMs, () =>
-        over({ kind: 'cut-off', ...sample, executeMs: Math.max(0, ranMs), expectedQueueMs, fault }),
-      );
-      return;
-    }
-    later(doneMs, () => {
+    let isAnswered = false;
+    const answer = (startMs: number) => {
+      isAnswered = true;
       const queueMs = startMs - sentMs;
       over({
         kind: 'answered',
         sample: { ...sample, networkMs: NETWORK_MS, queueMs, expectedQueueMs, executeMs },
       });
       const price = priceOf('default', choice.level);
-      answered++;
       inTime++;
       quality += levels.find((row) => row.level === choice.level)?.quality ?? 0;
       cost += price.fixedNanoUsd + price.perMsNanoUsd * Math.ceil(executeMs);
+    };
+    workOf(choice.node).submit({
+      executeMs,
+      endMs,
+      started(startMs) {
+        const doneMs = startMs + executeMs + NETWORK_MS;
+        if (doneMs <= endMs) later(doneMs, () => answer(startMs));
+      },
+    });
+    later(endMs, () => {
+      if (isAnswered) return;
+      const elapsedMs = endMs - sentMs;
+      const fault = predicted === undefined || elapsedMs >= predicted.totalMs;
+      const ranMs = elapsedMs - (predicted === undefined ? 0 : predicted.networkMs + predicted.queueMs);
+      over({ kind: 'cut-off', ...sample, executeMs: Math.max(0, ranMs), expectedQueueMs, fault });
     });
   };
 
@@ -240,14 +235,14 @@ export async function simulate(
     attainment: inTime / requests,
     meanQuality: quality / Math.max(1, inTime),
     deliveredQuality: quality / requests,
-    meanCostMicroUsd: cost / 1000 / Math.max(1, answered),
+    meanCostMicroUsd: cost / 1000 / Math.max(1, inTime),
   };
 }
 
 function reportOf(
   { name, workers, slowness }: Machine,
   levels: readonly SimulatedLevel[],
-  busy: number,
+  { running, waiting }: SimulatedMachine,
 ): NodeReport {
   const profile = { device: 'cpu', threads: 1, batch: 1, samples: 100 };
   return {
@@ -255,8 +250,8 @@ function reportOf(
     state: 'ready',
     reportedAtMs: 0,
     workers,
-    queueLength: 0,
-    inFlight: busy,
+    queueLength: waiting,
+    inFlight: running,
     models: [
       {
         model: 'm',
