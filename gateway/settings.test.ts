@@ -16,12 +16,23 @@ test('reads nodes, limits and secrets', () => {
   });
 });
 
+test('nodes of a network of its own are taken where the deployment says that it has one', () => {
+  const NODES = JSON.stringify([{ name: 'a', url: 'http://node.default.svc.cluster.local:8788' }]);
+  expect(readSettings({ ...secrets, NODES, PRIVATE_NODES: 'on' }).nodes).toMatchObject([{ name: 'a' }]);
+});
+
 test.each([
   [{ OPERATOR_TOKEN: undefined }, /OPERATOR_TOKEN is not set/],
   [{ KEY_PEPPER: 'short-secret' }, /KEY_PEPPER is shorter/],
   [{ NODES: 'not json' }, /NODES is not JSON/],
   [{ NODES: '[{"name":"a","url":"ftp://x"}]' }, /NODES/],
-  [{ NODES: '[{"name":"a","url":"http://x"},{"name":"a","url":"http://y"}]' }, /names a node twice/],
+  [
+    { NODES: '[{"name":"a","url":"https://x.org"},{"name":"a","url":"https://y.org"}]' },
+    /names a node twice/,
+  ],
+  [{ NODES: '[{"name":"a","url":"http://node.example.org"}]' }, /NODES has "a": .*not encrypted on the way/],
+  [{ NODES: '[{"name":"a","url":"http://10.0.0.1:8788"}]' }, /some networks only.*PRIVATE_NODES=on/],
+  [{ NODES: '[{"name":"a","url":"http://169.254.169.254"}]', PRIVATE_NODES: 'on' }, /no place for a node/],
   [{ MAX_BODY_BYTES: 'much' }, /MAX_BODY_BYTES/],
 ])('refuses %j', (over, message) => {
   expect(() => readSettings({ ...secrets, ...over })).toThrow(message);

@@ -5,6 +5,7 @@ import { operatorRoles } from '../schema/operator-role.ts';
 import type { OidcSettings } from './auth/oidc.ts';
 import type { KeyLedger } from './budget/ledger-object.ts';
 import type { NodeAddress } from './nodes/node-address.ts';
+import { nodeOrigin } from './nodes/node-origin.ts';
 
 export interface Bindings {
   readonly DB: D1Database;
@@ -12,7 +13,7 @@ export interface Bindings {
   readonly LEDGERS: DurableObjectNamespace<KeyLedger>;
   /** JSON: `[{ "name", "url", "class" }]`. */
   readonly NODES?: string;
-  /** `on` lets operators register nodes on this machine or in a network of the deployment's own. */
+  /** `on` takes nodes on this machine or in a network of the deployment's own, and http to them. */
   readonly PRIVATE_NODES?: string;
   /** Secrets: operators', the one shared with nodes, and the one that stored key hashes are made under. */
   readonly OPERATOR_TOKEN?: string;
@@ -61,39 +62,20 @@ const trustedUrl = z
     'is neither https nor on this machine',
   );
 
-const nodesSchema = z
-  .string()
-  .default('[]')
-  .transform((text, context): unknown => {
-    try {
-      return JSON.parse(text);
-    } catch {
-      context.addIssue('is not JSON');
-      return z.NEVER;
-    }
-  })
+const nodesSchema = json
   .pipe(
     z
       .array(
         z.strictObject({
           name: z.string().min(1).max(128),
-          url: z.url({ protocol: /^https?$/ }),
+          url: z.string(),
           class: z.string().min(1).max(64).default('default'),
         }),
       )
       .max(256)
       .refine((nodes) => new Set(nodes.map((node) => node.name)).size === nodes.length, 'names a node twice'),
   )
-  .transform((nodes) =>
-    nodes.map(
-      (node): NodeAddress => ({
-        name: node.name,
-        url: node.url.replace(/\/+$/, ''),
-        nodeClass: node.class,
-        draining: false,
-      }),
-    ),
-  );
+  .default([]);
 
 const settingsSchema = z
   .object({
@@ -131,7 +113,35 @@ const settingsSchema = z
   .refine((settings) => settings.OIDC_ISSUER === undefined || settings.OIDC_AUDIENCE !== undefined, {
     path: ['OIDC_AUDIENCE'],
     error: 'is not set, but OIDC_ISSUER is: without it a token made out for others would do',
-  });
+  })
+  .transform((settings, context) => ({
+    ...settings,
+    NODES: settings.NODES.map(
+      ({ name, url, class: nodeClass }): NodeAddress => ({
+        name,
+        url: listedOrigin(url, settings.PRIVATE_NODES === 'on', (message) =>
+          context.addIssue({
+            code: 'custom',
+            path: ['NODES'],
+            message: `has ${JSON.stringify(name)}: ${message}`,
+          }),
+        ),
+        nodeClass,
+        draining: false,
+      }),
+    ),
+  }));
+
+/** Held to what registered nodes are held to; only that nodes on this machine need no leave. */
+function listedOrigin(url: string, privateToo: boolean, refuse: (message: string) => void): string {
+  try {
+    return nodeOrigin(url, privateToo, true);
+  } catch (error) {
+    if (!(error instanceof SppError)) throw error;
+    refuse([error.message, error.hint ?? ''].join(' ').trim().replace(/\.$/, ''));
+    return '';
+  }
+}
 
 export interface Settings {
   readonly nodes: readonly NodeAddress[];

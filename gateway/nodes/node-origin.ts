@@ -1,28 +1,26 @@
 /**
- * Which addresses may be registered as nodes'. The gateway sends inputs and its secret there, so nobody must be able to
+ * Which addresses may be nodes'. The gateway sends inputs and its secret there, so nobody must be able to
  * point it at what only this network can reach, unless the deployment says that its nodes are there.
  */
 import ipaddr from 'ipaddr.js';
 import { SppError } from '../../schema/errors.ts';
 
-type Reach = 'public' | 'private' | 'nowhere';
+/** `here` is this machine. */
+type Reach = 'public' | 'private' | 'here' | 'nowhere';
 
 /** Names that no public resolver knows, or that say where they lead. */
-const PRIVATE_NAME = /^[^.]+$|(?:^|\.)(?:localhost|local|internal|intranet|lan|home\.arpa)$/;
+const PRIVATE_NAME = /^[^.]+$|(?:^|\.)(?:local|internal|intranet|lan|home\.arpa)$/;
+const HERE = /(?:^|\.)localhost$/;
 
-const PRIVATE_RANGES: ReadonlySet<string> = new Set([
-  'private',
-  'loopback',
-  'uniqueLocal',
-  'carrierGradeNat',
-]);
+const PRIVATE_RANGES: ReadonlySet<string> = new Set(['private', 'uniqueLocal', 'carrierGradeNat']);
 
 /**
  * @param privateToo whether addresses that only some networks reach are taken, and http there
+ * @param hereToo the same for this machine alone
  * @returns the origin, without a slash at its end
  * @throws `bad-request` saying what is wrong with the address
  */
-export function nodeOrigin(text: string, privateToo: boolean): string {
+export function nodeOrigin(text: string, privateToo: boolean, hereToo = privateToo): string {
   const url = URL.parse(text);
   if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:'))
     throw refused('is not an https address');
@@ -31,7 +29,8 @@ export function nodeOrigin(text: string, privateToo: boolean): string {
     throw refused('is more than an origin such as https://node.example.org');
   const reach = reachOf(url.hostname);
   if (reach === 'nowhere') throw refused('is no place for a node');
-  if (reach === 'private' && !privateToo) throw refused('can be reached from some networks only', HINT);
+  if ((reach === 'private' && !privateToo) || (reach === 'here' && !hereToo))
+    throw refused('can be reached from some networks only', HINT);
   if (reach === 'public' && url.protocol === 'http:') throw refused('is not encrypted on the way');
   return url.origin;
 }
@@ -42,10 +41,12 @@ const HINT = 'PRIVATE_NODES=on lets a deployment have nodes on this machine or i
 function reachOf(host: string): Reach {
   const bare = host.replace(/^\[|\]$/g, '').replace(/\.$/, '');
   if (bare === '') return 'nowhere';
+  if (HERE.test(bare)) return 'here';
   if (!ipaddr.isValid(bare)) return PRIVATE_NAME.test(bare) ? 'private' : 'public';
   // IPv4 within IPv6 is judged as the IPv4 address that it is.
   const range = ipaddr.process(bare).range();
   if (range === 'unicast') return 'public';
+  if (range === 'loopback') return 'here';
   // Link-local addresses are where clouds keep their machines' credentials.
   return PRIVATE_RANGES.has(range) ? 'private' : 'nowhere';
 }
