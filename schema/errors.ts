@@ -127,16 +127,26 @@ export function problemDocument(error: unknown): ProblemDocument {
   };
 }
 
-/** The HTTP answer for an error: problem document, status, and `Retry-After` where one is known. */
-export function problemResponse(error: unknown, headers: Record<string, string> = {}): Response {
+/** The parts of the HTTP answer for an error: problem document, status, and `Retry-After` where one is known. */
+export function problemParts(error: unknown): {
+  status: number;
+  headers: Record<string, string>;
+  body: string;
+} {
   const document = problemDocument(error);
-  const retry = error instanceof SppError && error.retryAfterS !== undefined;
-  return new Response(JSON.stringify(document), {
+  const retryS = error instanceof SppError ? error.retryAfterS : undefined;
+  return {
     status: document.status,
     headers: {
-      ...headers,
       'content-type': 'application/problem+json',
-      ...(retry ? { 'retry-after': String(Math.max(1, Math.ceil(error.retryAfterS ?? 1))) } : {}),
+      ...(retryS === undefined ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryS))) }),
     },
-  });
+    body: JSON.stringify(document),
+  };
+}
+
+/** The HTTP answer for an error, with further headers. */
+export function problemResponse(error: unknown, headers: Record<string, string> = {}): Response {
+  const { status, headers: own, body } = problemParts(error);
+  return new Response(body, { status, headers: { ...headers, ...own } });
 }

@@ -25,6 +25,10 @@ const program = new Command('node infra/node/main.ts')
   .option('--queue-limit <n>', 'requests that may wait for a worker (default 256)')
   .option('--max-batch <n>', 'most rows of requests that share a run, 1 for none (default 8)')
   .option(
+    '--linger-ms <ms>',
+    'that one idle thread stays awake for the next request, 0 to save its power (default 2)',
+  )
+  .option(
     '--memory-budget-mb <n>',
     'for levels in memory, least recently used goes first (default half of the memory)',
   )

@@ -27,6 +27,15 @@ export const nodeOptionsSchema = z.strictObject({
   queueLimit: positive.default(256),
   /** Most rows of requests that share a run; 1 gives each request a run of its own. */
   maxBatch: positive.max(1024).default(8),
+  /**
+   * How long one thread stays awake for the next request after a run that was the only one: what runs on a core that has
+   * slept takes longer. 0 on a machine of one core.
+   */
+  lingerMs: z.coerce
+    .number()
+    .min(0)
+    .max(1000)
+    .default(availableParallelism() > 1 ? 2 : 0),
   /** For levels in memory; the sparsest level stays whatever it takes. */
   memoryBudgetMb: positive.default(defaultMemoryBudgetMb),
   /** Where weights are kept to be mapped, and what was measured: beside an artifact in a directory, else in the user's cache. */

@@ -1,16 +1,16 @@
 /** The node as a whole: opens the artifact, serves it over HTTP, follows newer versions, drains when told to stop. */
 import { once } from 'node:events';
-import type { Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createAdaptorServer } from '@hono/node-server';
 import type { Logger } from 'pino';
 import { openArtifact } from '../../schema/artifact/store.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { NodeReport, NodeState } from '../../schema/node-report.ts';
 import type { SpawnThread } from './execution/worker-pool.ts';
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
-import { type NodeView, nodeApp } from './http/app.ts';
+import { nodeApp } from './http/app.ts';
 import { answerConnectionFaults } from './http/connection-faults.ts';
+import type { NodeView } from './http/routes.ts';
 import { type InFlight, inFlight } from './in-flight.ts';
 import { createLogger } from './log.ts';
 import { nodeMetrics } from './metrics.ts';
@@ -82,6 +82,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
       workers: settings.workers,
       ep: settings.ep,
       queueLimit: settings.queueLimit,
+      lingerMs: settings.lingerMs,
       maxBatch: settings.maxBatch,
       memoryBudgetBytes: settings.memoryBudgetMb * 2 ** 20,
       // A version that takes the place of another is complete first.
@@ -156,15 +157,16 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     metrics,
     log,
   });
-  const server = createAdaptorServer({
-    fetch: app.fetch,
-    // Slow senders are found out within half as much again.
-    serverOptions: {
+  const server = createServer(
+    {
       requestTimeout: settings.requestTimeoutMs,
       headersTimeout: Math.min(settings.requestTimeoutMs, 20_000),
+      // Slow senders are found out within half as much again.
       connectionsCheckingInterval: Math.max(50, settings.requestTimeoutMs / 2),
+      noDelay: true,
     },
-  }) as Server;
+    app,
+  );
   answerConnectionFaults(server, log);
   const url = await listen(server, settings.host, settings.port);
   log.info({ url, artifact: settings.artifact, workers: settings.workers, ep: settings.ep }, 'listening');

@@ -28,6 +28,8 @@ export type ToThread =
       readonly model: ThreadModel | undefined;
       readonly feeds: readonly RawTensor[];
       readonly outputs: readonly string[];
+      /** How long to look out for the next message without sleeping, once this is answered: a core that has slept is slow to begin. */
+      readonly lingerMs: number;
     }
   /** Have a session of the level ready; one that is there already is exchanged. */
   | { readonly kind: 'prepare'; readonly level: number; readonly model: ThreadModel }

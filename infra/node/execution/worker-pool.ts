@@ -74,6 +74,8 @@ export interface WorkerPool {
 export interface PoolOptions {
   readonly size: number;
   readonly ep: string;
+  /** How long a thread stays awake after a run that was the only one, on a core that is free then; 0 not at all. */
+  readonly lingerMs?: number;
   /** Called when a thread has become idle, and when `fault` has changed. */
   readonly onChange: () => void;
   /** Called when a thread has died. */
@@ -190,7 +192,15 @@ export function workerPool(options: PoolOptions): WorkerPool {
     models.set(level, model);
     const answer = await ask(
       slot,
-      { kind: 'run', level, model: held ? undefined : { data: model.data, packed }, feeds, outputs },
+      {
+        kind: 'run',
+        level,
+        model: held ? undefined : { data: model.data, packed },
+        feeds,
+        outputs,
+        // One thread at most: the other cores are for those who bring the next request.
+        lingerMs: [...slots].some((other) => other !== slot && !other.idle) ? 0 : (options.lingerMs ?? 0),
+      },
       // A request's own feeds are copied: it is run again when its thread dies.
       ownsFeeds ? feeds.map(({ data }) => data.buffer) : [],
     );

@@ -1,6 +1,7 @@
 /** Reads an inference body, JSON or JSON with binary data behind it, within bounds on its size and depth. */
 import { headerLengthName, splitBody } from '../../../schema/binary-tensors.ts';
 import { SppError } from '../../../schema/errors.ts';
+import type { Exchange } from './exchange.ts';
 
 /** The protocol needs 4 levels around a tensor of at most 16 dimensions. */
 const MAX_DEPTH = 32;
@@ -14,17 +15,20 @@ export interface InferBody {
 /**
  * @throws `unsupported-media-type`, `body-too-large`, `bad-header` for a wrong `Inference-Header-Content-Length`, `bad-json`
  */
-export async function readInferBody(request: Request, maxBytes: number): Promise<InferBody> {
-  const headerLength = request.headers.get(headerLengthName);
-  requireMediaType(request.headers, headerLength !== null);
-  const { json, tail } = splitBody(await readBounded(request, maxBytes), headerLength);
+export async function readInferBody(exchange: Exchange, maxBytes: number): Promise<InferBody> {
+  const headerLength = exchange.header(headerLengthName) ?? null;
+  requireMediaType(exchange, headerLength !== null);
+  const body = await exchange.body(maxBytes, Number(headerLength) || 0);
+  const { json, tail } = splitBody(body, headerLength);
   return { json: parseJson(json), tail };
 }
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function parseJson(bytes: Uint8Array): unknown {
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    text = utf8.decode(bytes);
   } catch (cause) {
     throw new SppError('bad-json', 'The body is not UTF-8.', {
       hint: 'A body with binary data needs Inference-Header-Content-Length, the length of its JSON object.',
@@ -41,8 +45,8 @@ function parseJson(bytes: Uint8Array): unknown {
 }
 
 /** No type at all is what the usual clients send. */
-function requireMediaType(headers: Headers, binary: boolean): void {
-  const type = headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
+function requireMediaType(exchange: Exchange, binary: boolean): void {
+  const type = exchange.header('content-type')?.split(';')[0]?.trim().toLowerCase();
   const known =
     type === undefined ||
     type === 'application/json' ||
@@ -56,8 +60,8 @@ function requireMediaType(headers: Headers, binary: boolean): void {
         hint: 'Send Content-Type: application/json, or with binary data application/octet-stream and Inference-Header-Content-Length.',
       },
     );
-  const encoding = headers.get('content-encoding');
-  if (encoding !== null && encoding.toLowerCase() !== 'identity')
+  const encoding = exchange.header('content-encoding');
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
     throw new SppError(
       'unsupported-media-type',
       `The Content-Encoding ${JSON.stringify(encoding)} is not supported.`,
@@ -65,34 +69,6 @@ function requireMediaType(headers: Headers, binary: boolean): void {
         hint: 'Send the body uncompressed.',
       },
     );
-}
-
-async function readBounded(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const tooLarge = () =>
-    new SppError('body-too-large', `The body is over the limit of ${maxBytes} bytes.`, {
-      hint: 'Send a smaller batch, or start the node with a larger --max-body-bytes.',
-      details: { maxBodyBytes: maxBytes },
-    });
-  const declared = request.headers.get('content-length');
-  if (declared !== null) {
-    if (Number(declared) > maxBytes) throw tooLarge();
-    // Node holds the sender to the declared length.
-    return new Uint8Array(await request.arrayBuffer());
-  }
-  const chunks: Uint8Array[] = [];
-  let total = 0;
-  for await (const chunk of request.body ?? []) {
-    total += chunk.length;
-    if (total > maxBytes) throw tooLarge();
-    chunks.push(chunk);
-  }
-  const whole = new Uint8Array(total);
-  let offset = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return whole;
 }
 
 /** Millions of brackets are a small body but hundreds of megabytes of arrays: depth is bounded before parsing. */

@@ -1,19 +1,17 @@
 /** One inference request from body and headers to the protocol's response. */
-import { z } from 'zod';
 import { binaryParts, headerLengthName, joinBody } from '../../../schema/binary-tensors.ts';
 import { SppError } from '../../../schema/errors.ts';
 import { formatServerTiming, headerNames, parseLatencyBudget } from '../../../schema/headers.ts';
-import { type InferRequest, inferRequestSchema } from '../../../schema/protocol.ts';
 import type { NodeMetrics } from '../metrics.ts';
 import type { ServedModel } from '../model/served-model.ts';
 import { selectOutputs, unpackOutputs } from '../output-tensors.ts';
 import { packInputs } from '../tensors.ts';
+import { type Answer, type Exchange, jsonAnswer } from './exchange.ts';
 import { readInferBody } from './infer-body.ts';
+import { parseInferRequest } from './infer-request.ts';
 
 export interface InferContext {
   readonly maxBodyBytes: number;
-  /** When the request came, on the clock of `performance.now()`: its latency budget starts then. */
-  readonly arrivedMs: number;
   readonly metrics: NodeMetrics;
 }
 
@@ -23,13 +21,14 @@ export interface InferContext {
 export async function answerInfer(
   model: ServedModel,
   level: number,
-  request: Request,
-  { maxBodyBytes, arrivedMs, metrics }: InferContext,
-): Promise<Response> {
-  const deadlineMs = readDeadline(request.headers, arrivedMs);
-  const minLevel = readMinLevel(request.headers, level);
-  const { json, tail } = await readInferBody(request, maxBodyBytes);
-  const body = parseRequest(json);
+  exchange: Exchange,
+  { maxBodyBytes, metrics }: InferContext,
+): Promise<Answer> {
+  // The latency budget starts when the request came.
+  const deadlineMs = readDeadline(exchange);
+  const minLevel = readMinLevel(exchange, level);
+  const { json, tail } = await readInferBody(exchange, maxBodyBytes);
+  const body = parseInferRequest(json);
   const { manifest } = model;
   const bytes = binaryParts(body.inputs, tail);
   const wanted = selectOutputs(manifest.outputs, body);
@@ -42,7 +41,7 @@ export async function answerInfer(
     ),
     outputs: wanted.map(({ name }) => name),
     deadlineMs,
-    signal: request.signal,
+    signal: exchange.signal,
   });
   const { queueMs, loadMs, executeMs } = result;
   const { outputs, tails } = unpackOutputs(manifest.outputs, wanted, result.outputs);
@@ -67,40 +66,43 @@ export async function answerInfer(
     asked: level,
     leftMs: deadlineMs === undefined ? undefined : deadlineMs - performance.now(),
   });
-  return tails.length === 0 ? Response.json(header, { headers }) : binaryResponse(header, tails, headers);
+  return tails.length === 0 ? jsonAnswer(header, headers) : binaryAnswer(header, tails, headers);
 }
 
-function binaryResponse(
+function binaryAnswer(
   header: object,
   tails: readonly Uint8Array[],
   headers: Readonly<Record<string, string>>,
-): Response {
+): Answer {
   const { body, headerLength } = joinBody(header, tails);
-  return new Response(body, {
+  return {
+    status: 200,
     headers: {
       ...headers,
       'content-type': 'application/octet-stream',
       [headerLengthName]: String(headerLength),
     },
-  });
+    body,
+  };
 }
 
 /** What the gateway says is left goes before what the client said at first. */
-function readDeadline(headers: Headers, arrivedMs: number): number | undefined {
-  const remaining = headers.get(headerNames.budgetRemaining);
-  if (remaining !== null) {
+function readDeadline(exchange: Exchange): number | undefined {
+  const { arrivedMs } = exchange;
+  const remaining = exchange.header(headerNames.budgetRemaining);
+  if (remaining !== undefined) {
     if (Number(remaining) === 0)
       throw new SppError('budget-overrun', 'The latency budget had run out when the request came.');
     return arrivedMs + parseLatencyBudget(remaining, 'X-Latency-Budget-Remaining');
   }
-  const budget = headers.get(headerNames.latencyBudget);
-  return budget === null ? undefined : arrivedMs + parseLatencyBudget(budget);
+  const budget = exchange.header(headerNames.latencyBudget);
+  return budget === undefined ? undefined : arrivedMs + parseLatencyBudget(budget);
 }
 
 /** How far down the node may step; without the header, not at all. */
-function readMinLevel(headers: Headers, level: number): number {
-  const text = headers.get(headerNames.minLevel);
-  if (text === null) return level;
+function readMinLevel(exchange: Exchange, level: number): number {
+  const text = exchange.header(headerNames.minLevel);
+  if (text === undefined) return level;
   const minLevel = /^\d{1,6}$/.test(text.trim()) ? Number(text) : Number.NaN;
   if (!(minLevel <= level))
     throw new SppError(
@@ -112,19 +114,4 @@ function readMinLevel(headers: Headers, level: number): number {
       },
     );
   return minLevel;
-}
-
-function parseRequest(body: unknown): InferRequest {
-  const parsed = inferRequestSchema.safeParse(body);
-  if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues
-    .slice(0, 3)
-    .map(({ path, message }) => `${z.core.toDotPath(path)}: ${message}`);
-  throw new SppError(
-    'bad-request',
-    `The body is not an inference request. ${faults.join('; ').slice(0, 500)}.`,
-    {
-      hint: 'Send { "inputs": [ { "name", "shape", "datatype", "data" } ] }; GET /v2/models/{model} names the inputs.',
-    },
-  );
 }

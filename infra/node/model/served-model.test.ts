@@ -27,6 +27,7 @@ async function tiny(options: Partial<ServedModelOptions> = {}) {
     }),
     workers: 1,
     ep: 'cpu',
+    lingerMs: 0,
     queueLimit: 8,
     maxBatch: 4,
     memoryBudgetBytes: 2 ** 30,

@@ -21,6 +21,8 @@ export interface ServedModelOptions {
   readonly workers: number;
   readonly ep: string;
   readonly queueLimit: number;
+  /** See `PoolOptions`. */
+  readonly lingerMs: number;
   /** Most rows of requests that share a run. */
   readonly maxBatch: number;
   readonly memoryBudgetBytes: number;
@@ -87,6 +89,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const pool = workerPool({
     size: workers,
     ep,
+    lingerMs: options.lingerMs,
     onChange: () => jobs.pump(),
     onLost: (reason) => log.error({ reason }, 'a worker thread was lost and is replaced'),
     ...(options.spawn ? { spawn: options.spawn } : {}),

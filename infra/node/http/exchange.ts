@@ -1,0 +1,123 @@
+/** One HTTP request and its answer, as routes see them: nothing between them and node's own server, which costs the least. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { problemParts, SppError } from '../../../schema/errors.ts';
+
+export interface Exchange {
+  readonly method: string;
+  /** Without the query, as it was sent. */
+  readonly path: string;
+  /** When it came, on the clock of `performance.now()`. */
+  readonly arrivedMs: number;
+  /** Aborts when the client goes away before it has its answer. */
+  readonly signal: AbortSignal;
+  /** @param name in small letters */
+  header(name: string): string | undefined;
+  /**
+   * The whole body, once.
+   * @param alignAt the offset of the byte that is to lie at a multiple of 8 in memory, as elements of any width can be seen there
+   * @throws `body-too-large`; the signal's reason when the client goes away
+   */
+  body(maxBytes: number, alignAt?: number): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array;
+}
+
+export function jsonAnswer(value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
+  return {
+    status: 200,
+    headers: { ...headers, 'content-type': 'application/json' },
+    body: JSON.stringify(value),
+  };
+}
+
+export function problemAnswer(error: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
+  const { status, headers: own, body } = problemParts(error);
+  return { status, headers: { ...headers, ...own }, body };
+}
+
+export function exchangeOf(request: IncomingMessage, response: ServerResponse): Exchange {
+  const gone = new AbortController();
+  const leave = () => {
+    if (!gone.signal.aborted) gone.abort(new Error('the client went away'));
+  };
+  request.on('error', leave);
+  response.on('error', leave);
+  response.on('close', () => {
+    if (!response.writableFinished) leave();
+  });
+  return {
+    method: request.method ?? 'GET',
+    path: pathOf(request.url ?? '/'),
+    arrivedMs: performance.now(),
+    signal: gone.signal,
+    header(name) {
+      const value = request.headers[name];
+      return Array.isArray(value) ? value.join(', ') : value;
+    },
+    body: (maxBytes, alignAt) => readBody(request, gone.signal, maxBytes, alignAt),
+  };
+}
+
+/** Sends an answer; nothing where nobody is there to take it. */
+export function send(response: ServerResponse, { status, headers, body }: Answer): void {
+  if (response.destroyed || response.writableEnded) return;
+  response.writeHead(status, {
+    ...headers,
+    'content-length': typeof body === 'string' ? Buffer.byteLength(body) : body.length,
+  });
+  response.end(body);
+}
+
+/** Proxies send the whole address, clients the path. */
+function pathOf(target: string): string {
+  const local = target.replace(/^https?:\/\/[^/?#]*/i, '');
+  const end = local.search(/[?#]/);
+  return end < 0 ? local : local.slice(0, end);
+}
+
+function readBody(
+  request: IncomingMessage,
+  signal: AbortSignal,
+  maxBytes: number,
+  alignAt = 0,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const tooLarge = () =>
+    new SppError('body-too-large', `The body is over the limit of ${maxBytes} bytes.`, {
+      hint: 'Send a smaller batch, or start the node with a larger --max-body-bytes.',
+      details: { maxBodyBytes: maxBytes },
+    });
+  return new Promise((resolve, reject) => {
+    if (Number(request.headers['content-length'] ?? 0) > maxBytes) return reject(tooLarge());
+    const chunks: Uint8Array[] = [];
+    let total = 0;
+    const settle = (act: () => void) => {
+      request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone);
+      act();
+    };
+    const onData = (chunk: Uint8Array) => {
+      total += chunk.length;
+      // The rest is read and let go once the answer is out, so that no reset takes the answer away.
+      if (total > maxBytes) return settle(() => reject(tooLarge()));
+      chunks.push(chunk);
+    };
+    const onEnd = () => settle(() => resolve(joined(chunks, total, alignAt)));
+    const onGone = (cause?: unknown) => settle(() => reject(signal.reason ?? cause ?? new Error('closed')));
+    request.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone);
+  });
+}
+
+/** In memory of its own: what comes from the line lies in buffers that hold other things too. */
+function joined(chunks: readonly Uint8Array[], total: number, alignAt: number): Uint8Array<ArrayBuffer> {
+  const shift = (8 - (alignAt % 8)) % 8;
+  const whole = new Uint8Array(new ArrayBuffer(shift + total), shift);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
+}
