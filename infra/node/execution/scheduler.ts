@@ -1,13 +1,13 @@
 /** Brings waiting jobs and idle threads together, and settles each job exactly once, whatever happens to it. */
 import { SppError } from '../../../schema/errors.ts';
+import { arrivalMeter } from '../queue/arrival-meter.ts';
 import {
   type BatchEntry,
   type BatchRules,
   leastWaitMs,
   levelInTime,
   type NextBatch,
-  nextBatch,
-  sustainableLevel,
+  nextRun,
 } from '../queue/batcher.ts';
 import type { RequestQueue } from '../queue/request-queue.ts';
 import type { RawTensor } from '../tensors.ts';
@@ -60,8 +60,6 @@ export interface Waiting extends BatchEntry {
 type Batch = NonNullable<NextBatch<Waiting>['batch']>;
 
 const MAX_ATTEMPTS = 2;
-/** How many of those that wait are looked at to choose a level. */
-const FORESIGHT = 128;
 
 /**
  * @param rules what the batcher is to know, by the clock of `performance.now()`
@@ -75,6 +73,7 @@ export function scheduler(
 ): Scheduler {
   /** Jobs whose run failed in company or lost its thread: they go before the queue, alone, for they have waited already. */
   const again: Waiting[] = [];
+  const arrivals = arrivalMeter();
   let inFlight = 0;
   let closed: SppError | undefined;
 
@@ -90,9 +89,7 @@ export function scheduler(
       if (level !== undefined) return { level, entries: [retry] };
       retry.settle({ error: overrun() });
     }
-    const share = Math.ceil(queue.length / pool.idle);
-    const cap = sustainableLevel(firstOf(queue.inOrder(), FORESIGHT), now, rules, pool.size);
-    const { batch, hopeless } = nextBatch(queue.inOrder(), now, rules, share, cap);
+    const { batch, hopeless } = nextRun(queue, now, rules, { threads: pool.size, idle: pool.idle, arrivals });
     for (const entry of hopeless) {
       queue.remove(entry);
       entry.settle({ error: overrun() });
@@ -251,6 +248,7 @@ export function scheduler(
             else reject(outcome.error);
           },
         };
+        arrivals.arrived(rows, deadlineMs === undefined ? undefined : deadlineMs - now, now);
         admit(entry, now);
         queue.push(entry);
         signal?.addEventListener('abort', onAbort, { once: true });
@@ -263,12 +261,6 @@ export function scheduler(
       for (const entry of [...again.splice(0), ...queue.clear()]) entry.settle({ error });
     },
   };
-}
-
-function firstOf<E>(inOrder: Iterable<E>, most: number): E[] {
-  const first: E[] = [];
-  for (const entry of inOrder) if (first.push(entry) >= most) break;
-  return first;
 }
 
 /** Of each entry's sequences, as it sent them; undefined where lengths do not differ within a run. */

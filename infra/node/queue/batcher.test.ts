@@ -6,6 +6,7 @@ import {
   leastWaitMs,
   levelInTime,
   nextBatch,
+  steadyLevel,
   sustainableLevel,
 } from './batcher.ts';
 
@@ -36,7 +37,7 @@ const rules = (more = 1, extra: Partial<BatchRules> = {}): BatchRules => ({
 });
 
 const next = (entries: readonly Entry[], at = 0, by = rules(), most = 99) => {
-  const { batch, hopeless } = nextBatch(entries, at, by, most);
+  const { batch, hopeless } = nextBatch(entries, at, by, { maxEntries: most });
   return {
     level: batch?.level,
     names: batch?.entries.map(({ name }) => name).join('') ?? '',
@@ -50,6 +51,14 @@ describe('the batcher', () => {
     // One row is expected within 9 ms, two within 10, three within 11.
     expect(next(waiting)).toEqual({ level: 2, names: 'abc', hopeless: '' });
     expect(next(waiting, 1.5)).toEqual({ level: 2, names: 'a', hopeless: '' });
+  });
+
+  test('makes no run longer than it is told, for the sake of who comes next; one alone runs all the same', () => {
+    const waiting = [...'abcdef'].map((name) => entry(name, undefined));
+    const within = (longestMs: number) =>
+      nextBatch(waiting, 0, rules(), { maxEntries: 99, longestMs }).batch?.entries.length;
+    // Two rows are expected within 10 ms, four within 12.
+    expect([within(12), within(10), within(1)]).toEqual([4, 2, 1]);
   });
 
   test('takes all that it may where nobody is in a hurry', () => {
@@ -158,7 +167,7 @@ describe('the batcher', () => {
         fc.integer({ min: 1, max: 9 }),
         (list, more, most) => {
           const by = rules(more);
-          const { batch, hopeless } = nextBatch(order(list), 0, by, most);
+          const { batch, hopeless } = nextBatch(order(list), 0, by, { maxEntries: most });
           for (const lost of hopeless) expect(levelInTime(lost, 0, by)).toBeUndefined();
           if (batch === undefined) {
             expect(hopeless.length).toBe(list.length);
@@ -227,10 +236,10 @@ describe('the level that all can have', () => {
   });
 
   test('counts requests that allow no sparser level at theirs', () => {
-    const stubborn = Array.from({ length: 16 }, (_, i) => entry(`${i}`, 100, { level: 3, minLevel: 3 }));
-    const after = loose('z', 100);
+    const stubborn = Array.from({ length: 16 }, (_, i) => entry(`${i}`, 90, { level: 3, minLevel: 3 }));
+    const after = loose('z', 90);
     expect(sustainableLevel([after], 0, rules(), 1)).toBe(3);
-    expect(sustainableLevel([...stubborn.slice(0, 40), after], 0, rules(3), 1)).toBeLessThan(3);
+    expect(sustainableLevel([...stubborn, after], 0, rules(3), 1)).toBeLessThan(3);
   });
 
   test('the head of a queue steps down for those behind it, where it may', () => {
@@ -240,10 +249,10 @@ describe('the level that all can have', () => {
     const waiting = [loose('a', 30), ...behind];
     const cap = sustainableLevel(waiting, 0, rules(), 4);
     expect(levelInTime(waiting[0]!, 0, rules())).toBe(3);
-    expect(nextBatch(waiting, 0, rules(), 99, cap).batch?.level).toBe(cap);
+    expect(nextBatch(waiting, 0, rules(), { maxEntries: 99, cap }).batch?.level).toBe(cap);
     expect(cap).toBeLessThan(3);
     const firm = entry('a', 30, { level: 3, minLevel: 3 });
-    expect(nextBatch([firm, ...behind], 0, rules(), 99, cap).batch?.level).toBe(3);
+    expect(nextBatch([firm, ...behind], 0, rules(), { maxEntries: 99, cap }).batch?.level).toBe(3);
   });
 
   test('more of a burst is in time than when each takes the densest level for itself', () => {
@@ -253,7 +262,7 @@ describe('the level that all can have', () => {
       let waiting = [...burst];
       while (waiting.length > 0) {
         const cap = foresight ? sustainableLevel(waiting, now, rules(), 1) : Number.POSITIVE_INFINITY;
-        const { batch, hopeless } = nextBatch(waiting, now, rules(), 99, cap);
+        const { batch, hopeless } = nextBatch(waiting, now, rules(), { maxEntries: 99, cap });
         waiting = waiting.filter((one) => !hopeless.includes(one) && !batch?.entries.includes(one));
         if (batch === undefined) break;
         now += rules().times(batch.level, batch.entries.length, 0)!.p50Ms;
@@ -273,5 +282,25 @@ describe('the level that all can have', () => {
     const burst = Array.from({ length: 48 }, (_, i) => loose(`${i}`, 72));
     expect(served(burst, true)).toBe(48);
     expect(served(burst, false)).toBeLessThan(48);
+  });
+});
+
+describe('the level that keeps up with what comes', () => {
+  const waiting = [entry('a', 100, { level: 3, minLevel: 0 })];
+  // A row of a full run takes (4 + 2 l + 7)/8 ms: 2.125 at level 3, 1.375 at level 0.
+  const at = (rowsPerMs: number, threads = 1) => steadyLevel(waiting, rowsPerMs, rules(), threads);
+
+  test('is not bound while the densest does, and falls to the sparsest as more comes', () => {
+    expect([0, 0.47, 0.48, 0.6, 0.7, 9].map((rate) => at(rate))).toEqual([Infinity, Infinity, 2, 1, 0, 0]);
+  });
+
+  test('is denser with more threads, and sparser where runs are not shared', () => {
+    expect(at(0.9, 2)).toBe(Infinity);
+    const single = [entry('a', 100, { level: 3, minLevel: 0, shareKey: undefined })];
+    expect(steadyLevel(single, 0.2, rules(), 1)).toBe(0);
+  });
+
+  test('is not bound by what is not known', () => {
+    expect(steadyLevel(waiting, 9, rules(1, { times: () => undefined }), 1)).toBe(Infinity);
   });
 });

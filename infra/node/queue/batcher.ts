@@ -13,9 +13,11 @@
  * Of the sizes that fit, the largest with nearly the least time per row is taken; where batching loses, a runs alone.
  *
  * What is best for a alone can be the ruin of d. So before that, one level is found at which everything that waits can
- * be served in time, one run after the other: nobody gets a denser one (`sustainableLevel`).
+ * be served in time, one run after the other, and that keeps up with what has been coming: nobody gets a denser one
+ * (`sustainableLevel`, `steadyLevel`).
  */
-import type { QueueEntry } from './request-queue.ts';
+import type { ArrivalMeter } from './arrival-meter.ts';
+import type { QueueEntry, RequestQueue } from './request-queue.ts';
 
 /** How long runs of a level and size took lately, as they are seen by who waits for them. */
 export interface RunTimes {
@@ -57,20 +59,63 @@ export interface NextBatch<E> {
   readonly hopeless: readonly E[];
 }
 
+/** What an idle thread is to know of the others and of what has been coming. */
+export interface NodeLoad {
+  readonly threads: number;
+  /** Threads that could begin now. */
+  readonly idle: number;
+  readonly arrivals: Pick<ArrivalMeter, 'rate' | 'shortestBudgetMs'>;
+}
+
+/** How many of those that wait are looked at to choose a level. */
+const FORESIGHT = 128;
+
+/** Of the shortest budget that came lately, what a shared run may take: who comes next must not find all threads taken for too long. */
+const LONGEST_SHARE = 0.5;
+
+/** What an idle thread runs next: the level for all that waits and has been coming, the batch for those that are first. */
+export function nextRun<E extends BatchEntry>(
+  queue: Pick<RequestQueue<E>, 'length' | 'inOrder'>,
+  nowMs: number,
+  rules: BatchRules,
+  { threads, idle, arrivals }: NodeLoad,
+): NextBatch<E> {
+  const waiting: E[] = [];
+  for (const entry of queue.inOrder()) if (waiting.push(entry) >= FORESIGHT) break;
+  const choices = waiting.some(
+    ({ level, minLevel, deadlineMs }) => deadlineMs !== undefined && minLevel < level,
+  );
+  const cap = choices
+    ? Math.min(
+        sustainableLevel(waiting, nowMs, rules, threads),
+        steadyLevel(waiting, arrivals.rate(nowMs), rules, threads),
+      )
+    : undefined;
+  return nextBatch(queue.inOrder(), nowMs, rules, {
+    maxEntries: Math.ceil(queue.length / idle),
+    cap,
+    longestMs: LONGEST_SHARE * arrivals.shortestBudgetMs(nowMs),
+  });
+}
+
 /** Times per row that differ by less than this factor count as equal. */
 const NEARLY = 1.1;
 
-/**
- * @param inOrder what waits, in the order of service
- * @param maxEntries most entries to take, so that threads which are idle together share what waits
- * @param cap the densest level to be given, where entries allow it
- */
+export interface BatchBounds {
+  /** Most entries to take, so that threads which are idle together share what waits. */
+  readonly maxEntries: number;
+  /** The densest level to be given, where entries allow it. */
+  readonly cap?: number | undefined;
+  /** That a run may take to which entries join. */
+  readonly longestMs?: number | undefined;
+}
+
+/** @param inOrder what waits, in the order of service */
 export function nextBatch<E extends BatchEntry>(
   inOrder: Iterable<E>,
   nowMs: number,
   rules: BatchRules,
-  maxEntries: number,
-  cap = Number.POSITIVE_INFINITY,
+  { maxEntries, cap = Number.POSITIVE_INFINITY, longestMs = Number.POSITIVE_INFINITY }: BatchBounds,
 ): NextBatch<E> {
   const hopeless: E[] = [];
   let head: E | undefined;
@@ -89,7 +134,8 @@ export function nextBatch<E extends BatchEntry>(
       best.perRowMs = aloneMs;
     } else if (own === level && entry.shareKey === head.shareKey && rows + entry.rows <= rules.maxRows) {
       const times = rules.times(level, rows + entry.rows, head.length);
-      if (times === undefined || nowMs + times.p95Ms > (head.deadlineMs ?? Number.POSITIVE_INFINITY)) break;
+      const leftMs = Math.min((head.deadlineMs ?? Number.POSITIVE_INFINITY) - nowMs, longestMs);
+      if (times === undefined || times.p95Ms > leftMs) break;
       rows += entry.rows;
       members.push(entry);
       const perRowMs = perRow(times, rows);
@@ -141,9 +187,6 @@ function capped(level: number, minLevel: number, cap: number): number {
   return Math.max(minLevel, Math.min(level, cap));
 }
 
-/** Predictions that add up are held to be longer by this factor: runs vary, and more requests come. */
-const CAUTION = 1.25;
-
 /**
  * The densest level at which all that waits is expected to be in time, if it is served in order by so many threads, in runs as
  * large as they come: entries that ask for less get less, those that allow no sparser one keep theirs. 0 where none is.
@@ -175,7 +218,7 @@ export function sustainableLevel(
       const runMs = (rules.times(at, together, length) ?? alone).p95Ms;
       const slackMs = deadlineMs - nowMs;
       // What is lost at any level says nothing about which to take.
-      if (CAUTION * (workMs / threads + runMs) > slackMs && alone.fastestMs <= slackMs) return false;
+      if (workMs / threads + runMs > slackMs && alone.fastestMs <= slackMs) return false;
       workMs += shareKey === undefined ? alone.p50Ms : perRowOf(at, length) * rows;
     }
     return true;
@@ -187,6 +230,39 @@ export function sustainableLevel(
     else high = middle - 1;
   }
   return low;
+}
+
+/**
+ * The densest level at which the threads keep up with what has been coming; without bound where the densest that anybody waits for will do.
+ * Quality is a concave function of the work, nearly always: some at a level between are better than few dense ones and many sparse ones.
+ * @param waiting stands for what comes
+ * @param rowsPerMs that have been coming
+ */
+export function steadyLevel(
+  waiting: readonly BatchEntry[],
+  rowsPerMs: number,
+  rules: BatchRules,
+  threads: number,
+): number {
+  const [first] = waiting;
+  if (first === undefined || rowsPerMs <= 0) return Number.POSITIVE_INFINITY;
+  const { rows, length, shareKey } = first;
+  const keepsUp = (level: number) => {
+    const perRowMs =
+      shareKey === undefined
+        ? perRow(rules.times(level, rows, length), rows)
+        : leastPerRow(level, length, rules.maxRows, rules);
+    return !Number.isFinite(perRowMs) || perRowMs * rowsPerMs <= threads;
+  };
+  const densest = Math.max(...waiting.map(({ level }) => level));
+  if (keepsUp(densest)) return Number.POSITIVE_INFINITY;
+  let [low, high] = [0, densest - 1];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (keepsUp(middle)) low = middle;
+    else high = middle - 1;
+  }
+  return Math.max(0, low);
 }
 
 /** Of runs up to as many rows as there are. */

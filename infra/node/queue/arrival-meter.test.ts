@@ -1,0 +1,33 @@
+import { describe, expect, test } from 'vitest';
+import { arrivalMeter } from './arrival-meter.ts';
+
+describe('the meter of arrivals', () => {
+  test('tells rows a millisecond over what came lately', () => {
+    const meter = arrivalMeter();
+    for (let i = 0; i < 1000; i++) meter.arrived(2, undefined, i * 5);
+    expect(meter.rate(1000 * 5)).toBeCloseTo(0.4, 5);
+    for (let i = 0; i < 200; i++) meter.arrived(1, undefined, 5000 + i);
+    expect(meter.rate(5200)).toBeCloseTo(1, 5);
+  });
+
+  test('tells nothing of few arrivals, of many at one moment, or of long ago', () => {
+    const meter = arrivalMeter();
+    for (let i = 0; i < 7; i++) meter.arrived(1, 10, i);
+    expect(meter.rate(7)).toBe(0);
+    for (let i = 0; i < 20; i++) meter.arrived(1, 10, 2000);
+    expect(meter.rate(2000)).toBe(0);
+    expect(meter.rate(2010)).toBeCloseTo(2, 5);
+    expect(meter.rate(9000)).toBe(0);
+    expect(meter.shortestBudgetMs(9000)).toBe(Infinity);
+  });
+
+  test('knows the shortest budget, forgets it with its arrival, and does not count what has none', () => {
+    const meter = arrivalMeter();
+    expect(meter.shortestBudgetMs(0)).toBe(Infinity);
+    meter.arrived(1, 5, 0);
+    meter.arrived(1, 20, 900);
+    meter.arrived(1, undefined, 900);
+    expect(meter.shortestBudgetMs(950)).toBe(5);
+    expect(meter.shortestBudgetMs(1500)).toBe(20);
+  });
+});

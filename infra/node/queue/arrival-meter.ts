@@ -1,0 +1,41 @@
+/** What has been coming lately, so that a level and a batch are chosen for what comes next as well as for what waits. Pure. */
+
+export interface ArrivalMeter {
+  /** @param budgetMs what it may take; undefined for as long as it takes */
+  arrived(rows: number, budgetMs: number | undefined, nowMs: number): void;
+  /** Rows a millisecond; 0 where too little has come to tell. */
+  rate(nowMs: number): number;
+  /** The shortest budget; infinite where nothing with a budget came. */
+  shortestBudgetMs(nowMs: number): number;
+}
+
+/** Arrivals that are looked at: enough to tell a rate from chance, few enough to see a burst while it lasts. */
+const KEPT = 128;
+const FEWEST = 8;
+/** What came longer ago says nothing about what comes. */
+const WINDOW_MS = 1000;
+
+export function arrivalMeter(): ArrivalMeter {
+  /** The latest last. */
+  let kept: { atMs: number; rows: number; budgetMs: number }[] = [];
+  const recent = (nowMs: number) => {
+    const first = kept.findIndex(({ atMs }) => nowMs - atMs <= WINDOW_MS);
+    if (first !== 0) kept = first < 0 ? [] : kept.slice(first);
+    return kept;
+  };
+  return {
+    arrived(rows, budgetMs = Number.POSITIVE_INFINITY, nowMs) {
+      kept.push({ atMs: nowMs, rows, budgetMs });
+      // Cut rarely, so that an arrival costs next to nothing.
+      if (kept.length >= 2 * KEPT) kept = kept.slice(-KEPT);
+    },
+    rate(nowMs) {
+      const latest = recent(nowMs).slice(-KEPT);
+      const spanMs = nowMs - (latest[0]?.atMs ?? nowMs);
+      if (latest.length < FEWEST || spanMs <= 0) return 0;
+      return latest.reduce((sum, { rows }) => sum + rows, 0) / spanMs;
+    },
+    shortestBudgetMs: (nowMs) =>
+      recent(nowMs).reduce((least, { budgetMs }) => Math.min(least, budgetMs), Number.POSITIVE_INFINITY),
+  };
+}
