@@ -6,6 +6,7 @@ import { benchArtifact } from './bench-node/artifacts.ts';
 import { burst, burstReport } from './bench-node/burst.ts';
 import { coldStart, coldStartReport } from './bench-node/cold-start.ts';
 import { faults, faultsReport } from './bench-node/faults.ts';
+import { levelChange, levelChangeReport } from './bench-node/level-change.ts';
 import { memory, memoryReport } from './bench-node/memory.ts';
 import { peer, peerReport } from './bench-node/peer.ts';
 import { throughput, throughputReport } from './bench-node/throughput.ts';
@@ -42,6 +43,15 @@ bench('memory', 'resident memory of all levels beside that of the dense one alon
   .option('--size <name>', 'of the random model: base, tiny or small32', 'base')
   .option('--levels <n>', 'levels', Number, 12)
   .action(async (flags) => print(await memory(flags), memoryReport, flags.json));
+
+bench('level-change', 'a request after one at another level, beside one after the same level')
+  .option('--artifact <directory>', 'a path artifact (default: a random vit-small32 with 12 levels)')
+  .option('--samples <n>', 'of each kind', Number, 600)
+  .action(async (flags) => {
+    const made = { size: 'small32', levels: 12, from: 0.1, own: true } as const;
+    const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
+    print(await levelChange({ ...flags, artifact }), levelChangeReport, flags.json);
+  });
 
 bench('peer', 'beside MLServer with onnxruntime, on the same dense model: throughput, latency, memory')
   .option('--artifact <directory>', 'a path artifact (default: a random vit-small32 with 8 levels)')

@@ -1,6 +1,6 @@
 /**
  * What levels in memory cost: the node with the dense level alone beside the node with all levels, each of which has
- * answered; and what it takes to change the level between two requests.
+ * answered. What a change of the level takes: `level-change.ts`.
  */
 import { zeroInputs } from '../../infra/node/tensors.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
@@ -8,7 +8,7 @@ import { benchArtifact } from './artifacts.ts';
 import type { ClientAnswer, ClientRound } from './client-thread.ts';
 import { nodeUnderTest } from './node-under-test.ts';
 import { binaryRequest } from './requests.ts';
-import { median, rounded } from './statistics.ts';
+import { rounded } from './statistics.ts';
 import { type Ask, threads } from './threads.ts';
 
 export interface MemoryOptions {
@@ -21,9 +21,7 @@ export interface MemoryOptions {
 
 /** Requests at each level before memory is read: more than one a worker, so that each has run it. */
 const REQUESTS_PER_LEVEL = 4;
-const SWITCHES = 20;
-/** Fewer where runs are long. */
-const SWITCH_BUDGET_MS = 8000;
+const SWITCHES = 10;
 
 export async function memory({ directory, size, levels, workers, maxBatch }: MemoryOptions) {
   const client = await threads<ClientRound, ClientAnswer>('client-thread.ts', 1, undefined);
@@ -73,24 +71,14 @@ async function measure(artifact: string, flags: readonly string[], ask: Ask<Clie
   for (const { level } of manifest.levels) await send(level, REQUESTS_PER_LEVEL, 1);
   await send(dense, REQUESTS_PER_LEVEL, 1);
   const pss = await node.pssMb();
-  // One request at a time: at a level that the one before had, and at a level that it had not.
-  const other = Math.max(0, dense - 1);
-  const single = async (level: number) => (await send(level, 1, 0.001)).requestsMs[0] ?? Number.NaN;
-  const stay: number[] = [];
-  const change: number[] = [];
-  const endMs = performance.now() + SWITCH_BUDGET_MS;
-  for (let i = 0; i < SWITCHES && (i < 3 || performance.now() < endMs); i++) {
-    await single(dense);
-    stay.push(await single(dense));
-    await single(other);
-    change.push(await single(dense));
-  }
+  // Back and forth, one request at a time.
+  for (let i = 0; i < SWITCHES; i++)
+    for (const level of [Math.max(0, dense - 1), dense]) await send(level, 1, 1);
   const result = {
     pssMb: rounded(pss, 0),
     /** Once levels have been changed back and forth. */
     pssAfterChangesMb: rounded(await node.pssMb(), 0),
     weightsMb: rounded((manifest.levels[dense]?.bytes ?? 0) / 2 ** 20, 0),
-    levelChangeMs: manifest.levels.length === 1 ? 0 : rounded(median(change) - median(stay)),
   };
   await node.stop();
   return result;
@@ -101,10 +89,10 @@ export function memoryReport(result: Awaited<ReturnType<typeof memory>>): string
   return [
     `vit-${size}, ${dense.weightsMb} MB of weights; ${workers} worker threads, batches to ${maxBatch}; every level has answered`,
     '',
-    '                                        PSS MB   of dense alone   level change ms   PSS MB after changes',
-    `  dense level alone                     ${String(dense.pssMb).padStart(6)}                                       ${dense.pssAfterChangesMb}`,
-    `  ${levels} levels, all matrices shared       ${String(shared.pssMb).padStart(6)}   ${shared.toDense}            ${shared.levelChangeMs}            ${shared.pssAfterChangesMb}`,
-    `  ${levels} levels, output matrices owned     ${String(owned.pssMb).padStart(6)}   ${owned.toDense}            ${owned.levelChangeMs}            ${owned.pssAfterChangesMb}`,
+    '                                        PSS MB   of dense alone   PSS MB after changes',
+    `  dense level alone                     ${String(dense.pssMb).padStart(6)}                    ${dense.pssAfterChangesMb}`,
+    `  ${levels} levels, all matrices shared       ${String(shared.pssMb).padStart(6)}   ${shared.toDense}            ${shared.pssAfterChangesMb}`,
+    `  ${levels} levels, output matrices owned     ${String(owned.pssMb).padStart(6)}   ${owned.toDense}            ${owned.pssAfterChangesMb}`,
     '',
   ].join('\n');
 }

@@ -7,6 +7,7 @@ import { tinyReference, writeTinyArtifact } from '../../../test/support/tiny-mod
 import { artifactLevels } from '../model/level-source.ts';
 import { packInputs } from '../tensors.ts';
 import { openWeightFile } from '../weights/weight-file.ts';
+import type { ToThread } from './messages.ts';
 import {
   type LevelModel,
   type PoolOptions,
@@ -184,4 +185,28 @@ describe('worker pool', () => {
     expect(pool.fault).toMatchObject({ code: 'backend-unavailable' });
     expect(pool.fault?.message).toContain('no such library');
   });
+});
+
+test('only a run that has all other threads idle leaves its thread awake', async () => {
+  const asked: ToThread[] = [];
+  const threads: EventEmitter[] = [];
+  const spawn = (): Thread => {
+    const thread = Object.assign(new EventEmitter(), {
+      postMessage(message: ToThread) {
+        asked.push(message);
+        if (message.kind === 'end') queueMicrotask(() => thread.emit('exit', 0));
+      },
+      terminate: async () => {},
+    });
+    threads.push(thread);
+    queueMicrotask(() => thread.emit('message', { kind: 'ready' }));
+    return thread;
+  };
+  const { pool, until } = open({ size: 2, lingerMs: 7, spawn });
+  await until(() => pool.idle === 2);
+  const model = { level: 0, data: { kind: 'views' as const, path: 'unread.onnx' } };
+  const runs = [1, 2].map(() => pool.start({ model, feeds: [], outputs: [] }));
+  expect(asked.map((message) => message.kind === 'run' && message.lingerMs)).toEqual([7, 0]);
+  for (const thread of threads) thread.emit('message', { kind: 'done', outputs: [], loadMs: 0, runMs: 1 });
+  await Promise.all(runs);
 });
