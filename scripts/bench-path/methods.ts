@@ -11,6 +11,7 @@ import { compensateScores } from '../../trainer/baselines/score-compensation.ts'
 import { buildLevels, keepAt, type LevelModel } from '../../trainer/build/level-stage.ts';
 import { forgetful, recover } from '../../trainer/build/recover-stage.ts';
 import { compensateLevel } from '../../trainer/compensation/compensate-level.ts';
+import { compensatedOrder } from '../../trainer/compensation/compensated-order.ts';
 import type { Graph } from '../../trainer/graph/graph.ts';
 import { cutGraph } from '../../trainer/pairs/cut.ts';
 import { defaultRecovery } from '../../trainer/recovery/plan.ts';
@@ -58,7 +59,7 @@ export const methods = {
   'ours-compensated': {
     ...ordered('ours comp.', 'rotated', (subject) => subject.order('inclusion'), true),
     ours: true,
-    revision: 3,
+    revision: 4,
   },
   'ours-recovered': {
     label: 'ours joint',
@@ -107,7 +108,8 @@ function ordered(
     async levels(subject) {
       const flat = await order(subject);
       const calibrated = await subject.calibrated(basis);
-      const byPair = orderByPair(indexUnits(subject.prepared.pairs), flat);
+      const found = orderByPair(indexUnits(subject.prepared.pairs), flat);
+      const byPair = compensate ? await compensatedOrder(calibrated.model, calibrated.moments, found) : found;
       return buildLevels(calibrated, byPair, widthsOf(subject, flat), { compensate }, subject.progress);
     },
   };

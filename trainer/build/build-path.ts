@@ -7,10 +7,12 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { writeArtifact } from '../../schema/artifact/write.ts';
 import { SppError } from '../../schema/errors.ts';
 import { MANIFEST_FILE, type Manifest } from '../../schema/manifest.ts';
 import { type PathLevel, pathArtifact } from '../artifact/path-artifact.ts';
+import { compensatedOrder } from '../compensation/compensated-order.ts';
 import { type BoundDataset, bindDataset } from '../data/bind-dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { modelDigest } from '../graph/model-digest.ts';
@@ -119,7 +121,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
     options.grid === undefined ? evenGrid(options.levels, options.lowest) : namedGrid(options.grid);
   const allocated = allocateLevels(prepared.pairs, flat, prepared.flops, shares);
   const widths = alignWidths(prepared.pairs, allocated, options.align);
-  const found = orderByPair(indexUnits(prepared.pairs), flat);
+  const found = await orderOf(calibrated, flat, options, progress, request.signal);
   const path = await recoverPath(request, run, { ...calibrated, order: found }, widths, shares);
   const levels = await buildLevels(path, path.order, widths, options, progress, request.signal);
   const measured = await measureLevels(request, path, levels, widths, checkpoint);
@@ -183,6 +185,26 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const total = Object.values(epochs).reduce((a, b) => a + b, 0);
   progress.note(`the whole path cost ${total.toFixed(2)} epochs of the dense model's training step`);
   return manifest;
+}
+
+/** By pair: the search's, or where matrices are refitted the one that this leaves. */
+async function orderOf(
+  { model, moments }: CalibratedModel,
+  flat: readonly number[],
+  { compensate }: BuildOptions,
+  progress: Progress,
+  signal: AbortSignal | undefined,
+): Promise<(readonly number[])[]> {
+  const found = orderByPair(indexUnits(model.pairs), flat);
+  if (!compensate) return found;
+  const stage = progress.stage('order', found.length);
+  const order = await compensatedOrder(model, moments, found, async (done) => {
+    stage.update(done);
+    await immediate();
+    throwIfAborted(signal);
+  });
+  stage.finish();
+  return order;
 }
 
 /** A calibrated model with the order of its units: recovery puts them into path order. */
