@@ -274,10 +274,20 @@ async function continueOrBegin(
   return { workers };
 }
 
+/** Raised when the same options lead to another path, so that no checkpoint is gone on with that the rest would not follow from. */
+const METHOD_REVISION = 2;
+
 /** Equal exactly when two runs would give the same path on the same backend. */
 function fingerprintOf(sourceSha256: string, dataset: Dataset, options: BuildOptions): string {
   const { workers: _, ...deciding } = options;
-  const text = JSON.stringify([sourceSha256, dataset.sha256, dataset.recipe, deciding, defaultInclusion]);
+  const text = JSON.stringify([
+    sourceSha256,
+    dataset.sha256,
+    dataset.recipe,
+    deciding,
+    defaultInclusion,
+    METHOD_REVISION,
+  ]);
   return createHash('sha256').update(text).digest('hex');
 }
 
