@@ -3,7 +3,9 @@
  * before the same node that answers at once. Closed loops of 1, 16 and 128 connections in alternating rounds, one run.
  * Client, node and gateways share this machine's cores.
  *
- *   npm run bench:gateway -- [--rounds 5] [--seconds 1] [--connections 1,16,128] [--portkey DIR] [--json]
+ * Then how late the end of a latency budget is told, beside the runtime's own timer.
+ *
+ *   npm run bench:gateway -- [--rounds 5] [--seconds 1] [--connections 1,16,128] [--deadlines 100] [--portkey DIR|off] [--json]
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,7 +14,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { Miniflare } from 'miniflare';
+import { defaultPolicy } from '../schema/policy.ts';
 import { uploadArtifact } from '../trainer/upload/upload-artifact.ts';
+import { measureLateness } from './bench-gateway/deadlines.ts';
 import { startPortkey } from './bench-gateway/portkey.ts';
 import { writeStubArtifact } from './bench-gateway/stub-artifact.ts';
 import type { ClientAnswer, ClientRound } from './bench-node/client-thread.ts';
@@ -25,8 +29,10 @@ const { values: flags } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '1' },
     connections: { type: 'string', default: '1,16,128' },
-    /** Folder to install Portkey's gateway into; without it the comparison is left out. */
-    portkey: { type: 'string' },
+    /** Folder that Portkey's gateway is installed into, once; `off` leaves the comparison out. */
+    portkey: { type: 'string', default: join(tmpdir(), 'spp-bench-portkey') },
+    /** Budgets whose end is waited for; 0 for none. */
+    deadlines: { type: 'string', default: '100' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -34,21 +40,27 @@ const rounds = Number(flags.rounds);
 const ms = Number(flags.seconds) * 1000;
 const connections = flags.connections.split(',').map(Number);
 const PATH = '/v2/models/bench/infer';
-const BODY = JSON.stringify({
-  inputs: [
-    {
-      name: 'x',
-      shape: [1, 784],
-      datatype: 'FP32',
-      data: Array.from({ length: 784 }, (_, i) => Number(Math.sin(i).toFixed(4))),
-    },
-  ],
-});
+const BUDGET_MS = 100;
+const BODY = bodyOf('bench');
 const secrets = {
   operatorToken: 'operator-token-of-the-benchmark',
   nodeToken: 'node-token-of-the-benchmark-01',
   keyPepper: 'pepper-of-the-benchmark-01234567',
 };
+
+function bodyOf(id: string): string {
+  return JSON.stringify({
+    id,
+    inputs: [
+      {
+        name: 'x',
+        shape: [1, 784],
+        datatype: 'FP32',
+        data: Array.from({ length: 784 }, (_, i) => Number(Math.sin(i).toFixed(4))),
+      },
+    ],
+  });
+}
 
 const closing: (() => unknown)[] = [];
 try {
@@ -58,7 +70,7 @@ try {
     bare: { port: await bareGateway(node), request: httpRequest(PATH, {}) },
     ours: await ourGateway(node),
   };
-  if (flags.portkey !== undefined) {
+  if (flags.portkey !== 'off') {
     const portkey = await startPortkey(flags.portkey, await freePort());
     if (portkey !== undefined) {
       closing.push(portkey.close);
@@ -74,6 +86,11 @@ try {
   const results = [];
   for (const count of connections) results.push(await measure(count, targets, client));
   process.stdout.write(flags.json ? `${JSON.stringify(results)}\n` : results.map(report).join('\n'));
+  const deadlines = Number(flags.deadlines);
+  if (deadlines > 0) {
+    const late = await lateness(targets, deadlines);
+    process.stdout.write(flags.json ? `${JSON.stringify(late)}\n` : latenessReport(late));
+  }
 } finally {
   for (const close of closing.reverse()) await close();
 }
@@ -137,6 +154,38 @@ function report(result: Awaited<ReturnType<typeof measure>>): string {
   ].join('\n');
 }
 
+/** The gateway is told to go by medians, so that it goes on sending to a node that hangs now and then. */
+async function lateness(targets: Readonly<Record<string, { port: number; key?: string }>>, count: number) {
+  const { bare, ours } = targets as Record<'bare' | 'ours', { port: number; key: string }>;
+  const headers = { authorization: `Bearer ${ours.key}`, 'x-latency-budget': `${BUDGET_MS}ms` };
+  const timer = httpRequest(`/timer/${BUDGET_MS}`, {});
+  return measureLateness(
+    {
+      timer: { port: bare.port, request: timer, status: 200 },
+      ours: {
+        port: ours.port,
+        request: httpRequest(PATH, headers, bodyOf('hang')),
+        status: 504,
+        between: httpRequest(PATH, headers),
+      },
+    },
+    BUDGET_MS,
+    count,
+  );
+}
+
+function latenessReport(late: Awaited<ReturnType<typeof lateness>>): string {
+  const rows = Object.entries(late).map(
+    ([name, { p50Ms, p99Ms, maxMs }]) =>
+      `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms  p99 ${p99Ms.toFixed(2)} ms  most ${maxMs.toFixed(2)} ms`,
+  );
+  return [
+    `\nanswered after the end of a budget of ${BUDGET_MS} ms, beside the runtime's timer:`,
+    ...rows,
+    '',
+  ].join('\n');
+}
+
 async function bareGateway(node: string): Promise<number> {
   const miniflare = new Miniflare({
     modules: true,
@@ -157,24 +206,31 @@ async function ourGateway(node: string) {
   closing.push(() => rm(dir, { recursive: true }));
   await writeStubArtifact(dir);
   await uploadArtifact({ dir, url: gateway.url, token: secrets.operatorToken });
+  const operator = { authorization: `Bearer ${secrets.operatorToken}`, 'content-type': 'application/json' };
+  const policy = await fetch(`${gateway.url}/v1/policy`, { headers: operator });
+  await fetch(`${gateway.url}/v1/policy`, {
+    method: 'PUT',
+    headers: { ...operator, 'if-match': policy.headers.get('etag') ?? '' },
+    body: JSON.stringify({ ...defaultPolicy, quantile: 0.5 }),
+  });
   const created = await fetch(`${gateway.url}/v1/keys`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${secrets.operatorToken}`, 'content-type': 'application/json' },
+    headers: operator,
     body: JSON.stringify({ name: 'bench' }),
   });
   const { key } = (await created.json()) as { key: string };
   const headers = { authorization: `Bearer ${key}`, 'x-latency-budget': '10s' };
-  return { port: Number(new URL(gateway.url).port), request: httpRequest(PATH, headers) };
+  return { port: Number(new URL(gateway.url).port), request: httpRequest(PATH, headers), key };
 }
 
-function httpRequest(path: string, headers: Readonly<Record<string, string>>): Buffer {
+function httpRequest(path: string, headers: Readonly<Record<string, string>>, body = BODY): Buffer {
   const lines = Object.entries({
     host: '127.0.0.1',
     'content-type': 'application/json',
-    'content-length': String(Buffer.byteLength(BODY)),
+    'content-length': String(Buffer.byteLength(body)),
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);
-  return Buffer.from(`POST ${path} HTTP/1.1\r\n${lines.join('')}\r\n${BODY}`);
+  return Buffer.from(`POST ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
 }
 
 function thread<T>(file: string): Promise<T> {

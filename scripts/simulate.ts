@@ -3,17 +3,23 @@
  * it learns, beside simpler ways to route.
  *
  *   npm run simulate -- [--seconds 300] [--seed 1] [--chart FILE.svg] [--json]
+ *   npm run simulate -- --real [--seconds 48] ...   the same on three node processes behind the gateway in workerd
  */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { PriceOf } from '../gateway/selector/candidates.ts';
 import { writeRoutingChart } from './simulate/chart.ts';
+import { replay } from './simulate/real.ts';
 import { routers } from './simulate/routers.ts';
 import { type Outcome, type SimulatedLevel, simulate } from './simulate/run.ts';
 import { burstyTrace } from './simulate/trace.ts';
 
 const { values: flags } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '300' },
+    /** 300 in simulated time; real time is dear. */
+    seconds: { type: 'string' },
+    real: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
     chart: { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -29,13 +35,26 @@ const levels: SimulatedLevel[] = [0.87, 0.93, 0.95, 0.96, 0.965, 0.97].map((qual
 const priceOf: PriceOf = () => ({ fixedNanoUsd: 0, perMsNanoUsd: 1000, perKiBNanoUsd: 0 });
 
 const seed = Number(flags.seed);
-const trace = burstyTrace(seed, Number(flags.seconds) * 1000);
-const nodes = trace.machines.map(({ name }) => name);
-const outcomes: Record<string, Outcome> = {};
-for (const [name, router] of Object.entries(routers(levels, nodes)))
-  outcomes[name] = await simulate(trace, levels, priceOf, router, seed);
+const outcomes = flags.real
+  ? await replay({
+      directory: join(tmpdir(), 'spp-bench'),
+      seconds: Number(flags.seconds ?? 48),
+      seed,
+      log: (line) => process.stderr.write(`${line}\n`),
+    })
+  : await simulated(Number(flags.seconds ?? 300));
 process.stdout.write(flags.json ? `${JSON.stringify(outcomes)}\n` : report(outcomes));
 if (flags.chart !== undefined) await writeRoutingChart(flags.chart, outcomes);
+if (flags.real) process.exit(0);
+
+async function simulated(seconds: number): Promise<Record<string, Outcome>> {
+  const trace = burstyTrace(seed, seconds * 1000);
+  const nodes = trace.machines.map(({ name }) => name);
+  const outcomes: Record<string, Outcome> = {};
+  for (const [name, router] of Object.entries(routers(levels, nodes)))
+    outcomes[name] = await simulate(trace, levels, priceOf, router, seed);
+  return outcomes;
+}
 
 function report(of: Readonly<Record<string, Outcome>>): string {
   const percent = (share: number) => (100 * share).toFixed(1).padStart(10);
@@ -44,7 +63,7 @@ function report(of: Readonly<Record<string, Outcome>>): string {
       `${name.padEnd(22)}${percent(attainment)}${percent(meanQuality)}${percent(deliveredQuality)}${meanCostMicroUsd.toFixed(1).padStart(10)}`,
   );
   return [
-    `${trace.arrivals.length} requests, seed ${seed}; quality and attainment in %, cost in micro-dollars an answer`,
+    `${Object.values(of)[0]?.requests} requests, seed ${seed}; quality and attainment in %, cost in micro-dollars an answer`,
     `${''.padEnd(22)}  in time   quality delivered      cost`,
     ...rows,
     '',

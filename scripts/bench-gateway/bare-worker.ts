@@ -11,5 +11,10 @@ app.post('/v2/models/:model/infer', async ({ req, env }) => {
   const response = await fetch(url, { method: 'POST', headers: req.raw.headers, body: req.raw.body });
   return new Response(response.body, response);
 });
+/** Nothing but the runtime's timer. */
+app.post('/timer/:ms', async ({ req, body }) => {
+  await new Promise((done) => setTimeout(done, Number(req.param('ms'))));
+  return body('');
+});
 
 export default app;

@@ -1,9 +1,13 @@
-/** An inference node in a thread of its own that answers at once, so that what is measured is what stands before it. */
+/**
+ * An inference node in a thread of its own that answers at once, so that what is measured is what stands before it. A body
+ * that says so is never answered.
+ */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { parentPort } from 'node:worker_threads';
 import type { NodeReport } from '../../schema/node-report.ts';
 
+const HANG = '"id":"hang"';
 const profile = { device: 'cpu', threads: 1, batch: 1, samples: 100, p50Ms: 0.1, p95Ms: 0.2, p99Ms: 0.3 };
 const report: NodeReport = {
   node: 'stub',
@@ -34,8 +38,12 @@ const headers = {
 };
 
 const server = createServer((request, response) => {
-  request.resume();
+  let hangs = false;
+  request.on('data', (chunk: Buffer) => {
+    hangs ||= chunk.includes(HANG);
+  });
   request.on('end', () => {
+    if (hangs) return;
     const body = request.method === 'GET' ? JSON.stringify(report) : answer;
     response.writeHead(200, { ...headers, 'content-length': Buffer.byteLength(body) });
     response.end(body);

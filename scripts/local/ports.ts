@@ -23,6 +23,21 @@ export async function requireFreePort(port: number, option: string): Promise<voi
   }
 }
 
+/**
+ * A free one below those that outgoing connections are given, for a server that ends and comes back there: to a port of
+ * theirs that nobody listens on, a connection may come out as one to itself.
+ */
+export async function lastingPort(): Promise<number> {
+  for (let port = 18_100; port < 32_000; port++) {
+    const free = await requireFreePort(port, '').then(
+      () => true,
+      () => false,
+    );
+    if (free) return port;
+  }
+  throw new SppError('internal', 'No port from 18100 to 31999 is free on 127.0.0.1.');
+}
+
 /** One that is free at the moment. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');

@@ -41,13 +41,25 @@ export function randomOf(seed: number): () => number {
   return () => (generator.next() >>> 0) / 2 ** 32;
 }
 
-export function burstyTrace(seed: number, durationMs: number): Trace {
+export interface TraceScale {
+  /** Requests a second between bursts. */
+  readonly calmPerS?: number;
+  /** What budgets are multiplied by. */
+  readonly budgetScale?: number;
+}
+
+export function burstyTrace(
+  seed: number,
+  durationMs: number,
+  { calmPerS = CALM_PER_S, budgetScale = 1 }: TraceScale = {},
+): Trace {
   const random = randomOf(seed);
   const arrivals: Arrival[] = [];
   for (let atMs = 0; atMs < durationMs; ) {
-    const perS = CALM_PER_S * (atMs % BURST_EVERY_MS < BURST_MS ? BURST : 1);
+    const perS = calmPerS * (atMs % BURST_EVERY_MS < BURST_MS ? BURST : 1);
     atMs += (-Math.log(1 - random()) * 1000) / perS;
-    arrivals.push({ atMs, budgetMs: BUDGETS_MS[Math.floor(random() * BUDGETS_MS.length)] as number });
+    const budgetMs = budgetScale * (BUDGETS_MS[Math.floor(random() * BUDGETS_MS.length)] as number);
+    arrivals.push({ atMs, budgetMs });
   }
   const machines: Machine[] = [
     { name: 'steady', workers: 2, slowness: 1, up: () => true },
