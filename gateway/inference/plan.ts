@@ -1,0 +1,88 @@
+/** Which node and level a request goes to, and how long it may take there. */
+import type { TableSpec } from '../nodes/table-cache.ts';
+import type { CandidateTable } from '../selector/candidate-table.ts';
+import { decide } from '../selector/decide.ts';
+import { explain } from '../selector/explain.ts';
+import type { Rules } from '../selector/rules.ts';
+import type { Decision } from '../selector/select.ts';
+import type { SelectionRequest } from '../selector/selection-request.ts';
+import type { CatalogVersion } from '../storage/catalog.ts';
+import type { Course } from './course.ts';
+import type { DispatchContext, InferenceRequest } from './inference-request.ts';
+import { levelOptions, unknownLevel } from './routing.ts';
+
+/** What no budget holds gets this multiple of its predicted time, and never longer than the bound, before it is cut off. */
+const INFEASIBLE_SLACK = 4;
+const INFEASIBLE_BOUND_MS = 30_000;
+export interface Plan {
+  readonly version: CatalogVersion;
+  readonly spec: TableSpec;
+  readonly table: CandidateTable;
+  readonly selection: SelectionRequest;
+  readonly decision: Decision;
+}
+
+/** @param failed nodes that this request has tried in vain */
+export function plan(
+  request: InferenceRequest,
+  { fleet, policy, priceOf, random, now, ...context }: DispatchContext,
+  course: Course,
+  failed: ReadonlyMap<string, string>,
+): Plan {
+  const { model, rules, pinnedLevel, upload, deadline } = request;
+  const version = request.route();
+  course.version = version;
+  if (pinnedLevel !== undefined && !version.levels.some(({ level }) => level === pinnedLevel))
+    throw unknownLevel(model.id, String(pinnedLevel), version);
+  const spec: TableSpec = {
+    model: model.id,
+    version: { version: version.version, levels: levelOptions(version) },
+    quantile: rules.quantile,
+    batch: upload.batch,
+    priceOf,
+    policyVersion: policy.version,
+  };
+  const table = fleet.table(spec, failed, now() + deadline.leftMs());
+  const budgetLeftMs = deadline.receivedMs + rules.budgetMs - now();
+  const selection: SelectionRequest = {
+    rules,
+    budgetLeftMs,
+    costBudgetNanoUsd: rules.costBudgetNanoUsd ?? undefined,
+    minQuality: rules.minQuality,
+    pinnedLevel,
+    bytes: upload.bytes,
+    draws: [random(), random()],
+  };
+  const pressure = rules.shedAbove === Number.POSITIVE_INFINITY ? 0 : fleet.pressure();
+  const { decision, shed } = decide(table, selection, pressure);
+  course.decision = decision;
+  course.shed = shed;
+  if (context.explain)
+    course.drops = explain(table, selection, decision.kind === 'serve' ? decision.chosen : undefined);
+  return { version, spec, table, selection, decision };
+}
+
+/** How far down a node may step when it would be late: to the last level below that is still allowed. */
+export function lowestAllowed(version: CatalogVersion, rules: Rules, level: number): number {
+  const allowed = (at: number) => {
+    const row = version.levels[at];
+    return row !== undefined && row.sparsity <= rules.maxSparsity && row.quality.value >= rules.minQuality;
+  };
+  let lowest = level;
+  while (lowest > 0 && allowed(lowest - 1)) lowest--;
+  return lowest;
+}
+
+/**
+ * From the request's arrival. A request that fits is cut off at its budget. One that is served although it does not fit
+ * is bounded too: by the largest of its budget, the policy's default budget, and a multiple of its predicted time.
+ */
+export function timeGranted(
+  { fits, chosen }: Extract<Decision, { kind: 'serve' }>,
+  { rules }: InferenceRequest,
+  { policy }: DispatchContext,
+): number {
+  if (fits) return rules.budgetMs;
+  const slackMs = Math.min(INFEASIBLE_BOUND_MS, INFEASIBLE_SLACK * chosen.predicted.totalMs);
+  return Math.max(rules.budgetMs, policy.document.defaultLatencyBudgetMs, slackMs);
+}

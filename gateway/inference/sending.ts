@@ -1,0 +1,108 @@
+/** What is sent for one request: to the chosen node, to a second one where that is slow, and copies that show how nodes are. */
+import { expectedOf } from '../selector/candidate-table.ts';
+import { type AttemptRequest, type AttemptResult, attempt } from './attempt.ts';
+import type { Course } from './course.ts';
+import { deadline as newDeadline } from './deadline.ts';
+import { hedged } from './hedging.ts';
+import type { DispatchContext, InferenceRequest } from './inference-request.ts';
+import { declined } from './node-answer.ts';
+import { lowestAllowed, type Plan, plan } from './plan.ts';
+import { unlimited } from './reservation.ts';
+
+/** A probe is a request of its own, which nobody waits for. */
+const PROBE_BOUND_MS = 5000;
+
+/** Sets the money aside and sends. @throws to refuse what cannot be paid */
+export async function started(
+  { version, spec, table, selection, decision }: Plan,
+  request: InferenceRequest,
+  context: DispatchContext,
+  course: Course,
+) {
+  if (decision.kind !== 'serve') throw new Error('Only what is to be served can be sent.');
+  const { chosen } = decision;
+  const reserve = context.reserve ?? unlimited;
+  const reservation = await reserve(chosen.costNanoUsd);
+  course.attempts.push(chosen.node);
+  const sent: AttemptRequest = {
+    chosen,
+    minLevel: request.pinnedLevel ?? lowestAllowed(version, selection.rules, chosen.level),
+    ...expectedOf(table, chosen),
+    model: spec.model,
+    version: spec.version.version,
+    batch: spec.batch,
+    upload: request.upload,
+    headers: request.headers,
+    deadline: request.deadline,
+    reservation,
+  };
+  return attempt(sent, context);
+}
+
+/** @param failed nodes that this request has tried in vain */
+export async function withHedge(
+  first: Awaited<ReturnType<typeof started>>,
+  { decision }: Plan,
+  failed: ReadonlyMap<string, string>,
+  request: InferenceRequest,
+  context: DispatchContext,
+  course: Course,
+): Promise<AttemptResult> {
+  const { rules, upload } = request;
+  if (rules.hedgeShare === 0 || !upload.repeatable || decision.kind !== 'serve' || !decision.fits)
+    return first.done;
+  const { chosen } = decision;
+  context.hedges.earn(rules.hedgeShare);
+  const second = async () => {
+    if (!context.hedges.spend()) return undefined;
+    const without = new Map([...failed, [chosen.node, 'is slow with this request']]);
+    const planned = plan(request, context, course, without);
+    // The record tells of the choice that was made first.
+    course.decision = decision;
+    if (planned.decision.kind === 'serve' && planned.decision.fits) {
+      const other = await started(planned, request, context, course).catch(() => undefined);
+      if (other !== undefined) {
+        course.hedges++;
+        return other;
+      }
+    }
+    context.hedges.giveBack();
+    return undefined;
+  };
+  return hedged(first, chosen.predicted.totalMs, second, isGood);
+}
+
+function isGood({ forwarded }: AttemptResult): boolean {
+  return forwarded.kind === 'answered' && !declined(forwarded.answer) && forwarded.answer.status < 500;
+}
+
+/** Sends a copy to a node that has to show how it is. Nobody waits for it, and nobody pays. */
+export function probe(
+  { spec, table, decision }: Plan,
+  request: InferenceRequest,
+  context: DispatchContext,
+): void {
+  const { upload } = request;
+  if (!upload.repeatable || decision.kind !== 'serve') return;
+  const { chosen } = decision;
+  const node = context.fleet.probeTarget(spec, chosen.node, context.random() < context.probeShare);
+  if (node === undefined) return;
+  const own = newDeadline(context.now(), PROBE_BOUND_MS, context.now);
+  const { done } = attempt(
+    {
+      chosen: { ...chosen, node, costNanoUsd: 0 },
+      minLevel: chosen.level,
+      ...expectedOf(table, { ...chosen, node }),
+      model: spec.model,
+      version: spec.version.version,
+      batch: spec.batch,
+      upload,
+      headers: request.headers,
+      deadline: own,
+      reservation: { settle() {}, refund() {} },
+      probe: true,
+    },
+    context,
+  );
+  context.background.waitUntil(done.finally(() => own.release()));
+}
