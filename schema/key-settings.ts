@@ -44,7 +44,7 @@ export const keyChangesSchema = z
   })
   .partial();
 
-export const keyRotationSchema = z.strictObject({
+export const rotationSchema = z.strictObject({
   /** For how long the secret before is good beside the new one. */
   overlapS: z
     .int()

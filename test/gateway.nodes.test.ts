@@ -132,8 +132,16 @@ describe('what is refused', () => {
     expect((await send(gateway.url, 'GET', '/v1/artifacts/tiny', token)).status).toBe(200);
     for (const path of ['/v1/nodes', '/v1/policy', '/v2'])
       expect((await send(gateway.url, 'GET', path, token)).status).toBe(401);
+    const rotate = async (overlapS: number) => {
+      const rotated = await gateway.operator('POST', '/v1/nodes/two/rotate', { body: { overlapS } });
+      return ((await rotated.json()) as { token: string }).token;
+    };
+    const next = await rotate(3600);
+    expect([(await beat(token, report)).status, (await beat(next, report)).status]).toEqual([200, 200]);
+    const last = await rotate(0);
+    expect([(await beat(next, report)).status, (await beat(last, report)).status]).toEqual([401, 200]);
     await gateway.operator('DELETE', '/v1/nodes/two');
-    expect((await beat(token, report)).status).toBe(401);
+    expect((await beat(last, report)).status).toBe(401);
   });
 
   test('an address or a name twice, and addresses that are none for nodes', async () => {

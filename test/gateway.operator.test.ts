@@ -172,8 +172,23 @@ describe('operators', () => {
     expect(listed).toContain(viewer.id);
     expect(listed).not.toMatch(/hash|salt/);
     expect(listed).not.toContain(viewer.token);
+
+    const rotate = (overlapS: number) =>
+      gateway.operator('POST', `/v1/operator-tokens/${viewer.id}/rotate`, { body: { overlapS } });
+    const next = ((await (await rotate(3600)).json()) as { token: string }).token;
+    const statusOf = async (token: string) => (await as(token, 'GET', '/v1/policy')).status;
+    expect([await statusOf(viewer.token), await statusOf(next)]).toEqual([200, 200]);
+    const last = ((await (await rotate(0)).json()) as { token: string }).token;
+    expect([await statusOf(viewer.token), await statusOf(next), await statusOf(last)]).toEqual([
+      401, 401, 200,
+    ]);
+    expect((await as(operator.token, 'POST', `/v1/operator-tokens/${viewer.id}/rotate`, {})).status).toBe(
+      403,
+    );
+
     expect((await gateway.operator('DELETE', `/v1/operator-tokens/${viewer.id}`)).status).toBe(204);
-    expect((await as(viewer.token, 'GET', '/v1/policy')).status).toBe(401);
+    expect(await statusOf(last)).toBe(401);
+    expect((await rotate(0)).status).toBe(409);
   });
 });
 

@@ -3,6 +3,7 @@ import type { ApiKeyRow, OperatorTokenRow } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { OperatorRole } from '../../schema/operator-role.ts';
 import { cellMap } from '../state/cell-map.ts';
+import { neverRotated } from '../storage/rotation.ts';
 import { type AccessContext, requireAccess as requireAccessNow } from './bearer.ts';
 import { randomToken, sameDigest } from './digests.ts';
 import type { Access } from './identity.ts';
@@ -48,11 +49,18 @@ const keyRow: ApiKeyRow = {
   mayExplain: false,
 };
 
+type Before = Pick<ApiKeyRow, 'previousSalt' | 'previousHash' | 'previousUntilMs'>;
+
 function held<T>(load: (prefix: string) => Promise<T>) {
   return cellMap<T>({ load, ttlMs: 10, now: () => 0, onError: () => {}, limit: 10 });
 }
 
-function context(over: Partial<ApiKeyRow> = {}, expiresAtMs: number | null = null): AccessContext {
+/** @param before of operators' and the node's tokens: the secret that they had before */
+function context(
+  over: Partial<ApiKeyRow> = {},
+  expiresAtMs: number | null = null,
+  before: Before = neverRotated,
+): AccessContext {
   const operators = Object.entries(tokens).map(
     ([role, { prefix, salt, hash }]): [string, OperatorTokenRow] => [
       prefix,
@@ -66,6 +74,7 @@ function context(over: Partial<ApiKeyRow> = {}, expiresAtMs: number | null = nul
         createdAtMs: 0,
         expiresAtMs,
         revokedAtMs: null,
+        ...before,
       },
     ],
   );
@@ -73,7 +82,7 @@ function context(over: Partial<ApiKeyRow> = {}, expiresAtMs: number | null = nul
     settings,
     keys: held(async (prefix) => (prefix === key.prefix ? { ...keyRow, ...over } : null)),
     operatorTokens: held(async (prefix) => new Map(operators).get(prefix) ?? null),
-    nodeTokens: held(async (prefix) => (prefix === node.prefix ? { name: 'n', ...node } : null)),
+    nodeTokens: held(async (prefix) => (prefix === node.prefix ? { name: 'n', ...node, ...before } : null)),
     oidc: undefined,
     background: { waitUntil: () => {} },
     nowMs: 1000,
@@ -174,6 +183,22 @@ describe('access', () => {
     expect(await statusOf('client', key.token, context({ ...rotated, previousUntilMs: 1000 }))).toBe(401);
     expect(await statusOf('client', key.token, context({ ...rotated, revokedAtMs: 1 }))).toBe(401);
   });
+
+  test.each([
+    ['an operator', 'admin', 'op'],
+    ['a registered node', 'node', 'nd'],
+  ] as const)(
+    '%s is known by the secret before a rotation for the overlap and no longer',
+    async (_, access, kind) => {
+      const { prefix } = kind === 'op' ? tokens.admin : node;
+      const old = await newToken(kind, settings.keyPepper, prefix);
+      const before = { previousSalt: old.salt, previousHash: old.hash };
+      const until = (previousUntilMs: number) => context({}, null, { ...before, previousUntilMs });
+      expect(await statusOf(access, old.token, until(1001))).toBe(200);
+      expect(await statusOf(access, old.token, until(1000))).toBe(401);
+      expect(await statusOf(access, kind === 'op' ? tokens.admin.token : node.token, until(1001))).toBe(200);
+    },
+  );
 
   test('whoever has proved a key is let in again without waiting, and only with that very secret', async () => {
     const where = context({ expiresAtMs: 2000 });

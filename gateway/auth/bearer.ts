@@ -5,6 +5,7 @@ import type { Settings } from '../settings.ts';
 import type { Background } from '../state/cell.ts';
 import type { CellMap } from '../state/cell-map.ts';
 import type { NodeCredentials } from '../storage/nodes.ts';
+import type { SecretColumns } from '../storage/rotation.ts';
 import { sameDigest, sha256 } from './digests.ts';
 import { type Access, type Identity, verdict } from './identity.ts';
 import type { OidcVerifier } from './oidc.ts';
@@ -115,13 +116,28 @@ async function proven(
   { settings, nowMs }: AccessContext,
 ): Promise<Identity | undefined> {
   const row = await held;
-  // Both secrets are always tried, so that nothing tells which of them was held against.
-  const [now, before] = await Promise.all([
-    provesToken(token, row ?? undefined, settings.keyPepper),
-    provesToken(token, secretBefore(row, nowMs), settings.keyPepper),
+  const proof = await proofOf(token, row, settings.keyPepper, nowMs);
+  if (row === null || proof === undefined || !isGood(row, nowMs)) return undefined;
+  if (proof === 'current') provenBy.set(row, token);
+  return { kind: 'client', key: row };
+}
+
+/**
+ * Which of a row's secrets a token holds; undefined for none. Both are always tried, so that nothing tells which of them
+ * was held against.
+ */
+async function proofOf(
+  token: string,
+  row: SecretColumns | null,
+  pepper: string,
+  nowMs: number,
+): Promise<'current' | 'before' | undefined> {
+  const [current, before] = await Promise.all([
+    provesToken(token, row ?? undefined, pepper),
+    provesToken(token, secretBefore(row, nowMs), pepper),
   ]);
-  if (row !== null && now) provenBy.set(row, token);
-  return row !== null && (now || before) && isGood(row, nowMs) ? { kind: 'client', key: row } : undefined;
+  if (current) return 'current';
+  return before ? 'before' : undefined;
 }
 
 /** Which token has proved a copy of a row, so that the next request with it costs no HMAC; it goes with the copy. */
@@ -135,7 +151,7 @@ function sameText(a: string, b: string): boolean {
   return difference === 0;
 }
 
-function secretBefore(row: ApiKeyRow | null, nowMs: number): { salt: string; hash: string } | undefined {
+function secretBefore(row: SecretColumns | null, nowMs: number): { salt: string; hash: string } | undefined {
   if (row === null || row.previousSalt === null || row.previousHash === null) return undefined;
   if (row.previousUntilMs === null || nowMs >= row.previousUntilMs) return undefined;
   return { salt: row.previousSalt, hash: row.previousHash };
@@ -147,19 +163,19 @@ async function operatorByToken(
   { operatorTokens, background, settings, nowMs }: AccessContext,
 ): Promise<Identity | undefined> {
   const row = await operatorTokens.get(prefix, background);
-  const proven = await provesToken(token, row ?? undefined, settings.keyPepper);
-  if (row === null || !proven || !isGood(row, nowMs)) return undefined;
+  const proof = await proofOf(token, row, settings.keyPepper, nowMs);
+  if (row === null || proof === undefined || !isGood(row, nowMs)) return undefined;
   return { kind: 'operator', name: row.name, role: row.role };
 }
 
 async function nodeByToken(
   token: string,
   prefix: string,
-  { nodeTokens, background, settings }: AccessContext,
+  { nodeTokens, background, settings, nowMs }: AccessContext,
 ): Promise<Identity | undefined> {
   const row = await nodeTokens.get(prefix, background);
-  const proven = await provesToken(token, row ?? undefined, settings.keyPepper);
-  return row !== null && proven ? { kind: 'node', registered: row } : undefined;
+  const proof = await proofOf(token, row, settings.keyPepper, nowMs);
+  return row !== null && proof !== undefined ? { kind: 'node', registered: row } : undefined;
 }
 
 function isGood(row: Pick<ApiKeyRow, 'expiresAtMs' | 'revokedAtMs'>, nowMs: number): boolean {

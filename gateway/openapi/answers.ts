@@ -91,6 +91,7 @@ export const operatorTokenViewSchema = z.strictObject({
   createdAtMs: timeMs,
   expiresAtMs: timeMs.nullable(),
   revokedAtMs: timeMs.nullable(),
+  previousUntilMs: timeMs.nullable(),
 });
 export const newOperatorTokenViewSchema = operatorTokenViewSchema.extend({ token: z.string() });
 export const operatorTokensSchema = z.strictObject({ tokens: z.array(operatorTokenViewSchema) });
@@ -196,6 +197,7 @@ export const nodeRegistrationSchema = z.strictObject({
   createdAtMs: timeMs,
   /** Null before the first heartbeat. */
   heardAtMs: timeMs.nullable(),
+  previousUntilMs: timeMs.nullable(),
 });
 export const newNodeRegistrationSchema = nodeRegistrationSchema.extend({ token: z.string() });
 

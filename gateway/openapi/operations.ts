@@ -1,7 +1,7 @@
 /** What each route takes and answers, beside its address: the text of the OpenAPI document. A test holds it to the routes. */
 import { z } from 'zod';
 import type { ProblemCode } from '../../schema/errors.ts';
-import { keyChangesSchema, keyRotationSchema, newKeySchema } from '../../schema/key-settings.ts';
+import { keyChangesSchema, newKeySchema, rotationSchema } from '../../schema/key-settings.ts';
 import { manifestSchema } from '../../schema/manifest.ts';
 import { heartbeatAnswerSchema, newNodeSchema, nodeChangesSchema } from '../../schema/node-registration.ts';
 import { nodeReportSchema } from '../../schema/node-report.ts';
@@ -210,7 +210,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   'POST /v1/keys/:id/rotate': {
     tag: 'keys',
     summary: 'Give a key a new secret, which is shown this once; the one before is good for the overlap',
-    body: { json: keyRotationSchema },
+    body: { json: rotationSchema },
     answers: { 200: { json: answers.newKeyViewSchema } },
     problems: ['not-found', 'conflict'],
   },
@@ -238,6 +238,13 @@ export const operations: Readonly<Record<string, Operation>> = {
     answers: { 204: null },
     problems: ['not-found'],
   },
+  'POST /v1/operator-tokens/:id/rotate': {
+    tag: 'operation',
+    summary: 'Give an operator’s token a new secret, shown this once; the one before is good for the overlap',
+    body: { json: rotationSchema },
+    answers: { 200: { json: answers.newOperatorTokenViewSchema } },
+    problems: ['not-found', 'conflict'],
+  },
   'POST /v1/nodes': {
     tag: 'fleet',
     summary: 'Register a node’s address; its token is shown this once',
@@ -263,6 +270,13 @@ export const operations: Readonly<Record<string, Operation>> = {
     body: { json: nodeChangesSchema },
     answers: { 200: { json: answers.nodeRegistrationSchema } },
     problems: ['not-found'],
+  },
+  'POST /v1/nodes/:name/rotate': {
+    tag: 'fleet',
+    summary: 'Give a node’s token a new secret, shown this once; the one before is good for the overlap',
+    body: { json: rotationSchema },
+    answers: { 200: { json: answers.newNodeRegistrationSchema } },
+    problems: ['not-found', 'conflict'],
   },
   'DELETE /v1/nodes/:name': {
     tag: 'fleet',

@@ -1,6 +1,6 @@
 /** Client keys, made, changed, rotated and revoked by operators. */
 import type { ApiKeyRow } from '../../schema/db/tables.ts';
-import { keyChangesSchema, keyRotationSchema, newKeySchema } from '../../schema/key-settings.ts';
+import { keyChangesSchema, newKeySchema, rotationSchema } from '../../schema/key-settings.ts';
 import { actorOf } from '../auth/identity.ts';
 import type { Account } from '../budget/ledger.ts';
 import { accountOf } from '../budget/purses.ts';
@@ -74,7 +74,7 @@ export const keyRoutes: readonly Route[] = [
     access: 'operator',
     async handle(call) {
       const { gateway } = call;
-      const { overlapS } = await readDocument(call, keyRotationSchema, 'bad-request', 'The rotation');
+      const { overlapS } = await readDocument(call, rotationSchema, 'bad-request', 'The rotation');
       const { key, row } = await rotateKey(gateway.db, gateway.settings.keyPepper, {
         ...change(call),
         overlapS,

@@ -1,6 +1,7 @@
 /** The fleet: nodes registered, looked at, drained and removed by operators, and what nodes tell of themselves. */
 
 import { SppError } from '../../schema/errors.ts';
+import { rotationSchema } from '../../schema/key-settings.ts';
 import { heartbeatAnswerSchema, newNodeSchema, nodeChangesSchema } from '../../schema/node-registration.ts';
 import { nodeReportSchema } from '../../schema/node-report.ts';
 import { actorOf } from '../auth/identity.ts';
@@ -14,6 +15,7 @@ import {
   nodeRegistration,
   registerNode,
   removeNode,
+  rotateNodeToken,
   taken,
 } from '../storage/nodes.ts';
 import { shownOnce } from './shown-once.ts';
@@ -67,6 +69,21 @@ export const nodeRoutes: readonly Route[] = [
       const row = await changeNode(call.gateway.db, change(call), changes);
       await call.gateway.roster.reload();
       return Response.json(nodeRegistration(row));
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/nodes/:name/rotate',
+    access: 'operator',
+    async handle(call) {
+      const { gateway } = call;
+      const { overlapS } = await readDocument(call, rotationSchema, 'bad-request', 'The rotation');
+      const { token, row } = await rotateNodeToken(gateway.db, gateway.settings.keyPepper, {
+        ...change(call),
+        overlapS,
+      });
+      gateway.nodeTokens.set(row.prefix, row);
+      return shownOnce({ ...nodeRegistration(row), token }, `/v1/nodes/${row.name}`, 200);
     },
   },
   {

@@ -1,5 +1,6 @@
 /** Operators' tokens, made and revoked by admins. */
 import { z } from 'zod';
+import { rotationSchema } from '../../schema/key-settings.ts';
 import { operatorRoleSchema } from '../../schema/operator-role.ts';
 import { actorOf } from '../auth/identity.ts';
 import { type Route, readDocument } from '../route.ts';
@@ -8,6 +9,7 @@ import {
   listOperatorTokens,
   operatorTokenView,
   revokeOperatorToken,
+  rotateOperatorToken,
 } from '../storage/operator-tokens.ts';
 import { expiry, shownOnce } from './shown-once.ts';
 
@@ -46,6 +48,23 @@ export const operatorTokenRoutes: readonly Route[] = [
     access: 'admin',
     async handle({ gateway }) {
       return Response.json({ tokens: await listOperatorTokens(gateway.db) });
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/operator-tokens/:id/rotate',
+    access: 'admin',
+    async handle(call) {
+      const { gateway } = call;
+      const { overlapS } = await readDocument(call, rotationSchema, 'bad-request', 'The rotation');
+      const { token, row } = await rotateOperatorToken(gateway.db, gateway.settings.keyPepper, {
+        id: call.param('id'),
+        actor: actorOf(call.identity),
+        nowMs: gateway.now(),
+        overlapS,
+      });
+      gateway.operatorTokens.set(row.prefix, row);
+      return shownOnce({ ...operatorTokenView(row), token }, `/v1/operator-tokens/${row.id}`, 200);
     },
   },
   {

@@ -7,6 +7,7 @@ import { randomHex } from '../auth/digests.ts';
 import { newToken } from '../auth/secret-tokens.ts';
 import { auditStatement } from './audit.ts';
 import type { Database } from './database.ts';
+import { neverRotated, requireRotated, rotation } from './rotation.ts';
 
 export interface NewKey extends KeySettings {
   readonly expiresAtMs: number | null;
@@ -39,9 +40,7 @@ export async function createKey(
     createdAtMs: nowMs,
     expiresAtMs,
     revokedAtMs: null,
-    previousSalt: null,
-    previousHash: null,
-    previousUntilMs: null,
+    ...neverRotated,
     budgetRevision: 0,
   };
   await db.batch([
@@ -123,16 +122,8 @@ export async function rotateKey(
   const row = await keyById(db, id);
   if (row.revokedAtMs !== null)
     throw new SppError('conflict', 'A revoked key gets no new secret.', { hint: 'Make a new key.' });
-  const { token, salt, hash } = await newToken('sp', pepper, row.prefix);
-  const set = {
-    salt,
-    hash,
-    previousSalt: row.salt,
-    previousHash: row.hash,
-    previousUntilMs: nowMs + overlapS * 1000,
-  };
+  const { token, set } = await rotation('sp', pepper, row, { nowMs, overlapS });
   await db.batch([
-    // Of two rotations at once the later one must not keep a secret that the earlier one has just made and shown.
     db
       .update(apiKeys)
       .set(set)
@@ -145,12 +136,7 @@ export async function rotateKey(
       detail: { overlapS, previousUntilMs: set.previousUntilMs },
     }),
   ]);
-  const after = await keyById(db, id);
-  if (after.hash !== hash)
-    throw new SppError('conflict', 'The key was rotated by someone else at this moment.', {
-      hint: 'Use the secret that they were shown, or rotate again.',
-    });
-  return { key: token, row: after };
+  return { key: token, row: requireRotated(await keyById(db, id), set.hash) };
 }
 
 /**

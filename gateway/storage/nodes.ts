@@ -7,12 +7,16 @@ import type { NodeReport } from '../../schema/node-report.ts';
 import { newToken } from '../auth/secret-tokens.ts';
 import { auditStatement } from './audit.ts';
 import { type Database, isTaken } from './database.ts';
+import { neverRotated, requireRotated, rotation, type SecretColumns } from './rotation.ts';
 
 /** What a node's token is proved by. */
-export type NodeCredentials = Pick<NodeRow, 'name' | 'prefix' | 'salt' | 'hash'>;
+export type NodeCredentials = Pick<NodeRow, 'name'> & SecretColumns;
 
 /** What may be told of a registration. */
-export type NodeRegistration = Omit<NodeRow, 'prefix' | 'salt' | 'hash' | 'report'>;
+export type NodeRegistration = Omit<
+  NodeRow,
+  'prefix' | 'salt' | 'hash' | 'previousSalt' | 'previousHash' | 'report'
+>;
 
 interface NodeChange {
   readonly name: string;
@@ -41,6 +45,7 @@ export async function registerNode(
     createdAtMs: nowMs,
     heardAtMs: null,
     report: null,
+    ...neverRotated,
   };
   try {
     await db.batch([
@@ -68,7 +73,15 @@ export function taken(message: string): SppError {
 
 export async function findNodeCredentials(db: Database, prefix: string): Promise<NodeCredentials | null> {
   const [row] = await db
-    .select({ name: nodes.name, prefix: nodes.prefix, salt: nodes.salt, hash: nodes.hash })
+    .select({
+      name: nodes.name,
+      prefix: nodes.prefix,
+      salt: nodes.salt,
+      hash: nodes.hash,
+      previousSalt: nodes.previousSalt,
+      previousHash: nodes.previousHash,
+      previousUntilMs: nodes.previousUntilMs,
+    })
     .from(nodes)
     .where(eq(nodes.prefix, prefix));
   return row ?? null;
@@ -116,6 +129,33 @@ export async function changeNode(
 }
 
 /**
+ * Gives a node's token a new secret; the one before is good for the overlap, the one before that no more.
+ * @throws `not-found`
+ */
+export async function rotateNodeToken(
+  db: Database,
+  pepper: string,
+  { name, actor, nowMs, overlapS }: NodeChange & { readonly overlapS: number },
+): Promise<{ token: string; row: NodeRow }> {
+  const row = await nodeByName(db, name);
+  const { token, set } = await rotation('nd', pepper, row, { nowMs, overlapS });
+  await db.batch([
+    db
+      .update(nodes)
+      .set(set)
+      .where(and(eq(nodes.name, name), eq(nodes.hash, row.hash))),
+    auditStatement(db, {
+      atMs: nowMs,
+      actor,
+      action: 'node.rotate',
+      target: name,
+      detail: { overlapS, previousUntilMs: set.previousUntilMs },
+    }),
+  ]);
+  return { token, row: requireRotated(await nodeByName(db, name), set.hash) };
+}
+
+/**
  * Forgets a node; its token is good for nothing any more.
  * @throws `not-found`
  */
@@ -154,6 +194,14 @@ export async function keepHeartbeat(
   return row;
 }
 
-export function nodeRegistration({ prefix, salt, hash, report, ...view }: NodeRow): NodeRegistration {
+export function nodeRegistration({
+  prefix,
+  salt,
+  hash,
+  previousSalt,
+  previousHash,
+  report,
+  ...view
+}: NodeRow): NodeRegistration {
   return view;
 }

@@ -7,6 +7,7 @@ import { randomHex } from '../auth/digests.ts';
 import { newToken } from '../auth/secret-tokens.ts';
 import { auditStatement } from './audit.ts';
 import type { Database } from './database.ts';
+import { neverRotated, requireRotated, rotation } from './rotation.ts';
 
 export interface NewOperatorToken {
   readonly name: string;
@@ -16,8 +17,14 @@ export interface NewOperatorToken {
   readonly nowMs: number;
 }
 
+interface TokenChange {
+  readonly id: string;
+  readonly actor: string;
+  readonly nowMs: number;
+}
+
 /** What may be told of a token. */
-export type OperatorTokenView = Omit<OperatorTokenRow, 'salt' | 'hash'>;
+export type OperatorTokenView = Omit<OperatorTokenRow, 'salt' | 'hash' | 'previousSalt' | 'previousHash'>;
 
 /** @returns the token itself, which nothing can show again, and its row */
 export async function createOperatorToken(
@@ -36,6 +43,7 @@ export async function createOperatorToken(
     createdAtMs: nowMs,
     expiresAtMs,
     revokedAtMs: null,
+    ...neverRotated,
   };
   await db.batch([
     db.insert(operatorTokens).values(row),
@@ -65,18 +73,53 @@ export async function listOperatorTokens(db: Database): Promise<OperatorTokenVie
 }
 
 /**
- * Revokes a token; doing so again changes nothing.
- * @throws `not-found`
+ * Gives a token a new secret; the one before is good for the overlap, the one before that no more.
+ * @throws `not-found`; `conflict` when the token was revoked
  */
-export async function revokeOperatorToken(
+export async function rotateOperatorToken(
   db: Database,
-  { id, actor, nowMs }: { id: string; actor: string; nowMs: number },
-): Promise<OperatorTokenRow> {
+  pepper: string,
+  { id, actor, nowMs, overlapS }: TokenChange & { readonly overlapS: number },
+): Promise<{ token: string; row: OperatorTokenRow }> {
+  const row = await operatorTokenById(db, id);
+  if (row.revokedAtMs !== null)
+    throw new SppError('conflict', 'A revoked token gets no new secret.', { hint: 'Make a new token.' });
+  const { token, set } = await rotation('op', pepper, row, { nowMs, overlapS });
+  await db.batch([
+    db
+      .update(operatorTokens)
+      .set(set)
+      .where(and(eq(operatorTokens.id, id), eq(operatorTokens.hash, row.hash))),
+    auditStatement(db, {
+      atMs: nowMs,
+      actor,
+      action: 'operator-token.rotate',
+      target: id,
+      detail: { overlapS, previousUntilMs: set.previousUntilMs },
+    }),
+  ]);
+  return { token, row: requireRotated(await operatorTokenById(db, id), set.hash) };
+}
+
+/** @throws `not-found` */
+async function operatorTokenById(db: Database, id: string): Promise<OperatorTokenRow> {
   const [row] = await db.select().from(operatorTokens).where(eq(operatorTokens.id, id));
   if (row === undefined)
     throw new SppError('not-found', `There is no operator token ${JSON.stringify(id.slice(0, 64))}.`, {
       hint: 'GET /v1/operator-tokens lists them.',
     });
+  return row;
+}
+
+/**
+ * Revokes a token; doing so again changes nothing.
+ * @throws `not-found`
+ */
+export async function revokeOperatorToken(
+  db: Database,
+  { id, actor, nowMs }: TokenChange,
+): Promise<OperatorTokenRow> {
+  const row = await operatorTokenById(db, id);
   if (row.revokedAtMs !== null) return row;
   await db.batch([
     db
@@ -94,6 +137,12 @@ export async function revokeOperatorToken(
   return { ...row, revokedAtMs: nowMs };
 }
 
-export function operatorTokenView({ salt, hash, ...view }: OperatorTokenRow): OperatorTokenView {
+export function operatorTokenView({
+  salt,
+  hash,
+  previousSalt,
+  previousHash,
+  ...view
+}: OperatorTokenRow): OperatorTokenView {
   return view;
 }

@@ -67,6 +67,9 @@ export const policies = sqliteTable('policies', {
   rollbackTo: integer(),
 });
 
+/** The secret before the last rotation, and until when it is good beside the new one. */
+const rotated = { previousSalt: text(), previousHash: text(), previousUntilMs: integer() };
+
 /** API keys of clients. The key itself is shown once and stored nowhere. */
 export const apiKeys = sqliteTable(
   'api_keys',
@@ -81,10 +84,7 @@ export const apiKeys = sqliteTable(
     createdAtMs: integer().notNull(),
     expiresAtMs: integer(),
     revokedAtMs: integer(),
-    /** The secret before the last rotation, and until when it is good beside the new one. */
-    previousSalt: text(),
-    previousHash: text(),
-    previousUntilMs: integer(),
+    ...rotated,
     /** SLA classes and models that this key may use; null for all. */
     classes: text({ mode: 'json' }).$type<readonly string[] | null>(),
     models: text({ mode: 'json' }).$type<readonly string[] | null>(),
@@ -111,6 +111,7 @@ export const operatorTokens = sqliteTable(
     createdAtMs: integer().notNull(),
     expiresAtMs: integer(),
     revokedAtMs: integer(),
+    ...rotated,
   },
   (table) => [uniqueIndex('operator_tokens_prefix').on(table.prefix)],
 );
@@ -133,6 +134,7 @@ export const nodes = sqliteTable(
     /** When its last heartbeat came, by the gateway's clock; null before the first. */
     heardAtMs: integer(),
     report: text({ mode: 'json' }).$type<NodeReport | null>(),
+    ...rotated,
   },
   (table) => [uniqueIndex('nodes_prefix').on(table.prefix), uniqueIndex('nodes_url').on(table.url)],
 );

@@ -24,7 +24,8 @@ export interface RealNodes {
 /** The slow node's process is stopped for two thirds of each such time, which makes it three times slower in all it does. */
 const THROTTLE_MS = 6;
 const STOPPED_SHARE = 2 / 3;
-const FLAP_EVERY_MS = 12_000;
+/** The flapping node is killed when it has been up for so long. */
+const UP_MS = 8000;
 /** Until it is started again; it then takes a while to be ready. */
 const DOWN_MS = 3000;
 
@@ -56,12 +57,19 @@ export async function realNodes(artifact: string, signal: AbortSignal): Promise<
     denseMs,
     whole: () => comingBack,
     flap() {
-      const kill = () => {
-        running.get('flapping')?.child.kill('SIGKILL');
-        comingBack = pause(DOWN_MS).then(() => start(flapping));
+      const ending = new AbortController();
+      const again = async () => {
+        for (;;) {
+          await pause(UP_MS, undefined, { signal: ending.signal });
+          running.get(flapping.name)?.child.kill('SIGKILL');
+          comingBack = pause(DOWN_MS).then(() => start(flapping));
+          await comingBack;
+        }
       };
-      const timer = setInterval(kill, FLAP_EVERY_MS);
-      return () => clearInterval(timer);
+      again().catch((error: unknown) => {
+        if (!ending.signal.aborted) throw error;
+      });
+      return () => ending.abort();
     },
     async close() {
       await throttling;
