@@ -11,6 +11,7 @@ import {
   inferOk,
   readyNode,
   temporaryDirectory,
+  tinyArtifact,
   tinyRequest,
 } from '../../test/support/node-client.ts';
 import { tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
@@ -90,8 +91,7 @@ async function artifactServer(token: string) {
 
 describe('the node as a program', () => {
   test('says when it is ready, serves, and ends with 0 on SIGTERM', async () => {
-    const artifact = await temporaryDirectory(scope);
-    await writeTinyArtifact(artifact);
+    const artifact = await tinyArtifact(scope);
     const node = program(['--artifact', artifact, '--port', '0', '--workers', '1']);
     const ready = await node.line('ready');
     const url = /^ready (http:\/\/127\.0\.0\.1:\d+) tiny@v1$/.exec(ready)?.[1];
@@ -106,8 +106,7 @@ describe('the node as a program', () => {
   });
 
   test('logs the trace of a request', async () => {
-    const artifact = await temporaryDirectory(scope);
-    await writeTinyArtifact(artifact);
+    const artifact = await tinyArtifact(scope);
     const node = program(['--artifact', artifact, '--port', '0', '--workers', '1', '--log-level', 'debug']);
     const [, url] = (await node.line('ready')).split(' ');
     const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;

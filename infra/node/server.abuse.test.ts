@@ -7,18 +7,16 @@ import {
   inferOk,
   postBytes,
   readyNode,
-  temporaryDirectory,
+  tinyArtifact,
   tinyBinaryRequest,
   tinyRequest,
 } from '../../test/support/node-client.ts';
-import { writeTinyArtifact } from '../../test/support/tiny-model.ts';
 
 const scope = disposables();
 afterEach(() => scope.dispose());
 let artifact: string;
 beforeEach(async () => {
-  artifact = await temporaryDirectory(scope);
-  await writeTinyArtifact(artifact);
+  artifact = await tinyArtifact(scope);
 });
 
 /** Writes raw bytes and gives back what comes until the server closes the connection. */

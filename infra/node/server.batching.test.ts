@@ -7,11 +7,11 @@ import {
   post,
   problemOf,
   readyNode,
-  temporaryDirectory,
+  tinyArtifact,
   tinyRequest,
 } from '../../test/support/node-client.ts';
 import { slowLevel } from '../../test/support/node-slow-level.ts';
-import { tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+import { tinyReference } from '../../test/support/tiny-model.ts';
 import type { RunningNode } from './server.ts';
 
 const scope = disposables();
@@ -26,12 +26,6 @@ const ROWS = [
   [-1, -1, 0, 0.1],
 ];
 
-async function tinyArtifact(): Promise<string> {
-  const directory = await temporaryDirectory(scope);
-  await writeTinyArtifact(directory);
-  return directory;
-}
-
 /** Runs recorded of a level, of all sizes. */
 function runs(node: RunningNode, level: number): number {
   const profiles = node.report().models[0]?.levels[level]?.profiles ?? [];
@@ -41,7 +35,7 @@ function runs(node: RunningNode, level: number): number {
 describe('requests that wait', () => {
   test('share runs, and each gets the answer it would get alone', async () => {
     const gate = gatedThreads();
-    const node = await readyNode(scope, { artifact: await tinyArtifact() }, { spawn: gate.spawn });
+    const node = await readyNode(scope, { artifact: await tinyArtifact(scope) }, { spawn: gate.spawn });
     const url = `${node.url}/v2/models/tiny/versions/1/infer`;
     const before = runs(node, 1);
     gate.hold();
@@ -64,7 +58,7 @@ describe('requests that wait', () => {
 
   test('of which one cannot be computed: that one is refused, the others are answered', async () => {
     const gate = gatedThreads();
-    const node = await readyNode(scope, { artifact: await tinyArtifact() }, { spawn: gate.spawn });
+    const node = await readyNode(scope, { artifact: await tinyArtifact(scope) }, { spawn: gate.spawn });
     const url = `${node.url}/v2/models/tiny/infer`;
     gate.hold();
     const first = post(url, tinyRequest([ROWS[0]!], [0]));
@@ -83,7 +77,7 @@ describe('requests that wait', () => {
     const gate = gatedThreads();
     const node = await readyNode(
       scope,
-      { artifact: await tinyArtifact(), maxBatch: 1 },
+      { artifact: await tinyArtifact(scope), maxBatch: 1 },
       { spawn: gate.spawn },
     );
     const url = `${node.url}/v2/models/tiny/infer`;
@@ -101,7 +95,11 @@ describe('a deadline too near for the level asked for', () => {
   const request = tinyRequest([ROWS[0]!], [3]);
 
   test('is kept with a sparser level where the request allows that, and the answer says so', async () => {
-    const node = await readyNode(scope, { artifact: await tinyArtifact() }, { spawn: slowLevel(2, 200) });
+    const node = await readyNode(
+      scope,
+      { artifact: await tinyArtifact(scope) },
+      { spawn: slowLevel(2, 200) },
+    );
     const url = `${node.url}/v2/models/tiny/versions/2/infer`;
     const near = { 'x-latency-budget-remaining': '180', 'x-path-min-level': '0' };
     const { response, body } = await inferOk(url, request, near);
@@ -122,7 +120,7 @@ describe('a deadline too near for the level asked for', () => {
   });
 
   test.each(['-1', '3', 'one', '', '0.5'])('refuses %j as the sparsest level', async (text) => {
-    const node = await readyNode(scope, { artifact: await tinyArtifact() });
+    const node = await readyNode(scope, { artifact: await tinyArtifact(scope) });
     const url = `${node.url}/v2/models/tiny/versions/2/infer`;
     const response = await post(url, request, { 'x-path-min-level': text });
     expect(await problemOf(response)).toMatchObject({ status: 400, code: 'bad-header' });

@@ -7,17 +7,16 @@ import {
   postBytes,
   problemOf,
   readyNode,
-  temporaryDirectory,
+  tinyArtifact,
   tinyBinaryRequest,
   tinyRequest,
 } from '../../test/support/node-client.ts';
-import { tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+import { tinyReference } from '../../test/support/tiny-model.ts';
 
 const scope = disposables();
 let url: string;
 beforeAll(async () => {
-  const artifact = await temporaryDirectory(scope);
-  await writeTinyArtifact(artifact);
+  const artifact = await tinyArtifact(scope);
   url = `${(await readyNode(scope, { artifact })).url}/v2/models/tiny/infer`;
 });
 afterAll(() => scope.dispose());

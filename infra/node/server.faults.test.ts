@@ -8,9 +8,9 @@ import {
   problemOf,
   readyNode,
   temporaryDirectory,
+  tinyArtifact,
   tinyRequest,
 } from '../../test/support/node-client.ts';
-import { writeTinyArtifact } from '../../test/support/tiny-model.ts';
 import { startNode } from './server.ts';
 
 const scope = disposables();
@@ -22,12 +22,6 @@ const X = [
 ];
 const TOKEN = [3, 0];
 
-async function tinyArtifact(options?: Parameters<typeof writeTinyArtifact>[1]): Promise<string> {
-  const directory = await temporaryDirectory(scope);
-  await writeTinyArtifact(directory, options);
-  return directory;
-}
-
 async function flipByte(file: string): Promise<Buffer> {
   const bytes = await readFile(file);
   const damaged = Buffer.from(bytes);
@@ -38,7 +32,7 @@ async function flipByte(file: string): Promise<Buffer> {
 
 describe('a damaged artifact', () => {
   test('leaves the levels that do not need the file in service, and is taken up again when mended', async () => {
-    const directory = await tinyArtifact();
+    const directory = await tinyArtifact(scope);
     const file = join(directory, 'weights-01.bin');
     const whole = await flipByte(file);
     const node = await readyNode(scope, { artifact: directory, pollMs: 100 });
@@ -64,7 +58,7 @@ describe('a damaged artifact', () => {
   });
 
   test('of which no level can be served is refused, naming the file', async () => {
-    const directory = await tinyArtifact();
+    const directory = await tinyArtifact(scope);
     await flipByte(join(directory, 'weights-00.bin'));
     const node = await startNode({ artifact: directory, port: 0, workers: 1, logLevel: 'silent' });
     scope.onDispose(() => node.close());
@@ -87,7 +81,7 @@ describe('a damaged artifact', () => {
 describe('stopping', () => {
   test('finishes accepted requests, refuses new ones, then closes the port', async () => {
     const gate = gatedThreads();
-    const node = await readyNode(scope, { artifact: await tinyArtifact() }, { spawn: gate.spawn });
+    const node = await readyNode(scope, { artifact: await tinyArtifact(scope) }, { spawn: gate.spawn });
     gate.hold();
     const url = `${node.url}/v2/models/tiny/infer`;
     const [running, waiting] = [post(url, tinyRequest(X, TOKEN)), post(url, tinyRequest(X, TOKEN))];
@@ -109,7 +103,7 @@ describe('stopping', () => {
     const gate = gatedThreads();
     const node = await readyNode(
       scope,
-      { artifact: await tinyArtifact(), drainMs: 1 },
+      { artifact: await tinyArtifact(scope), drainMs: 1 },
       { spawn: gate.spawn },
     );
     gate.hold();
@@ -125,7 +119,11 @@ describe('stopping', () => {
 
 describe('access', () => {
   test('needs the token under auth: token, but for health', async () => {
-    const node = await readyNode(scope, { artifact: await tinyArtifact(), auth: 'token', token: 'right' });
+    const node = await readyNode(scope, {
+      artifact: await tinyArtifact(scope),
+      auth: 'token',
+      token: 'right',
+    });
     const status = async (path: string, authorization?: string) =>
       (await fetch(`${node.url}${path}`, authorization ? { headers: { authorization } } : {})).status;
     expect(await status('/v2/health/live')).toBe(200);
@@ -140,7 +138,7 @@ describe('access', () => {
   });
 
   test('is not left open on a host that others can reach', async () => {
-    const artifact = await tinyArtifact();
+    const artifact = await tinyArtifact(scope);
     await expect(startNode({ artifact, host: '0.0.0.0', port: 0 })).rejects.toMatchObject({
       code: 'usage',
       message: expect.stringContaining('NODE_TOKEN'),

@@ -6,17 +6,15 @@ import {
   post,
   postBytes,
   readyNode,
-  temporaryDirectory,
+  tinyArtifact,
   tinyBinaryRequest,
   tinyRequest,
 } from '../../test/support/node-client.ts';
-import { writeTinyArtifact } from '../../test/support/tiny-model.ts';
 
 const scope = disposables();
 let url: string;
 beforeAll(async () => {
-  const artifact = await temporaryDirectory(scope);
-  await writeTinyArtifact(artifact);
+  const artifact = await tinyArtifact(scope);
   const node = await readyNode(scope, { artifact });
   url = `${node.url}/v2/models/tiny`;
 });

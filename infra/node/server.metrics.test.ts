@@ -5,17 +5,15 @@ import {
   inferOk,
   post,
   readyNode,
-  temporaryDirectory,
+  tinyArtifact,
   tinyRequest,
 } from '../../test/support/node-client.ts';
-import { writeTinyArtifact } from '../../test/support/tiny-model.ts';
 
 const scope = disposables();
 afterEach(() => scope.dispose());
 
 test('the node counts answers, kept deadlines and refusals, and tells nobody without the token', async () => {
-  const directory = await temporaryDirectory(scope);
-  await writeTinyArtifact(directory);
+  const directory = await tinyArtifact(scope);
   const node = await readyNode(scope, { artifact: directory, auth: 'token', token: 'secret' });
   const authorization = { authorization: 'Bearer secret' };
   const url = `${node.url}/v2/models/tiny/versions/1/infer`;

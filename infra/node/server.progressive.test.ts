@@ -13,9 +13,10 @@ import {
   problemOf,
   readyNode,
   temporaryDirectory,
+  tinyArtifact,
   tinyRequest,
 } from '../../test/support/node-client.ts';
-import { tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+import { tinyReference } from '../../test/support/tiny-model.ts';
 
 const scope = disposables();
 afterEach(() => scope.dispose());
@@ -45,8 +46,7 @@ async function gatedFiles(owner: Disposable, directory: string, gated: readonly 
 
 describe('a node whose artifact is still coming', () => {
   test('serves the levels that are there, in place of denser ones where it may, and climbs as they come', async () => {
-    const directory = await temporaryDirectory(scope);
-    await writeTinyArtifact(directory);
+    const directory = await tinyArtifact(scope);
     const files = await gatedFiles(scope, directory, ['weights-01.bin']);
     const cacheDir = await temporaryDirectory(scope);
     const node = await readyNode(scope, { artifact: files.url, cacheDir });
@@ -73,8 +73,7 @@ describe('a node whose artifact is still coming', () => {
   });
 
   test('takes up what an earlier start has fetched, and fetches nothing twice', async () => {
-    const directory = await temporaryDirectory(scope);
-    await writeTinyArtifact(directory);
+    const directory = await tinyArtifact(scope);
     const files = await gatedFiles(scope, directory, []);
     const cacheDir = await temporaryDirectory(scope);
     const first = await readyNode(scope, { artifact: files.url, cacheDir });

@@ -1,9 +1,9 @@
 /** Execution providers other than the cpu: one that is missing says so, and webgpu computes the same on a software Vulkan. */
 import { existsSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
-import { disposables, inferOk, temporaryDirectory, tinyRequest } from '../../test/support/node-client.ts';
+import { disposables, inferOk, tinyArtifact, tinyRequest } from '../../test/support/node-client.ts';
 import { freePort, nodeProcess } from '../../test/support/node-process.ts';
-import { TINY, tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+import { TINY, tinyReference } from '../../test/support/tiny-model.ts';
 import { createLogger } from './log.ts';
 import { startNode } from './server.ts';
 
@@ -21,8 +21,7 @@ describe('execution providers', () => {
   test.skipIf(existsSync('/usr/local/cuda'))(
     'cuda says what is missing where it is not installed',
     async () => {
-      const directory = await temporaryDirectory(scope);
-      await writeTinyArtifact(directory);
+      const directory = await tinyArtifact(scope);
       const node = await startNode(
         { artifact: directory, port: 0, workers: 1, ep: 'cuda' },
         { log: createLogger('silent', 'test') },
@@ -38,8 +37,7 @@ describe('execution providers', () => {
   test.skipIf(!existsSync(SOFTWARE_VULKAN))(
     `webgpu answers as the formula does (skipped without ${SOFTWARE_VULKAN})`,
     async () => {
-      const directory = await temporaryDirectory(scope);
-      await writeTinyArtifact(directory);
+      const directory = await tinyArtifact(scope);
       const port = await freePort();
       // A process of its own: Dawn keeps its device for as long as the process lives.
       const flags = [

@@ -9,10 +9,10 @@ import {
   post,
   problemOf,
   readyNode,
-  temporaryDirectory,
+  tinyArtifact,
   tinyRequest,
 } from '../../test/support/node-client.ts';
-import { TINY, tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+import { TINY, tinyReference } from '../../test/support/tiny-model.ts';
 import type { RunningNode } from './server.ts';
 
 const scope = disposables();
@@ -24,19 +24,12 @@ const X = [
 ];
 const TOKEN = [3, 0];
 
-async function tinyArtifact(options?: Parameters<typeof writeTinyArtifact>[1]): Promise<string> {
-  const directory = await temporaryDirectory(scope);
-  await writeTinyArtifact(directory, options);
-  return directory;
-}
-
 describe('a node that is ready', () => {
   const shared = disposables();
   let node: RunningNode;
   let model: string;
   beforeAll(async () => {
-    const directory = await temporaryDirectory(shared);
-    await writeTinyArtifact(directory);
+    const directory = await tinyArtifact(shared);
     node = await readyNode(shared, { artifact: directory, workers: 2, maxBodyBytes: 100_000 });
     model = `${node.url}/v2/models/tiny`;
   });
@@ -241,7 +234,7 @@ describe('a node under load', () => {
     const gate = gatedThreads();
     const node = await readyNode(
       scope,
-      { artifact: await tinyArtifact(), queueLimit: 1 },
+      { artifact: await tinyArtifact(scope), queueLimit: 1 },
       { spawn: gate.spawn },
     );
     gate.hold();
@@ -262,7 +255,7 @@ describe('a node under load', () => {
 
   test('refuses a request whose budget passes while it waits', async () => {
     const gate = gatedThreads();
-    const node = await readyNode(scope, { artifact: await tinyArtifact() }, { spawn: gate.spawn });
+    const node = await readyNode(scope, { artifact: await tinyArtifact(scope) }, { spawn: gate.spawn });
     gate.hold();
     const url = `${node.url}/v2/models/tiny/infer`;
     const running = post(url, tinyRequest(X, TOKEN));
@@ -282,7 +275,7 @@ describe('a node under load', () => {
     const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
     const node = await readyNode(
       scope,
-      { artifact: await tinyArtifact(), queueLimit: 1 },
+      { artifact: await tinyArtifact(scope), queueLimit: 1 },
       { spawn: gate.spawn, log },
     );
     gate.hold();
@@ -305,7 +298,7 @@ describe('a node under load', () => {
     const gate = gatedThreads();
     const node = await readyNode(
       scope,
-      { artifact: await tinyArtifact(), workers: 2 },
+      { artifact: await tinyArtifact(scope), workers: 2 },
       { spawn: gate.spawn },
     );
     gate.hold();

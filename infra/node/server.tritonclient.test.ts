@@ -1,8 +1,8 @@
 /** The client that people use, unchanged, against the node. */
 import { expect, test } from 'vitest';
-import { disposables, readyNode, temporaryDirectory } from '../../test/support/node-client.ts';
+import { disposables, readyNode, tinyArtifact } from '../../test/support/node-client.ts';
 import { tritonclient } from '../../test/support/node-tritonclient.ts';
-import { tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+import { tinyReference } from '../../test/support/tiny-model.ts';
 
 const X = [
   [0.5, -1, 2, 0.25],
@@ -17,8 +17,7 @@ test('tritonclient[http] reads, asks and is refused as by any server of the prot
   if ('absent' in client) return context.skip(client.absent);
   const scope = disposables();
   context.onTestFinished(() => scope.dispose());
-  const artifact = await temporaryDirectory(scope);
-  await writeTinyArtifact(artifact);
+  const artifact = await tinyArtifact(scope);
   const node = await readyNode(scope, { artifact });
 
   const seen = await client(new URL(node.url).host, JSON.stringify({ x: X, token: TOKEN }));

@@ -7,6 +7,7 @@ import type { NodeOptions } from '../../infra/node/options.ts';
 import { type NodeParts, type RunningNode, startNode } from '../../infra/node/server.ts';
 import { headerLengthName, joinBody } from '../../schema/binary-tensors.ts';
 import type { InferResponse } from '../../schema/protocol.ts';
+import { writeTinyArtifact } from './tiny-model.ts';
 
 export interface Disposable {
   onDispose(dispose: () => Promise<unknown>): void;
@@ -26,6 +27,16 @@ export function disposables(): Disposable & { dispose(): Promise<void> } {
 export async function temporaryDirectory(scope: Disposable): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'spp-'));
   scope.onDispose(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** The tiny model's artifact in a directory of its own. */
+export async function tinyArtifact(
+  scope: Disposable,
+  options?: Parameters<typeof writeTinyArtifact>[1],
+): Promise<string> {
+  const directory = await temporaryDirectory(scope);
+  await writeTinyArtifact(directory, options);
   return directory;
 }
 

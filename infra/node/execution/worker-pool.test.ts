@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { afterEach, describe, expect, test } from 'vitest';
 import { openArtifact } from '../../../schema/artifact/store.ts';
 import { gatedThreads } from '../../../test/support/gated-threads.ts';
-import { disposables, temporaryDirectory } from '../../../test/support/node-client.ts';
+import { disposables, temporaryDirectory, tinyArtifact } from '../../../test/support/node-client.ts';
 import { tinyReference, writeTinyArtifact } from '../../../test/support/tiny-model.ts';
 import { artifactLevels } from '../model/level-source.ts';
 import { packInputs } from '../tensors.ts';
@@ -76,8 +76,7 @@ describe('worker pool', () => {
   });
 
   test('gives threads the sessions they lack, packed for the level that is to be', async () => {
-    const directory = await temporaryDirectory(scope);
-    await writeTinyArtifact(directory);
+    const directory = await tinyArtifact(scope);
     const file = await openWeightFile(await openArtifact(directory), await temporaryDirectory(scope));
     scope.onDispose(() => file.close());
     const task = await tinyTask(0);

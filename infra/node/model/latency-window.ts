@@ -1,6 +1,17 @@
 /** Sliding windows of measured times, by level, batch size and length of sequences, and their quantiles. */
 import type { LatencyProfile } from '../../../schema/manifest.ts';
 import type { RunTimes } from '../queue/batcher.ts';
+import {
+  addTime,
+  emptyWindow,
+  inOrder,
+  isUnjudged,
+  judge,
+  keepOnly,
+  quantile,
+  summary,
+  type Window,
+} from './time-window.ts';
 
 export interface LatencyWindows {
   /**
@@ -44,12 +55,8 @@ export function lengthBucket(length: number): number {
   return length <= 0 ? 0 : 2 ** Math.ceil(Math.log2(length));
 }
 
-/** Times kept for a level and batch size: enough for a p99, few enough to follow a change within seconds of load. */
-const WINDOW = 256;
 /** Batch sizes followed per level besides those that stay: clients choose them, so their number needs a bound. */
 const MAX_BATCHES = 8;
-/** Quantiles for decisions follow the window in steps of this share of it: sorting at every run would cost more than short runs. */
-const REFRESH_SHARE = 1 / 16;
 /** Times of each window that outlive the process. */
 const DUMPED = 64;
 /** Runs of a size from which on it can be believed that sharing does not pay: a few may have met with a busy machine. */
@@ -58,27 +65,6 @@ const TELLING_RUNS = 16;
 const OLD_AFTER_MS = 30_000;
 /** Old times of which new ones are added to: few, so that what has changed is seen at once. */
 const KEPT_WHEN_OLD = 16;
-/** Runs by which restored times are judged, and the factor between medians that contradicts them. */
-const JUDGING_RUNS = 3;
-const CONTRADICTS = 1.5;
-/** Medians this close never contradict: so much goes to a thread that wakes or code that is still cold, and no deadline feels it. */
-const ALIKE_MS = 0.1;
-/** The clock's own grain; a profile's times are positive. */
-const SHORTEST_MS = 1e-3;
-
-interface Window {
-  times: number[];
-  /** Where the next time goes once the window is full. */
-  next: number;
-  /** Times recorded since `summary` was made. */
-  fresh: number;
-  summary: RunTimes | undefined;
-  lastMs: number;
-  /** How many of the first times come from elsewhere; 0 once runs here contradict them. */
-  restored: number;
-  /** Whether runs here have agreed with what was restored. */
-  agreed: boolean;
-}
 
 /**
  * @param device what the profiles say the times were measured on; likewise `threads`
@@ -118,7 +104,7 @@ export function latencyWindows(
     const atMs = now();
     if (isOld(window) && window.times.length > KEPT_WHEN_OLD && !isUnjudged(window))
       keepOnly(window, inOrder(window).slice(-KEPT_WHEN_OLD));
-    add(window, ms);
+    addTime(window, ms);
     window.lastMs = atMs;
     if (isUnjudged(window)) judge(window);
   };
@@ -232,7 +218,7 @@ export function latencyWindows(
       for (const { level, length, batch, timesMs } of recorded)
         for (const ms of timesMs.slice(-DUMPED)) {
           const window = windowOf(level, length, batch);
-          add(window, ms);
+          addTime(window, ms);
           window.lastMs = now();
           window.restored++;
         }
@@ -243,69 +229,6 @@ export function latencyWindows(
         ...[...(levels.get(level)?.values() ?? [])].map((batches) => batches.get(1)?.restored ?? 0),
       ),
   };
-}
-
-function emptyWindow(): Window {
-  return {
-    times: [],
-    next: 0,
-    fresh: 0,
-    summary: undefined,
-    lastMs: Number.NEGATIVE_INFINITY,
-    restored: 0,
-    agreed: false,
-  };
-}
-
-function add(window: Window, ms: number): void {
-  window.times[window.next] = Math.max(SHORTEST_MS, ms);
-  window.next = (window.next + 1) % WINDOW;
-  window.fresh++;
-}
-
-/** The latest last. */
-function inOrder({ times, next }: Window): number[] {
-  return [...times.slice(next), ...times.slice(0, next)];
-}
-
-function keepOnly(window: Window, times: number[]): void {
-  window.times = times;
-  window.next = times.length % WINDOW;
-  window.summary = undefined;
-}
-
-/** Restored times were measured on a machine that may have been busier, or less busy, than it is now. */
-function judge(window: Window): void {
-  const own = window.times.slice(window.restored);
-  if (own.length < JUDGING_RUNS) return;
-  const median = (times: readonly number[]) =>
-    quantile(
-      times.toSorted((a, b) => a - b),
-      0.5,
-    );
-  const [here, before] = [median(own), median(window.times.slice(0, window.restored))];
-  const ratio = here / before;
-  window.agreed = Math.abs(here - before) <= ALIKE_MS || (ratio <= CONTRADICTS && ratio >= 1 / CONTRADICTS);
-  if (window.agreed) return;
-  keepOnly(window, own);
-  window.restored = 0;
-}
-
-function isUnjudged({ restored, agreed }: Window): boolean {
-  return restored > 0 && !agreed;
-}
-
-function summary(window: Window): RunTimes {
-  if (window.summary === undefined || window.fresh >= window.times.length * REFRESH_SHARE) {
-    const sorted = window.times.toSorted((a, b) => a - b);
-    window.summary = {
-      fastestMs: quantile(sorted, 0),
-      p50Ms: quantile(sorted, 0.5),
-      p95Ms: quantile(sorted, 0.95),
-    };
-    window.fresh = 0;
-  }
-  return window.summary;
 }
 
 /** The fastest time stays: no larger batch was seen to take more. */
@@ -320,9 +243,4 @@ function between(a: RunTimes, b: RunTimes, share: number): RunTimes {
     p50Ms: mix(a.p50Ms, b.p50Ms),
     p95Ms: mix(a.p95Ms, b.p95Ms),
   };
-}
-
-/** The nearest-rank quantile: the smallest time that at least a share `q` of the times do not exceed. */
-export function quantile(sorted: readonly number[], q: number): number {
-  return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] ?? Number.NaN;
 }

@@ -2,8 +2,7 @@ import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { openArtifact } from '../../../schema/artifact/store.ts';
-import { disposables, temporaryDirectory } from '../../../test/support/node-client.ts';
-import { writeTinyArtifact } from '../../../test/support/tiny-model.ts';
+import { disposables, temporaryDirectory, tinyArtifact } from '../../../test/support/node-client.ts';
 import { createLogger } from '../log.ts';
 import { levelModels } from './level-models.ts';
 
@@ -11,8 +10,7 @@ const scope = disposables();
 afterEach(() => scope.dispose());
 
 async function models(ep: string, spoil: (directory: string) => Promise<unknown> = async () => {}) {
-  const artifact = await temporaryDirectory(scope);
-  await writeTinyArtifact(artifact);
+  const artifact = await tinyArtifact(scope);
   const directory = await temporaryDirectory(scope);
   await spoil(directory);
   const levels = await levelModels({

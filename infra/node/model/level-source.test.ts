@@ -1,8 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { type Artifact, openArtifact } from '../../../schema/artifact/store.ts';
 import { SppError } from '../../../schema/errors.ts';
-import { disposables, temporaryDirectory } from '../../../test/support/node-client.ts';
-import { writeTinyArtifact } from '../../../test/support/tiny-model.ts';
+import { disposables, tinyArtifact } from '../../../test/support/node-client.ts';
 import { artifactLevels } from './level-source.ts';
 
 const scope = disposables();
@@ -10,8 +9,7 @@ afterEach(() => scope.dispose());
 
 /** The tiny artifact, with a record of what is read and a fault to inject. */
 async function watched() {
-  const directory = await temporaryDirectory(scope);
-  await writeTinyArtifact(directory);
+  const directory = await tinyArtifact(scope);
   const artifact = await openArtifact(directory);
   const reads: string[] = [];
   const faults = new Map<string, unknown>();

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { openArtifact } from '../../../schema/artifact/store.ts';
-import { disposables, temporaryDirectory } from '../../../test/support/node-client.ts';
-import { TINY, writeTinyArtifact } from '../../../test/support/tiny-model.ts';
+import { disposables, temporaryDirectory, tinyArtifact } from '../../../test/support/node-client.ts';
+import { TINY } from '../../../test/support/tiny-model.ts';
 import { createLogger } from '../log.ts';
 import { zeroInputs } from '../tensors.ts';
 import { levelModels } from './level-models.ts';
@@ -12,8 +12,7 @@ const scope = disposables();
 afterEach(() => scope.dispose());
 
 async function tiny(options: Partial<ServedModelOptions> = {}) {
-  const directory = await temporaryDirectory(scope);
-  await writeTinyArtifact(directory);
+  const directory = await tinyArtifact(scope);
   const log = createLogger('silent', 'test');
   const artifact = await openArtifact(directory);
   const model = servedModel({

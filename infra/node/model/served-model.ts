@@ -15,6 +15,7 @@ import type { LevelModels, SizedLevel } from './level-models.ts';
 import { packing } from './packing.ts';
 import { lengthOf, paddedAxes, sequencePorts } from './padding.ts';
 import type { ProfileFile } from './profile-file.ts';
+import { manifestShares, shareKey, sizesUpTo } from './sharing.ts';
 
 export interface ServedModelOptions {
   readonly source: LevelModels;
@@ -77,6 +78,7 @@ const SAVE_MS = 60_000;
 const LENGTHS = [16, 64, 256];
 /** Runs of a level alone, from before, with which it counts as known. */
 const KNOWN_RUNS = 16;
+const NOTHING: ReadonlySet<string> = new Set();
 
 export function servedModel(options: ServedModelOptions): ServedModel {
   const { source, workers, ep, log } = options;
@@ -303,30 +305,4 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       await source.close();
     },
   };
-}
-
-/** Whether every input and output has a leading dimension that requests choose. */
-function manifestShares({ inputs, outputs }: Manifest): boolean {
-  return [...inputs, ...outputs].every(({ shape }) => shape[0] === -1);
-}
-
-/** Powers of two above 1, and the limit itself. */
-function sizesUpTo(limit: number): number[] {
-  const sizes = Array.from({ length: Math.floor(Math.log2(limit)) }, (_, i) => 2 ** (i + 1));
-  return limit === 1 || sizes.at(-1) === limit ? sizes : [...sizes, limit];
-}
-
-const NOTHING: ReadonlySet<string> = new Set();
-
-/** Equal for requests whose tensors can be joined along the leading dimension, those of `padded` once they are filled up. */
-function shareKey(
-  { feeds }: PackedInputs,
-  outputs: readonly string[],
-  padded: ReadonlySet<string>,
-  length: number,
-): string {
-  const shapes = feeds.map(({ name, dims }) =>
-    padded.has(name) ? [length, ...dims.slice(2)] : dims.slice(1),
-  );
-  return JSON.stringify([shapes, outputs]);
 }

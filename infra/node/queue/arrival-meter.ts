@@ -18,6 +18,7 @@ const WINDOW_MS = 1000;
 export function arrivalMeter(): ArrivalMeter {
   /** The latest last. */
   let kept: { atMs: number; rows: number; budgetMs: number }[] = [];
+  let lastBudgetAtMs = Number.NEGATIVE_INFINITY;
   const recent = (nowMs: number) => {
     const first = kept.findIndex(({ atMs }) => nowMs - atMs <= WINDOW_MS);
     if (first !== 0) kept = first < 0 ? [] : kept.slice(first);
@@ -26,6 +27,7 @@ export function arrivalMeter(): ArrivalMeter {
   return {
     arrived(rows, budgetMs = Number.POSITIVE_INFINITY, nowMs) {
       kept.push({ atMs: nowMs, rows, budgetMs });
+      if (budgetMs < Number.POSITIVE_INFINITY) lastBudgetAtMs = nowMs;
       // Cut rarely, so that an arrival costs next to nothing.
       if (kept.length >= 2 * KEPT) kept = kept.slice(-KEPT);
     },
@@ -35,7 +37,11 @@ export function arrivalMeter(): ArrivalMeter {
       if (latest.length < FEWEST || spanMs <= 0) return 0;
       return latest.reduce((sum, { rows }) => sum + rows, 0) / spanMs;
     },
-    shortestBudgetMs: (nowMs) =>
-      recent(nowMs).reduce((least, { budgetMs }) => Math.min(least, budgetMs), Number.POSITIVE_INFINITY),
+    shortestBudgetMs(nowMs) {
+      let least = Number.POSITIVE_INFINITY;
+      if (nowMs - lastBudgetAtMs > WINDOW_MS) return least;
+      for (const { budgetMs } of recent(nowMs)) least = Math.min(least, budgetMs);
+      return least;
+    },
   };
 }
