@@ -8,6 +8,7 @@ import { coldStart, coldStartReport } from './bench-node/cold-start.ts';
 import { faults, faultsReport } from './bench-node/faults.ts';
 import { levelChange, levelChangeReport } from './bench-node/level-change.ts';
 import { memory, memoryReport } from './bench-node/memory.ts';
+import { oneSession, oneSessionReport } from './bench-node/one-session.ts';
 import { peer, peerReport } from './bench-node/peer.ts';
 import { throughput, throughputReport } from './bench-node/throughput.ts';
 
@@ -51,6 +52,20 @@ bench('level-change', 'a request after one at another level, beside one after th
     const made = { size: 'small32', levels: 12, from: 0.1, own: true } as const;
     const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
     print(await levelChange({ ...flags, artifact }), levelChangeReport, flags.json);
+  });
+
+bench('one-session', 'one session that takes the level as an input, beside a session for each level')
+  .option('--size <name>', 'of the random model: base, tiny or small32', 'base')
+  .option('--levels <n>', 'levels', Number, 12)
+  .option('--rounds <n>', 'runs of each', Number, 15)
+  .action(async (flags) => {
+    const artifact = await benchArtifact(flags.directory, {
+      size: flags.size,
+      levels: flags.levels,
+      from: 0.2,
+      own: false,
+    });
+    print(await oneSession({ ...flags, artifact }), oneSessionReport, flags.json);
   });
 
 bench('peer', 'beside MLServer with onnxruntime, on the same dense model: throughput, latency, memory')
