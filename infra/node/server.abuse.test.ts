@@ -1,10 +1,10 @@
 /** Senders that mean no good, or do not know better: slow, overlong, half, or many; each gets a problem or is let go. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { connect } from '../../scripts/bench-node/http-exchange.ts';
+import { connect, exchange } from '../../scripts/bench-node/http-exchange.ts';
 import { soak } from '../../scripts/soak-node/soak.ts';
 import {
   disposables,
-  inferOk,
+  post,
   postBytes,
   readyNode,
   tinyArtifact,
@@ -39,7 +39,10 @@ describe('connections', () => {
     const port = Number(new URL(node.url).port);
     const head = 'POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"inputs"';
     expect(await raw(port, head)).toMatchObject({ status: 408, body: { code: 'request-timeout' } });
-    await inferOk(`${node.url}/v2/models/tiny/infer`, tinyRequest([[1, 2, 3, 4]], [0]));
+    // A machine that stalls for longer than the limit is a slow sender too.
+    const request = tinyRequest([[1, 2, 3, 4]], [0]);
+    const status = async () => (await post(`${node.url}/v2/models/tiny/infer`, request)).status;
+    await expect.poll(status, { timeout: 20_000 }).toBe(200);
   });
 
   test.each([
@@ -69,6 +72,28 @@ describe('connections', () => {
       body: { status, code, error: expect.any(String) },
     });
   });
+});
+
+test('a connection goes on after a refusal, whatever of the refused body was still to come', async () => {
+  const node = await readyNode(scope, { artifact, maxBodyBytes: 50_000 });
+  const socket = await connect(Number(new URL(node.url).port));
+  const send = async (text: string) => (await exchange(socket, Buffer.from(text))).status;
+  const blank = (path: string, length: number) =>
+    send(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n${' '.repeat(length)}`);
+  expect(await blank('/v2/nothing', 40_000)).toBe(404);
+  expect(await blank('/v2/models/tiny/infer', 300_000)).toBe(413);
+  const piece = `1000\r\n${' '.repeat(0x1000)}\r\n`;
+  const chunked = `Host: x\r\nTransfer-Encoding: chunked\r\n\r\n${piece.repeat(20)}0\r\n\r\n`;
+  expect(await send(`POST /v2/models/tiny/infer HTTP/1.1\r\n${chunked}`)).toBe(413);
+  expect(await send('GET http://x/v2/models/tiny?a=b HTTP/1.1\r\nHost: x\r\n\r\n')).toBe(200);
+  socket.destroy();
+});
+
+test('HEAD is answered as GET is, without a body', async () => {
+  const node = await readyNode(scope, { artifact });
+  const [head, get] = [await fetch(`${node.url}/v2`, { method: 'HEAD' }), await fetch(`${node.url}/v2`)];
+  expect([head.status, head.headers.get('content-length')]).toEqual([200, get.headers.get('content-length')]);
+  expect(await head.text()).toBe('');
 });
 
 test('inputs that are not finite are computed, and what comes of them is told', async () => {

@@ -23,6 +23,7 @@ export async function nodeUnderTest(artifact: string, flags: readonly string[] =
   const args = [MAIN, '--artifact', artifact, '--port', '0', '--log-level', 'error', ...flags];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
+    // As the container image has it.
     env: { MALLOC_TRIM_THRESHOLD_: '1048576', ...process.env },
   });
   const url = await readyUrl(child);
