@@ -71,8 +71,9 @@ describe('sequences of different lengths', () => {
     const [again] = next.report().models[0]?.levels ?? [];
     const samples = (length: number) =>
       again?.lengthProfiles?.find((profile) => profile.length === length && profile.batch === 1)?.samples;
-    // Nothing is measured at 64 that was measured before; alone, each level runs a few times to have its sessions.
-    expect(samples(64)).toBe(level?.lengthProfiles?.find(({ length }) => length === 64)?.samples);
+    // What was measured is there again; a machine whose speed has changed in between measures more.
+    const before = level?.lengthProfiles?.find(({ length }) => length === 64)?.samples ?? Number.NaN;
+    expect(samples(64)).toBeGreaterThanOrEqual(before);
     await next.close();
     const [saved] = await readdir(`${directory}/.node`);
     expect(JSON.parse(await readFile(`${directory}/.node/${saved}/profiles.json`, 'utf8'))).toMatchObject({
