@@ -3,11 +3,11 @@
  * every value is made once and before it is read, and no quantised operator stands in the way.
  */
 import { SppError } from '../../schema/errors.ts';
-import type { Graph, GraphNode } from './graph.ts';
+import type { Graph } from './graph.ts';
 
 /** Operators of quantised models. */
 export const QUANTISED =
-  /^(QLinear|Quantize|Dequantize|DynamicQuantize|MatMulInteger|ConvInteger|MatMulNBits|QGemm|QAttention)/;
+  /^(Q(Linear|Gemm|Attention|EmbedLayer|MoE|Ordered)|Quantize|Dequantize|DynamicQuantize|MatMul(Integer|NBits|Bnb4|FpQ4)|ConvInteger|GatherBlockQuantized)/;
 
 const REEXPORT = 'Export the model again and check it with onnx.checker.check_model.';
 
@@ -21,7 +21,6 @@ export function checkGraph(graph: Graph, source: string): void {
   };
   if (graph.nodes.length === 0) fail('the graph has no nodes.');
   if (graph.outputs.length === 0) fail('the graph has no outputs.');
-  checkQuantisation(graph.nodes, fail);
   for (const domain of new Set(graph.nodes.map((node) => node.domain)))
     if (graph.opsets[domain] === undefined) fail(`no opset version for the domain '${domain || 'ai.onnx'}'.`);
 
@@ -50,16 +49,18 @@ export function checkGraph(graph: Graph, source: string): void {
     if (!defined.has(output.name)) fail(`the output ${output.name} is made by no node.`);
 }
 
-function checkQuantisation(
-  nodes: readonly GraphNode[],
-  fail: (message: string, hint: string) => never,
-): void {
+/**
+ * To be asked before the tensors are read: element types of quantised weights are none that we hold.
+ * @throws `bad-model` where an operator of a quantised model is found
+ */
+export function refuseQuantised(nodes: readonly { name: string; opType: string }[], source: string): void {
   const found = nodes.filter((node) => QUANTISED.test(node.opType));
   const [first] = found;
   if (!first) return;
   const types = [...new Set(found.map((node) => node.opType))].join(', ');
-  fail(
-    `the model is quantised: ${found.length} nodes of type ${types} (first: ${first.name}).`,
-    'Start from the float32 model; quantise the levels after the path is built.',
+  throw new SppError(
+    'bad-model',
+    `${source}: the model is quantised: ${found.length} nodes of type ${types} (first: ${first.name}).`,
+    { hint: 'Start from the float32 model; quantise the levels after the path is built.' },
   );
 }

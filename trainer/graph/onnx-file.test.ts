@@ -316,6 +316,15 @@ describe('refusing', () => {
       'quantised',
     ],
     [
+      'a quantised operator, whose weights have a type we lack',
+      (m) => {
+        m.graph!.node[0]!.opType = 'MatMulInteger';
+        m.graph!.initializer.push(create(TensorProtoSchema, { name: 'zero', dims: [1n], dataType: 3 }));
+      },
+      'bad-model',
+      'the model is quantised',
+    ],
+    [
       'an unknown domain',
       (m) => {
         m.graph!.node[0]!.domain = 'com.example';

@@ -11,7 +11,7 @@ import {
 } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
 import type { Graph, GraphNode, Tensor, ValueInfo } from './graph.ts';
-import { checkGraph } from './graph-check.ts';
+import { checkGraph, refuseQuantised } from './graph-check.ts';
 import { readAttributes, writeAttribute } from './onnx-attribute.ts';
 import { dtypeOf, type ExternalFiles, onnxElementTypes, readTensor, writeTensor } from './onnx-tensor.ts';
 
@@ -34,6 +34,7 @@ export function readOnnx(bytes: Uint8Array, source: string, external?: ExternalF
     throw new SppError('bad-model', `${source}: sparse initializers are not supported.`, {
       hint: 'Export the model with dense weights.',
     });
+  refuseQuantised(proto.node, source);
   const initializers = new Map<string, Tensor>();
   for (const tensor of proto.initializer) {
     if (initializers.has(tensor.name))
