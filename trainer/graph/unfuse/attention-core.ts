@@ -83,3 +83,11 @@ export function causal(b: NodeBuilder, q: string, k: string, last: boolean): str
   const places = last ? b.op('Add', [at, b.op('Sub', [keys, queries])]) : at;
   return b.op('Not', [b.op('Greater', [b.unsqueeze(b.range(keys), [0]), b.unsqueeze(places, [1])])]);
 }
+
+/** May query s look back at key t? [S, T] booleans: at most `reach` places behind it, from the first at the first on. */
+export function within(b: NodeBuilder, q: string, k: string, reach: number): string {
+  const [at, places] = [b.range(b.length(q, 2)), b.range(b.length(k, 2))];
+  const far = b.constant({ dtype: 'int64', dims: [], data: BigInt64Array.of(BigInt(reach)) });
+  const behind = b.op('Sub', [b.unsqueeze(at, [1]), b.unsqueeze(places, [0])]);
+  return b.op('Not', [b.op('Greater', [behind, far])]);
+}

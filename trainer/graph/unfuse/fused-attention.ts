@@ -1,6 +1,6 @@
 /** onnxruntime's fused attentions (com.microsoft) in plain nodes: as its optimisers leave them in a file. */
 import { floatAttribute, intAttribute, intsAttribute } from '../graph.ts';
-import { causal, joinHeads, plainAttention, repeatHeads, splitHeads } from './attention-core.ts';
+import { causal, joinHeads, plainAttention, repeatHeads, splitHeads, within } from './attention-core.ts';
 import { type NodeBuilder, type Unfold, vectorPart } from './node-builder.ts';
 import { rotate, tableRows } from './rotary.ts';
 
@@ -84,9 +84,9 @@ export const groupQueryAttention: Unfold = (b) => {
   const { node } = b;
   const heads = intAttribute(node, 'num_heads', 0);
   const groups = intAttribute(node, 'kv_num_heads', 0);
-  const windowed = intAttribute(node, 'local_window_size', -1) > 0;
+  const window = intAttribute(node, 'local_window_size', -1);
   const unusual = intAttribute(node, 'smooth_softmax', 0) === 1 || b.input(11) !== undefined || b.wants(3);
-  if (b.input(3) !== undefined || b.input(4) !== undefined || windowed || unusual) return undefined;
+  if (b.input(3) !== undefined || b.input(4) !== undefined || unusual) return undefined;
   const [query = ''] = node.inputs;
   const width = b.fixed(query, -1);
   if (width === undefined || heads === 0 || groups === 0) return undefined;
@@ -110,7 +110,7 @@ export const groupQueryAttention: Unfold = (b) => {
     v: repeatHeads(b, v, { groups, heads, depth }),
     scale: scaleOf(b, depth),
     softcap: floatAttribute(node, 'softcap', 0),
-    allowed: [causal(b, query4, key4, false)],
+    allowed: [causal(b, query4, key4, false), ...(window > 0 ? [within(b, query4, key4, window - 1)] : [])],
     biases: score ? [score] : [],
   });
   return [joinHeads(b, mixed, heads * depth), key4, v];

@@ -82,6 +82,7 @@ export const unfuseCases: readonly OpCase[] = [
     activation: text('Relu'),
   }),
   grouped('apart', threes, groups),
+  grouped('in a window', threes, { ...groups, local_window_size: int(2) }),
   grouped('packed', [[2, 3, 128], undefined, undefined], groups),
   grouped('turned', threes, { ...groups, do_rotary: int(1) }),
   grouped('turned by neighbours', threes, { ...groups, do_rotary: int(1), rotary_interleaved: int(1) }),
