@@ -83,6 +83,35 @@ describe('how axes go through operators', () => {
     expect(flow.atoms.reason(pieces)).toMatch(/joined by Concat/);
   });
 
+  test('a half counted from the end is one too', async () => {
+    const { flow, axesOf } = await follow(
+      (b) => {
+        const x = b.linear(b.input('x', ['n', 4]), b.weight(4, 6));
+        return b.op('Concat', [b.slice(x, 1, -3, 6), b.slice(x, 1, 0, -3)], { axis: 1 });
+      },
+      ['n', 6],
+    );
+    const [, unit] = axesOf('y')[1] as [number, number];
+    expect(flow.atoms.size(unit)[0]).toBe(3);
+  });
+
+  test('a chunk of a sequence whose place is computed leaves the other axes free', async () => {
+    const names: string[] = [];
+    const { axesOf, reasons } = await follow(
+      (b) => {
+        const x = b.linear(b.input('x', ['n', 't', 4]), b.weight(4, 6));
+        names.push(x);
+        const length = b.op('Slice', [b.op('Shape', [x]), b.ints(1), b.ints(2)]);
+        const half = b.op('Div', [length, b.ints(2)]);
+        return b.op('Slice', [x, half, length, b.ints(1)]);
+      },
+      ['n', 'm', 6],
+    );
+    expect(axesOf('y')[2]).toEqual(axesOf(names[0] ?? '')[2]);
+    expect(reasons(names[0] ?? '')[2]).not.toMatch(/Slice/);
+    expect(reasons('y')[1]).toMatch(/unequal parts/);
+  });
+
   const pinning: readonly (readonly [string, (b: GraphBuilder, x: string) => string, RegExp])[] = [
     ['Softmax', (b, x) => b.op('Softmax', [x], { axis: -1 }), /mixed by Softmax/],
     ['LayerNormalization', (b, x) => b.op('LayerNormalization', [x, b.weight(6)]), /normalised over/],

@@ -5,22 +5,27 @@ import { broadcast, type Flow, input, positive, type Rule } from './flow.ts';
 
 export const pieceRules: Readonly<Record<string, Rule>> = { Slice: slice, Concat: concat };
 
-/** Equal pieces: the axis is (pieces x piece), and pieces keep their atoms; which piece it is cannot be cut. */
+/**
+ * Equal pieces: the axis is (pieces x piece), and pieces keep their atoms; which piece it is cannot be cut. Where it begins may be
+ * computed (chunks of a sequence): then that axis alone is pinned.
+ */
 function slice(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
   const axes = [...input(flow, node)];
   const sizes = flow.sizes(node.outputs[0] ?? '');
   const starts = flow.constant(node.inputs[1]);
-  const ends = flow.constant(node.inputs[2]);
-  const along = flow.constant(node.inputs[3]) ?? starts?.map((_, i) => i);
-  const steps = node.inputs[4] ? flow.constant(node.inputs[4]) : starts?.map(() => 1);
-  if (!sizes || !starts || !ends || !along || !steps) return undefined;
+  const along = node.inputs[3] ? flow.constant(node.inputs[3]) : starts?.map((_, i) => i);
+  const steps = node.inputs[4] ? flow.constant(node.inputs[4]) : along?.map(() => 1);
+  if (!sizes || !along) return undefined;
   for (const [i, given] of along.entries()) {
     const axis = positive(given, axes.length);
     const from = flow.sizes(node.inputs[0] ?? '')?.[axis] ?? [];
     const to = sizes[axis] ?? [];
-    const step = steps[i] ?? 1;
+    const [start, step] = [starts?.[i], steps?.[i]];
     if (step === 1 && isOne(ratio(from, to))) continue;
-    const taken = piece(flow, axes[axis] ?? [], fixedSize(from), fixedSize(to), starts[i] ?? 0, step);
+    const taken =
+      start === undefined || step === undefined
+        ? undefined
+        : piece(flow, axes[axis] ?? [], fixedSize(from), fixedSize(to), start, step);
     if (!taken) flow.atoms.pin(axes[axis] ?? [], 'is cut by Slice into unequal parts');
     axes[axis] = taken ?? flow.atoms.axis(to, 'is cut by Slice into unequal parts');
   }
@@ -32,10 +37,12 @@ function piece(
   axis: Axis,
   length: number | undefined,
   taken: number | undefined,
-  start: number,
+  given: number,
   step: number,
 ): Axis | undefined {
-  if (length === undefined || taken === undefined || taken === 0 || start < 0 || step < 1) return undefined;
+  if (length === undefined || taken === undefined || taken === 0 || step < 1) return undefined;
+  const start = given < 0 ? given + length : given;
+  if (start < 0) return undefined;
   if (step > 1) {
     const parts = taken * step === length && start < step ? split(flow, axis, length, step) : undefined;
     if (parts) flow.atoms.pin(parts.inner, 'is picked apart by Slice');
