@@ -3,7 +3,7 @@
  * it learns, beside simpler ways to route.
  *
  *   npm run simulate -- [--seconds 300] [--seed 1] [--chart FILE.svg] [--json]
- *   npm run simulate -- --real [--seconds 48] ...   the same on three node processes behind the gateway in workerd
+ *   npm run simulate -- --real [--seconds 40] ...   the same on three node processes behind the gateway in workerd
  */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,7 +38,7 @@ const seed = Number(flags.seed);
 const outcomes = flags.real
   ? await replay({
       directory: join(tmpdir(), 'spp-bench'),
-      seconds: Number(flags.seconds ?? 48),
+      seconds: Number(flags.seconds ?? 40),
       seed,
       log: (line) => process.stderr.write(`${line}\n`),
     })

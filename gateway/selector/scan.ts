@@ -37,18 +37,8 @@ export function scan(table: CandidateTable, request: SelectionRequest): Scan {
   let considered = 0;
   let overLatency = 0;
   let overCost = 0;
-  let best = NONE;
-  let bestScore = 0;
-  let bestCost = 0;
-  let second = NONE;
-  let secondScore = 0;
-  let secondCost = 0;
-  let sparsest = NONE;
-  let sparsestShare = 0;
-  let sparsestMs = 0;
-  let sparsestNext = NONE;
-  let nextShare = 0;
-  let nextMs = 0;
+  const fitting = new TopTwo();
+  const late = new TopTwo();
   let cheapest = NONE;
   let cheapestCost = Number.POSITIVE_INFINITY;
 
@@ -57,17 +47,17 @@ export function scan(table: CandidateTable, request: SelectionRequest): Scan {
     allowed++;
     const { quality, sparsity } = levels[row] as { quality: number; sparsity: number };
     // Rows come by falling quality, so from here on nothing could be the best or the second any more.
-    if (objective.kind === 'quality-first' && second !== NONE && quality < secondScore) break;
+    if (objective.kind === 'quality-first' && fitting.second !== NONE && quality < fitting.secondScore) break;
     let first = NONE;
     let firstCost = Number.POSITIVE_INFINITY;
     let firstMs = 0;
     let other = NONE;
     let otherCost = Number.POSITIVE_INFINITY;
     let otherMs = 0;
-    let late = NONE;
-    let lateMs = Number.POSITIVE_INFINITY;
-    let later = NONE;
-    let laterMs = Number.POSITIVE_INFINITY;
+    let soonest = NONE;
+    let soonestMs = Number.POSITIVE_INFINITY;
+    let next = NONE;
+    let nextMs = Number.POSITIVE_INFINITY;
     const start = row * columns;
     for (let column = 0; column < columns; column++) {
       const cell = start + column;
@@ -84,14 +74,14 @@ export function scan(table: CandidateTable, request: SelectionRequest): Scan {
         }
       } else if (totalMs > leftMs) {
         overLatency++;
-        if (totalMs < lateMs) {
-          later = late;
-          laterMs = lateMs;
-          late = cell;
-          lateMs = totalMs;
-        } else if (totalMs < laterMs) {
-          later = cell;
-          laterMs = totalMs;
+        if (totalMs < soonestMs) {
+          next = soonest;
+          nextMs = soonestMs;
+          soonest = cell;
+          soonestMs = totalMs;
+        } else if (totalMs < nextMs) {
+          next = cell;
+          nextMs = totalMs;
         }
       } else if (cost < firstCost || (cost === firstCost && totalMs < firstMs)) {
         other = first;
@@ -106,50 +96,58 @@ export function scan(table: CandidateTable, request: SelectionRequest): Scan {
         otherMs = totalMs;
       }
     }
-    if (first !== NONE) {
-      const score = scoreOf(objective, quality, firstCost);
-      const otherScore = scoreOf(objective, quality, otherCost);
-      if (beats(best, bestScore, bestCost, score, firstCost)) {
-        if (other !== NONE && beats(best, bestScore, bestCost, otherScore, otherCost)) {
-          second = other;
-          secondScore = otherScore;
-          secondCost = otherCost;
-        } else {
-          second = best;
-          secondScore = bestScore;
-          secondCost = bestCost;
-        }
-        best = first;
-        bestScore = score;
-        bestCost = firstCost;
-      } else if (beats(second, secondScore, secondCost, score, firstCost)) {
-        second = first;
-        secondScore = score;
-        secondCost = firstCost;
-      }
-    }
-    if (late !== NONE && best === NONE) {
-      if (beats(sparsest, sparsestShare, sparsestMs, sparsity, lateMs)) {
-        if (later !== NONE && beats(sparsest, sparsestShare, sparsestMs, sparsity, laterMs)) {
-          sparsestNext = later;
-          nextShare = sparsity;
-          nextMs = laterMs;
-        } else {
-          sparsestNext = sparsest;
-          nextShare = sparsestShare;
-          nextMs = sparsestMs;
-        }
-        sparsest = late;
-        sparsestShare = sparsity;
-        sparsestMs = lateMs;
-      } else if (beats(sparsestNext, nextShare, nextMs, sparsity, lateMs)) {
-        sparsestNext = late;
-        nextShare = sparsity;
-        nextMs = lateMs;
-      }
-    }
+    if (first !== NONE)
+      fitting.take(
+        first,
+        scoreOf(objective, quality, firstCost),
+        firstCost,
+        other,
+        scoreOf(objective, quality, otherCost),
+        otherCost,
+      );
+    if (soonest !== NONE && fitting.best === NONE)
+      late.take(soonest, sparsity, soonestMs, next, sparsity, nextMs);
   }
-  return { best, second, sparsest, sparsestNext, cheapest, allowed, considered, overLatency, overCost };
+  return {
+    best: fitting.best,
+    second: fitting.second,
+    sparsest: late.best,
+    sparsestNext: late.second,
+    cheapest,
+    allowed,
+    considered,
+    overLatency,
+    overCost,
+  };
+}
+
+/** The two best cells of the rows so far: the higher score, then the lower price. */
+class TopTwo {
+  best = NONE;
+  bestScore = 0;
+  bestPrice = 0;
+  second = NONE;
+  secondScore = 0;
+  secondPrice = 0;
+
+  /** Takes in the two best of a row, the better one first; `next` is `NONE` where a row has but one. */
+  take(cell: number, score: number, price: number, next: number, nextScore: number, nextPrice: number): void {
+    if (beats(this.best, this.bestScore, this.bestPrice, score, price)) {
+      if (next !== NONE && beats(this.best, this.bestScore, this.bestPrice, nextScore, nextPrice))
+        this.#setSecond(next, nextScore, nextPrice);
+      else this.#setSecond(this.best, this.bestScore, this.bestPrice);
+      this.best = cell;
+      this.bestScore = score;
+      this.bestPrice = price;
+    } else if (beats(this.second, this.secondScore, this.secondPrice, score, price))
+      this.#setSecond(cell, score, price);
+  }
+
+  #setSecond(cell: number, score: number, price: number): void {
+    this.second = cell;
+    this.secondScore = score;
+    this.secondPrice = price;
+  }
 }
 
 /** Whether a score and, where that is the same, a price are better than those that are held. */

@@ -14,8 +14,6 @@ export interface RealNodes {
   readonly all: readonly RealNode[];
   /** Median time that the steady node says its dense level takes, in ms. */
   readonly denseMs: number;
-  /** Resolves when every node is up. */
-  whole(): Promise<void>;
   /** Kills the flapping one again and again, from now on. @returns what ends that */
   flap(): () => void;
   close(): Promise<void>;
@@ -55,7 +53,6 @@ export async function realNodes(artifact: string, signal: AbortSignal): Promise<
   return {
     all,
     denseMs,
-    whole: () => comingBack,
     flap() {
       const ending = new AbortController();
       const again = async () => {

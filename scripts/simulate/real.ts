@@ -1,6 +1,7 @@
 /**
  * The bursty trace on real nodes: the gateway in workerd before three node processes of a random vision transformer, beside
- * simpler ways to route. Rates and budgets are those of the simulation in proportion to what the dense level takes here.
+ * simpler ways to route. Rates and budgets are those of the simulation in proportion to what the dense level takes here. The
+ * ways take turns, burst by burst, so that all meet the same machine.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { openArtifact } from '../../schema/artifact/store.ts';
@@ -28,7 +29,10 @@ export interface ReplayOptions {
 const SIMULATED_DENSE_MS = 25;
 /** Of one core, what dense answers would take in the calm; a burst is three times that. */
 const CALM_LOAD = 0.4;
-const WARM_UP = 100;
+/** Of the trace, in one turn: a burst and the calm after it. */
+const TURN_MS = 10_000;
+/** Before each turn, so that it begins as if there had been requests all the time. */
+const WARM_UP = 20;
 const secrets = {
   operatorToken: 'operator-token-of-the-replay',
   nodeToken: 'node-token-of-the-replay-0001',
@@ -61,16 +65,24 @@ export async function replay({
     log(
       `dense ${nodes.denseMs.toFixed(1)} ms, ${calmPerS.toFixed(0)} requests/s in the calm, budgets x ${scale.toFixed(2)}`,
     );
-    const outcomes: Record<string, Outcome> = {};
-    for (const [name, router] of Object.entries(routers)) {
-      await nodes.whole();
-      for (let i = 0; i < WARM_UP; i++) await router(10_000, i);
-      const settle = nodes.flap();
-      outcomes[name] = await played(arrivals, router, manifest);
-      settle();
-      log(`${name}: done`);
+    const names = Object.keys(routers);
+    const totals = Object.fromEntries(names.map((name) => [name, { ...NOTHING }]));
+    const endFlapping = nodes.flap();
+    for (let turn = 0; turn * TURN_MS < seconds * 1000; turn++) {
+      const from = turn * TURN_MS;
+      const these = arrivals
+        .filter(({ atMs }) => atMs >= from && atMs < from + TURN_MS)
+        .map((arrival) => ({ ...arrival, atMs: arrival.atMs - from }));
+      for (let i = 0; i < names.length; i++) {
+        const name = names[(i + turn) % names.length] as string;
+        const router = routers[name] as RealRouter;
+        for (let count = 0; count < WARM_UP; count++) await router(1000, count);
+        totals[name] = sum(totals[name] as Total, await played(these, router, manifest));
+      }
+      log(`${turn + 1} of ${Math.ceil((seconds * 1000) / TURN_MS)} turns`);
     }
-    return outcomes;
+    endFlapping();
+    return Object.fromEntries(names.map((name) => [name, outcomeOf(totals[name] as Total)]));
   } finally {
     ending.abort();
     send.close();
@@ -79,16 +91,44 @@ export async function replay({
   }
 }
 
+interface Total {
+  readonly requests: number;
+  readonly inTime: number;
+  readonly quality: number;
+  readonly costMicroUsd: number;
+}
+
+const NOTHING: Total = { requests: 0, inTime: 0, quality: 0, costMicroUsd: 0 };
+
+function sum(a: Total, b: Total): Total {
+  return {
+    requests: a.requests + b.requests,
+    inTime: a.inTime + b.inTime,
+    quality: a.quality + b.quality,
+    costMicroUsd: a.costMicroUsd + b.costMicroUsd,
+  };
+}
+
+function outcomeOf({ requests, inTime, quality, costMicroUsd }: Total): Outcome {
+  return {
+    requests,
+    attainment: inTime / requests,
+    meanQuality: quality / Math.max(1, inTime),
+    deliveredQuality: quality / requests,
+    meanCostMicroUsd: costMicroUsd / Math.max(1, inTime),
+  };
+}
+
 /** Sends each request at its time, whatever became of those before; its time runs from when it was due. */
 async function played(
   arrivals: readonly Arrival[],
   router: RealRouter,
   { levels }: Manifest,
-): Promise<Outcome> {
+): Promise<Total> {
   const startMs = performance.now();
   let inTime = 0;
   let quality = 0;
-  let costUsd = 0;
+  let costMicroUsd = 0;
   const one = async ({ atMs, budgetMs }: Arrival, index: number) => {
     await pause(Math.max(0, startMs + atMs - performance.now()));
     const reply = await router(budgetMs, index);
@@ -97,16 +137,10 @@ async function played(
     inTime++;
     quality += levels[Number(reply.header(headerNames.pathLevel))]?.quality.value ?? 0;
     // One micro-dollar for each begun millisecond, as in the simulation.
-    costUsd += Math.ceil(parseServerTiming(reply.header('server-timing') ?? '').execute ?? 0);
+    costMicroUsd += Math.ceil(parseServerTiming(reply.header('server-timing') ?? '').execute ?? 0);
   };
   await Promise.all(arrivals.map(one));
-  return {
-    requests: arrivals.length,
-    attainment: inTime / arrivals.length,
-    meanQuality: quality / Math.max(1, inTime),
-    deliveredQuality: quality / arrivals.length,
-    meanCostMicroUsd: costUsd / Math.max(1, inTime),
-  };
+  return { requests: arrivals.length, inTime, quality, costMicroUsd };
 }
 
 /** With the artifact, a policy that only looks at budgets, as the simulation's, and a key. @returns the key */
