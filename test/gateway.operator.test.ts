@@ -81,6 +81,8 @@ describe('the policy', () => {
     expect(problem).toMatchObject({ code: 'bad-policy' });
     const paths = (problem.errors as { path: string }[]).map(({ path }) => path);
     expect(paths).toEqual(expect.arrayContaining(['quantile', 'tiers[0].upToMs', '']));
+    // Before anything else, so that whoever repairs it is not sent back for the version first.
+    expect((await putPolicy(bad, '"77"')).status).toBe(422);
     const ladder = { ...defaultPolicy, tiers: [10, 5].map((upToMs) => ({ name: `t${upToMs}`, upToMs })) };
     expect(await problemOf(await putPolicy(ladder, current))).toMatchObject({
       errors: [{ path: 'tiers[1].upToMs' }],

@@ -43,8 +43,8 @@ export const policyRoutes: readonly Route[] = [
     path: '/v1/policy',
     access: 'operator',
     async handle(call) {
-      const current = await matched(call);
       const document = await readDocument(call, policySchema, 'bad-policy', 'The policy');
+      const current = await matched(call);
       return putInForce(call, current.version, document);
     },
   },
@@ -94,8 +94,8 @@ export const policyRoutes: readonly Route[] = [
     path: '/v1/policy/rollback',
     access: 'operator',
     async handle(call) {
-      const current = await matched(call);
       const { version } = await readDocument(call, rollbackSchema, 'bad-request', 'The rollback');
+      const current = await matched(call);
       const { document } = await findVersion(call, String(version));
       return putInForce(call, current.version, document, version);
     },

@@ -68,6 +68,8 @@ try {
     { paths: '^/v2', token: gateway.clientKey },
     { paths: '^/(v1|problems|openapi|metrics)', token: secrets.operatorToken },
   ];
+  if (values.paths !== undefined && !runs.some(({ paths }) => paths === values.paths))
+    throw new Error(`--paths is one of ${runs.map(({ paths }) => paths).join(', ')}.`);
   const codes: number[] = [];
   for (const { paths, token } of runs)
     if (values.paths === undefined || values.paths === paths)
