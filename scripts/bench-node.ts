@@ -10,6 +10,7 @@ import { levelChange, levelChangeReport } from './bench-node/level-change.ts';
 import { memory, memoryReport } from './bench-node/memory.ts';
 import { oneSession, oneSessionReport } from './bench-node/one-session.ts';
 import { peer, peerReport } from './bench-node/peer.ts';
+import { simulatedBursts, simulatedReport } from './bench-node/simulated-report.ts';
 import { throughput, throughputReport } from './bench-node/throughput.ts';
 
 const cores = String(availableParallelism());
@@ -88,6 +89,18 @@ bench('burst', 'attainment and quality under bursty load, beside static levels a
     const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
     print(await burst({ ...flags, artifact }), burstReport, flags.json);
   });
+
+bench(
+  'simulate',
+  'the batcher alone on such loads, in simulated time: seconds, and the same on every machine',
+)
+  .option('--seconds <s>', 'of each load', Number, 10)
+  .option('--load <share>', 'mean load, of what the dense level holds', Number, 1.3)
+  .option('--levels <n>', 'levels', Number, 12)
+  .option('--dense-ms <ms>', 'of one row at the dense level', Number, 4)
+  .option('--fixed <share>', 'of that which no level saves', Number, 0.2)
+  .option('--noise <share>', 'by which runs take longer, at most', Number, 0.5)
+  .action((flags) => print(simulatedBursts(flags), simulatedReport, flags.json));
 
 bench('cold-start', 'time to the first answer over a slow line, beside all files first')
   .option('--artifact <directory>', 'a path artifact (default: a random vit-base with 12 levels)')

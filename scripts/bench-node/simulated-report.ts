@@ -1,0 +1,78 @@
+/** The batcher's choices on the loads that `burst` puts on a node, in simulated time: ours, every static level, and the sparsest. */
+import { dayShape, gammaArrivals, uniforms } from './arrivals.ts';
+import { evenShares, madeUpQuality } from './random-vit.ts';
+import { type SimulatedMachine, simulateBurst } from './simulated-burst.ts';
+import { mean, rounded } from './statistics.ts';
+
+export interface SimulatedOptions {
+  readonly workers: number;
+  readonly maxBatch: number;
+  readonly seconds: number;
+  /** Mean load, as a share of what the dense level holds. */
+  readonly load: number;
+  readonly levels: number;
+  /** Of one row at the dense level, in ms. */
+  readonly denseMs: number;
+  /** Share of that which a level without any units would take. */
+  readonly fixed: number;
+  /** Runs take longer by a share up to this. */
+  readonly noise: number;
+}
+
+/** A further row takes 85 % of what the first one does, as small models on a CPU do. */
+const FURTHER_ROW = 0.85;
+const OVERHEAD_MS = 0.3;
+
+export function simulatedBursts(options: SimulatedOptions) {
+  const { workers, maxBatch, seconds, load, levels, denseMs, fixed, noise } = options;
+  const shares = evenShares(levels, 0.1);
+  const dense = levels - 1;
+  const machine: SimulatedMachine = {
+    threads: workers,
+    maxRows: maxBatch,
+    noise,
+    runMs: (level, rows) =>
+      OVERHEAD_MS + denseMs * (fixed + (1 - fixed) * (shares[level] ?? 1)) * (1 + FURTHER_ROW * (rows - 1)),
+  };
+  const typical = 1 + noise / 2;
+  const ratePerS = (load * workers * maxBatch * 1000) / (machine.runMs(dense, maxBatch) * typical);
+  const budgetsMs = [3, 6, 12].map((times) => times * machine.runMs(dense, 1) * typical);
+  const loads = [
+    ...[1, 4, 8].map((cv2) => ({
+      name: `CV^2 ${cv2}`,
+      arrivals: gammaArrivals(cv2, ratePerS, cv2, seconds),
+    })),
+    { name: 'a day', arrivals: gammaArrivals(11, ratePerS, 2, 2 * seconds, dayShape) },
+  ];
+  return loads.map(({ name, arrivals }) => {
+    const uniform = uniforms(7);
+    const budgets = arrivals.map(() => budgetsMs[Math.floor(uniform() * budgetsMs.length)] ?? 0);
+    const of = (level: number, minLevel: number) => {
+      const asked = arrivals.map((atMs, i) => ({ atMs, budgetMs: budgets[i] ?? 0, level, minLevel }));
+      const kept = simulateBurst(machine, asked).filter(({ inTime }) => inTime);
+      return {
+        attainment: rounded(kept.length / arrivals.length, 4),
+        meanQuality: rounded(mean(kept.map((one) => madeUpQuality(shares[one.level] ?? 1))), 4),
+      };
+    };
+    const ours = of(dense, 0);
+    const statics = shares.map((_, level) => ({ level, ...of(level, level) }));
+    const best = statics.findLast(({ attainment }) => attainment >= ours.attainment);
+    return { load: name, requests: arrivals.length, ours, sparsest: statics[0], best };
+  });
+}
+
+export function simulatedReport(results: ReturnType<typeof simulatedBursts>): string {
+  const pair = (one: { attainment: number; meanQuality: number } | undefined) =>
+    one === undefined ? 'none' : `${one.attainment.toFixed(4)} at ${one.meanQuality.toFixed(4)}`;
+  return [
+    'attained at mean quality:',
+    '',
+    'load       ours               sparsest level     best static level that attains as much',
+    ...results.map(
+      ({ load, ours, sparsest, best }) =>
+        `${load.padEnd(9)}  ${pair(ours)}   ${pair(sparsest)}   ${best === undefined ? 'none' : `${best.level}: ${pair(best)}`}`,
+    ),
+    '',
+  ].join('\n');
+}
