@@ -6,8 +6,8 @@ describe('the meter of arrivals', () => {
     const meter = arrivalMeter();
     for (let i = 0; i < 1000; i++) meter.arrived(2, undefined, i * 5);
     expect(meter.rate(1000 * 5)).toBeCloseTo(0.4, 5);
-    for (let i = 0; i < 200; i++) meter.arrived(1, undefined, 5000 + i);
-    expect(meter.rate(5200)).toBeCloseTo(1, 5);
+    for (let i = 0; i < 400; i++) meter.arrived(1, undefined, 5000 + i);
+    expect(meter.rate(5400)).toBeCloseTo(1, 5);
   });
 
   test('tells nothing of few arrivals, of many at one moment, or of long ago', () => {

@@ -10,7 +10,7 @@ export interface ArrivalMeter {
 }
 
 /** Arrivals that are looked at: enough to tell a rate from chance, few enough to see a burst while it lasts. */
-const KEPT = 128;
+const KEPT = 256;
 const FEWEST = 8;
 /** What came longer ago says nothing about what comes. */
 const WINDOW_MS = 1000;
