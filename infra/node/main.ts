@@ -52,8 +52,6 @@ const program = new Command('node infra/node/main.ts')
 Environment:
   NODE_TOKEN          bearer token: shown to the gateway, and asked of callers under --auth token
   REGISTRATION_TOKEN  the node's own, from POST /v1/nodes at the gateway; goes with --gateway
-  MALLOC_TRIM_THRESHOLD_
-                      read by glibc: 1048576 lets scratch memory of runs go back to the system (the container image sets it)
 
 Example:
   node infra/node/main.ts --artifact artifacts/digits

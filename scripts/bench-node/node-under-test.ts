@@ -21,11 +21,7 @@ export interface NodeUnderTest {
 /** @throws when it ends before it is ready */
 export async function nodeUnderTest(artifact: string, flags: readonly string[] = []): Promise<NodeUnderTest> {
   const args = [MAIN, '--artifact', artifact, '--port', '0', '--log-level', 'error', ...flags];
-  const child = spawn(process.execPath, args, {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    // As the container image has it.
-    env: { MALLOC_TRIM_THRESHOLD_: '1048576', ...process.env },
-  });
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const url = await readyUrl(child);
   return {
     url,

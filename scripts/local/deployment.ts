@@ -155,7 +155,7 @@ function startNode(
   return supervise({
     command: process.execPath,
     args: [NODE_MAIN, ...flags],
-    env: { MALLOC_TRIM_THRESHOLD_: '1048576', ...process.env, NODE_TOKEN: nodeToken },
+    env: { ...process.env, NODE_TOKEN: nodeToken },
     log,
   });
 }
