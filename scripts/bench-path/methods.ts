@@ -117,7 +117,7 @@ function ordered(
 
 /** Kept units by pair of every level, sparsest first. */
 export function widthsOf({ prepared, shares }: Subject, order: readonly number[]): number[][] {
-  return allocateLevels(prepared.pairs, order, prepared.flops, shares);
+  return allocateLevels(prepared.pairs, order, prepared, shares);
 }
 
 async function oneShotLevels(subject: Subject): Promise<LevelModel[]> {

@@ -117,7 +117,7 @@ export async function openSubject(
 async function recoverAll(subject: Subject): Promise<PreparedModel> {
   const { prepared, shares, options, recoverySteps, progress } = subject;
   const order = await subject.order('inclusion');
-  const widths = allocateLevels(prepared.pairs, order, prepared.flops, shares);
+  const widths = allocateLevels(prepared.pairs, order, prepared, shares);
   const plan = { ...defaultRecovery, steps: recoverySteps, widths, train: 'all' as const };
   const byPair = orderByPair(indexUnits(prepared.pairs), order);
   const calibrated = await subject.calibrated('rotated');

@@ -74,9 +74,9 @@ async function artifact(prepared: TracedModel): Promise<void> {
   const { pairs, flops, params } = prepared;
   const flat = randomOrder(pairs, 1);
   const order = orderByPair(indexUnits(pairs), flat);
-  const widths = allocateLevels(pairs, flat, flops, evenGrid(Number(flags.levels), 0.25));
+  const widths = allocateLevels(pairs, flat, prepared, evenGrid(Number(flags.levels), 0.25));
   const levels = widths.map((width) => {
-    const size = sizeAt(pairs, width, { flops, params });
+    const size = sizeAt(pairs, width, prepared);
     return {
       cut: cutGraph(
         prepared,

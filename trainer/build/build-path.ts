@@ -119,7 +119,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const flat = pathOrder(state);
   const shares =
     options.grid === undefined ? evenGrid(options.levels, options.lowest) : namedGrid(options.grid);
-  const allocated = allocateLevels(prepared.pairs, flat, prepared.flops, shares);
+  const allocated = allocateLevels(prepared.pairs, flat, prepared, shares);
   const widths = alignWidths(prepared.pairs, allocated, options.align);
   const found = await orderOf(calibrated, flat, options, progress, request.signal);
   const path = await recoverPath(request, run, { ...calibrated, order: found }, widths, shares);

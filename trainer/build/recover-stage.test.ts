@@ -40,7 +40,7 @@ beforeAll(async () => {
     prepared.pairs.slice(0, p).reduce((sum, { units }) => sum + units, 0),
   );
   const flat = ranked.toSorted((a, b) => a[2] - b[2]).map(([unit, p]) => (offsets[p] ?? 0) + unit);
-  widths = allocateLevels(prepared.pairs, flat, prepared.flops, shares);
+  widths = allocateLevels(prepared.pairs, flat, prepared, shares);
 });
 
 test('a refitted level is nearer to the dense model on examples that nothing was fitted on', async () => {

@@ -7,7 +7,7 @@ import { flopsByNode } from './flops.ts';
 import type { Flow } from './flow.ts';
 import { headCounts, rotationOf, weightPlacement } from './heads.ts';
 import { pairNames } from './names.ts';
-import type { LinearMap, MaskSite, Pair, ShapeConstantOf, UnitAxisOf } from './pair.ts';
+import type { LinearMap, MaskSite, Pair, ShapeConstantOf, SharedCost, UnitAxisOf } from './pair.ts';
 import { type Privatised, privatise } from './private-constants.ts';
 import { type ShapeEntry, shapeEntries } from './shape-entries.ts';
 import { atomsOf, initializerUses, type Placement, placementOf, type Use } from './units.ts';
@@ -41,6 +41,7 @@ export interface Built {
   readonly graph: Graph;
   readonly pairs: readonly Pair[];
   readonly shapeConstants: readonly ShapeConstantOf[];
+  readonly shared: readonly SharedCost[];
 }
 
 /**
@@ -57,22 +58,24 @@ export function buildPairs(
   const own = privatise(flow.graph, uses, (use) => signature(flow, linears, plans, use));
   const names = pairNames(plans.map(({ candidate }) => candidate.kind));
   const flops = flopsByNode(flow.graph, trace);
-  const pairs = plans.map((plan, p): Pair => {
-    const { candidate, sites } = plan;
-    const { atom, kind, units, producers, consumers } = candidate;
-    const axes = unitAxes(flow, uses, own, candidate);
-    const touched = [...flops].filter(([node]) =>
+  const products = plans.map(({ candidate: { atom } }) =>
+    [...flops].filter(([node]) =>
       [...node.inputs.map((input) => flow.axes(input, node)), flow.axesOf(node.outputs[0] ?? '')].some(
         (found) => atomsOf(flow, found).has(atom),
       ),
-    );
+    ),
+  );
+  const pairs = plans.map((plan, p): Pair => {
+    const { candidate, sites } = plan;
+    const { kind, units, producers, consumers } = candidate;
+    const axes = unitAxes(flow, uses, own, candidate);
     const rotation = rotationOf(flow, candidate, isTied(linears, candidate));
     return {
       name: names[p] ?? '',
       kind,
       ...headCounts(flow, candidate),
       units,
-      flopsPerUnit: touched.reduce((sum, [, count]) => sum + count, 0) / units,
+      flopsPerUnit: (products[p] ?? []).reduce((sum, [, count]) => sum + count, 0) / units,
       paramsPerUnit: axes.reduce((sum, { tensor }) => sum + size(own.graph, tensor), 0) / units,
       unitAxes: axes,
       maskSites: sites,
@@ -89,7 +92,25 @@ export function buildPairs(
       factor,
     })),
   );
-  return { graph: own.graph, pairs, shapeConstants };
+  const shared = [
+    ...sharedBy(products).map(([of, count]) => ({ pairs: of, flops: count, params: 0 })),
+    ...sharedBy(
+      pairs.map(({ unitAxes: axes }) => axes.map(({ tensor }) => [tensor, size(own.graph, tensor)] as const)),
+    ).map(([of, count]) => ({ pairs: of, flops: 0, params: count })),
+  ];
+  return { graph: own.graph, pairs, shapeConstants, shared };
+}
+
+/** Counts of what several have, by who has it. */
+function sharedBy<T>(counts: readonly (readonly (readonly [T, number])[])[]): [number[], number][] {
+  const owners = new Map<T, { readonly of: number[]; readonly count: number }>();
+  for (const [p, own] of counts.entries())
+    for (const [what, count] of own) {
+      const known = owners.get(what);
+      if (known) known.of.push(p);
+      else owners.set(what, { of: [p], count });
+    }
+  return [...owners.values()].flatMap(({ of, count }) => (of.length > 1 ? [[of, count]] : []));
 }
 
 function size(graph: Graph, tensor: string): number {

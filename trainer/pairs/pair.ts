@@ -76,12 +76,24 @@ export interface ShapeConstantOf {
   readonly factor: number;
 }
 
+/**
+ * Products and tensors that several pairs cut, as where one linear ends a pair and begins the next: they keep the product of the shares
+ * that the pairs keep, so that what each pair's units cost must not be subtracted for each of them.
+ */
+export interface SharedCost {
+  /** Indices, ascending; at least two. */
+  readonly pairs: readonly number[];
+  readonly flops: number;
+  readonly params: number;
+}
+
 export interface PreparedModel {
   /** The graph that every later stage works on; equal in function to the file. */
   readonly graph: Graph;
   readonly pairs: readonly Pair[];
   readonly leftAlone: readonly LeftAlone[];
   readonly shapeConstants: readonly ShapeConstantOf[];
+  readonly shared: readonly SharedCost[];
   /** All FLOPs of the graph's matrix products and convolutions, for one input of the traced sizes. */
   readonly flops: number;
   /** All float elements in initializers. */

@@ -1,11 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { GraphBuilder } from '../../test/support/graph-builder.ts';
+import { sizeAt } from '../search/allocate.ts';
 import { architectures } from './architectures.case.ts';
 import { CUT_TOLERANCE, cuttingError, randomKeep } from './guard.ts';
 import { model, WIDTH } from './layout-blocks.case.ts';
 import type { Pair } from './pair.ts';
 import { prepareModel, preparePairs, type TracedModel } from './prepare.ts';
+import { reachOfPairs } from './reach.ts';
 
 const PATTERNS = 5;
 
@@ -59,6 +61,18 @@ test('a depthwise convolution that is written as taps costs as many FLOPs as the
     2 * (2 * positions * WIDTH) + 2 * positions * 9,
   ]);
   expect(found.flops).toBe(24 * (found.pairs[0]?.flopsPerUnit ?? 0));
+});
+
+test('a linear that ends one pair and begins the next is counted once', async () => {
+  const b = new GraphBuilder();
+  const x = b.input('x', ['batch', WIDTH]);
+  const hidden = b.op('Relu', [b.linear(x, b.weight(WIDTH, 12))]);
+  const y = b.linear(b.op('Relu', [b.linear(hidden, b.weight(12, 10))]), b.weight(10, WIDTH));
+  const found = await preparePairs(b.build({ y: [y, ['batch', WIDTH]] }), 'chain');
+  expect(found.pairs.map(shortForm)).toEqual(['sequential 1x12', 'sequential 1x10']);
+  expect(reachOfPairs(found)).toEqual({ flopsPercent: 100, paramsPercent: 100 });
+  const half = sizeAt(found.pairs, [6, 5], found);
+  expect(half).toEqual({ flops: 2 * (WIDTH * 6 + 6 * 5 + 5 * WIDTH), params: WIDTH * 6 + 6 * 5 + 5 * WIDTH });
 });
 
 describe('digits', () => {

@@ -1,4 +1,5 @@
 /** Which share of a model its pairs make up: what a path can cut at most, but for the one unit that each pair keeps. */
+import { sizeAt } from '../search/allocate.ts';
 import type { PreparedModel } from './pair.ts';
 
 export interface Reach {
@@ -6,8 +7,15 @@ export interface Reach {
   readonly paramsPercent: number;
 }
 
-export function reachOfPairs({ pairs, flops, params }: PreparedModel): Reach {
-  const percent = (perUnit: 'flopsPerUnit' | 'paramsPerUnit', all: number) =>
-    all === 0 ? 0 : (100 * pairs.reduce((sum, pair) => sum + pair[perUnit] * pair.units, 0)) / all;
-  return { flopsPercent: percent('flopsPerUnit', flops), paramsPercent: percent('paramsPerUnit', params) };
+export function reachOfPairs(model: PreparedModel): Reach {
+  const rest = sizeAt(
+    model.pairs,
+    model.pairs.map(() => 0),
+    model,
+  );
+  const percent = (left: number, all: number) => (all === 0 ? 0 : (100 * (all - left)) / all);
+  return {
+    flopsPercent: percent(rest.flops, model.flops),
+    paramsPercent: percent(rest.params, model.params),
+  };
 }

@@ -38,20 +38,21 @@ describe('level allocation', () => {
         const pairs = shapes.map(([units, flops]) => pairOf(units, flops));
         const { total } = indexUnits(pairs);
         const flops = fixed + pairs.reduce((sum, pair) => sum + pair.units * pair.flopsPerUnit, 0);
+        const dense = { flops, params: 0, shared: [] };
         const order = shuffledRange(randomSource(seed, 1, 0), total);
         const shares = evenGrid(levels, lowest);
-        const widths = allocateLevels(pairs, order, flops, shares);
+        const widths = allocateLevels(pairs, order, dense, shares);
         const floor = sizeAt(
           pairs,
           pairs.map(() => 1),
-          { flops, params: 0 },
+          dense,
         ).flops;
         expect(widths.at(-1)).toEqual(pairs.map((pair) => pair.units));
         for (const [level, row] of widths.entries()) {
           for (const [p, width] of row.entries()) {
             expect(width).toBeGreaterThanOrEqual(Math.max(1, widths[level - 1]?.[p] ?? 0));
           }
-          const used = sizeAt(pairs, row, { flops, params: 0 }).flops;
+          const used = sizeAt(pairs, row, dense).flops;
           expect(used).toBeLessThanOrEqual(Math.max(floor, shares[level]! * flops) + 1e-6);
         }
       }),
@@ -90,12 +91,47 @@ describe('level allocation', () => {
     );
   });
 
+  test('a linear between two pairs keeps the product of their shares, and levels count it so', () => {
+    const width = fc.integer({ min: 1, max: 12 });
+    fc.assert(
+      fc.property(fc.tuple(width, width, width, width), fc.nat(), ([inputs, a, b, outputs], seed) => {
+        // [inputs, a] [a, b] [b, outputs], one FLOP and one parameter an element.
+        const size = (left: number, right: number) => inputs * left + left * right + right * outputs;
+        const pair = (units: number, perUnit: number): Pair => ({
+          ...pairOf(units, perUnit),
+          paramsPerUnit: perUnit,
+        });
+        const pairs = [pair(a, inputs + b), pair(b, a + outputs)];
+        const all = size(a, b);
+        const dense = { flops: all, params: all, shared: [{ pairs: [0, 1], flops: a * b, params: a * b }] };
+        for (const [left, right] of [
+          [1, 1],
+          [Math.ceil(a / 2), b],
+          [a, Math.ceil(b / 3)],
+          [0, 0],
+        ] as const) {
+          const found = sizeAt(pairs, [left, right], dense);
+          expect(found.flops).toBeCloseTo(size(left, right), 6);
+          expect(found.params).toBeCloseTo(size(left, right), 6);
+        }
+        const order = shuffledRange(randomSource(seed, 1, 0), a + b);
+        for (const [level, row] of allocateLevels(pairs, order, dense, [0.3, 0.6, 1]).entries()) {
+          const [left = 0, right = 0] = row;
+          const most = Math.max(size(1, 1), ([0.3, 0.6, 1][level] ?? 1) * all);
+          expect(size(left, right)).toBeLessThanOrEqual(most + 1e-6);
+        }
+      }),
+    );
+  });
+
   test('takes units in path order', () => {
     const pairs = [pairOf(3, 10), pairOf(3, 10)];
-    expect(allocateLevels(pairs, [0, 1, 2, 3, 4, 5], 60, [0.5, 1])).toEqual([
-      [2, 1],
-      [3, 3],
-    ]);
+    expect(allocateLevels(pairs, [0, 1, 2, 3, 4, 5], { flops: 60, params: 0, shared: [] }, [0.5, 1])).toEqual(
+      [
+        [2, 1],
+        [3, 3],
+      ],
+    );
     expect(orderByPair(indexUnits(pairs), [5, 0, 3, 1, 4, 2])).toEqual([
       [0, 1, 2],
       [2, 0, 1],

@@ -1,6 +1,9 @@
 /** Cuts the path into levels: which share of each pair's units every level keeps. */
-import type { Pair } from '../pairs/pair.ts';
+import type { Pair, PreparedModel } from '../pairs/pair.ts';
 import { indexUnits, pairOf } from './units.ts';
+
+/** What levels are measured against. */
+type Dense = Pick<PreparedModel, 'flops' | 'params' | 'shared'>;
 
 /** `count` shares of the dense FLOPs, evenly from `lowest` to 1, ascending. */
 export function evenGrid(count: number, lowest: number): number[] {
@@ -19,16 +22,15 @@ export function namedGrid(shares: readonly number[]): number[] {
  * Units are taken in path order while they fit under each share of the dense model's FLOPs; every pair keeps at least its
  * first unit, so that no level loses a layer's shape; the last level, share 1, keeps all.
  * @param order flat indices of all units, most wanted first
- * @param shares ascending shares of `totalFlops`, the last one 1
+ * @param shares ascending shares of the dense FLOPs, the last one 1
  */
 export function allocateLevels(
   pairs: readonly Pair[],
   order: readonly number[],
-  totalFlops: number,
+  dense: Dense,
   shares: readonly number[],
 ): number[][] {
   const index = indexUnits(pairs);
-  const fixed = totalFlops - pairs.reduce((sum, pair) => sum + pair.units * pair.flopsPerUnit, 0);
   const widths = pairs.map(() => 1);
   // The first unit of each pair is spoken for, wherever it stands in the order.
   const spoken = new Set<number>();
@@ -36,15 +38,15 @@ export function allocateLevels(
     const first = order.find((unit) => pairOf(index, unit) === p);
     if (first !== undefined) spoken.add(first);
   }
-  let used = fixed + pairs.reduce((sum, pair) => sum + pair.flopsPerUnit, 0);
+  let used = sizeAt(pairs, widths, dense).flops;
   const queue = order.filter((unit) => !spoken.has(unit));
   const levels: number[][] = [];
   let taken = 0;
   for (const share of shares) {
     while (taken < queue.length) {
       const pair = pairOf(index, queue[taken] as number);
-      const cost = pairs[pair]?.flopsPerUnit ?? 0;
-      if (share < 1 && used + cost > share * totalFlops) break;
+      const cost = oneMore(pairs, widths, pair, dense);
+      if (share < 1 && used + cost > share * dense.flops) break;
       widths[pair] = (widths[pair] ?? 0) + 1;
       used += cost;
       taken++;
@@ -76,7 +78,7 @@ export function alignWidths(
 export function sizeAt(
   pairs: readonly Pair[],
   widths: readonly number[],
-  dense: { flops: number; params: number },
+  dense: Dense,
 ): { flops: number; params: number } {
   let { flops, params } = dense;
   for (const [p, pair] of pairs.entries()) {
@@ -84,5 +86,33 @@ export function sizeAt(
     flops -= cut * pair.flopsPerUnit;
     params -= cut * pair.paramsPerUnit;
   }
+  // What several pairs cut was subtracted for each of them: it keeps the product of their shares.
+  for (const shared of dense.shared) {
+    const kept = shared.pairs.map((p) => keptShare(pairs, widths, p));
+    const subtracted = kept.reduce((sum, share) => sum + 1 - share, 0);
+    const back = subtracted - (1 - product(kept));
+    flops += back * shared.flops;
+    params += back * shared.params;
+  }
   return { flops, params };
+}
+
+/** FLOPs that one more unit of a pair costs at these widths. */
+function oneMore(pairs: readonly Pair[], widths: readonly number[], p: number, { shared }: Dense): number {
+  const { flopsPerUnit = 0, units = 1 } = pairs[p] ?? {};
+  return shared
+    .filter((cost) => cost.pairs.includes(p))
+    .reduce((sum, cost) => {
+      const others = cost.pairs.filter((q) => q !== p).map((q) => keptShare(pairs, widths, q));
+      return sum - (cost.flops / units) * (1 - product(others));
+    }, flopsPerUnit);
+}
+
+function keptShare(pairs: readonly Pair[], widths: readonly number[], p: number): number {
+  const units = pairs[p]?.units ?? 1;
+  return (widths[p] ?? units) / units;
+}
+
+function product(shares: readonly number[]): number {
+  return shares.reduce((a, b) => a * b, 1);
 }
