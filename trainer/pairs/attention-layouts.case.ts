@@ -315,6 +315,44 @@ export const attentionLayouts: readonly Architecture[] = [
     reason: /without a Softmax/,
   },
   {
+    name: 'learnt queries that are repeated for each example',
+    graph: () => {
+      const b = new GraphBuilder();
+      const x = norm(b, b.input('x', ['batch', 'length', WIDTH]));
+      const [key, value] = [b.weight(WIDTH, INNER), b.weight(WIDTH, INNER)].map((matrix) =>
+        heads(b, b.linear(x, matrix), HEADS, HEAD),
+      );
+      const examples = b.slice(b.op('Shape', [x]), 0, 0, 1);
+      const shape = b.op('Concat', [examples, b.ints(HEADS, 3, HEAD)], { axis: 0 });
+      const queries = b.op('Expand', [b.weight(1, HEADS, 3, HEAD), shape]);
+      return b.build({ y: [attend(b, queries, key ?? '', value ?? ''), ['batch', 3, WIDTH]] });
+    },
+    pairs: ATTENTION,
+  },
+  {
+    name: 'a parallel block: queries, keys, values and the MLP from one matrix, and one matrix for what both make',
+    graph: () =>
+      model((b, x) => {
+        const fused = b.linear(x, b.weight(WIDTH, 3 * INNER + 20), b.weight(3 * INNER + 20));
+        const [q = '', k = '', v = '', hidden = ''] = b.ops(
+          'Split',
+          [fused, b.ints(INNER, INNER, INNER, 20)],
+          4,
+          { axis: -1 },
+        );
+        const [query = '', key = '', value = ''] = [q, k, v].map((part) => heads(b, part, HEADS, HEAD));
+        const scores = b.op('MatMul', [query, b.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
+        const mixed = b.op('MatMul', [b.op('Softmax', [scores], { axis: -1 }), value]);
+        const rows = b.op('Reshape', [
+          b.op('Transpose', [mixed], { perm: [0, 2, 1, 3] }),
+          b.ints(0, 0, INNER),
+        ]);
+        const joined = b.op('Concat', [rows, b.op('Gelu', [hidden])], { axis: -1 });
+        return b.linear(joined, b.weight(INNER + 20, WIDTH), b.weight(WIDTH));
+      }),
+    pairs: [...ATTENTION, 'sequential 1x20'],
+  },
+  {
     name: 'cross attention with keys and values from another input',
     graph: () => {
       const b = new GraphBuilder();

@@ -73,7 +73,7 @@ function judge(
   const base = { atom, units, consumers, scores, mixes, summed: [...new Set(summed)], position };
 
   if (scores.length > 0) {
-    const ordered = queryFirst(producers, scores, reach, atom);
+    const ordered = queryFirst(flow, producers, scores, reach, atom);
     if (consumers.length > 0) return 'is summed both between activations and by a linear';
     if (!ordered) return `is summed between activations, but ${made(producers)}, not by a query and a key`;
     if (!scores.some((score) => reachesSoftmax(flow, score)))
@@ -145,6 +145,7 @@ function isAddedTo(flow: Flow, reach: Reach, atom: Atom): boolean {
  * Keys that learnt queries look at stand alone.
  */
 function queryFirst(
+  flow: Flow,
   producers: readonly Linear[],
   scores: readonly Contraction[],
   reach: Reach,
@@ -158,9 +159,8 @@ function queryFirst(
     const [query, key] = [behind(left), behind(right)];
     if (query.length > 0 && key.length > 0) return [...new Set([...query, ...key, ...producers])];
   }
-  return producers.length === 1 && scores.every(({ betweenActivations }) => !betweenActivations)
-    ? [...producers]
-    : undefined;
+  const oneIsFixed = ({ left, right }: Contraction) => flow.isFixed(left) !== flow.isFixed(right);
+  return producers.length === 1 && scores.every(oneIsFixed) ? [...producers] : undefined;
 }
 
 /** Operators between scores and their Softmax, beside layout and elementwise ones: padding, sinks, relative positions. */

@@ -1,4 +1,4 @@
-/** How axes go through products that sum: MatMul, Gemm, Einsum, Conv. They note what they contract for pair finding. */
+/** How axes go through products that sum: MatMul, Gemm, Einsum, convolutions. They note what they contract for pair finding. */
 import { parseEquation } from '../graph/einsum-equation.ts';
 import { type GraphNode, intAttribute, stringAttribute } from '../graph/graph.ts';
 import { type Axis, fixedSize } from './atoms.ts';
@@ -9,6 +9,8 @@ export const contractionRules: Readonly<Record<string, Rule>> = {
   Gemm: gemm,
   Einsum: einsum,
   Conv: convolution,
+  ConvTranspose: transposedConvolution,
+  Col2Im: transposedConvolution,
 };
 
 function matMul(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
@@ -104,4 +106,13 @@ function convolution(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] 
   if (bias !== '') flow.atoms.unify(output, flow.axes(bias, node)[0] ?? []);
   for (const axis of [...input.slice(1), output]) flow.atoms.pin(axis, reason);
   return [[input[0] ?? [], output, ...sizes.slice(2).map((size) => flow.atoms.axis(size, reason))]];
+}
+
+/** As a convolution; the output's channels are nobody's. */
+function transposedConvolution(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
+  const sizes = flow.sizes(node.outputs[0] ?? '');
+  const reason = `is mixed by ${node.opType}`;
+  const [batch = [], ...mixed] = flow.axes(node.inputs[0] ?? '', node);
+  for (const axis of mixed) flow.atoms.pin(axis, reason);
+  return sizes && [[batch, ...sizes.slice(1).map((size) => flow.atoms.axis(size, reason))]];
 }

@@ -124,6 +124,11 @@ describe('how axes go through operators', () => {
     ['unequal Slice', (b, x) => b.slice(x, 1, 0, 5), /unequal parts/],
     ['Gather', (b, x) => b.op('Gather', [x, b.ints(0, 2)], { axis: 1 }), /looked up/],
     ['Pad', (b, x) => b.op('Pad', [x, b.ints(0, 0, 0, 2)]), /reshaped by Pad/],
+    [
+      'ConvTranspose',
+      (b, x) => b.op('ConvTranspose', [b.op('Unsqueeze', [x, b.ints(2)]), b.weight(6, 2, 3)]),
+      /mixed by ConvTranspose/,
+    ],
     ['an unknown operator', (b, x) => b.op('LpNormalization', [x]), /LpNormalization, which is not followed/],
   ];
   test.each(pinning)('%s pins the axis that it mixes', async (_, apply, reason) => {

@@ -24,6 +24,7 @@ const rules: Readonly<Record<string, Rule>> = {
   Shape: shape,
   Dropout: (flow, node) => [input(flow, node)],
   BatchNormalization: batchNormalization,
+  InstanceNormalization: instanceNormalization,
   LayerNormalization: (flow, node) => normalise(flow, node, intAttribute(node, 'axis', -1)),
   RMSNormalization: (flow, node) => normalise(flow, node, intAttribute(node, 'axis', -1)),
   SimplifiedLayerNormalization: (flow, node) => normalise(flow, node, intAttribute(node, 'axis', -1)),
@@ -34,6 +35,9 @@ const rules: Readonly<Record<string, Rule>> = {
   ArgMin: (flow, node) => reduce(flow, node, [intAttribute(node, 'axis', 0)]),
   AveragePool: keepUnchanged,
   MaxPool: keepUnchanged,
+  LpPool: keepUnchanged,
+  GlobalMaxPool: keepUnchanged,
+  Resize: resize,
   GlobalAveragePool: keepUnchanged,
   Trilu: (flow, node) => along(flow, node, [-1, -2], 'is masked by Trilu'),
 };
@@ -112,7 +116,8 @@ function keepUnchanged(flow: Flow, node: GraphNode): readonly (readonly Axis[])[
   const axes = input(flow, node);
   const from = flow.sizes(node.inputs[0] ?? '');
   if (!sizes || !from || sizes.length !== from.length) return undefined;
-  const spatial = node.opType === 'Pad' ? sizes.length : 2;
+  // Pooling moves windows along all axes behind the channels, also where lengths stay.
+  const spatial = /^(Pad|Resize)$/.test(node.opType) ? sizes.length : 2;
   const reason = `is reshaped by ${node.opType}`;
   return [
     sizes.map((size, axis) => {
@@ -158,6 +163,21 @@ function batchNormalization(flow: Flow, node: GraphNode): readonly (readonly Axi
   const axes = input(flow, node);
   for (const index of [1, 2, 3, 4]) flow.atoms.unify(axes[1] ?? [], input(flow, node, index)[0] ?? []);
   return [axes];
+}
+
+/** Each channel by itself, over its positions. */
+function instanceNormalization(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] {
+  const axes = input(flow, node);
+  for (const index of [1, 2]) flow.atoms.unify(axes[1] ?? [], input(flow, node, index)[0] ?? []);
+  for (const axis of axes.slice(2)) flow.atoms.pin(axis, `is normalised over by ${node.opType}`);
+  return [axes];
+}
+
+/** Channels pass where the output is scaled; sizes name their number, which levels share. */
+function resize(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
+  const isCounted = (node.inputs[3] ?? '') !== '' && intsAttribute(node, 'axes') === undefined;
+  if (isCounted) flow.atoms.pin(input(flow, node)[1] ?? [], 'has its length given to Resize');
+  return keepUnchanged(flow, node);
 }
 
 function normalise(flow: Flow, node: GraphNode, from: number): readonly (readonly Axis[])[] {

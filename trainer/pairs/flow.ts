@@ -1,4 +1,5 @@
 /** What is known of a graph's axes while they are being followed through it; see dimension-rules.ts for the operators. */
+import { shapeOnlyValues } from '../graph/fold.ts';
 import { consumers, type Graph, type GraphNode } from '../graph/graph.ts';
 import { isOuterProduct } from '../graph/linear.ts';
 import { integers } from '../graph/rewrite.ts';
@@ -32,6 +33,7 @@ export class Flow {
   readonly readers: ReadonlyMap<string, readonly GraphNode[]>;
   readonly #traces: Traces;
   readonly #axes = new Map<string, readonly Axis[]>();
+  #fixed: ReadonlySet<string> | undefined;
 
   constructor(graph: Graph, traces: Traces) {
     this.graph = graph;
@@ -84,6 +86,12 @@ export class Flow {
 
   isConstant(value: string): boolean {
     return this.graph.initializers.has(value);
+  }
+
+  /** A constant, or one that is only repeated or shaped by the input's sizes, as learnt queries are for each example. */
+  isFixed(value: string): boolean {
+    this.#fixed ??= shapeOnlyValues(this.graph);
+    return this.#fixed.has(value);
   }
 }
 

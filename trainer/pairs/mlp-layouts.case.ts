@@ -3,6 +3,9 @@ import { GraphBuilder } from '../../test/support/graph-builder.ts';
 import type { Tensor } from '../graph/graph.ts';
 import { type Architecture, mlp, model, norm, WIDTH } from './layout-blocks.case.ts';
 
+/** Twice as high and wide. */
+const SCALES: Tensor = { dtype: 'float32', dims: [4], data: Float32Array.of(1, 1, 2, 2) };
+
 export const mlpLayouts: readonly Architecture[] = [
   {
     name: 'a gated MLP with gate and up in one matrix',
@@ -82,6 +85,32 @@ export const mlpLayouts: readonly Architecture[] = [
     },
     pairs: ['sequential 1x20'],
   },
+  {
+    name: 'an MLP of values side by side, whose first matrix stays whole',
+    graph: () =>
+      model((b, x) => {
+        const joined = b.op('Concat', [b.linear(x, b.weight(WIDTH, 6)), x], { axis: 2 });
+        const hidden = b.op('Relu', [b.linear(joined, b.weight(6 + WIDTH, 20), b.weight(20))]);
+        return b.linear(hidden, b.weight(20, WIDTH));
+      }),
+    pairs: ['sequential 1x20'],
+    reason: /joined by Concat/,
+  },
+  ...(['Resize', 'InstanceNormalization'] as const).map((between) => ({
+    name: `pointwise convolutions with ${between} between`,
+    graph: () => {
+      const b = new GraphBuilder();
+      const x = b.input('x', ['batch', 8, 6, 5]);
+      const hidden = b.op('Conv', [x, b.weight(20, 8, 1, 1), b.weight(20)]);
+      const passed =
+        between === 'Resize'
+          ? b.op('Resize', [hidden, '', b.constant(SCALES)], { mode: 'linear' })
+          : b.op('InstanceNormalization', [hidden, b.weight(20), b.weight(20)]);
+      const y = b.op('Conv', [b.op('Relu', [passed]), b.weight(8, 20, 1, 1)]);
+      return b.build({ y: [y, ['batch', 8, 'rows', 'columns']] });
+    },
+    pairs: ['sequential 1x20'],
+  })),
   {
     name: 'an inner layer that a spatial convolution mixes, beside an MLP',
     graph: () =>

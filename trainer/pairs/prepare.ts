@@ -4,7 +4,14 @@ import { elementCount, type Graph } from '../graph/graph.ts';
 import { findLinears, type Linear } from '../graph/linear.ts';
 import { readOnnx } from '../graph/onnx-file.ts';
 import { standsFor } from '../graph/plain/plain-form.ts';
-import { checkEqual, type PreparedGraph, simplifyGraph, spellOut } from '../graph/prepare.ts';
+import {
+  checkEqual,
+  type PreparedGraph,
+  type SimplifiedGraph,
+  simplifyGraph,
+  spellOut,
+} from '../graph/prepare.ts';
+import { type JoinedLinear, joinedLinears, pieceName, splitJoined } from '../graph/split-joined.ts';
 import type { StandIns } from '../graph/stand-in.ts';
 import { traceGraph } from '../graph/trace.ts';
 import type { FreeSizes } from '../runtime/sample-inputs.ts';
@@ -36,7 +43,7 @@ export async function prepareModel(bytes: Uint8Array, source: string): Promise<T
 
 /** The same for a graph that has been read. */
 export async function preparePairs(original: Graph, source: string): Promise<TracedModel> {
-  const simplified = await simplifyGraph(original, source);
+  const { simplified, pieces } = await withJoinedApart(await simplifyGraph(original, source), source);
   // Everything is written in the form that can be followed, then only what a pair needs: the rest is faster as it was.
   const sketch = await analyse(await spellOut(simplified, source, 'all'), source);
   const needed = new Set(sketch.replaced.filter((name) => isNeeded(sketch, name)));
@@ -47,7 +54,50 @@ export async function preparePairs(original: Graph, source: string): Promise<Tra
   const served = await checkEqual(simplified, analysis.flow.graph, source);
   const model = await settle(analysis, served ? simplified.standIns : undefined, withSketched(sketch));
   if (model.pairs.length === 0) throw noPairs(source, model.leftAlone);
-  return model;
+  // The matrix that a piece is of ends a pair with another one.
+  const isPiece = (name: string) => pieces.some((piece) => piece === name || standsFor(name, piece));
+  return { ...model, leftAlone: model.leftAlone.filter(({ name }) => !isPiece(name)) };
+}
+
+/**
+ * Takes those linears of joined values apart by which pairs are found: as one product they stay where they begin a pair, and where what
+ * is joined is no pair's inner dimension.
+ */
+async function withJoinedApart(
+  simplified: SimplifiedGraph,
+  source: string,
+): Promise<{ readonly simplified: SimplifiedGraph; readonly pieces: readonly string[] }> {
+  const joined = joinedLinears(simplified.graph, simplified.traces);
+  if (joined.length === 0) return { simplified, pieces: [] };
+  const whole = await analyse(await spellOut(simplified, source, 'all'), source);
+  const begin = whole.plans.flatMap(({ candidate }) => candidate.producers.map(({ node }) => node.name));
+  const candidates = joined.filter(
+    ({ node }) => !begin.some((name) => name === node.name || standsFor(name, node.name)),
+  );
+  const sketch = await analyse(
+    await spellOut(await apart(simplified, candidates, source), source, 'all'),
+    source,
+  );
+  const end = sketch.plans.flatMap(({ candidate }) => candidate.consumers.map(({ node }) => node.name));
+  const useful = candidates.filter(({ node, pieces }) =>
+    pieces.some((_, i) => {
+      const piece = pieceName(node, i);
+      return end.some((name) => name === piece || standsFor(name, piece));
+    }),
+  );
+  if (sketch.plans.length <= whole.plans.length) return { simplified, pieces: [] };
+  const pieces = useful.flatMap(({ node, pieces: parts }) => parts.map((_, i) => pieceName(node, i)));
+  return { simplified: await apart(simplified, useful, source), pieces };
+}
+
+async function apart(
+  simplified: SimplifiedGraph,
+  joined: readonly JoinedLinear[],
+  source: string,
+): Promise<SimplifiedGraph> {
+  if (joined.length === 0) return simplified;
+  const graph = splitJoined(simplified.graph, joined);
+  return { ...simplified, graph, traces: (await traceGraph(graph, source, () => false)).traces };
 }
 
 /** What seems to be a pair in a prepared graph. */
