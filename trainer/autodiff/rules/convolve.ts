@@ -1,7 +1,8 @@
 /** Convolutions and transposed convolutions, over any number of spatial axes. */
-import { type GraphNode, intsAttribute, stringAttribute } from '../../graph/graph.ts';
+import { elementCount, type GraphNode, intsAttribute, stringAttribute } from '../../graph/graph.ts';
 import { geometryOf as movesOf } from '../../graph/ops/convolve.ts';
 import { transposedGeometry } from '../../graph/ops/convolve-transpose.ts';
+import { integers } from '../../graph/rewrite.ts';
 import type { Builder } from '../builder.ts';
 import { int, ints, lengthOf, reduceSum, reshapeLike } from '../expressions.ts';
 import type { VjpRule, VjpTable } from '../rule.ts';
@@ -47,6 +48,26 @@ const convTranspose: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', w = '']
     () => byChannel(b, dy, x),
   ];
 };
+
+/** Each place of each block gets what stands there in the image: a convolution with one tap a place. */
+const col2Im: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', , block = ''] }) => [
+  () => {
+    const shape = integers(b.content(block)) ?? [];
+    const places = elementCount(shape);
+    const eye = Float32Array.from({ length: places * places }, (_, i) => (i % (places + 1) === 0 ? 1 : 0));
+    const filter = b.constant({ dtype: 'float32', dims: [places, 1, ...shape], data: eye });
+    const lengths = b.add('Shape', [dy], { start: int(2), end: int(shape.length + 2) });
+    const single = b.add('Reshape', [dy, b.add('Concat', [b.integers([-1, 1]), lengths], { axis: int(0) })]);
+    const moves = movesOf(node, shape, shape);
+    const pads = [0, 1].flatMap((end) => moves.pads.map((around) => around[end] as number));
+    const { strides, dilations } = moves;
+    return reshapeLike(
+      b,
+      b.add('Conv', [single, filter], attributesOf({ strides, dilations, pads, group: 1 })),
+      x,
+    );
+  },
+];
 
 function byChannel(b: Builder, dy: string, x: string): string {
   return reduceSum(
@@ -185,4 +206,8 @@ function unsupported(node: GraphNode, b: Builder, wanted: readonly number[]): st
 export const convolveRules: VjpTable = {
   Conv: { vjp: conv, unsupported },
   ConvTranspose: { vjp: convTranspose, unsupported },
+  Col2Im: {
+    vjp: col2Im,
+    unsupported: (node, b) => (b.content(node.inputs[2] ?? '') ? undefined : 'blocks of computed lengths'),
+  },
 };

@@ -4,10 +4,11 @@
  *   y[n, o, stride p + dilation k - pad] += x[n, c, p] w[c, o, k]
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { type GraphNode, intAttribute, intsAttribute, stringAttribute } from '../graph.ts';
+import { elementCount, type GraphNode, intAttribute, intsAttribute, stringAttribute } from '../graph.ts';
 import { toDevice } from '../value.ts';
-import { convolution, evenly, type Geometry, withBias } from './convolve.ts';
-import { always, type Evaluate, input, type OpTable } from './op.ts';
+import { convolution, evenly, type Geometry, geometryOf, withBias } from './convolve.ts';
+import type { Sides } from './linear.ts';
+import { always, type Evaluate, input, type OpTable, requiredNumbers } from './op.ts';
 import { type Around, crop, padConstant } from './pad.ts';
 import { sliceAxis } from './slice.ts';
 
@@ -41,12 +42,26 @@ export function transposedGeometry(
 const convTranspose: Evaluate = (call) => {
   const x = toDevice(input(call, 0));
   const w = toDevice(input(call, 1));
-  const kernel = w.shape.slice(2);
-  const { strides, dilations, pads, extra, groups } = transposedGeometry(call.node, x.shape.slice(2), kernel);
+  const geometry = transposedGeometry(call.node, x.shape.slice(2), w.shape.slice(2));
+  const sides = [call.gradient[0] === true, call.gradient[1] === true] as const;
+  return withBias(call, transposedConvolution(x, w, geometry, sides));
+};
+
+/**
+ * @param x [N, C, ...]
+ * @param w [C, O / groups, ...]
+ * @returns [N, O, ...]
+ */
+function transposedConvolution(
+  x: tf.Tensor,
+  w: tf.Tensor,
+  { strides, dilations, pads, extra, groups }: TransposedGeometry,
+  sides: Sides,
+): tf.Tensor {
   const apart = strides.reduce((value, stride, side) => spread(value, side + 2, stride), x);
   // Around the input goes what the filter reaches beyond it, less what is taken off the result.
   const around = pads.map(([before, after], side): Around => {
-    const reach = ((kernel[side] as number) - 1) * (dilations[side] as number);
+    const reach = ((w.shape[side + 2] as number) - 1) * (dilations[side] as number);
     return [reach - before, reach - after + (extra[side] as number)];
   });
   const all: Around[] = [[0, 0], [0, 0], ...around];
@@ -58,8 +73,30 @@ const convTranspose: Evaluate = (call) => {
     pads: strides.map(() => [0, 0] as const),
     groups,
   };
-  const sides = [call.gradient[0] === true, call.gradient[1] === true] as const;
-  return withBias(call, convolution(fitted, turned(w, groups), plain, sides));
+  return convolution(fitted, turned(w, groups), plain, sides);
+}
+
+/** Adds up overlapping blocks [N, C * block, count] where they lie in the image: a transposed convolution with one tap a place. */
+const col2Im: Evaluate = (call) => {
+  const x = toDevice(input(call, 0));
+  const [image, block] = [requiredNumbers(call, 1), requiredNumbers(call, 2)];
+  const { strides, dilations, pads } = geometryOf(call.node, image, block);
+  const reach = block.map((length, side) => (length - 1) * (dilations[side] as number) + 1);
+  const counts = image.map((length, side) => {
+    const [before, after] = pads[side] as Around;
+    return Math.floor((length + before + after - (reach[side] as number)) / (strides[side] as number)) + 1;
+  });
+  const places = elementCount(block);
+  const cropped = image.map((length, side): Around => {
+    const full = (strides[side] as number) * ((counts[side] as number) - 1) + (reach[side] as number);
+    const [before] = pads[side] as Around;
+    return [before, full - before - length];
+  });
+  const filter = tf.reshape(tf.eye(places), [places, 1, ...block]);
+  const geometry = { strides, dilations, pads: cropped, extra: image.map(() => 0), groups: 1 };
+  const sides = [call.gradient[0] === true, false] as const;
+  const summed = transposedConvolution(tf.reshape(x, [-1, places, ...counts]), filter, geometry, sides);
+  return tf.reshape(summed, [x.shape[0] as number, -1, ...image]);
 };
 
 /** Zeros between the elements of an axis, so that they stand `step` apart. */
@@ -94,4 +131,7 @@ function turned(w: tf.Tensor, groups: number): tf.Tensor {
   ]);
 }
 
-export const convolveTransposeOps: OpTable = { ConvTranspose: always(convTranspose) };
+export const convolveTransposeOps: OpTable = {
+  ConvTranspose: always(convTranspose),
+  Col2Im: always(col2Im),
+};

@@ -1,6 +1,6 @@
 /** Cases of convolutions and transposed convolutions. */
 import fc from 'fast-check';
-import { floats, int, ints, type OpCase, text } from './one-node.case.ts';
+import { floats, int, ints, type OpCase, text, vector } from './one-node.case.ts';
 
 const conv = (
   name: string,
@@ -91,4 +91,13 @@ export const convolutionCases: readonly OpCase[] = [
     [1, 2, 3, 3],
     [2, 2, 3, 3],
   ),
+  {
+    name: 'Col2Im',
+    opType: 'Col2Im',
+    opset: 18,
+    attributes: { strides: ints(2, 1), pads: ints(1, 0, 0, 1) },
+    // [2, 3] blocks at 3 x 4 places.
+    inputs: floats([2, 3 * 6, 12]).map((x) => [x, vector(5, 5), vector(2, 3)]),
+    differentiate: [0],
+  },
 ];
