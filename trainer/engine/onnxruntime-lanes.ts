@@ -9,6 +9,7 @@ import { gradientGraph } from '../autodiff/gradient-graph.ts';
 import type { MaskedUnits } from '../autodiff/masked-forward.ts';
 import { type Nesting, nestForward } from '../autodiff/nested-forward.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
+import { discardModel } from '../graph/ort-model.ts';
 import { int64 } from '../graph/rewrite.ts';
 import { traceGraph, traceOnce } from '../graph/trace.ts';
 import type { Provider } from '../runtime/ort-session.ts';
@@ -57,7 +58,23 @@ export async function createOnnxruntimeLanes(options: OnnxruntimeLanesOptions): 
   const [first] = graph.outputs;
   if (first) modelOf({ kind: 'kl', output: first.name });
   const values = [...weights.values()];
-  return startLanes(options.workers, () => startLane(modelOf, values, options.provider));
+  const discard = () => {
+    for (const model of made.values()) discardModel(model);
+  };
+  try {
+    const lanes = await startLanes(options.workers, () => startLane(modelOf, values, options.provider));
+    let open = lanes.length;
+    return lanes.map((lane) => ({
+      ...lane,
+      async close() {
+        await lane.close();
+        if (--open === 0) discard();
+      },
+    }));
+  } catch (failure) {
+    discard();
+    throw failure;
+  }
 }
 
 /** The graph with widths as inputs, and what is known of its values: lengths that change with a width are free. */

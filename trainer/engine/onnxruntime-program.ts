@@ -33,11 +33,15 @@ export interface WeightMemory {
   readonly gradients: readonly Float32Array[];
 }
 
+/** Beyond, weights go by a file that all threads map, instead of in a copy for each of them. */
+const INLINE_BYTES = 64 * 2 ** 20;
+
+/** To be given to `discardModel` when no session needs it any more. */
 export function gradientModel(
   { graph, ...names }: GradientGraph,
   model: Omit<GradientModel, keyof OrtModel | 'names'>,
 ): GradientModel {
-  return { ...ortModel(graph), ...model, names };
+  return { ...ortModel(graph, [], INLINE_BYTES), ...model, names };
 }
 
 export async function createOnnxruntimeProgram(

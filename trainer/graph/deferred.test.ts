@@ -68,6 +68,18 @@ function expectEqual(actual: Record<string, Tensor>, expected: Record<string, Te
     expect(relativeError(actual[name]?.data ?? [], data).relative).toBeLessThanOrEqual(1e-6);
 }
 
+describe('a large model file with its weights inside', () => {
+  test('keeps them: they are known by where they lie, and onnxruntime maps them from there', async () => {
+    const own = readOnnxFile(DIGITS, 0);
+    const large = [...own.initializers.values()].filter((tensor) => placeOf(tensor));
+    expect(large.length).toBeGreaterThan(5);
+    for (const [name, tensor] of inline.initializers) expect(own.initializers.get(name)).toEqual(tensor);
+    const model = ortModel(own);
+    expect(model.bytes.length).toBeLessThan(ortModel(inline).bytes.length / 2);
+    expectEqual(await outputs(model, own), await outputs(ortModel(inline), inline));
+  });
+});
+
 describe('a model with its weights in a file beside it', () => {
   test('holds the same, and knows where the large weights lie', () => {
     const large = [...external.initializers.values()].filter((tensor) => placeOf(tensor));

@@ -8,14 +8,24 @@ import type { Graph } from './graph.ts';
 import { parseModel, readOnnx } from './onnx-file.ts';
 import type { ExternalFiles } from './onnx-tensor.ts';
 
+/** Larger model files keep their weights: each is read when it is used, and onnxruntime maps the file. */
+const HELD_FILE_BYTES = 64 * 2 ** 20;
 /** Of weights in files beside the model, what is held between uses. */
 const CACHE_BYTES = 256 * 2 ** 20;
 
 /**
+ * @param heldFileBytes the weights of a file that is larger are left where they are
  * @throws `bad-model` when the file cannot be read or is not a usable model
  */
-export function readOnnxFile(path: string): Graph {
-  return readOnnx(readWhole(path), basename(path), filesBeside(dirname(resolve(path))));
+export function readOnnxFile(path: string, heldFileBytes: number = HELD_FILE_BYTES): Graph {
+  const bytes = readWhole(path);
+  const files = filesBeside(dirname(resolve(path)));
+  if (bytes.byteLength > heldFileBytes) files.own = { file: basename(path), bytes };
+  try {
+    return readOnnx(bytes, basename(path), files);
+  } finally {
+    files.own = undefined;
+  }
 }
 
 /**

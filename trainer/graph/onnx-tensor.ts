@@ -20,6 +20,8 @@ export interface ExternalFiles {
   read(location: string, offset: number, length: number): Uint8Array;
   sizeOf(location: string): number;
   readonly cache: TensorCache;
+  /** The model's own file, whose data are then read from it when they are used, as those of other files are. */
+  own?: { readonly file: string; readonly bytes: Uint8Array } | undefined;
 }
 
 /** Tensors from this size on are read when they are used. */
@@ -131,6 +133,9 @@ export function readTensor(proto: TensorProto, owner: string, external?: Externa
     throw damaged(`${owner} has the impossible shape [${dims.join(', ')}].`);
   if (proto.dataLocation === TensorProto_DataLocation.EXTERNAL)
     return externalTensor(proto, owner, codec, dims, external);
+  const inside = external && placeInside(proto.rawData, external);
+  if (inside && proto.rawData.byteLength === count * codec.bytes)
+    return fileTensor(proto.dataType, owner, codec, dims, inside, external);
   const data =
     proto.rawData.byteLength > 0 ? rawData(proto.rawData, owner, codec, count) : codec.fromFields(proto);
   if (data.length !== count)
@@ -171,11 +176,36 @@ function externalTensor(
     throw damaged(`${owner} names an impossible range of ${location}.`);
   const there = Math.min(length, Math.max(0, external.sizeOf(location) - offset));
   if (there !== bytes) throw damaged(`${owner} needs ${bytes} bytes of data but has ${there}.`);
-  const make = () => rawData(external.read(location, offset, length), owner, codec, count);
+  return fileTensor(proto.dataType, owner, codec, dims, { location, offset }, external);
+}
+
+interface Inside {
+  readonly location: string;
+  readonly offset: number;
+}
+
+/** Where data that came with the model stand in its file, if that is large and so are they. */
+function placeInside(raw: Uint8Array, { own }: ExternalFiles): Inside | undefined {
+  // Protobuf gives views of what it was given.
+  if (!own || raw.byteLength < DEFERRED_BYTES || raw.buffer !== own.bytes.buffer) return undefined;
+  return { location: own.file, offset: raw.byteOffset - own.bytes.byteOffset };
+}
+
+function fileTensor(
+  type: number,
+  owner: string,
+  codec: Codec,
+  dims: readonly number[],
+  { location, offset }: Inside,
+  external: ExternalFiles,
+): Tensor {
+  const count = elementCount(dims);
+  const bytes = count * codec.bytes;
+  const make = () => rawData(external.read(location, offset, bytes), owner, codec, count);
   if (bytes < DEFERRED_BYTES) return { dtype: codec.dtype, dims, data: make() };
   const { folder, cache } = external;
   // Half floats are widened: the file holds something else.
-  const place = HELD_AS_WRITTEN.has(proto.dataType) ? { folder, file: location, offset, bytes } : undefined;
+  const place = HELD_AS_WRITTEN.has(type) ? { folder, file: location, offset, bytes } : undefined;
   const element = (index: number) => {
     const raw = external.read(location, offset + index * codec.bytes, codec.bytes);
     return Number(rawData(raw, owner, codec, 1)[0]);
