@@ -54,7 +54,7 @@ function readAttribute(proto: AttributeProto, owner: string, external: ExternalF
     case AttributeProto_AttributeType.GRAPH:
     case AttributeProto_AttributeType.GRAPHS:
       throw new SppError('unsupported-op', `${owner} runs a subgraph, which is not supported.`, {
-        hint: 'Export the model without control flow (for a fixed branch, and without a cache).',
+        hint: 'Export the model without control flow: by torch.onnx.export(..., dynamo=True), which decides such branches, for a fixed branch, without a cache.',
       });
   }
   const kind = AttributeProto_AttributeType[proto.type] ?? `type ${proto.type}`;
