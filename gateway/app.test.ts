@@ -47,3 +47,17 @@ test('a budget covers the checks before the selection, whatever they wait for', 
   expect(await answer?.json()).toMatchObject({ code: 'budget-overrun' });
   expect(refused).toEqual(['budget-overrun']);
 });
+
+test.each(['/v2/models/m/infer', '/v2/models/m/infer?x=1', '/v2/models/%6d/infer'])(
+  '%s is inference, by the short way or by the router',
+  async (path) => {
+    const { app, refused } = await withoutLedger();
+    const context = { waitUntil: () => {}, passThroughOnException: () => {}, props: {} };
+    const headers = { 'x-request-id': 'r1' };
+    const request = new Request(`http://gateway${path}`, { method: 'POST', headers, body: '{}' });
+    const answer = await app.fetch(request, {}, context as unknown as ExecutionContext);
+    expect(answer.status).toBe(401);
+    expect(answer.headers.get('x-request-id')).toBe('r1');
+    expect(refused).toEqual(['unauthorized']);
+  },
+);

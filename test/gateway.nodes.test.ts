@@ -1,6 +1,7 @@
 /** Nodes that register themselves: the gateway in workerd, the real node as a process, real sockets between them. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { report as reportOf } from '../gateway/nodes/fleet.fixture.ts';
 import { uploadArtifact } from '../trainer/upload/upload-artifact.ts';
 import { secrets, send, type TestGateway, testGateway } from './support/gateway.ts';
 import { writeGradedArtifact } from './support/graded-artifact.ts';
@@ -101,16 +102,7 @@ describe('a registered node', () => {
   });
 });
 
-const report = {
-  node: 'x',
-  state: 'ready',
-  reportedAtMs: 0,
-  startedAtMs: 1,
-  workers: 1,
-  queueLength: 0,
-  inFlight: 0,
-  models: [],
-};
+const report = reportOf('x', { startedAtMs: 1, models: [] });
 
 describe('what is refused', () => {
   test('heartbeats without a registered node’s own token, or of what is no report', async () => {
