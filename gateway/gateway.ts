@@ -126,10 +126,10 @@ export function createGateway(
     oidc: settings.oidc === undefined ? undefined : oidcVerifier(settings.oidc),
     fleet: {
       ...nodes,
-      refresh(background) {
+      refresh(background, ...models) {
         const following = members.follow(background);
-        if (following instanceof Promise) return following.then(() => nodes.refresh(background));
-        return nodes.refresh(background);
+        if (following instanceof Promise) return following.then(() => nodes.refresh(background, ...models));
+        return nodes.refresh(background, ...models);
       },
     },
     roster: members,

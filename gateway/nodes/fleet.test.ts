@@ -84,6 +84,27 @@ describe('the fleet', () => {
     expect(reasons(all)).toEqual([undefined, 'has not reported yet']);
   });
 
+  test('waits for a node of the model that is wanted, where only others were heard of lately', async () => {
+    const { all, state, answers, refresh, settle, background } = bench(addresses);
+    const other = report('b');
+    const elsewhere = { ...other, models: other.models.map((served) => ({ ...served, model: 'other' })) };
+    answers.b = () => elsewhere;
+    await refresh();
+    await settle();
+    state.nowMs += 10_000;
+    all.heard('b', elsewhere, state.nowMs);
+    await all.refresh(background);
+    expect(reasons(all)).toEqual(['has not reported for a while', 'does not serve m']);
+    await settle();
+    state.nowMs += 10_000;
+    all.heard('b', elsewhere, state.nowMs);
+    await all.refresh(background, 'm');
+    expect(reasons(all)).toEqual([undefined, 'does not serve m']);
+    // Nobody serves it, and everybody was heard of: there is nothing to wait for.
+    await settle();
+    await all.refresh(background, 'unknown');
+  });
+
   test('a burst on a fleet that was never heard of asks each node once, and waits for what comes late', async () => {
     const { all, asked, answers, settle, background } = bench();
     let answer = (_: NodeReport) => {};

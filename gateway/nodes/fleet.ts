@@ -63,8 +63,11 @@ export interface Sent {
 }
 
 export interface Fleet {
-  /** Starts what polls are due; waits only while no node is usable, and then only for the first that is. */
-  refresh(background: Background): void | Promise<void>;
+  /**
+   * Starts what polls are due; waits only while no usable node serves one of the models, and then only for the first that does.
+   * @param models none for any
+   */
+  refresh(background: Background, ...models: readonly string[]): void | Promise<void>;
   /** Whether a usable node serves the version of the model. */
   serves(model: string, version: string): boolean;
   /**
@@ -170,16 +173,17 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
     }
   };
 
-  const anyUsable = () => {
+  const anyUsable = (models: readonly string[]) => {
     const at = now();
-    for (const node of records.values()) if (unusableReason(node, at) === undefined) return true;
+    for (const node of records.values())
+      if (unusableReason(node, at) === undefined && servesOneOf(node, models)) return true;
     return false;
   };
 
   /** @returns what comes when the first of them has ended; undefined when there are none */
-  const startPolls = (background: Background): Promise<unknown> | undefined => {
+  const startPolls = (background: Background, models: readonly string[]): Promise<unknown> | undefined => {
     const at = now();
-    const needed = !anyUsable();
+    const needed = !anyUsable(models);
     const polls: Promise<void>[] = [];
     for (const node of records.values()) if (pollDue(node, at, needed)) polls.push(poll(node));
     if (polls.length === 0) return undefined;
@@ -191,19 +195,23 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
    * Who finds no usable node waits for the first report, of a poll that another request has started, too: the runtime
    * lets nobody wait for another request's promise, so it is looked for.
    */
-  const untilUsable = async (started: Promise<unknown> | undefined, background: Background) => {
+  const untilUsable = async (
+    started: Promise<unknown> | undefined,
+    background: Background,
+    models: readonly string[],
+  ) => {
     let answered = started;
-    while (!anyUsable() && [...records.values()].some((node) => pollUnderWay(node, now()))) {
+    while (!anyUsable(models) && [...records.values()].some((node) => pollUnderWay(node, now()))) {
       const look = pause(LOOK_MS);
       await (answered === undefined ? look : Promise.race([answered, look]));
-      answered = startPolls(background);
+      answered = startPolls(background, models);
     }
   };
 
   const all: Fleet = {
-    refresh(background) {
-      const started = startPolls(background);
-      if (!anyUsable()) return untilUsable(started, background);
+    refresh(background, ...models) {
+      const started = startPolls(background, models);
+      if (!anyUsable(models)) return untilUsable(started, background, models);
     },
     serves(model, version) {
       const nowMs = now();
@@ -267,6 +275,10 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
   };
   all.setNodes(nodes);
   return all;
+}
+
+function servesOneOf(node: NodeRecord, models: readonly string[]): boolean {
+  return models.length === 0 || models.some((model) => servedVersion(node, model) !== undefined);
 }
 
 function timeout(ms: number): Promise<void> {

@@ -38,7 +38,7 @@ export const inferenceRoutes: readonly Route[] = [
     async handle(call) {
       const models = [...(await call.gateway.catalog.get(call.background)).values()];
       await call.gateway.policy.get(call.background);
-      await call.gateway.fleet.refresh(call.background);
+      await call.gateway.fleet.refresh(call.background, ...models.map(({ id }) => id));
       if (!models.some((model) => isServed(model, call.gateway.fleet)))
         throw new SppError('not-ready', 'No model is served by any node at the moment.', { retryAfterS: 1 });
       return Response.json({ ready: true });
@@ -51,7 +51,7 @@ export const inferenceRoutes: readonly Route[] = [
     async handle(call) {
       const model = findModel(call, await call.gateway.catalog.get(call.background));
       const policy = await call.gateway.policy.get(call.background);
-      await call.gateway.fleet.refresh(call.background);
+      await call.gateway.fleet.refresh(call.background, model.id);
       return Response.json(modelMetadata(model, call.gateway.fleet, policy.document));
     },
   },
@@ -61,7 +61,7 @@ export const inferenceRoutes: readonly Route[] = [
     access: 'client',
     async handle(call) {
       const model = findModel(call, await call.gateway.catalog.get(call.background));
-      await call.gateway.fleet.refresh(call.background);
+      await call.gateway.fleet.refresh(call.background, model.id);
       requireServed(call, model);
       return Response.json({ name: model.id, ready: true });
     },
@@ -73,7 +73,7 @@ export const inferenceRoutes: readonly Route[] = [
     async handle(call) {
       const model = findModel(call, await call.gateway.catalog.get(call.background));
       const policy = await call.gateway.policy.get(call.background);
-      await call.gateway.fleet.refresh(call.background);
+      await call.gateway.fleet.refresh(call.background, model.id);
       const level = findLevel(call, model);
       return Response.json(levelMetadata(model, level, call.gateway.fleet, policy.document));
     },
@@ -84,7 +84,7 @@ export const inferenceRoutes: readonly Route[] = [
     access: 'client',
     async handle(call) {
       const model = findModel(call, await call.gateway.catalog.get(call.background));
-      await call.gateway.fleet.refresh(call.background);
+      await call.gateway.fleet.refresh(call.background, model.id);
       const level = findLevel(call, model);
       requireServed(call, model);
       return Response.json({ name: model.id, version: String(level), ready: true });
@@ -125,7 +125,7 @@ async function infer(
   );
   const model = findModel(call, await clock.bound(gateway.catalog.get(background)));
   const upload = await clock.bound(readUpload(request, gateway.settings.maxBodyBytes));
-  await clock.bound(gateway.fleet.refresh(background));
+  await clock.bound(gateway.fleet.refresh(background, model.id));
   const route = () => routedVersion(model, gateway.fleet, canaryVersion(canary, model.id, requestId));
   const pinnedLevel = pin(call, model, route());
   const limits = { purses: gateway.purses, background, nowMs: call.receivedMs };
