@@ -11,7 +11,7 @@ import type { ExternalFiles } from './onnx-tensor.ts';
 /** Larger model files keep their weights: each is read when it is used, and onnxruntime maps the file. */
 const HELD_FILE_BYTES = 64 * 2 ** 20;
 /** Of weights in files beside the model, what is held between uses. */
-const CACHE_BYTES = 256 * 2 ** 20;
+const CACHE_BYTES = 64 * 2 ** 20;
 
 /**
  * @param heldFileBytes the weights of a file that is larger are left where they are
