@@ -272,6 +272,13 @@ const normalizations: OpCase[] = [
     differentiate: [0, 1],
   },
   {
+    name: 'RMSNormalization with a scale for each element',
+    opType: 'RMSNormalization',
+    opset: 23,
+    inputs: fc.tuple(dim, dim).chain(([b, s]) => fc.tuple(floats([b, s, 5]), floats([b, s, 5]))),
+    differentiate: [0, 1],
+  },
+  {
     name: 'LpNormalization',
     opType: 'LpNormalization',
     attributes: { axis: int(1), p: int(2) },

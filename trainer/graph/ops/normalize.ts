@@ -24,7 +24,7 @@ export function normalizeRows(x: tf.Tensor2D, epsilon: number): tf.Tensor2D {
   })(x) as tf.Tensor2D;
 }
 
-/** Over all axes from `axis` on, then scaled and shifted. */
+/** Over all axes from `axis` on, then scaled and shifted by what broadcasts to x. */
 export function layerNorm(
   x: tf.Tensor,
   axis: number,
@@ -33,8 +33,8 @@ export function layerNorm(
   shift?: tf.Tensor,
 ): tf.Tensor {
   const rows = tf.reshape(x, [-1, elementCount(x.shape.slice(axis))]) as tf.Tensor2D;
-  const scaled = tf.mul(normalizeRows(rows, epsilon), tf.reshape(scale, [-1]));
-  return tf.reshape(shift === undefined ? scaled : tf.add(scaled, tf.reshape(shift, [-1])), x.shape);
+  const scaled = tf.mul(tf.reshape(normalizeRows(rows, epsilon), x.shape), scale);
+  return shift === undefined ? scaled : tf.add(scaled, shift);
 }
 
 const layerNormalization: Evaluate = (call) => {
@@ -42,13 +42,7 @@ const layerNormalization: Evaluate = (call) => {
   const axis = positiveAxis(intAttribute(call.node, 'axis', -1), x.rank);
   const epsilon = floatAttribute(call.node, 'epsilon', 1e-5);
   const shift = call.inputs[2] === undefined ? undefined : toDevice(call.inputs[2]);
-  const y = layerNorm(
-    x,
-    axis,
-    epsilon,
-    suffix(x, axis, toDevice(input(call, 1))),
-    shift && suffix(x, axis, shift),
-  );
+  const y = layerNorm(x, axis, epsilon, toDevice(input(call, 1)), shift);
   if (call.node.outputs.length === 1) return y;
   const axes = x.shape.map((_, a) => a).slice(axis);
   const mean = tf.mean(x, axes, true);
@@ -56,24 +50,18 @@ const layerNormalization: Evaluate = (call) => {
   return [y, mean, tf.rsqrt(tf.add(variance, epsilon))].slice(0, call.node.outputs.length);
 };
 
-/** Scales may broadcast to the normalised axes. */
-function suffix(x: tf.Tensor, axis: number, scale: tf.Tensor): tf.Tensor {
-  const dims = x.shape.slice(axis);
-  return scale.size === elementCount(dims) ? scale : tf.broadcastTo(scale, dims);
-}
-
-/** x / sqrt(mean(x²) + epsilon) * scale, over all axes from `axis` on. */
+/** x / sqrt(mean(x²) + epsilon) * weight, which broadcasts to x, over all axes from `axis` on. */
 export function rmsNorm(x: tf.Tensor, axis: number, epsilon: number, weight: tf.Tensor): tf.Tensor {
   const rows = tf.reshape(x, [-1, elementCount(x.shape.slice(axis))]);
   const scale = tf.rsqrt(tf.add(tf.mean(tf.square(rows), -1, true), epsilon));
-  return tf.reshape(tf.mul(tf.mul(rows, scale), tf.reshape(weight, [-1])), x.shape);
+  return tf.mul(tf.reshape(tf.mul(rows, scale), x.shape), weight);
 }
 
 const rmsNormalization: Evaluate = (call) => {
   const x = toDevice(input(call, 0));
   const axis = positiveAxis(intAttribute(call.node, 'axis', -1), x.rank);
   const epsilon = floatAttribute(call.node, 'epsilon', 1e-5);
-  return rmsNorm(x, axis, epsilon, suffix(x, axis, toDevice(input(call, 1))));
+  return rmsNorm(x, axis, epsilon, toDevice(input(call, 1)));
 };
 
 const onlyFirstOutput = (node: GraphNode) =>
