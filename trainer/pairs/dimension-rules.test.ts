@@ -95,6 +95,15 @@ describe('how axes go through operators', () => {
     expect(flow.atoms.size(unit)[0]).toBe(3);
   });
 
+  test('GatherND looks up its leading axes, and passes those behind them', async () => {
+    const { flow, axesOf } = await follow(
+      (b) => b.op('GatherND', [b.input('x', [5, 'n', 6]), b.op('Cast', [b.input('at', ['m', 1])], { to: 7 })]),
+      ['m', 'n', 6],
+    );
+    expect(axesOf('y').slice(1)).toEqual(axesOf('x').slice(1));
+    expect(flow.atoms.reason(axesOf('x')[0]?.[0] ?? -1)).toBeDefined();
+  });
+
   test('a chunk of a sequence whose place is computed leaves the other axes free', async () => {
     const names: string[] = [];
     const { axesOf, reasons } = await follow(

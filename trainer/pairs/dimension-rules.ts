@@ -4,7 +4,7 @@
  */
 import { type GraphNode, intAttribute, intsAttribute } from '../graph/graph.ts';
 import { ELEMENTWISE } from '../graph/op-classes.ts';
-import { type Axis, isOne, ratio } from './atoms.ts';
+import { type Axis, fixedSize, isOne, ratio } from './atoms.ts';
 import { contractionRules } from './contraction-rules.ts';
 import { broadcast, type Flow, input, positive, type Rule } from './flow.ts';
 import { pieceRules } from './piece-rules.ts';
@@ -21,6 +21,7 @@ const rules: Readonly<Record<string, Rule>> = {
   Tile: expand,
   Pad: keepUnchanged,
   Gather: gather,
+  GatherND: gatherNd,
   Shape: shape,
   Dropout: (flow, node) => [input(flow, node)],
   BatchNormalization: batchNormalization,
@@ -133,6 +134,17 @@ function gather(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] {
   const axis = positive(intAttribute(node, 'axis', 0), data.length);
   flow.atoms.pin(data[axis] ?? [], 'is looked up by Gather');
   return [[...data.slice(0, axis), ...input(flow, node, 1), ...data.slice(axis + 1)]];
+}
+
+/** Leading axes are looked up, as many as an index has entries; those behind them pass. */
+function gatherNd(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
+  const [data, indices] = [input(flow, node), input(flow, node, 1)];
+  const batch = intAttribute(node, 'batch_dims', 0);
+  const depth = fixedSize(flow.sizes(node.inputs[1] ?? '')?.at(-1) ?? []);
+  if (depth === undefined) return undefined;
+  for (const axis of data.slice(batch, batch + depth)) flow.atoms.pin(axis, 'is looked up by GatherND');
+  const shared = broadcast(flow, [data.slice(0, batch), indices.slice(0, batch)], batch);
+  return [[...shared, ...indices.slice(batch, -1), ...data.slice(batch + depth)]];
 }
 
 /** Only what is read of a shape pins: behind Gather and Slice that is known. */
