@@ -70,13 +70,16 @@ export function buildPairs(
     const { kind, units, producers, consumers } = candidate;
     const axes = unitAxes(flow, uses, own, candidate);
     const rotation = rotationOf(flow, candidate, isTied(linears, candidate));
+    const params = axes.reduce((sum, { tensor }) => sum + size(own.graph, tensor), 0);
+    const counted = (products[p] ?? []).reduce((sum, [, count]) => sum + count, 0);
     return {
       name: names[p] ?? '',
       kind,
       ...headCounts(flow, candidate),
       units,
-      flopsPerUnit: (products[p] ?? []).reduce((sum, [, count]) => sum + count, 0) / units,
-      paramsPerUnit: axes.reduce((sum, { tensor }) => sum + size(own.graph, tensor), 0) / units,
+      // Tokens that contents choose (experts) may have been none in the traced run: units cost what one token takes then.
+      flopsPerUnit: (counted || 2 * params) / units,
+      paramsPerUnit: params / units,
       unitAxes: axes,
       maskSites: sites,
       producers: producers.map((linear) => linearMap(flow, own, linear, candidate, true)),

@@ -97,7 +97,8 @@ describe('how axes go through operators', () => {
 
   test('GatherND looks up its leading axes, and passes those behind them', async () => {
     const { flow, axesOf } = await follow(
-      (b) => b.op('GatherND', [b.input('x', [5, 'n', 6]), b.op('Cast', [b.input('at', ['m', 1])], { to: 7 })]),
+      (b) =>
+        b.op('GatherND', [b.input('x', [5, 'n', 6]), b.op('Cast', [b.input('at', ['m', 1])], { to: 7 })]),
       ['m', 'n', 6],
     );
     expect(axesOf('y').slice(1)).toEqual(axesOf('x').slice(1));

@@ -33,6 +33,21 @@ describe('layouts', () => {
   });
 });
 
+test('an expert that no token chose while tracing still costs something', async () => {
+  const graph = model((b, x) => {
+    const flat = b.op('Reshape', [x, b.ints(-1, WIDTH)]);
+    const far = b.op('Greater', [b.op('ReduceSum', [flat, b.ints(-1)], { keepdims: 0 }), b.scalar(1e6)]);
+    const chosen = b.op('NonZero', [far]); // [1, tokens]
+    const tokens = b.op('Gather', [flat, b.op('Squeeze', [chosen, b.ints(0)])], { axis: 0 });
+    const made = b.linear(b.op('Relu', [b.linear(tokens, b.weight(WIDTH, 20))]), b.weight(20, WIDTH));
+    const all = b.op('ScatterND', [flat, b.op('Transpose', [chosen], { perm: [1, 0] }), made]);
+    return b.op('Reshape', [all, b.op('Shape', [x])]);
+  });
+  const { pairs } = await preparePairs(graph, 'built');
+  expect(pairs.map(shortForm)).toEqual(['sequential 1x20']);
+  expect(pairs[0]?.flopsPerUnit).toBeGreaterThan(0);
+});
+
 test('the gate of a gated MLP comes first, whichever way round it is written', async () => {
   for (const gateIs of [0, 1]) {
     const graph = model((b, x) => {
