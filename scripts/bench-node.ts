@@ -100,6 +100,12 @@ bench(
   .option('--dense-ms <ms>', 'of one row at the dense level', Number, 4)
   .option('--fixed <share>', 'of that which no level saves', Number, 0.2)
   .option('--noise <share>', 'by which runs take longer, at most', Number, 0.5)
+  .option(
+    '--slowness <factor>',
+    'by which runs take longer in every second stretch of two seconds',
+    Number,
+    1,
+  )
   .action((flags) => print(simulatedBursts(flags), simulatedReport, flags.json));
 
 bench('cold-start', 'time to the first answer over a slow line, beside all files first')

@@ -3,6 +3,7 @@
  * from a model of the machine. Deterministic, and some hundred times faster than a node, so that rules can be compared.
  */
 
+import { latencyWindows } from '../../infra/node/model/latency-window.ts';
 import { arrivalMeter } from '../../infra/node/queue/arrival-meter.ts';
 import {
   type BatchEntry,
@@ -10,7 +11,6 @@ import {
   leastWaitMs,
   levelInTime,
   nextRun,
-  type RunTimes,
 } from '../../infra/node/queue/batcher.ts';
 import { edfQueue } from '../../infra/node/queue/edf-queue.ts';
 import { uniforms } from './arrivals.ts';
@@ -23,6 +23,8 @@ export interface SimulatedMachine {
   runMs(level: number, rows: number): number;
   /** Runs take longer by a factor up to this, uniformly. */
   readonly noise: number;
+  /** How many times as long as usual runs take that begin at a time; 1 unless told. */
+  slowness?(atMs: number): number;
 }
 
 export interface SimulatedArrival {
@@ -38,6 +40,9 @@ export interface SimulatedOutcome {
   readonly level: number;
 }
 
+const MEASURED_ALONE = 30;
+const MEASURED_TOGETHER = 4;
+
 interface Entry extends BatchEntry {
   readonly deadlineMs: number;
   readonly index: number;
@@ -48,18 +53,24 @@ export function simulateBurst(
   arrivals: readonly SimulatedArrival[],
 ): SimulatedOutcome[] {
   const { threads, maxRows, runMs, noise } = machine;
-  const times = (level: number, rows: number): RunTimes => {
-    const ms = runMs(level, rows);
-    return { fastestMs: ms, p50Ms: ms * (1 + noise / 2), p95Ms: ms * (1 + 0.95 * noise) };
-  };
-  const rules: BatchRules = { maxRows, times, atHand: () => true };
   const uniform = uniforms(5);
+  const drawnMs = (level: number, rows: number) => runMs(level, rows) * (1 + noise * uniform());
+  let clockMs = 0;
+  // As a node does at its start: single runs of each level, and a few of each size.
+  const sizes = Array.from({ length: Math.floor(Math.log2(maxRows)) }, (_, i) => 2 ** (i + 1));
+  const windows = latencyWindows('simulated', 1, [1, ...sizes], () => clockMs);
+  for (let level = 0; level <= Math.max(0, ...arrivals.map((one) => one.level)); level++)
+    for (const rows of [1, ...sizes])
+      for (let i = 0; i < (rows === 1 ? MEASURED_ALONE : MEASURED_TOGETHER); i++)
+        windows.record(level, rows, drawnMs(level, rows));
+  const rules: BatchRules = { maxRows, times: windows.times, atHand: () => true };
   const queue = edfQueue<Entry>(4096);
   const came = arrivalMeter();
   const outcomes = arrivals.map((): { inTime: boolean; level: number } => ({ inTime: false, level: -1 }));
-  const runs: { endMs: number; level: number; entries: readonly Entry[] }[] = [];
+  const runs: { beganMs: number; endMs: number; level: number; entries: readonly Entry[] }[] = [];
 
   const pump = (now: number) => {
+    clockMs = now;
     for (;;) {
       const idle = threads - runs.length;
       if (idle <= 0) return;
@@ -67,8 +78,8 @@ export function simulateBurst(
       for (const entry of [...hopeless, ...(batch?.entries ?? [])]) queue.remove(entry);
       if (batch === undefined) return;
       const rows = batch.entries.length;
-      const endMs = now + runMs(batch.level, rows) * (1 + noise * uniform());
-      runs.push({ endMs, level: batch.level, entries: batch.entries });
+      const endMs = now + drawnMs(batch.level, rows) * (machine.slowness?.(now) ?? 1);
+      runs.push({ beganMs: now, endMs, level: batch.level, entries: batch.entries });
     }
   };
   const settle = (untilMs: number) => {
@@ -76,6 +87,8 @@ export function simulateBurst(
       const next = runs.toSorted((a, b) => a.endMs - b.endMs)[0];
       if (next === undefined || next.endMs > untilMs) return;
       runs.splice(runs.indexOf(next), 1);
+      clockMs = next.endMs;
+      windows.record(next.level, next.entries.length, next.endMs - next.beganMs);
       for (const { index, deadlineMs } of next.entries)
         outcomes[index] = { inTime: next.endMs <= deadlineMs, level: next.level };
       pump(next.endMs);

@@ -17,6 +17,8 @@ export interface SimulatedOptions {
   readonly fixed: number;
   /** Runs take longer by a share up to this. */
   readonly noise: number;
+  /** How many times as long runs take in every second stretch of two seconds. */
+  readonly slowness: number;
 }
 
 /** A further row takes 85 % of what the first one does, as small models on a CPU do. */
@@ -24,13 +26,14 @@ const FURTHER_ROW = 0.85;
 const OVERHEAD_MS = 0.3;
 
 export function simulatedBursts(options: SimulatedOptions) {
-  const { workers, maxBatch, seconds, load, levels, denseMs, fixed, noise } = options;
+  const { workers, maxBatch, seconds, load, levels, denseMs, fixed, noise, slowness } = options;
   const shares = evenShares(levels, 0.1);
   const dense = levels - 1;
   const machine: SimulatedMachine = {
     threads: workers,
     maxRows: maxBatch,
     noise,
+    slowness: (atMs) => (Math.floor(atMs / 2000) % 2 === 0 ? 1 : slowness),
     runMs: (level, rows) =>
       OVERHEAD_MS + denseMs * (fixed + (1 - fixed) * (shares[level] ?? 1)) * (1 + FURTHER_ROW * (rows - 1)),
   };
