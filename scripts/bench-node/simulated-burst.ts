@@ -4,6 +4,7 @@
  */
 
 import { latencyWindows } from '../../infra/node/model/latency-window.ts';
+import { pacedTimes } from '../../infra/node/model/paced-times.ts';
 import { arrivalMeter } from '../../infra/node/queue/arrival-meter.ts';
 import {
   type BatchEntry,
@@ -63,7 +64,8 @@ export function simulateBurst(
     for (const rows of [1, ...sizes])
       for (let i = 0; i < (rows === 1 ? MEASURED_ALONE : MEASURED_TOGETHER); i++)
         windows.record(level, rows, drawnMs(level, rows));
-  const rules: BatchRules = { maxRows, times: windows.times, atHand: () => true };
+  const paced = pacedTimes(windows, () => clockMs);
+  const rules: BatchRules = { maxRows, times: paced.times, atHand: () => true };
   const queue = edfQueue<Entry>(4096);
   const came = arrivalMeter();
   const outcomes = arrivals.map((): { inTime: boolean; level: number } => ({ inTime: false, level: -1 }));
@@ -88,7 +90,7 @@ export function simulateBurst(
       if (next === undefined || next.endMs > untilMs) return;
       runs.splice(runs.indexOf(next), 1);
       clockMs = next.endMs;
-      windows.record(next.level, next.entries.length, next.endMs - next.beganMs);
+      paced.record(next.level, next.entries.length, next.endMs - next.beganMs);
       for (const { index, deadlineMs } of next.entries)
         outcomes[index] = { inTime: next.endMs <= deadlineMs, level: next.level };
       pump(next.endMs);

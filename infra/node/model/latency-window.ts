@@ -34,6 +34,8 @@ export interface LatencyWindows {
    * as many runs of one row, and a level's slowest runs are not held against it.
    */
   times(level: number, rows: number, length?: number): RunTimes | undefined;
+  /** Of runs of exactly this size and length; undefined where there were hardly any. */
+  median(level: number, batch: number, length?: number): number | undefined;
   /** The latest times, to be restored in another process. */
   dump(): RecordedTimes[];
   /** Times from elsewhere; they go as soon as runs here contradict them. */
@@ -61,6 +63,8 @@ const MAX_BATCHES = 8;
 const DUMPED = 64;
 /** Runs of a size from which on it can be believed that sharing does not pay: a few may have met with a busy machine. */
 const TELLING_RUNS = 16;
+/** Fewer say nothing about what is usual: as many as the start takes of a size. */
+const FEWEST_RUNS = 4;
 /** After so long without a run, times count as old. */
 const OLD_AFTER_MS = 30_000;
 /** Old times of which new ones are added to: few, so that what has changed is seen at once. */
@@ -197,6 +201,10 @@ export function latencyWindows(
         p50Ms: run.p50Ms + way.p50Ms,
         p95Ms: run.p95Ms + way.p95Ms,
       };
+    },
+    median(level, batch, length = 0) {
+      const window = batchesOf(level, length)?.get(batch);
+      return window === undefined || window.times.length < FEWEST_RUNS ? undefined : summary(window).p50Ms;
     },
     profiles: (level) => profilesOf(level, 0),
     lengthProfiles: (level) =>

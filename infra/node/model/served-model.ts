@@ -12,6 +12,7 @@ import { latencyWindows, lengthBucket } from './latency-window.ts';
 import { levelCache } from './level-cache.ts';
 import { levelMeasurement } from './level-measurement.ts';
 import type { LevelModels, SizedLevel } from './level-models.ts';
+import { pacedTimes } from './paced-times.ts';
 import { packing } from './packing.ts';
 import { lengthOf, paddedAxes, sequencePorts } from './padding.ts';
 import type { ProfileFile } from './profile-file.ts';
@@ -87,6 +88,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const denseLevel = manifest.levels.length - 1;
   const shareableSizes = manifestShares(manifest) ? sizesUpTo(options.maxBatch) : [];
   const windows = latencyWindows(ep, 1, [1, ...shareableSizes]);
+  const paced = pacedTimes(windows);
   let shares = shareableSizes.length > 0;
   const pool = workerPool({
     size: workers,
@@ -99,7 +101,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const padded = { inputs: new Set<string>(), outputs: new Set<string>() };
   const rules = {
     maxRows: options.maxBatch,
-    times: windows.times,
+    times: paced.times,
     atHand: (level: number) => cache.has(level),
   };
   const jobs = scheduler(edfQueue<Waiting>(options.queueLimit), pool, rules, padded);
@@ -180,7 +182,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   };
 
   const record = ({ level, runMs, executeMs }: JobResult, rows: number, length: number) => {
-    windows.record(level, rows, runMs, length);
+    paced.record(level, rows, runMs, length);
     windows.recordHandover(executeMs - runMs);
   };
 
