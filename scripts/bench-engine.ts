@@ -29,6 +29,7 @@ interface Flags {
   readonly backends: string;
   readonly python?: string;
   readonly memory?: string;
+  readonly recompute: boolean;
   readonly json: boolean;
 }
 
@@ -39,6 +40,7 @@ const command = new Command('bench:engine')
   .option('--backends <names>', 'other backends to time beside onnxruntime, with commas', '')
   .option('--python <path>', 'a Python with torch, timm and transformers (default: PYTHON, then python3)')
   .option('--memory <what>', 'only: print by how many bytes steps to `masks` or `weights` grow this process')
+  .option('--recompute', 'with --memory: compute activations twice instead of keeping them', false)
   .option('--json', 'print JSON instead of tables', false)
   .parse();
 const flags = command.opts<Flags>();
@@ -83,6 +85,8 @@ async function timesOf(name: string, torch: TorchSide | undefined): Promise<{ me
   const sides: Side[] = [await forwardSide(work), await forwardLanesSide(work)];
   for (const backend of ['onnxruntime', ...others] as const)
     for (const what of ['masks', 'weights'] as const) sides.push(await stepSide(work, what, backend));
+  for (const what of ['masks', 'weights'] as const)
+    sides.push(await stepSide(work, what, 'onnxruntime', true));
   const times = new Map<string, number[]>();
   const note = (side: string, ms: number) => times.set(side, [...(times.get(side) ?? []), ms]);
   for (const { run } of sides) await run();
@@ -109,8 +113,10 @@ async function memoriesOf(name: string, python: string | undefined): Promise<Tim
   const memory: Record<string, number> = {};
   for (const what of ['masks', 'weights']) {
     const script = fileURLToPath(import.meta.url);
-    const child = spawnSync(process.execPath, [script, name, '--memory', what, '--threads', String(threads)]);
-    memory[what] = Number(child.stdout.toString());
+    const own = [script, name, '--memory', what, '--threads', String(threads)];
+    memory[what] = Number(spawnSync(process.execPath, own).stdout.toString());
+    const less = spawnSync(process.execPath, [...own, '--recompute']);
+    memory[`${what}, recomputed`] = Number(less.stdout.toString());
     if (python === undefined) continue;
     const { batch, length } = models[name] as (typeof models)[string];
     const torch = await startTorch(python, [name, String(batch), String(length), String(threads)]);
@@ -124,7 +130,7 @@ async function memoryOf(name: string, what: 'masks' | 'weights'): Promise<void> 
   const { path, batch, length } = models[name] as (typeof models)[string];
   const model = await preparePairs(readOnnxFile(path), name);
   const work = await workOf(model, batch, length, threads);
-  const side = await stepSide(work, what, 'onnxruntime');
+  const side = await stepSide(work, what, 'onnxruntime', flags.recompute);
   const before = process.memoryUsage.rss();
   for (let i = 0; i < 3; i++) await side.run();
   const grown = process.resourceUsage().maxRSS * 1024 - before;

@@ -70,18 +70,20 @@ export async function stepSide(
   { model, step, threads }: Work,
   what: 'masks' | 'weights',
   backend: BackendName,
+  recompute = false,
 ): Promise<Side> {
   const { graph, pairs } = model;
   const engine = await createEngine({
     graph,
     backend,
     workers: threads,
+    recompute,
     ...(what === 'masks' ? { pairs } : { weights: trainableWeights(graph) }),
   });
   const masks = pairs.map(({ units }) => new Float32Array(units).fill(1));
   const asked = what === 'masks' ? { ...step, masks } : step;
   return {
-    name: isOnnxruntime(backend) ? what : `${what}, ${backend}`,
+    name: isOnnxruntime(backend) ? `${what}${recompute ? ', recomputed' : ''}` : `${what}, ${backend}`,
     run: () => engine.step(asked),
     close: () => engine.close(),
   };

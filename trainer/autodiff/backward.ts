@@ -16,13 +16,18 @@ export interface BackwardRequest {
   readonly seeds: ReadonlyMap<string, string>;
   /** Values whose gradient is asked for. */
   readonly wanted: readonly string[];
+  /** Values whose gradient is told where it is on the way to a wanted one. */
+  readonly passed?: readonly string[];
 }
 
 /**
- * @returns the gradient of each wanted value; those that the seeds do not depend on are missing
+ * @returns the gradient of each wanted or passed value; those that the seeds do not depend on are missing
  * @throws `unsupported-op` that lists every node on the way that has no rule
  */
-export function addBackward(build: Builder, { nodes, seeds, wanted }: BackwardRequest): Map<string, string> {
+export function addBackward(
+  build: Builder,
+  { nodes, seeds, wanted, passed = [] }: BackwardRequest,
+): Map<string, string> {
   const live = dependents(build, nodes, wanted);
   const path = leadingTo(nodes, live, new Set(seeds.keys()));
   refuseMissing(build, path, live);
@@ -45,8 +50,9 @@ export function addBackward(build: Builder, { nodes, seeds, wanted }: BackwardRe
       if (gradient !== undefined) terms.set(input, [...(terms.get(input) ?? []), gradient]);
     });
   }
+  const settled = passed.filter((value) => terms.get(value)?.length === 1);
   return new Map(
-    wanted.flatMap((value) => {
+    [...wanted, ...settled].flatMap((value) => {
       const gradient = gradientOf(value);
       return gradient === undefined ? [] : [[value, gradient] as const];
     }),

@@ -2,9 +2,10 @@
  * Grows a graph by operators and constants, each distinct one once: asking again for the same operator on the same values gives the
  * value that is there. Forward nodes count, so that a backward pass reads what the forward pass has computed.
  */
-import type { Attribute, Graph, GraphNode, Tensor } from '../graph/graph.ts';
+import { type Attribute, consumers, type Graph, type GraphNode, type Tensor } from '../graph/graph.ts';
 import { draftOf, int64, withoutDeadCode } from '../graph/rewrite.ts';
 import { type AxisLength, type Facts, factsFor, type ValueFacts } from './facts.ts';
+import { inOrder } from './node-order.ts';
 
 export type Attributes = Readonly<Record<string, Attribute>>;
 
@@ -14,6 +15,12 @@ export interface Builder {
   add(opType: string, inputs: readonly string[], attributes?: Attributes): string;
   /** The same with several outputs. */
   addMany(opType: string, inputs: readonly string[], count: number, attributes?: Attributes): string[];
+  /** The output of such a node of one output, where there is one already. */
+  present(opType: string, inputs: readonly string[], attributes?: Attributes): string | undefined;
+  /** The node that makes a value, as it was written; undefined for inputs and initializers. */
+  maker(value: string): GraphNode | undefined;
+  /** Forward nodes that read a forward value. */
+  readers(value: string): readonly GraphNode[];
   /** A name that nothing has, for an input. */
   fresh(base: string): string;
   /** The value under a name of its own, as graph outputs must be. */
@@ -43,8 +50,14 @@ export function createBuilder(forward: Graph, known: Facts): Builder {
   const draft = draftOf(forward);
   const made = new Map<string, readonly string[]>();
   const constants = new Map<string, string>();
-  for (const node of forward.nodes) {
+  const makers = new Map<string, GraphNode>();
+  const readers = consumers(forward);
+  const push = (node: GraphNode) => {
     draft.nodes.push(node);
+    for (const output of node.outputs) makers.set(output, node);
+  };
+  for (const node of forward.nodes) {
+    push(node);
     if (node.domain === '') made.set(keyOf(node.opType, node.inputs, node.attributes), node.outputs);
   }
   const addMany: Builder['addMany'] = (opType, inputs, count, attributes = {}) => {
@@ -53,7 +66,7 @@ export function createBuilder(forward: Graph, known: Facts): Builder {
     if (present && present.length >= count) return present.slice(0, count);
     const outputs = Array.from({ length: count }, () => draft.fresh(`grad_${opType}`));
     const name = draft.fresh(`grad_node_${opType}`);
-    draft.nodes.push({ name, opType, domain: '', inputs, outputs, attributes });
+    push({ name, opType, domain: '', inputs, outputs, attributes });
     made.set(key, outputs);
     return outputs;
   };
@@ -68,6 +81,9 @@ export function createBuilder(forward: Graph, known: Facts): Builder {
     opset: forward.opsets[''] ?? 0,
     add: (opType, inputs, attributes) => addMany(opType, inputs, 1, attributes)[0] as string,
     addMany,
+    present: (opType, inputs, attributes = {}) => made.get(keyOf(opType, inputs, attributes))?.[0],
+    maker: (value) => makers.get(value),
+    readers: (value) => readers.get(value) ?? [],
     fresh: (base) => draft.fresh(base),
     output: (base, value) => draft.add('Identity', [value], base),
     constant,
@@ -99,24 +115,6 @@ export function createBuilder(forward: Graph, known: Facts): Builder {
         initializers: draft.initializers,
       }),
   };
-}
-
-/** Nodes behind those that they read from; otherwise as they stand. */
-function inOrder(nodes: readonly GraphNode[]): GraphNode[] {
-  const makers = new Map(nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
-  const placed = new Set<GraphNode>();
-  const ordered: GraphNode[] = [];
-  const place = (node: GraphNode) => {
-    if (placed.has(node)) return;
-    placed.add(node);
-    for (const input of node.inputs) {
-      const maker = makers.get(input);
-      if (input !== '' && maker) place(maker);
-    }
-    ordered.push(node);
-  };
-  for (const node of nodes) place(node);
-  return ordered;
 }
 
 function keyOf(opType: string, inputs: readonly string[], attributes: Attributes): string {

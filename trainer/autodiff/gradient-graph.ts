@@ -6,9 +6,12 @@ import { addBackward } from './backward.ts';
 import { createBuilder } from './builder.ts';
 import { zerosLike } from './expressions.ts';
 import type { Facts } from './facts.ts';
-import { foldNormalisations } from './fold-normalisation.ts';
+import { foldNormalisations, parametersOf } from './fold-normalisation.ts';
+import { fuseSilu } from './fuse-silu.ts';
 import { addLoss, type LossKind } from './loss-graph.ts';
 import { type MaskedUnits, maskForward } from './masked-forward.ts';
+import { narrowRows } from './narrow-rows.ts';
+import { recomputed, residualStream } from './recompute.ts';
 
 export interface GradientRequest {
   /** Prepared: constants folded. */
@@ -21,6 +24,10 @@ export interface GradientRequest {
   readonly maskGradients?: boolean;
   /** float32 initializers that become inputs and whose gradient is wanted. */
   readonly weights?: readonly string[];
+  /** Inputs that say how many units are kept: the same for all examples. */
+  readonly widths?: readonly string[];
+  /** Compute the activations between values of the residual stream twice instead of keeping them; false by default. */
+  readonly recompute?: boolean;
 }
 
 export interface GradientGraph {
@@ -70,7 +77,11 @@ export function gradientGraph(request: GradientRequest): GradientGraph {
     opsets: { ...graph.opsets, '': Math.max(opset, WRITTEN_OPSET) },
     outputs: [{ name: logits, dtype: 'float32', dims: [] }],
   });
-  const lowered = foldNormalisations(needed, forward.facts);
+  const parameters = [...weights, ...(request.widths ?? [])];
+  const narrowed = narrowRows(fuseSilu(needed), forward.facts);
+  const lowered = foldNormalisations(narrowed.graph, narrowed.facts, parameters);
+  const pass = { ...lowered, parameters: parametersOf(lowered.graph, [...parameters, ...forward.masks]) };
+  const stream = request.recompute ? residualStream(pass) : [];
   const build = createBuilder(lowered.graph, lowered.facts);
   const target = build.fresh('loss_target');
   const { sum, shape, gradient, target: input } = addLoss(build, loss.kind, logits, target);
@@ -79,6 +90,7 @@ export function gradientGraph(request: GradientRequest): GradientGraph {
     nodes: lowered.graph.nodes,
     seeds: new Map([[logits, gradient]]),
     wanted: [...wantedMasks, ...weights],
+    passed: stream,
   });
   // A graph output must be a value of its own: two masks may well have the same gradient.
   const gradientOf = (value: string, name: string) =>
@@ -94,8 +106,12 @@ export function gradientGraph(request: GradientRequest): GradientGraph {
     ...gradients.map((name, pair) => float(name, [pairs[pair]?.units ?? 0])),
     ...weightGradients.map((name, i) => float(name, graph.initializers.get(weights[i] ?? '')?.dims ?? [])),
   ]);
+  const results = [...gradients, ...weightGradients];
+  const written = request.recompute
+    ? recomputed(complete, pass, logits, stream, backward, results)
+    : complete;
   return {
-    graph: { ...complete, inputs: [...complete.inputs, input] },
+    graph: { ...written, inputs: [...written.inputs, input] },
     masks: forward.masks,
     target,
     shape: rows,

@@ -279,7 +279,7 @@ const METHOD_REVISION = 2;
 
 /** Equal exactly when two runs would give the same path on the same backend. */
 function fingerprintOf(sourceSha256: string, dataset: Dataset, options: BuildOptions): string {
-  const { workers: _, ...deciding } = options;
+  const { workers: _, recompute: __, ...deciding } = options;
   const text = JSON.stringify([
     sourceSha256,
     dataset.sha256,

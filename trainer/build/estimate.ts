@@ -58,7 +58,9 @@ export async function estimateBuild(
   const loss = { kind: pool.task.loss, output: pool.output, teacher };
 
   const masks = model.pairs.map(({ units }) => new Float32Array(units).fill(1));
-  const searcher = await createMaskEngine({ graph, pairs: model.pairs, backend: options.backend, workers });
+  const { backend, recompute } = options;
+  const shared = { graph, backend, workers, recompute };
+  const searcher = await createMaskEngine({ ...shared, pairs: model.pairs });
   await searcher.step({ feeds, masks, loss });
   const [, searchStep] = await timed(() => searcher.step({ feeds, masks, loss }));
   await searcher.close();
@@ -68,7 +70,7 @@ export async function estimateBuild(
   let recoverStep = 0;
   if (steps > 0) {
     const weights = trained(model, options.recoverWeights);
-    const engine = await createEngine({ graph, backend: options.backend, weights, nested: model, workers });
+    const engine = await createEngine({ ...shared, weights, nested: model });
     await engine.step({ feeds, loss });
     [, recoverStep] = await timed(() => engine.step({ feeds, loss }));
     await engine.close();

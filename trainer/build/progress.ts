@@ -15,6 +15,14 @@ export const silentProgress: Progress = {
   note: () => {},
 };
 
+/** What a run says when a step did not fit into memory and activations are no longer kept. */
+export function sayRecompute(progress: Pick<Progress, 'note'>): () => void {
+  return () =>
+    progress.note(
+      'a step did not fit into memory: from here on activations are computed twice instead of being kept (--recompute)',
+    );
+}
+
 /** What a run says when a step did not fit into memory. */
 export function sayHalved(progress: Pick<Progress, 'note'>): (microBatch: number) => void {
   return (microBatch) =>

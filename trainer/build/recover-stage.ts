@@ -18,7 +18,7 @@ import { answerGraph } from './answer.ts';
 import { type Answers, freshAnswers } from './answers.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { BuildOptions } from './options.ts';
-import { type Progress, sayHalved } from './progress.ts';
+import { type Progress, sayHalved, sayRecompute } from './progress.ts';
 import { throwIfAborted } from './search-stage.ts';
 
 /** Everything the next step depends on. */
@@ -53,7 +53,7 @@ export async function recover(
   calibrated: CalibratedModel,
   order: readonly (readonly number[])[],
   plan: RecoveryPlan,
-  options: Pick<BuildOptions, 'backend' | 'workers' | 'batch' | 'seed'>,
+  options: Pick<BuildOptions, 'backend' | 'workers' | 'batch' | 'seed' | 'recompute'>,
   memory: RecoveryMemory,
   progress: Progress,
   signal?: AbortSignal,
@@ -70,7 +70,9 @@ export async function recover(
     weights: trained(ordered, plan.train),
     nested: ordered,
     workers: options.workers ?? Math.min(8, availableParallelism()),
+    recompute: options.recompute,
     onHalved: sayHalved(progress),
+    onRecompute: sayRecompute(progress),
   });
   const teacher = await teacherOfAll(calibrated);
   try {

@@ -11,7 +11,7 @@ import { publishedForm, publishedStep, resumedPublished } from '../search/publis
 import { answerGraph } from './answer.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { BuildOptions } from './options.ts';
-import { type Progress, sayHalved } from './progress.ts';
+import { type Progress, sayHalved, sayRecompute } from './progress.ts';
 import { estimateCurvature, FISHER_BATCHES, runSearch, type SearchForm, unitScales } from './search-stage.ts';
 
 /** What a run remembers of the search; a build keeps it in its checkpoint, a benchmark nowhere. */
@@ -63,7 +63,9 @@ export async function searchPath(
     pairs: model.pairs,
     backend: options.backend,
     workers,
+    recompute: options.recompute,
     onHalved: sayHalved(progress),
+    onRecompute: sayRecompute(progress),
   });
   try {
     const { batch, loss, seed } = options;

@@ -104,6 +104,7 @@ export function buildPathCommand(): Command {
         .default(defaults.backend),
     )
     .option('--workers <n>', 'worker threads of the search (default: one a core)')
+    .option('--recompute', 'compute activations twice instead of keeping them, where memory is short', false)
     .option('--dry-run', 'only estimate time and memory, on a few examples', false)
     .option('--resume', 'go on with an interrupted build', false)
     .option('--force', 'replace what the directory holds', false)
@@ -186,6 +187,7 @@ function parseOptions(model: string, flags: Record<string, unknown>, { length = 
     compensate: flags.compensate,
     grid: flags.grid === undefined ? undefined : String(flags.grid).split(',').map(Number),
     frontier: flags.frontier === true,
+    recompute: flags.recompute === true,
     recover: Number.isNaN(Number(flags.recover)) ? flags.recover : Number(flags.recover),
     recoverWeights: flags.recoverWeights,
     backend: flags.backend,

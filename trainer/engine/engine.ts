@@ -16,7 +16,7 @@ import {
   isOnnxruntime,
   onnxruntimeProviders,
 } from './backend-names.ts';
-import { inHalves } from './halving.ts';
+import { inHalves, isOutOfMemory } from './halving.ts';
 import type { Lane, ShardSums } from './lane.ts';
 import type { LossTarget } from './loss.ts';
 import { createOnnxruntimeLanes } from './onnxruntime-lanes.ts';
@@ -57,6 +57,10 @@ export interface EngineOptions {
   readonly microBatch?: number;
   /** Told the new size when a step did not fit into memory and is tried with half as many examples at once. */
   readonly onHalved?: (microBatch: number) => void;
+  /** onnxruntime only: compute activations between values of the residual stream twice instead of keeping them. False until a step does not fit into memory. */
+  readonly recompute?: boolean;
+  /** Told when a step did not fit into memory and is tried again with `recompute`. */
+  readonly onRecompute?: () => void;
 }
 
 export interface EngineStep {
@@ -122,6 +126,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const weights = weightMemory(graph, options.weights ?? []);
   const { backend, lanes, passedOver } = await firstThatWorks(options, weights);
   let microBatch = options.microBatch ?? MICRO_BATCH[backend];
+  let recompute = options.recompute ?? false;
   const batched = graph.inputs.filter(({ dims }) => typeof dims[0] === 'string').map(({ name }) => name);
   const means = new Map([...weights].map(([name, { length }]) => [name, new Float32Array(length)]));
 
@@ -135,7 +140,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       // All lanes are waited for, even when one fails: a thread takes one question at a time.
       const outcomes = await Promise.allSettled(
         shards.map((shard, lane) =>
-          (lanes[lane] as Lane).ask({ shards: microBatches(shard, size, used), masks, widths }),
+          (lanes[lane] as Lane).ask({
+            shards: microBatches(shard, size, used),
+            masks,
+            widths,
+            recompute,
+          }),
         ),
       );
       return outcomes.map((outcome) => {
@@ -143,10 +153,17 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         return outcome.value;
       });
     };
+    const attemptWithLess = (size: number) =>
+      attempt(size).catch((error: unknown) => {
+        if (recompute || !isOnnxruntime(backend) || !isOutOfMemory(error)) throw error;
+        recompute = true;
+        options.onRecompute?.();
+        return attempt(size);
+      });
     const largest = Math.ceil((feeds[used[0] ?? '']?.dims[0] ?? 1) / shards.length);
     const { result: sums, size } = await inHalves(
       Math.min(microBatch, largest),
-      attempt,
+      attemptWithLess,
       options.onHalved ?? (() => {}),
     );
     if (size < Math.min(microBatch, largest)) microBatch = size;
@@ -211,8 +228,13 @@ function createLanes(
       nesting: nested,
       provider,
       workers,
+      recompute: options.recompute ?? false,
     });
   }
+  if (options.recompute)
+    throw new SppError('usage', `Only onnxruntime computes activations twice, ${backend} keeps them.`, {
+      hint: 'Use --backend onnxruntime, or leave --recompute out.',
+    });
   return createTfjsLanes({
     backend,
     graph,

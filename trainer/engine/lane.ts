@@ -7,6 +7,8 @@ export interface LaneWork {
   readonly masks: readonly Float32Array[];
   /** Units kept, by nested pair; empty where the engine is not nested. */
   readonly widths: readonly number[];
+  /** Compute activations twice instead of keeping them. */
+  readonly recompute: boolean;
 }
 
 export interface ShardSums {

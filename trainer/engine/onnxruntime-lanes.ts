@@ -21,7 +21,7 @@ import { sharedFloats } from './shared-floats.ts';
 import { startThread } from './thread.ts';
 
 type Loss = Pick<LossTarget, 'kind' | 'output'>;
-type GradientModels = (loss: Loss) => GradientModel;
+type GradientModels = (loss: Loss, recompute: boolean) => GradientModel;
 
 export interface OnnxruntimeLanesOptions {
   readonly graph: Graph;
@@ -32,6 +32,8 @@ export interface OnnxruntimeLanesOptions {
   readonly nesting: Nesting | undefined;
   readonly provider: Provider;
   readonly workers: number;
+  /** As the first steps will ask for it. */
+  readonly recompute: boolean;
 }
 
 /** @throws `unsupported-op` listing the operators without a gradient, `bad-model` when the graph does not run */
@@ -40,12 +42,12 @@ export async function createOnnxruntimeLanes(options: OnnxruntimeLanesOptions): 
   const nested = await nest(graph, options.nesting);
   const names = [...weights.keys()];
   const made = new Map<string, GradientModel>();
-  const modelOf: GradientModels = (loss) => {
-    const key = keyOf(loss);
+  const modelOf: GradientModels = (loss, recompute) => {
+    const key = `${keyOf(loss)} ${recompute}`;
     const known = made.get(key);
     if (known) return known;
     const { kind, output } = loss;
-    const asked = { graph: nested.graph, facts: nested.facts, pairs, maskGradients, weights: names };
+    const asked = { ...nested, pairs, maskGradients, weights: names, recompute };
     const model = gradientModel(gradientGraph({ ...asked, loss: { kind, output } }), {
       inputs: graph.inputs,
       widths: nested.widths,
@@ -56,7 +58,7 @@ export async function createOnnxruntimeLanes(options: OnnxruntimeLanesOptions): 
   };
   // What has no gradient is said now; steps mostly ask for this very output.
   const [first] = graph.outputs;
-  if (first) modelOf({ kind: 'kl', output: first.name });
+  if (first) modelOf({ kind: 'kl', output: first.name }, options.recompute);
   const values = [...weights.values()];
   const discard = () => {
     for (const model of made.values()) discardModel(model);
@@ -114,16 +116,17 @@ async function startLane(
       await ended;
     },
   );
-  const sent = new Set<string>();
+  /** By loss, the form of its model that the thread has. */
+  const sent = new Map<string, boolean>();
   return {
     weightGradients: gradients,
     async ask(work: LaneWork) {
       const [shard] = work.shards;
       if (shard === undefined) return [];
       const key = keyOf(shard.loss);
-      const model = sent.has(key) ? {} : { model: modelOf(shard.loss) };
+      const model = sent.get(key) === work.recompute ? {} : { model: modelOf(shard.loss, work.recompute) };
       const sums = await thread.ask({ key, ...model, ...work });
-      sent.add(key);
+      sent.set(key, work.recompute);
       return sums;
     },
     close: () => thread.close(),

@@ -18,7 +18,7 @@ export interface OnnxruntimeWorkerData {
 
 export type OnnxruntimeWork =
   | (LaneWork & {
-      /** Which of the gradient models; `model` comes along the first time. */
+      /** Which of the gradient models; `model` comes along the first time, and when it is to be another one. */
       readonly key: string;
       readonly model?: GradientModel;
     })
@@ -36,8 +36,11 @@ if (parentPort) {
       return;
     }
     try {
-      if (work.model && !programs.has(work.key))
+      if (work.model) {
+        await programs.get(work.key)?.close();
+        programs.delete(work.key);
         programs.set(work.key, await createOnnxruntimeProgram(work.model, provider));
+      }
       const program = programs.get(work.key) as OnnxruntimeProgram;
       answer({ kind: 'sums', sums: await program.run(work, weights) });
     } catch (error) {

@@ -1,7 +1,7 @@
 /** Activations of one input; formulas by differentiation of those in the ONNX specification. */
 import { floatAttribute, type GraphNode, stringAttribute } from '../../graph/graph.ts';
 import type { Builder } from '../builder.ts';
-import { mul, scale, sumToShape } from '../expressions.ts';
+import { float, mul, scale, sumToShape } from '../expressions.ts';
 import { rulesOf, type VjpRule, type VjpTable } from '../rule.ts';
 
 const TWO_OVER_ROOT_PI = 2 / Math.sqrt(Math.PI);
@@ -16,8 +16,10 @@ const sigmoid: VjpRule['vjp'] = ({ build, dy, y }) => [
   () => mul(build, dy, mul(build, y, oneMinus(build, y))),
 ];
 
-/** The output is 0 or positive: its sign is the derivative. */
-const relu: VjpRule['vjp'] = ({ build, dy, y }) => [() => mul(build, dy, build.add('Sign', [y]))];
+/** The output is 0 or positive: times a lot and clipped at 1 it is the derivative, in one pass. */
+const relu: VjpRule['vjp'] = ({ build, dy, y }) => [
+  () => mul(build, dy, build.add('HardSigmoid', [y], { alpha: float(3e38), beta: float(0) })),
+];
 
 /** d erf(x) = 2 / sqrt(pi) exp(-x^2) dx */
 const erf: VjpRule['vjp'] = ({ build, dy, x: [x = ''] }) => [
@@ -40,11 +42,11 @@ const gelu: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = ''] }) => [
  */
 function geluSlope(b: Builder, node: GraphNode, x: string): string {
   const t = scale(b, x, Math.SQRT1_2);
-  const phi = b.add('Add', [scale(b, b.add('Erf', [t]), 0.5), b.scalar(0.5)]);
+  // The line that HardSigmoid clips, which it never does here, in one pass.
+  const phi = b.add('HardSigmoid', [b.add('Erf', [t])], { alpha: float(0.5), beta: float(0.5) });
   b.computeAs(node, 'Mul', [x, phi]);
-  // Far out exp(t^2) is infinite and the quotient zero, as it should be.
-  const density = b.add('Div', [scale(b, x, 1 / Math.sqrt(2 * Math.PI)), b.add('Exp', [mul(b, t, t)])]);
-  return b.add('Add', [phi, density]);
+  const exponent = b.add('Sub', [b.scalar(-0.5 * Math.log(2 * Math.PI)), mul(b, t, t)]);
+  return b.add('Add', [phi, mul(b, x, b.add('Exp', [exponent]))]);
 }
 
 /** u = sqrt(2/pi) (x + c x^3): (1 + tanh u) / 2 + x / 2 (1 - tanh^2 u) u' */

@@ -2,6 +2,7 @@
 import type { Builder } from '../builder.ts';
 import { mul, neg, scale, sumToShape } from '../expressions.ts';
 import { rulesOf, type VjpCall, type VjpRule, type VjpTable } from '../rule.ts';
+import { isNaNGuard } from './normalize.ts';
 
 /** d y / d x, multiplied by dy. */
 function unary(derivative: (b: Builder, x: string, y: string) => string): VjpRule['vjp'] {
@@ -53,12 +54,14 @@ const power = broadcast(({ build, dy, x: [x = '', p = ''], y }, index) => {
   return mul(build, dy, mul(build, p, lower));
 });
 
-const where: VjpRule['vjp'] = ({ build, dy, x: [condition = '', a = '', b = ''], y }) => {
+const where: VjpRule['vjp'] = ({ node, build, dy, x: [condition = '', a = '', b = ''], y }) => {
   const zero = build.scalar(0);
+  // The softmax before it sees to what is hidden.
+  const guards = build.maker(b)?.opType === 'Softmax' && isNaNGuard(build, node, b);
   return [
     undefined,
     () => sumToShape(build, build.add('Where', [condition, dy, zero]), a, y),
-    () => sumToShape(build, build.add('Where', [condition, zero, dy]), b, y),
+    () => sumToShape(build, guards ? dy : build.add('Where', [condition, zero, dy]), b, y),
   ];
 };
 

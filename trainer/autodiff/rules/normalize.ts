@@ -1,17 +1,54 @@
 /** Softmax and normalisations. Letters: x̂ is the normalised input, s = 1 / sqrt(variance + epsilon). */
-import { floatAttribute, intAttribute } from '../../graph/graph.ts';
+import { floatAttribute, type GraphNode, intAttribute, intsAttribute } from '../../graph/graph.ts';
 import type { Builder } from '../builder.ts';
 import { axisFromFront, mul, reduceBy, reduceSum, sumToShape } from '../expressions.ts';
 import { rulesOf, type VjpRule, type VjpTable } from '../rule.ts';
 
 /** dx = y (dy - sum(dy y)) */
-const softmax: VjpRule['vjp'] = ({ node, build: b, dy, y }) => [
+const softmax: VjpRule['vjp'] = ({ node, build: b, dy, y: own }) => [
   () => {
-    const products = mul(b, dy, y);
-    const total = reduceSum(b, products, [softmaxAxis(b, node, y)], true);
-    return b.add('Sub', [products, mul(b, y, total)]);
+    const y = withoutNaN(b, own) ?? own;
+    const axis = softmaxAxis(b, node, y);
+    const behind = axis === b.dims(y).length - 1 ? productBehind(b, dy, y) : undefined;
+    const products = behind ? mul(b, behind.gradient, behind.output) : mul(b, dy, y);
+    return mul(b, y, b.add('Sub', [dy, reduceSum(b, products, [axis], true)]));
   },
 ];
+
+/** Exporters replace rows in which everything was hidden by zeros; their gradient is then zero too. */
+function withoutNaN(b: Builder, y: string): string | undefined {
+  return b.readers(y).find((node) => isNaNGuard(b, node, y))?.outputs[0];
+}
+
+/** Does this node give y, with zeros for what is no number? */
+export function isNaNGuard(b: Builder, { opType, inputs }: GraphNode, y: string): boolean {
+  const [condition = '', zero = '', value] = inputs;
+  return opType === 'Where' && value === y && isAll(b, zero, 0) && b.present('IsNaN', [y]) === condition;
+}
+
+/**
+ * The product o = y v, where it is all that reads y: with its gradient do, dy = do v^T, and a row's sum of dy y is that of do o, which
+ * in attention is a row of a head's width instead of one of all keys (Dao et al., FlashAttention, 2022).
+ */
+function productBehind(
+  b: Builder,
+  dy: string,
+  y: string,
+): { readonly gradient: string; readonly output: string } | undefined {
+  const product = b.maker(dy);
+  if (product?.opType !== 'MatMul') return undefined;
+  const [gradient = '', turned = ''] = product.inputs;
+  const transpose = b.maker(turned);
+  if (transpose?.opType !== 'Transpose' || !swapsLast(intsAttribute(transpose, 'perm'))) return undefined;
+  const output = b.present('MatMul', [y, transpose.inputs[0] ?? '']);
+  return output === undefined ? undefined : { gradient, output };
+}
+
+function swapsLast(perm: readonly number[] | undefined): boolean {
+  const rank = perm?.length ?? 0;
+  const swapped = (axis: number) => (axis < rank - 2 ? axis : 2 * rank - 3 - axis);
+  return rank >= 2 && (perm?.every((from, axis) => from === swapped(axis)) ?? false);
+}
 
 /** dx = dy - exp(y) sum(dy) */
 const logSoftmax: VjpRule['vjp'] = ({ node, build: b, dy, y }) => [
