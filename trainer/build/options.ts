@@ -42,7 +42,7 @@ export const buildOptionsSchema = z.strictObject({
   recoverRate: z.number().gt(0).lt(1).default(defaultRecovery.rate),
   backend: z.enum(backendChoices).default('auto'),
   workers: z.int().min(1).max(256).optional(),
-  /** Compute activations twice instead of keeping them: half the memory of a step, a third more time. */
+  /** Compute activations twice instead of keeping them: half the memory of a step, more time. */
   recompute: z.boolean().default(false),
   /** Training examples that calibration, teacher and search draw from. */
   calibration: z.int().min(64).default(8192),

@@ -100,5 +100,10 @@ describe('the digits model', () => {
       code: 'bad-model',
     });
     await expect(createEngine({ ...options, pairs: model.pairs })).rejects.toMatchObject({ code: 'usage' });
+    const onWasm = createEngine({ graph: model.graph, backend: 'wasm', recompute: true });
+    await expect(onWasm).rejects.toMatchObject({
+      code: 'usage',
+      hint: expect.stringContaining('onnxruntime'),
+    });
   });
 });
