@@ -5,6 +5,7 @@
  * come from the matrices instead of from every row. The folding is part of the graph, as g, c and W may change between runs;
  * onnxruntime does it once where they do not.
  */
+import { isDeferred } from '../graph/deferred.ts';
 import { consumers, floatAttribute, type Graph, type GraphNode, intAttribute } from '../graph/graph.ts';
 import { type Draft, draftOf, int64, withoutDeadCode } from '../graph/rewrite.ts';
 import { int } from './expressions.ts';
@@ -37,6 +38,9 @@ export function foldNormalisations(graph: Graph, known: Facts, weights: Iterable
   const readers = consumers(graph);
   const shown = new Set(graph.outputs.map(({ name }) => name));
   const parameters = parametersOf(graph, weights);
+  const deferred = new Set(
+    [...graph.initializers].flatMap(([name, tensor]) => (isDeferred(tensor) ? [name] : [])),
+  );
   const replaced = new Map<string, readonly GraphNode[]>();
   for (const node of graph.nodes) {
     if (!normalisesLastAxis(node, facts, parameters)) continue;
@@ -45,7 +49,7 @@ export function foldNormalisations(graph: Graph, known: Facts, weights: Iterable
     const width = factsFor(facts, scale).dims[0];
     const behind = readers.get(y) ?? [];
     const maps = behind.flatMap(
-      (reader) => linearMap(reader, y, { facts, parameters, readers, shown }) ?? [],
+      (reader) => linearMap(reader, y, { facts, parameters, readers, shown, deferred }) ?? [],
     );
     if (shown.has(y) || width === undefined || maps.length === 0 || maps.length < behind.length) continue;
     const data = new Float32Array(width).fill(1);
@@ -85,16 +89,18 @@ interface Surroundings {
   readonly parameters: ReadonlySet<string>;
   readonly readers: ReadonlyMap<string, readonly GraphNode[]>;
   readonly shown: ReadonlySet<string>;
+  /** Matrices that lie in files: folded copies would have to be held. */
+  readonly deferred: ReadonlySet<string>;
 }
 
 function linearMap(
   node: GraphNode,
   input: string,
-  { facts, parameters, readers, shown }: Surroundings,
+  { facts, parameters, readers, shown, deferred }: Surroundings,
 ): LinearMap | undefined {
   const [left, weight = '', bias = ''] = node.inputs;
   const isMatrix = parameters.has(weight) && weight !== '' && factsFor(facts, weight).dims.length === 2;
-  if (node.domain !== '' || left !== input || !isMatrix) return undefined;
+  if (node.domain !== '' || left !== input || !isMatrix || deferred.has(weight)) return undefined;
   if (node.opType === 'Gemm') {
     const plain =
       intAttribute(node, 'transA', 0) === 0 &&
