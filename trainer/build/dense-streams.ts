@@ -1,5 +1,6 @@
 /** What the dense model has behind each matrix that compensation changes, on some calibration examples: the targets of refitting. */
 
+import { chosenRows } from '../compensation/chosen-rows.ts';
 import { streamBehind } from '../compensation/refit-graph.ts';
 import { scoreMap } from '../compensation/score-map.ts';
 import type { Tensors } from '../data/dataset.ts';
@@ -37,13 +38,15 @@ export interface DenseStreams {
   readonly blocks: readonly StreamBlock[];
 }
 
-/** The output matrices of all pairs, in the order in which the model computes them. */
+/** The output matrices of all pairs whose rows can be set beside the dense model's, in the order in which the model computes them. */
 export function refitSites({ graph, pairs }: Pick<PreparedModel, 'graph' | 'pairs'>): Site[] {
   const place = new Map(graph.nodes.map(({ name }, i) => [name, i]));
+  const chosen = chosenRows(graph);
   return pairs
     .flatMap(({ consumers }) =>
       consumers.map((consumer) => ({ consumer, stream: streamBehind(graph, consumer) })),
     )
+    .filter(({ consumer, stream }) => !chosen.has(consumer.output) && !chosen.has(stream))
     .toSorted((a, b) => (place.get(a.consumer.node) ?? 0) - (place.get(b.consumer.node) ?? 0));
 }
 
