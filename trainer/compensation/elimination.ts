@@ -15,6 +15,16 @@ import { dampedSolve } from './damped-solve.ts';
 /** Of the mean variance: what keeps units that never vary, or that others tell exactly, from dividing by nothing. */
 const DAMPING = 1e-3;
 
+/** Those still kept stand first in both. */
+interface Elimination {
+  /** [units, units], of the damped covariance of those still kept. */
+  readonly inverse: Float64Array;
+  /** [units, width], the output matrix as refitted so far. */
+  readonly rows: Float64Array;
+  readonly units: number;
+  readonly width: number;
+}
+
 /**
  * @param matrix the output matrix [dOut, units]
  * @param moments of the matrix's input
@@ -26,16 +36,15 @@ export function eliminationOrder(
 ): number[] {
   const units = matrix.cols;
   const inverse = dampedInverse(moments, units);
-  const rows = byUnit(matrix);
-  const width = matrix.rows;
+  const state = { inverse, rows: byUnit(matrix), units, width: matrix.rows };
   const at = Array.from({ length: units }, (_, unit) => unit);
   const cut: number[] = [];
   for (let kept = units; kept > 0; kept--) {
-    const place = cheapest(inverse, rows, units, width, kept);
-    refitWithout(place, inverse, rows, units, width, kept);
+    const place = cheapest(state, kept);
+    refitWithout(place, state, kept);
     cut.push(at[place] as number);
     at[place] = at[kept - 1] as number;
-    takeLast(place, inverse, rows, units, width, kept);
+    takeLast(place, state, kept);
   }
   return cut.reverse();
 }
@@ -67,7 +76,7 @@ function byUnit({ rows, cols, data }: UnitMatrix): Float64Array {
   return turned;
 }
 
-function cheapest(inverse: Float64Array, rows: Float64Array, n: number, width: number, kept: number): number {
+function cheapest({ inverse, rows, units: n, width }: Elimination, kept: number): number {
   let [place, least] = [0, Number.POSITIVE_INFINITY];
   for (let j = 0; j < kept; j++) {
     let norm = 0;
@@ -79,14 +88,7 @@ function cheapest(inverse: Float64Array, rows: Float64Array, n: number, width: n
 }
 
 /** What the unit gave goes to those that tell it, and the inverse becomes that of the covariance without it. */
-function refitWithout(
-  place: number,
-  inverse: Float64Array,
-  rows: Float64Array,
-  n: number,
-  width: number,
-  kept: number,
-): void {
+function refitWithout(place: number, { inverse, rows, units: n, width }: Elimination, kept: number): void {
   const pivot = inverse[place * n + place] as number;
   const column = inverse.slice(place * n, place * n + kept);
   const gone = rows.slice(place * width, (place + 1) * width);
@@ -101,14 +103,7 @@ function refitWithout(
 }
 
 /** The last of those that are kept moves to where one has gone. */
-function takeLast(
-  place: number,
-  inverse: Float64Array,
-  rows: Float64Array,
-  n: number,
-  width: number,
-  kept: number,
-): void {
+function takeLast(place: number, { inverse, rows, units: n, width }: Elimination, kept: number): void {
   const last = kept - 1;
   if (place === last) return;
   rows.copyWithin(place * width, last * width, kept * width);
