@@ -16,7 +16,8 @@ export default {
     try {
       app ??= createApp(createGateway(bindings));
       const response = await app.fetch(request, bindings, context);
-      if (!response.ok) await discardRest(request.body);
+      // That a budget has run out is told at once.
+      if (!response.ok && response.status !== 504) await discardRest(request.body);
       return response;
     } catch (error) {
       logFailure('gateway failed', error);
