@@ -1,6 +1,6 @@
 /** One model with one seed: everything that methods share, computed when first asked for. */
+
 import { readFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { answerGraph } from '../../trainer/build/answer.ts';
 import { type CalibratedModel, calibrate, rotated } from '../../trainer/build/calibrate-model.ts';
@@ -15,6 +15,7 @@ import { createMaskEngine } from '../../trainer/engine/mask-engine.ts';
 import type { PreparedModel } from '../../trainer/pairs/pair.ts';
 import { prepareModel, type TracedModel } from '../../trainer/pairs/prepare.ts';
 import { defaultRecovery } from '../../trainer/recovery/plan.ts';
+import { computeThreads } from '../../trainer/runtime/compute.ts';
 import { startSessionPool, weightBytes } from '../../trainer/runtime/session-pool.ts';
 import { allocateLevels } from '../../trainer/search/allocate.ts';
 import { pathOrder } from '../../trainer/search/inclusion.ts';
@@ -133,7 +134,7 @@ async function curvatureOf(
     graph: answerGraph(model.graph, pool.task),
     pairs: model.pairs,
     backend: options.backend,
-    workers: options.workers ?? Math.min(8, availableParallelism()),
+    workers: options.workers ?? Math.min(8, computeThreads()),
   });
   try {
     const { batch, seed } = options;

@@ -2,12 +2,13 @@
  * How a model's outputs become the one answer that it is held to: what each output means, which loss follows, and what
  * is known from the dense model's answers to a few examples (deviations, the bank that towers are compared with).
  */
-import { availableParallelism } from 'node:os';
+
 import { SppError } from '../../schema/errors.ts';
 import type { BoundDataset } from '../data/bind-dataset.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import type { ScorerName } from '../measure/scores.ts';
 import { isScores, type OutputShape, type Task } from '../measure/task.ts';
+import { computeThreads } from '../runtime/compute.ts';
 import { randomSource, shuffledRange, streams } from '../search/random.ts';
 import { type AnswerPart, type AnswerPlan, answerGraph, answerShape, type Meaning } from './answer.ts';
 import { answersOf, blockSize } from './answers.ts';
@@ -39,7 +40,7 @@ export async function planAnswer(request: PlanRequest): Promise<AnswerPlan> {
   const asked = {
     split: data.train,
     indices: order.slice(0, Math.max(2, wanted)),
-    threads: availableParallelism(),
+    threads: computeThreads(),
   };
   if (plan.form === 'bank') {
     const towers = { ...plan, form: 'plain' } as const;

@@ -4,6 +4,7 @@ import type { BoundDataset, BoundSplit } from '../data/bind-dataset.ts';
 import { blocks } from '../data/dataset.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import { ortModel } from '../graph/ort-model.ts';
+import { computeProvider } from '../runtime/compute.ts';
 import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
 import { inOrder, type SessionPool } from '../runtime/session-pool.ts';
 import { answerName } from './answer.ts';
@@ -45,7 +46,7 @@ export interface Asked {
  */
 export async function answersOf(graph: Graph, asked: Asked, progress?: StageProgress): Promise<Tensor> {
   const session = await (asked.sessions?.open(ortModel(graph)) ??
-    createOrtSession(ortModel(graph), { threads: asked.threads }));
+    createOrtSession(ortModel(graph), { threads: asked.threads, provider: computeProvider() }));
   try {
     return await runBlocks(session, answerName(graph), asked, progress);
   } finally {
@@ -113,7 +114,10 @@ export async function denseAnswers(
 
 /** Computed whenever asked for: for examples of which few are asked for twice. */
 export async function freshAnswers(graph: Graph, asked: Asked): Promise<Answers> {
-  const session = await createOrtSession(ortModel(graph), { threads: asked.threads });
+  const session = await createOrtSession(ortModel(graph), {
+    threads: asked.threads,
+    provider: computeProvider(),
+  });
   const output = answerName(graph);
   return {
     rows: (places) =>

@@ -3,9 +3,9 @@
  * prepare -> calibrate -> rotate -> curvature -> search -> cut and compensate levels -> measure -> write.
  * Each stage's result is a plain value; the expensive ones are checkpointed, the rest follow from them exactly.
  */
+
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { writeArtifact } from '../../schema/artifact/write.ts';
@@ -23,6 +23,7 @@ import { preparePairs } from '../pairs/prepare.ts';
 import { defaultRecovery, recoverySteps } from '../recovery/plan.ts';
 import { writeReportData } from '../report/report-data.ts';
 import { writeReport } from '../report/write-report.ts';
+import { computeThreads } from '../runtime/compute.ts';
 import { alignWidths, allocateLevels, evenGrid, namedGrid } from '../search/allocate.ts';
 import { defaultInclusion, pathOrder } from '../search/inclusion.ts';
 import { indexUnits, orderByPair } from '../search/units.ts';
@@ -269,7 +270,7 @@ async function continueOrBegin(
     }
     return saved;
   }
-  const workers = request.options.workers ?? Math.min(8, availableParallelism());
+  const workers = request.options.workers ?? Math.min(8, computeThreads());
   await checkpoint.begin({ formatVersion: 1, fingerprint, workers });
   return { workers };
 }

@@ -1,5 +1,5 @@
 /** From a prepared model to a rotated one, with all that search and levels need to know of it. */
-import { availableParallelism } from 'node:os';
+
 import { SppError } from '../../schema/errors.ts';
 import { bindDataset } from '../data/bind-dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
@@ -7,6 +7,7 @@ import type { Graph, Tensor } from '../graph/graph.ts';
 import { chooseTask } from '../measure/task.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { rotatePairs } from '../rotation/rotate-pairs.ts';
+import { computeThreads } from '../runtime/compute.ts';
 import { type SessionPool, startSessionPool, weightBytes } from '../runtime/session-pool.ts';
 import { type Moments, momentTensors } from '../statistics/activation-moments.ts';
 import { answerGraph, answerName, answerShape, measuredGraph } from './answer.ts';
@@ -54,7 +55,7 @@ async function observe(
   sessions: SessionPool,
   progress: Progress,
 ): Promise<CalibratedModel> {
-  const threads = availableParallelism();
+  const threads = computeThreads();
   const pool = await poolFor(prepared.graph, dataset, options);
   const statistics = progress.stage('calibrate', 100);
   const tensors = momentTensors(prepared.pairs);
@@ -83,7 +84,7 @@ export async function rotated(own: CalibratedModel, sessions?: SessionPool): Pro
   const asked = {
     split: pool.data.train,
     block: pool.block,
-    threads: availableParallelism(),
+    threads: computeThreads(),
     indices: pool.holdout,
     ...(sessions ? { sessions } : {}),
   };

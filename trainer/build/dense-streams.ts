@@ -8,6 +8,7 @@ import type { Graph, Tensor } from '../graph/graph.ts';
 import { ortModel } from '../graph/ort-model.ts';
 import { draftOf, withoutDeadCode } from '../graph/rewrite.ts';
 import type { LinearMap, PreparedModel } from '../pairs/pair.ts';
+import { computeProvider } from '../runtime/compute.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 import type { Pool } from './calibration.ts';
 
@@ -76,7 +77,7 @@ export async function denseStreams(
   if (sites.length === 0) return { sites, blocks: [] };
   const streams = [...new Set(sites.map(({ stream }) => stream))];
   const { graph, names } = flattened(model.graph, streams);
-  const session = await createOrtSession(ortModel(graph), { threads });
+  const session = await createOrtSession(ortModel(graph), { threads, provider: computeProvider() });
   try {
     const one = await pool.data.train.feeds(pool.indices.slice(0, 1));
     const probe = Object.values(await session.run(one));

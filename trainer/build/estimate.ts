@@ -1,5 +1,5 @@
 /** What a build will take, before it is begun: a few examples and steps are timed, the rest is multiplied out. Nothing is written. */
-import { availableParallelism } from 'node:os';
+
 import type { Dataset } from '../data/dataset.ts';
 import { createEngine } from '../engine/engine.ts';
 import { createMaskEngine } from '../engine/mask-engine.ts';
@@ -7,6 +7,7 @@ import { elementCount } from '../graph/graph.ts';
 import type { TracedModel } from '../pairs/prepare.ts';
 import { stepCost } from '../recovery/draw-levels.ts';
 import { defaultRecovery, recoverySteps } from '../recovery/plan.ts';
+import { computeThreads } from '../runtime/compute.ts';
 import { evenGrid, namedGrid } from '../search/allocate.ts';
 import { answerGraph } from './answer.ts';
 import { calibrate } from './calibrate-model.ts';
@@ -46,7 +47,7 @@ export async function estimateBuild(
   const calibrated = await calibrate(prepared, dataset, trial, silentProgress);
   const { pool, model } = calibrated;
   const graph = answerGraph(model.graph, pool.task);
-  const workers = options.workers ?? Math.min(8, availableParallelism());
+  const workers = options.workers ?? Math.min(8, computeThreads());
   const shares =
     options.grid === undefined ? evenGrid(options.levels, options.lowest) : namedGrid(options.grid);
   const meanShare = shares.reduce((a, b) => a + b, 0) / shares.length;
@@ -77,7 +78,7 @@ export async function estimateBuild(
   }
 
   const [streams, streamSeconds] = await timed(() =>
-    denseStreams(model, refitSites(model), pool, availableParallelism()),
+    denseStreams(model, refitSites(model), pool, computeThreads()),
   );
   const streamed = streams.blocks.reduce((sum, { targets }) => sum + (targets[0]?.dims[0] ?? 0), 0);
   const perExample = streamSeconds / Math.max(1, Math.min(pool.indices.length, streamed));

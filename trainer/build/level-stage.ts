@@ -1,12 +1,12 @@
 /** Turns widths into models: cut, and refitted where that is better on held-out data. */
 
-import { availableParallelism } from 'node:os';
 import { privateBiases } from '../compensation/compensate-level.ts';
 import { mapTensors } from '../compensation/score-map.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { divergences, squaredDistances } from '../measure/scores.ts';
 import { cutGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
+import { computeThreads } from '../runtime/compute.ts';
 import { inOrder, type SessionPool, startSessionPool, weightBytes } from '../runtime/session-pool.ts';
 import { answerGraph } from './answer.ts';
 import { answersOf } from './answers.ts';
@@ -42,7 +42,7 @@ export async function buildLevels(
   progress: Progress,
   signal?: AbortSignal,
 ): Promise<LevelModel[]> {
-  const threads = availableParallelism();
+  const threads = computeThreads();
   const stage = progress.stage('compensate', widths.length);
   const streams = options.compensate ? await targetsOf(model, pool, threads) : undefined;
   const levels: LevelModel[] = [];

@@ -1,5 +1,5 @@
 /** Measures every level the way it will be served: quality on the test split, latency by batch size. */
-import { availableParallelism } from 'node:os';
+
 import { z } from 'zod';
 import { qualitySchema } from '../../schema/manifest.ts';
 import type { PathLevel } from '../artifact/path-artifact.ts';
@@ -7,6 +7,7 @@ import { discardModel, ortModel } from '../graph/ort-model.ts';
 import { measureLatency } from '../measure/latency.ts';
 import { measureQuality } from '../measure/quality.ts';
 import { scorers } from '../measure/scores.ts';
+import { computeThreads } from '../runtime/compute.ts';
 import { fastestBlock } from '../runtime/fastest-block.ts';
 import type { OrtModel } from '../runtime/ort-session.ts';
 import { type SessionPool, startSessionPool, weightBytes } from '../runtime/session-pool.ts';
@@ -134,9 +135,5 @@ export async function testAnswers({ pool, dense }: CalibratedModel, samples: num
   const { data, block } = pool;
   const needed = 'dense' in scorers[pool.task.measure].needs ? samples : 0;
   const indices = Array.from({ length: needed }, (_, i) => i);
-  return denseAnswers(
-    dense,
-    { split: data.test, indices, block, threads: availableParallelism() },
-    pool.answer,
-  );
+  return denseAnswers(dense, { split: data.test, indices, block, threads: computeThreads() }, pool.answer);
 }

@@ -2,7 +2,7 @@
  * Joint recovery: one nested weight set, in path order, distilled at several levels a step, so that every level is ready when
  * the run ends. A level is the first so many units of each pair.
  */
-import { availableParallelism } from 'node:os';
+
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import { createEngine, type Engine } from '../engine/engine.ts';
@@ -13,6 +13,7 @@ import type { PreparedModel } from '../pairs/pair.ts';
 import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
 import { drawLevels } from '../recovery/draw-levels.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
+import { computeThreads } from '../runtime/compute.ts';
 import { randomSource, sampleIndices, streams } from '../search/random.ts';
 import { answerGraph } from './answer.ts';
 import { type Answers, freshAnswers } from './answers.ts';
@@ -69,7 +70,7 @@ export async function recover(
     backend: options.backend,
     weights: trained(ordered, plan.train),
     nested: ordered,
-    workers: options.workers ?? Math.min(8, availableParallelism()),
+    workers: options.workers ?? Math.min(8, computeThreads()),
     recompute: options.recompute,
     onHalved: sayHalved(progress),
     onRecompute: sayRecompute(progress),
@@ -129,7 +130,7 @@ async function teacherOfAll({ model, pool, teacher }: CalibratedModel): Promise<
     return { rows: (places) => teacher.rows(places), close: async () => {} };
   const { data, all, block } = pool;
   const dense = answerGraph(model.graph, pool.task);
-  return freshAnswers(dense, { split: data.train, indices: all, block, threads: availableParallelism() });
+  return freshAnswers(dense, { split: data.train, indices: all, block, threads: computeThreads() });
 }
 
 /** Names of the tensors that recovery may change. */

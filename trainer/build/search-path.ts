@@ -1,6 +1,7 @@
 /** The search from a calibrated model to the inclusion's last state, with memory of what an earlier run had done. */
-import { availableParallelism } from 'node:os';
+
 import { createMaskEngine } from '../engine/mask-engine.ts';
+import { computeThreads } from '../runtime/compute.ts';
 import {
   defaultInclusion,
   type InclusionState,
@@ -57,7 +58,7 @@ export async function searchPath(
   signal?: AbortSignal,
 ): Promise<InclusionState> {
   if (memory.state !== undefined && memory.state.step >= options.steps) return memory.state;
-  const workers = options.workers ?? Math.min(8, availableParallelism());
+  const workers = options.workers ?? Math.min(8, computeThreads());
   const engine = await createMaskEngine({
     graph: answerGraph(model.graph, pool.task),
     pairs: model.pairs,

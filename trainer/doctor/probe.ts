@@ -6,7 +6,8 @@ import type { Graph } from '../graph/graph.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { ortModel } from '../graph/ort-model.ts';
 import { preparePairs } from '../pairs/prepare.ts';
-import { allCores, createOrtSession } from '../runtime/ort-session.ts';
+import { computeThreads } from '../runtime/compute.ts';
+import { createOrtSession } from '../runtime/ort-session.ts';
 import { sampleInputs } from '../runtime/sample-inputs.ts';
 import { batchOf, probeStep } from './probe-step.ts';
 
@@ -51,7 +52,7 @@ async function acceptedSize(graph: Graph, { batch, length }: Size): Promise<Size
 }
 
 async function answerDims(graph: Graph, size: Size): Promise<readonly number[]> {
-  const session = await createOrtSession(ortModel(graph), { threads: allCores });
+  const session = await createOrtSession(ortModel(graph), { threads: computeThreads() });
   const [output] = session.outputs;
   const results = await session.run(sampleInputs(graph, size, 1)).finally(() => session.close());
   return results[output ?? '']?.dims ?? [];

@@ -3,11 +3,12 @@
  * goes in, and the mean loss and its gradients come out. Data-parallel over lanes; sums are added in lane order, so the same number
  * of workers gives the same numbers.
  */
-import { availableParallelism } from 'node:os';
+
 import { SppError } from '../../schema/errors.ts';
 import type { Nesting } from '../autodiff/nested-forward.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import type { MaskedAxis } from '../graph/mask-site.ts';
+import { computeThreads } from '../runtime/compute.ts';
 import { isNative } from './backend.ts';
 import {
   type BackendChoice,
@@ -248,7 +249,7 @@ function createLanes(
   });
 }
 
-function checkedWorkers(count = Math.min(MOST_WORKERS, availableParallelism())): number {
+function checkedWorkers(count = Math.min(MOST_WORKERS, computeThreads())): number {
   if (Number.isInteger(count) && count >= 1) return count;
   throw new SppError('usage', `The number of workers must be a whole number from 1 on, not ${count}.`);
 }

@@ -1,6 +1,7 @@
 /** The file's graph in the one plain form that pair finding works on; equal in function, checked at several sizes. */
 import { SppError } from '../../schema/errors.ts';
-import { allCores, createOrtSession } from '../runtime/ort-session.ts';
+import { computeThreads } from '../runtime/compute.ts';
+import { createOrtSession } from '../runtime/ort-session.ts';
 import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
 import { expressed } from './expressed.ts';
 import { DRAWS_RANDOMLY, foldConstants, shapeOnlyValues } from './fold.ts';
@@ -173,7 +174,7 @@ async function answers(
 ): Promise<(Record<string, Tensor> | undefined)[]> {
   const session = await createOrtSession(ortModel(expressed(graph)), {
     optimise: false,
-    threads: allCores,
+    threads: computeThreads(),
   });
   try {
     const all: (Record<string, Tensor> | undefined)[] = [];

@@ -2,7 +2,8 @@
  * A graph made to tell the shapes of its values: each is followed by a Shape, so that no run hands out, or keeps, the values
  * themselves; and matrices that multiply or are looked up in by something computed are left out, as no shape depends on what they hold.
  */
-import { allCores, createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
+import { computeThreads } from '../runtime/compute.ts';
+import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
 import { type Dtype, type Graph, type GraphNode, intAttribute, type Tensor } from './graph.ts';
 import { ortModel } from './ort-model.ts';
 import { type Draft, draftOf, int64, withoutDeadCode } from './rewrite.ts';
@@ -89,7 +90,7 @@ export async function openProbe(graph: Graph, keep: (value: string) => boolean):
 function openSession(graph: Graph, outputs: readonly string[]): Promise<OrtSession> {
   return createOrtSession(ortModel(graph, outputs), {
     optimise: false,
-    threads: allCores,
+    threads: computeThreads(),
     planMemory: false,
   });
 }

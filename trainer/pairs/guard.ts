@@ -4,7 +4,8 @@ import type { Graph, Tensor } from '../graph/graph.ts';
 import { ortModel } from '../graph/ort-model.ts';
 import { relativeError } from '../graph/relative-error.ts';
 import type { StandIns } from '../graph/stand-in.ts';
-import { allCores, createOrtSession } from '../runtime/ort-session.ts';
+import { computeThreads } from '../runtime/compute.ts';
+import { createOrtSession } from '../runtime/ort-session.ts';
 import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
 import { randomSource, shuffledRange, streams } from '../search/random.ts';
 import { cutGraph } from './cut.ts';
@@ -58,7 +59,10 @@ async function outputsOf(
 ): Promise<Record<string, Tensor>> {
   // Unoptimised where weights are made in the run: they would all be made, and held, beforehand.
   const made = expressed(graph);
-  const session = await createOrtSession(ortModel(made), { threads: allCores, optimise: made === graph });
+  const session = await createOrtSession(ortModel(made), {
+    threads: computeThreads(),
+    optimise: made === graph,
+  });
   try {
     return await session.run(inputs);
   } finally {

@@ -1,11 +1,10 @@
 /** onnxruntime as the trainer uses it: our tensors in, our tensors out, on the cpu unless asked otherwise. The reference for everything else. */
-import { availableParallelism } from 'node:os';
 import ort from 'onnxruntime-node';
 import { SppError } from '../../schema/errors.ts';
 import type { Dtype, Tensor } from '../graph/graph.ts';
 
 interface OrtSessionOptions {
-  /** Threads of one run; 1 by default, `allCores` for what runs alone. */
+  /** Threads of one run; 1 by default, `computeThreads()` for what runs alone. */
   readonly threads?: number;
   /** false: nodes run as they stand, nothing fused or folded; true by default. */
   readonly optimise?: boolean;
@@ -42,9 +41,6 @@ export interface OrtSession {
   /** Frees native memory; the session cannot run afterwards. */
   close(): Promise<void>;
 }
-
-/** For runs beside which nothing else computes. */
-export const allCores = availableParallelism();
 
 /** Failures come as exceptions with the same words; sizes that a model refuses are tried on purpose. */
 const FATAL_SEVERITY = 4;

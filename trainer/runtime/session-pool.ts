@@ -2,8 +2,10 @@
  * Forward passes on all cores: a thread a core, each with a session of its own. Whoever asks reads the next examples while the threads
  * compute, so that no core waits for data.
  */
-import { availableParallelism, totalmem } from 'node:os';
+
+import { totalmem } from 'node:os';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
+import { computeProvider, computeThreads } from './compute.ts';
 import type { OrtModel } from './ort-session.ts';
 import type { SessionAnswer, SessionQuestion } from './session-worker.ts';
 import { startWorkerPool } from './worker-pool.ts';
@@ -37,9 +39,11 @@ export function weightBytes({ initializers }: Pick<Graph, 'initializers'>): numb
 }
 
 /** @param modelBytes size of the largest model that will be opened */
-export function startSessionPool(modelBytes: number, cores = availableParallelism()): SessionPool {
+export function startSessionPool(modelBytes: number, cores = computeThreads()): SessionPool {
   const fitting = Math.floor((MEMORY_SHARE * totalmem()) / Math.max(1, COPIES * modelBytes));
-  const size = Math.max(1, Math.min(cores, fitting));
+  const provider = computeProvider();
+  // A GPU's work comes from one queue.
+  const size = provider === 'cpu' ? Math.max(1, Math.min(cores, fitting)) : 1;
   const threads = Math.max(1, Math.floor(cores / size));
   const script = new URL('./session-worker.ts', import.meta.url);
   const pool = startWorkerPool<SessionQuestion, SessionAnswer>(script, size);
@@ -51,7 +55,7 @@ export function startSessionPool(modelBytes: number, cores = availableParallelis
       opened += 1;
       const id = opened;
       const model = given instanceof Uint8Array ? { bytes: given } : given;
-      await pool.askAll({ kind: 'open', id, model, threads });
+      await pool.askAll({ kind: 'open', id, model, threads, provider });
       return {
         async run(feeds, outputs) {
           const { outputs: results } = await pool.ask({ kind: 'run', id, feeds, outputs });

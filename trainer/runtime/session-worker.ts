@@ -1,10 +1,16 @@
 /** Worker thread of a session pool: sessions by number, each on its own threads. */
 import type { Tensor } from '../graph/graph.ts';
-import { createOrtSession, type OrtModel, type OrtSession } from './ort-session.ts';
+import { createOrtSession, type OrtModel, type OrtSession, type Provider } from './ort-session.ts';
 import { answerQuestions } from './worker-pool.ts';
 
 export type SessionQuestion =
-  | { readonly kind: 'open'; readonly id: number; readonly model: OrtModel; readonly threads: number }
+  | {
+      readonly kind: 'open';
+      readonly id: number;
+      readonly model: OrtModel;
+      readonly threads: number;
+      readonly provider: Provider;
+    }
   | {
       readonly kind: 'run';
       readonly id: number;
@@ -24,7 +30,8 @@ const sessions = new Map<number, OrtSession>();
 answerQuestions<SessionQuestion, SessionAnswer>(
   async (question) => {
     if (question.kind === 'open') {
-      sessions.set(question.id, await createOrtSession(question.model, { threads: question.threads }));
+      const { threads, provider } = question;
+      sessions.set(question.id, await createOrtSession(question.model, { threads, provider }));
       return { answer: { outputs: {}, elapsedMs: 0 } };
     }
     const session = sessions.get(question.id);
