@@ -3,7 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Command, Option } from 'commander';
 import { readModelFile, readOnnxFile } from '../graph/onnx-load.ts';
-import { surveyOperators } from '../graph/operator-survey.ts';
+import { type OperatorUse, surveyOperators, withLeftovers } from '../graph/operator-survey.ts';
+import { inPlainOperators } from '../graph/prepare.ts';
 import type { LeftAlone, PreparedModel } from '../pairs/pair.ts';
 import { preparePairs } from '../pairs/prepare.ts';
 import { reachOfPairs } from '../pairs/reach.ts';
@@ -32,7 +33,7 @@ export function inspectCommand(): Command {
     .option('--html <file>', 'also write a page with the table and a picture of that graph')
     .action(async (file: string, flags: Flags) => {
       if (flags.ops) {
-        const uses = surveyOperators(readModelFile(file));
+        const uses = await survey(file);
         process.stdout.write(
           flags.json ? `${JSON.stringify(operators(uses))}\n` : `${operatorsText(uses)}\n`,
         );
@@ -43,6 +44,15 @@ export function inspectCommand(): Command {
         await writeFile(flags.html, await htmlPicture(basename(file), inspectionText(model), model));
       process.stdout.write(printed(model, flags));
     });
+}
+
+/** Where nothing else is missing, operators are really taken apart, so that this and `check` agree. */
+async function survey(file: string): Promise<OperatorUse[]> {
+  const uses = surveyOperators(readModelFile(file));
+  const isOpen =
+    uses.some(({ state }) => state === 'taken apart' || state === 'decided') &&
+    !uses.some(({ state }) => state === 'missing');
+  return isOpen ? withLeftovers(uses, await inPlainOperators(readOnnxFile(file), basename(file))) : uses;
 }
 
 function printed(model: PreparedModel, { json, dot }: Flags): string {

@@ -24,10 +24,19 @@ const model = modelOf([
   { opType: 'RMSNormalization', input: ['y2', 'w'] },
   { opType: 'Block', domain: 'mine', input: ['y2'] },
   {
+    opType: 'Loop',
+    input: ['c'],
+    attribute: [{ name: 'body', type: AttributeProto_AttributeType.GRAPH, g: create(GraphProtoSchema, {}) }],
+  },
+  {
     opType: 'If',
     input: ['c'],
     attribute: [
-      { name: 'then_branch', type: AttributeProto_AttributeType.GRAPH, g: create(GraphProtoSchema, {}) },
+      {
+        name: 'then_branch',
+        type: AttributeProto_AttributeType.GRAPH,
+        g: create(GraphProtoSchema, { node: [{ opType: 'Relu', name: 'inside', input: ['x'] }] }),
+      },
     ],
   },
   { opType: 'DequantizeLinear', input: ['y2', 's'] },
@@ -55,25 +64,26 @@ test('all that is missing is listed at once, with operator, opset, nodes and rea
       reason: expect.stringContaining('inline it'),
       nodes: ['n6'],
     },
-    { opType: 'DequantizeLinear', domain: '', opset: 17, reason: 'quantised', nodes: ['n8'] },
-    { opType: 'If', domain: '', opset: 17, reason: 'runs a subgraph', nodes: ['n7'] },
+    { opType: 'DequantizeLinear', domain: '', opset: 17, reason: 'quantised', nodes: ['n9'] },
+    { opType: 'Loop', domain: '', opset: 17, reason: 'runs a subgraph', nodes: ['n7'] },
     { opType: 'NonMaxSuppression', domain: '', opset: 17, reason: 'not in the table', nodes: ['n3', 'n4'] },
-    { opType: 'Pad', domain: '', opset: 17, reason: "with the padding mode 'mirror'", nodes: ['n9'] },
+    { opType: 'Pad', domain: '', opset: 17, reason: "with the padding mode 'mirror'", nodes: ['n10'] },
   ]);
 });
 
 test('what runs, and what is taken apart first, is counted', () => {
   const found = operators(surveyOperators(model)).operators.filter(({ state }) => state !== 'missing');
   expect(found).toEqual([
+    { opType: 'If', domain: '', opset: 17, nodes: 1, state: 'decided' },
     { opType: 'RMSNormalization', domain: '', opset: 17, nodes: 1, state: 'runs' },
-    { opType: 'Relu', domain: '', opset: 17, nodes: 2, state: 'runs' },
+    { opType: 'Relu', domain: '', opset: 17, nodes: 3, state: 'runs' },
     { opType: 'SkipLayerNormalization', domain: 'com.microsoft', opset: 1, nodes: 1, state: 'taken apart' },
   ]);
 });
 
 test('people see a table and one line for each that is missing', () => {
   const text = operatorsText(surveyOperators(model));
-  expect(text).toMatch(/^Relu +17 +2 +runs$/m);
+  expect(text).toMatch(/^Relu +17 +3 +runs$/m);
   expect(text).toContain('  NonMaxSuppression (opset 17): not in the table; at n3, n4');
   expect(operatorsText(surveyOperators(modelOf([{ opType: 'Relu', input: ['x'] }])))).toContain(
     'All of them can be run.',

@@ -1,4 +1,5 @@
 /** Turns whatever no input's contents can change, and was the same at every traced size, into initializers. */
+import { readsOf } from './branch.ts';
 import type { Graph, GraphNode, Tensor } from './graph.ts';
 import { withoutDeadCode } from './rewrite.ts';
 import type { Traces } from './trace.ts';
@@ -9,11 +10,11 @@ const READS_SHAPE = new Set(['Shape', 'Size']);
 export const DRAWS_RANDOMLY = /^(Random(Normal|Uniform)(Like)?|Multinomial|Bernoulli)$/;
 
 /** Values that depend on no input's contents: constants, and what is computed from shapes. */
-export function shapeOnlyValues(graph: Graph): Set<string> {
+export function shapeOnlyValues(graph: Pick<Graph, 'nodes' | 'initializers'>): Set<string> {
   const free = new Set<string>(graph.initializers.keys());
   free.add('');
   for (const node of graph.nodes) {
-    const fixed = READS_SHAPE.has(node.opType) || node.inputs.every((input) => free.has(input));
+    const fixed = READS_SHAPE.has(node.opType) || readsOf(node).every((input) => free.has(input));
     if (fixed && node.opType !== 'Dropout' && !DRAWS_RANDOMLY.test(node.opType))
       for (const output of node.outputs) free.add(output);
   }

@@ -3,7 +3,8 @@
  * every value is made once and before it is read, and no quantised operator stands in the way.
  */
 import { SppError } from '../../schema/errors.ts';
-import type { Graph } from './graph.ts';
+import { branchesOf } from './branch.ts';
+import type { Graph, GraphNode } from './graph.ts';
 
 /** Operators of quantised models. */
 export const QUANTISED =
@@ -21,7 +22,8 @@ export function checkGraph(graph: Graph, source: string): void {
   };
   if (graph.nodes.length === 0) fail('the graph has no nodes.');
   if (graph.outputs.length === 0) fail('the graph has no outputs.');
-  for (const domain of new Set(graph.nodes.map((node) => node.domain)))
+  const domains = new Set([...graph.nodes.flatMap(withInside)].map(({ domain }) => domain));
+  for (const domain of domains)
     if (graph.opsets[domain] === undefined) fail(`no opset version for the domain '${domain || 'ai.onnx'}'.`);
 
   const defined = new Set(graph.initializers.keys());
@@ -29,8 +31,23 @@ export function checkGraph(graph: Graph, source: string): void {
     if (defined.has(input.name)) fail(`the value ${input.name} is defined twice.`);
     defined.add(input.name);
   }
-  const madeSomewhere = new Set(graph.nodes.flatMap((node) => node.outputs));
-  for (const node of graph.nodes) {
+  checkNodes(graph.nodes, defined, fail);
+  for (const output of graph.outputs)
+    if (!defined.has(output.name)) fail(`the output ${output.name} is made by no node.`);
+}
+
+function withInside(node: GraphNode): GraphNode[] {
+  return [node, ...branchesOf(node).flatMap(({ nodes }) => nodes.flatMap(withInside))];
+}
+
+/** @param defined values that may be read; what the nodes make is added */
+function checkNodes(
+  nodes: readonly GraphNode[],
+  defined: Set<string>,
+  fail: (message: string) => never,
+): void {
+  const madeSomewhere = new Set(nodes.flatMap(({ outputs }) => outputs));
+  for (const node of nodes) {
     for (const input of node.inputs) {
       if (input === '' || defined.has(input)) continue;
       fail(
@@ -39,14 +56,19 @@ export function checkGraph(graph: Graph, source: string): void {
           : `node ${node.name} (${node.opType}) reads ${input}, which nothing makes.`,
       );
     }
+    for (const branch of branchesOf(node)) {
+      const inside = new Set([...defined, ...branch.initializers.keys()]);
+      checkNodes(branch.nodes, inside, fail);
+      for (const output of branch.outputs)
+        if (!inside.has(output))
+          fail(`a branch of node ${node.name} (${node.opType}) does not make ${output}.`);
+    }
     for (const output of node.outputs) {
       if (output === '') continue;
       if (defined.has(output)) fail(`the value ${output} is defined twice.`);
       defined.add(output);
     }
   }
-  for (const output of graph.outputs)
-    if (!defined.has(output.name)) fail(`the output ${output.name} is made by no node.`);
 }
 
 /**

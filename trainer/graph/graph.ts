@@ -15,7 +15,7 @@ export interface Tensor {
 
 export type Dtype = 'float32' | 'float64' | 'int64' | 'int32' | 'uint8' | 'bool';
 
-export type Attribute =
+export type PlainAttribute =
   | { readonly kind: 'int'; readonly value: number }
   | { readonly kind: 'float'; readonly value: number }
   | { readonly kind: 'string'; readonly value: string }
@@ -23,6 +23,15 @@ export type Attribute =
   | { readonly kind: 'floats'; readonly value: readonly number[] }
   | { readonly kind: 'strings'; readonly value: readonly string[] }
   | { readonly kind: 'tensor'; readonly value: Tensor };
+
+/** What an If may run. It takes no inputs, and reads values of the graph around it by their names. */
+export interface Branch {
+  readonly initializers: ReadonlyMap<string, Tensor>;
+  readonly nodes: readonly GraphNode[];
+  readonly outputs: readonly string[];
+}
+
+export type Attribute = PlainAttribute | { readonly kind: 'branch'; readonly value: Branch };
 
 export interface GraphNode {
   /** Unique in the graph; made from the op type where the file has none. */

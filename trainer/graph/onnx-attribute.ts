@@ -7,7 +7,7 @@ import {
   TensorProto_DataType,
 } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
-import type { Attribute } from './graph.ts';
+import type { PlainAttribute } from './graph.ts';
 import { type ExternalFiles, readTensor, writeTensor } from './onnx-tensor.ts';
 
 const text = new TextDecoder();
@@ -24,13 +24,17 @@ export function readAttributes(
   protos: readonly AttributeProto[],
   owner: string,
   external?: ExternalFiles,
-): Record<string, Attribute> {
-  const attributes: Record<string, Attribute> = {};
+): Record<string, PlainAttribute> {
+  const attributes: Record<string, PlainAttribute> = {};
   for (const proto of protos) attributes[proto.name] = readAttribute(proto, owner, external);
   return attributes;
 }
 
-function readAttribute(proto: AttributeProto, owner: string, external: ExternalFiles | undefined): Attribute {
+function readAttribute(
+  proto: AttributeProto,
+  owner: string,
+  external: ExternalFiles | undefined,
+): PlainAttribute {
   switch (proto.type) {
     case AttributeProto_AttributeType.INT: {
       const value = Number(proto.i);
@@ -54,7 +58,7 @@ function readAttribute(proto: AttributeProto, owner: string, external: ExternalF
     case AttributeProto_AttributeType.GRAPH:
     case AttributeProto_AttributeType.GRAPHS:
       throw new SppError('unsupported-op', `${owner} runs a subgraph, which is not supported.`, {
-        hint: 'Export the model without control flow: by torch.onnx.export(..., dynamo=True), which decides such branches, for a fixed branch, without a cache.',
+        hint: 'Export the model without loops: by torch.onnx.export(..., dynamo=True), which unrolls them, or with fixed dimensions.',
       });
   }
   const kind = AttributeProto_AttributeType[proto.type] ?? `type ${proto.type}`;
@@ -64,7 +68,7 @@ function readAttribute(proto: AttributeProto, owner: string, external: ExternalF
 }
 
 /** The attribute as protobuf; integers beyond int64, which numbers round to, are brought back into its range. */
-export function writeAttribute(name: string, attribute: Attribute): AttributeProto {
+export function writeAttribute(name: string, attribute: PlainAttribute): AttributeProto {
   const types = AttributeProto_AttributeType;
   switch (attribute.kind) {
     case 'int':

@@ -1,19 +1,17 @@
 /** ONNX bytes to our Graph and back. What is read has passed `checkGraph`; Constant nodes have become initializers. */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
-  type GraphProto,
   type ModelProto,
   ModelProtoSchema,
-  type NodeProto,
   type TensorProto,
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
-import type { Graph, GraphNode, Tensor, ValueInfo } from './graph.ts';
+import type { Graph, Tensor, ValueInfo } from './graph.ts';
 import { checkGraph, refuseQuantised } from './graph-check.ts';
-import { readAttributes, writeAttribute } from './onnx-attribute.ts';
-import { dtypeOf, type ExternalFiles, onnxElementTypes, readTensor, writeTensor } from './onnx-tensor.ts';
+import { everyNode, plainDomain, readContents, writeNode } from './onnx-node.ts';
+import { dtypeOf, type ExternalFiles, onnxElementTypes, writeTensor } from './onnx-tensor.ts';
 
 /** Before opset 7 broadcasting was an attribute. */
 const OLDEST_OPSET = 7;
@@ -23,27 +21,15 @@ const OLDEST_IR_WRITTEN = 4;
 /**
  * @param source how messages call the file
  * @param external reads the files that initializers with external data name; see `readOnnxFile`
- * @throws `bad-model` for whatever is not a usable float ONNX graph; `unsupported-op` for subgraphs and model-local functions
+ * @throws `bad-model` for whatever is not a usable float ONNX graph; `unsupported-op` for loops and model-local functions
  */
 export function readOnnx(bytes: Uint8Array, source: string, external?: ExternalFiles): Graph {
   const model = parseModel(bytes, source);
   const proto = model.graph;
   if (!proto) throw notOnnx(source, 'it holds no graph');
   const opsets = readOpsets(model, source);
-  if (proto.sparseInitializer.length > 0)
-    throw new SppError('bad-model', `${source}: sparse initializers are not supported.`, {
-      hint: 'Export the model with dense weights.',
-    });
-  refuseQuantised(proto.node, source);
-  const initializers = new Map<string, Tensor>();
-  for (const tensor of proto.initializer) {
-    if (initializers.has(tensor.name))
-      throw new SppError('bad-model', `${source}: the initializer ${tensor.name} is defined twice.`, {
-        hint: 'Export the model again.',
-      });
-    initializers.set(tensor.name, readTensor(tensor, `${source}: the initializer ${tensor.name}`, external));
-  }
-  const nodes = readNodes(proto, source, initializers, external);
+  refuseQuantised(everyNode(proto), source);
+  const { initializers, nodes } = readContents(proto, source, external);
   const graph: Graph = {
     name: proto.name,
     irVersion: Number(model.irVersion),
@@ -78,16 +64,7 @@ export function writeOnnx(
     })),
     graph: {
       name: graph.name || 'graph',
-      node: graph.nodes.map((node) => ({
-        name: node.name,
-        opType: node.opType,
-        domain: node.domain,
-        input: [...node.inputs],
-        output: [...node.outputs],
-        attribute: Object.entries(node.attributes).map(([name, attribute]) =>
-          writeAttribute(name, attribute),
-        ),
-      })),
+      node: graph.nodes.map(writeNode),
       initializer: [...graph.initializers].map(([name, tensor]) => initializer(name, tensor)),
       input: graph.inputs.map(writeInfo),
       output: [
@@ -141,73 +118,6 @@ function readOpsets(model: ModelProto, source: string): Record<string, number> {
     });
   }
   return opsets;
-}
-
-/** The ONNX domain has two names. */
-export function plainDomain(domain: string): string {
-  return domain === 'ai.onnx' ? '' : domain;
-}
-
-function readNodes(
-  proto: GraphProto,
-  source: string,
-  initializers: Map<string, Tensor>,
-  external: ExternalFiles | undefined,
-): GraphNode[] {
-  const nodes: GraphNode[] = [];
-  const taken = new Set<string>();
-  for (const node of proto.node) {
-    const name = uniqueName(node, taken);
-    const owner = `${source}: node ${name} (${node.opType})`;
-    const attributes = readAttributes(node.attribute, owner, external);
-    const [output] = node.output;
-    if (node.opType === 'Constant' && plainDomain(node.domain) === '' && output !== undefined) {
-      const value = attributes.value ?? attributes.value_float ?? attributes.value_int;
-      const list = attributes.value_floats ?? attributes.value_ints;
-      initializers.set(output, constantTensor(value ?? list, owner));
-      continue;
-    }
-    nodes.push({
-      name,
-      opType: node.opType,
-      domain: plainDomain(node.domain),
-      inputs: node.input,
-      outputs: node.output,
-      attributes,
-    });
-  }
-  return nodes;
-}
-
-function uniqueName(node: NodeProto, taken: Set<string>): string {
-  const base = node.name || node.output.find((output) => output !== '') || node.opType;
-  let name = base;
-  for (let suffix = 2; taken.has(name); suffix++) name = `${base}_${suffix}`;
-  taken.add(name);
-  return name;
-}
-
-function constantTensor(attribute: GraphNode['attributes'][string] | undefined, owner: string): Tensor {
-  switch (attribute?.kind) {
-    case 'tensor':
-      return attribute.value;
-    case 'float':
-      return { dtype: 'float32', dims: [], data: Float32Array.of(attribute.value) };
-    case 'floats':
-      return { dtype: 'float32', dims: [attribute.value.length], data: Float32Array.from(attribute.value) };
-    case 'int':
-      return { dtype: 'int64', dims: [], data: BigInt64Array.of(BigInt(attribute.value)) };
-    case 'ints':
-      return {
-        dtype: 'int64',
-        dims: [attribute.value.length],
-        data: BigInt64Array.from(attribute.value, BigInt),
-      };
-    default:
-      throw new SppError('bad-model', `${owner} holds no dense numeric value.`, {
-        hint: 'Export the model without string or sparse constants.',
-      });
-  }
 }
 
 function readInfo(info: ValueInfoProto, source: string): ValueInfo {

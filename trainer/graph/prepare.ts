@@ -13,6 +13,7 @@ import { mergeRepeats } from './merge-repeats.ts';
 import { ortModel } from './ort-model.ts';
 import { type Chosen, writePlainly } from './plain/index.ts';
 import { relativeError } from './relative-error.ts';
+import { settleBranches } from './settle-branches.ts';
 import { normaliseShapes } from './shape-arguments.ts';
 import { splitFusedLinears } from './split-fused.ts';
 import { type StandIns, standIns } from './stand-in.ts';
@@ -60,12 +61,20 @@ export async function prepareGraph(
 /** @throws `bad-model` when the graph does not run, or draws random numbers */
 export async function simplifyGraph(original: Graph, source: string): Promise<SimplifiedGraph> {
   refuseRandom(original, source);
-  const unfused = foldTurnedWeights(await withoutFusions(original, source));
+  const unfused = foldTurnedWeights(await inPlainOperators(original, source));
   const fixed = shapeOnlyValues(unfused);
   const { traces, sizes } = await traceGraph(unfused, source, (value) => fixed.has(value));
   const folded = mergeEqualMatrices(foldConstants(unfused, traces));
   const graph = foldBatchNorms(normaliseShapes(folded, traces), traces[2]);
   return { original, graph, traces, sizes, standIns: standIns(original) };
+}
+
+/**
+ * The graph with its Ifs decided and fused operators taken apart.
+ * @throws `unsupported-op` for an If that cannot be decided
+ */
+export async function inPlainOperators(original: Graph, source: string): Promise<Graph> {
+  return withoutFusions(await settleBranches(original, source), source);
 }
 
 /** Ranks and fixed lengths, which some operators are taken apart by, are those of one more trace. */

@@ -1,4 +1,5 @@
 /** What passes over a graph share: fresh names, small constants, and throwing away what nothing reads. */
+import { readsOf, renameReads } from './branch.ts';
 import type { Attribute, Graph, GraphNode, Tensor } from './graph.ts';
 
 /** A graph being rebuilt node by node. */
@@ -99,7 +100,7 @@ export function rename(nodes: readonly GraphNode[], names: ReadonlyMap<string, s
     return next === undefined ? name : current(next);
   };
   return nodes.map((node) =>
-    node.inputs.some((input) => names.has(input)) ? { ...node, inputs: node.inputs.map(current) } : node,
+    readsOf(node).some((input) => names.has(input)) ? renameReads(node, current) : node,
   );
 }
 
@@ -109,7 +110,7 @@ export function withoutDeadCode(graph: Graph): Graph {
   const nodes: GraphNode[] = [];
   for (const node of graph.nodes.toReversed()) {
     if (!node.outputs.some((output) => needed.has(output))) continue;
-    for (const input of node.inputs) needed.add(input);
+    for (const input of readsOf(node)) needed.add(input);
     nodes.push(node);
   }
   const initializers = new Map([...graph.initializers].filter(([name]) => needed.has(name)));

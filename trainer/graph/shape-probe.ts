@@ -53,14 +53,15 @@ export async function openProbe(graph: Graph, keep: (value: string) => boolean):
       kept.push(value);
       return [];
     }
-    const [shape, same] = [fresh(`${value}_shape`), fresh(`${value}_same`)];
+    const shape = fresh(`${value}_shape`);
     shapes.set(value, shape);
-    behind.set(value, same);
     const base = { domain: '', attributes: {} } as const;
-    return [
-      { ...base, name: shape, opType: 'Shape', inputs: [value], outputs: [shape] },
-      { ...base, name: same, opType: 'Reshape', inputs: [value, shape], outputs: [same] },
-    ];
+    const look = { ...base, name: shape, opType: 'Shape', inputs: [value], outputs: [shape] };
+    // Integers are small, and onnxruntime follows what sizes hold when it loads a graph, but not through this Reshape.
+    if (types.get(value) !== 'float32') return [look];
+    const same = fresh(`${value}_same`);
+    behind.set(value, same);
+    return [look, { ...base, name: same, opType: 'Reshape', inputs: [value, shape], outputs: [same] }];
   };
   const nodes = light.nodes.flatMap((node) => [
     { ...node, inputs: node.inputs.map((input) => behind.get(input) ?? input) },
