@@ -10,18 +10,13 @@ import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { textTable } from '../trainer/cli/table.ts';
 import type { BackendName } from '../trainer/engine/backend-names.ts';
-import { readOnnxFile } from '../trainer/graph/onnx-load.ts';
-import { preparePairs } from '../trainer/pairs/prepare.ts';
+import { benchDevice, deviceReport } from './bench-engine/device.ts';
+import { deitModels, loadBenchModel, fileModels as models } from './bench-engine/shapes.ts';
 import { forwardLanesSide, forwardSide, type Side, stepSide, workOf } from './bench-engine/sides.ts';
 import { findTorchPython, startTorch, type TorchSide } from './bench-engine/torch.ts';
 
-const SHARED = '../shared/models';
-const models: Readonly<Record<string, { path: string; batch: number; length: number }>> = {
-  digits: { path: 'examples/digits/digits.onnx', batch: 64, length: 1 },
-  'cifar-vit': { path: `${SHARED}/cifar-vit.onnx`, batch: 64, length: 1 },
-  'shakespeare-llama': { path: `${SHARED}/shakespeare-llama.onnx`, batch: 16, length: 128 },
-};
 const MIB = 2 ** 20;
+const deviceModels = ['digits', ...Object.keys(deitModels)].join(', ');
 
 interface Flags {
   readonly rounds: string;
@@ -31,25 +26,46 @@ interface Flags {
   readonly memory?: string;
   readonly recompute: boolean;
   readonly json: boolean;
+  readonly device?: string;
+  readonly seconds: string;
+  readonly limit: string;
+  readonly batch: string;
 }
 
 const command = new Command('bench:engine')
-  .argument('[models...]', `of: ${Object.keys(models).join(', ')}; all by default`)
+  .argument('[models...]', `of: ${Object.keys(models).join(', ')}; all by default, with --device other ones`)
   .option('--rounds <n>', 'runs of each side', '15')
   .option('--threads <n>', 'threads of every side', String(availableParallelism()))
   .option('--backends <names>', 'other backends to time beside onnxruntime, with commas', '')
   .option('--python <path>', 'a Python with torch, timm and transformers (default: PYTHON, then python3)')
   .option('--memory <what>', 'only: print by how many bytes steps to `masks` or `weights` grow this process')
   .option('--recompute', 'with --memory: compute activations twice instead of keeping them', false)
+  .option('--device <provider>', `time steps on onnxruntime's webgpu or cuda beside the cpu: ${deviceModels}`)
+  .option('--seconds <n>', 'with --device: for each side of a model', '2')
+  .option('--limit <n>', 'with --device: seconds for all models', '140')
+  .option('--batch <n>', "with --device: examples of a step instead of the model's own", '0')
   .option('--json', 'print JSON instead of tables', false)
   .parse();
 const flags = command.opts<Flags>();
 const threads = Number(flags.threads);
-const asked = command.args.length > 0 ? command.args : Object.keys(models);
-const unknown = asked.find((name) => models[name] === undefined);
+const known = flags.device === undefined ? models : { ...models, ...deitModels };
+const byDefault = flags.device === undefined ? Object.keys(models) : deviceModels.split(', ');
+const asked = command.args.length > 0 ? command.args : byDefault;
+const unknown = asked.find((name) => known[name] === undefined);
 if (unknown !== undefined) command.error(`unknown model ${unknown}`, { exitCode: 2 });
+else if (flags.device !== undefined) await onDevice(flags.device);
 else if (flags.memory !== undefined) await memoryOf(asked[0] ?? 'digits', flags.memory as 'masks');
 else await bench();
+
+async function onDevice(device: string): Promise<void> {
+  if (device !== 'webgpu' && device !== 'cuda') command.error(`--device takes webgpu or cuda, not ${device}`);
+  const [seconds, limit, batch] = [Number(flags.seconds), Number(flags.limit), Number(flags.batch)];
+  await benchDevice({ device, models: asked, seconds, limit, batch }, (model, result) =>
+    process.stdout.write(
+      flags.json ? `${JSON.stringify({ model, ...result })}\n` : `${deviceReport(model, result)}\n\n`,
+    ),
+  );
+}
 
 async function bench(): Promise<void> {
   const python = findTorchPython(flags.python);
@@ -57,9 +73,9 @@ async function bench(): Promise<void> {
     process.stderr.write('PyTorch is left out: no Python with torch, timm and transformers was found.\n');
   const all: Record<string, unknown> = {};
   for (const name of asked) {
-    const { path, batch, length } = models[name] as (typeof models)[string];
-    if (!existsSync(path)) {
-      process.stderr.write(`${name} is left out: ${path} is not there.\n`);
+    const { from, batch, length } = models[name] as (typeof models)[string];
+    if (typeof from === 'string' && !existsSync(from)) {
+      process.stderr.write(`${name} is left out: ${from} is not there.\n`);
       continue;
     }
     const torch = python
@@ -78,8 +94,9 @@ async function bench(): Promise<void> {
 type Times = Readonly<Record<string, number>>;
 
 async function timesOf(name: string, torch: TorchSide | undefined): Promise<{ medianMs: Times }> {
-  const { path, batch, length } = models[name] as (typeof models)[string];
-  const model = await preparePairs(readOnnxFile(path), name);
+  const given = models[name] as (typeof models)[string];
+  const { batch, length } = given;
+  const model = await loadBenchModel(name, given);
   const work = await workOf(model, batch, length, threads);
   const others = flags.backends.split(',').filter(Boolean) as BackendName[];
   const sides: Side[] = [await forwardSide(work), await forwardLanesSide(work)];
@@ -127,8 +144,9 @@ async function memoriesOf(name: string, python: string | undefined): Promise<Tim
 }
 
 async function memoryOf(name: string, what: 'masks' | 'weights'): Promise<void> {
-  const { path, batch, length } = models[name] as (typeof models)[string];
-  const model = await preparePairs(readOnnxFile(path), name);
+  const given = models[name] as (typeof models)[string];
+  const { batch, length } = given;
+  const model = await loadBenchModel(name, given);
   const work = await workOf(model, batch, length, threads);
   const side = await stepSide(work, what, 'onnxruntime', flags.recompute);
   const before = process.memoryUsage.rss();
