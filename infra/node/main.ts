@@ -52,6 +52,7 @@ const program = new Command('node infra/node/main.ts')
 Environment:
   NODE_TOKEN          bearer token: shown to the gateway, and asked of callers under --auth token
   REGISTRATION_TOKEN  the node's own, from POST /v1/nodes at the gateway; goes with --gateway
+  NVIDIA_TF32_OVERRIDE  with --ep cuda: 1 computes faster, with three digits
 
 Example:
   node infra/node/main.ts --artifact artifacts/digits

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import { openArtifact } from '../../schema/artifact/store.ts';
 import { SppError } from '../../schema/errors.ts';
+import { keepFullPrecision } from '../../schema/full-precision.ts';
 import type { NodeReport, NodeState } from '../../schema/node-report.ts';
 import type { SpawnThread } from './execution/worker-pool.ts';
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
@@ -67,6 +68,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   // Callers that only close the node need not listen.
   usable.promise.catch(() => {});
 
+  if (settings.ep === 'cuda') keepFullPrecision();
   const serve = async (artifact: Awaited<ReturnType<typeof open>>) => {
     const directory = await cacheDirectory(artifact, settings.cacheDir);
     const source = await levelModels({

@@ -11,9 +11,17 @@ const tfjsBackendNames = ['tfjs-node-gpu', 'tfjs-node', 'webgpu', 'wasm', 'cpu']
 export type TfjsBackendName = (typeof tfjsBackendNames)[number];
 
 /** In the order in which `auto` takes them: fastest first, as measured; `trainer doctor` measures them on a model of one's own. */
-const automatic = ['tfjs-node-gpu', 'onnxruntime', 'tfjs-node', 'webgpu', 'wasm', 'cpu'] as const;
+const automatic = [
+  'onnxruntime-cuda',
+  'tfjs-node-gpu',
+  'onnxruntime',
+  'tfjs-node',
+  'webgpu',
+  'wasm',
+  'cpu',
+] as const;
 
-/** onnxruntime's execution providers, by backend. Those on GPUs run when they are named: a software GPU would win nothing. */
+/** onnxruntime's execution providers, by backend. WebGPU runs when it is named: a GPU in software would win nothing, and on real ones small models lose. */
 export const onnxruntimeProviders = {
   onnxruntime: 'cpu',
   'onnxruntime-cuda': 'cuda',
@@ -21,7 +29,7 @@ export const onnxruntimeProviders = {
 } as const;
 export type OnnxruntimeBackendName = keyof typeof onnxruntimeProviders;
 
-export const backendNames = [...automatic, 'onnxruntime-cuda', 'onnxruntime-webgpu'] as const;
+export const backendNames = [...automatic, 'onnxruntime-webgpu'] as const;
 export type BackendName = (typeof backendNames)[number];
 
 /** What a person may ask for. */

@@ -5,6 +5,7 @@
  */
 
 import { SppError } from '../../schema/errors.ts';
+import { keepFullPrecision } from '../../schema/full-precision.ts';
 import type { Nesting } from '../autodiff/nested-forward.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import type { MaskedAxis } from '../graph/mask-site.ts';
@@ -220,6 +221,7 @@ function createLanes(
   if (isOnnxruntime(backend)) {
     const provider = onnxruntimeProviders[backend];
     // A GPU's work comes from one queue.
+    if (provider === 'cuda') keepFullPrecision();
     const workers = provider === 'cpu' ? checkedWorkers(options.workers) : 1;
     return createOnnxruntimeLanes({
       graph,

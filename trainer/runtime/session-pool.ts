@@ -4,6 +4,7 @@
  */
 
 import { totalmem } from 'node:os';
+import { keepFullPrecision } from '../../schema/full-precision.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import { computeProvider, computeThreads } from './compute.ts';
 import type { OrtModel } from './ort-session.ts';
@@ -42,6 +43,7 @@ export function weightBytes({ initializers }: Pick<Graph, 'initializers'>): numb
 export function startSessionPool(modelBytes: number, cores = computeThreads()): SessionPool {
   const fitting = Math.floor((MEMORY_SHARE * totalmem()) / Math.max(1, COPIES * modelBytes));
   const provider = computeProvider();
+  if (provider === 'cuda') keepFullPrecision();
   // A GPU's work comes from one queue.
   const size = provider === 'cpu' ? Math.max(1, Math.min(cores, fitting)) : 1;
   const threads = Math.max(1, Math.floor(cores / size));
