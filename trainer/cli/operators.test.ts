@@ -1,7 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import { AttributeProto_AttributeType, GraphProtoSchema, type ModelProto, ModelProtoSchema } from 'onnx-buf';
 import { expect, test } from 'vitest';
-import { surveyOperators } from '../graph/operator-survey.ts';
+import type { Graph } from '../graph/graph.ts';
+import { surveyOperators, withLeftovers } from '../graph/operator-survey.ts';
 import { operators, operatorsText } from './operators.ts';
 
 function modelOf(nodes: readonly object[]): ModelProto {
@@ -88,4 +89,26 @@ test('people see a table and one line for each that is missing', () => {
   expect(operatorsText(surveyOperators(modelOf([{ opType: 'Relu', input: ['x'] }])))).toContain(
     'All of them can be run.',
   );
+});
+
+test('an operator that has no plain form as it stands in this file is missing, the others of its kind are not', () => {
+  const attention = { opType: 'GroupQueryAttention', domain: 'com.microsoft', input: ['q'] };
+  const uses = surveyOperators(modelOf([attention, attention]));
+  expect(uses.map(({ state }) => state)).toEqual(['taken apart']);
+  const left = { name: 'n1', ...attention, inputs: ['q'], outputs: ['y1'], attributes: {} };
+  const plain: Graph = {
+    name: 'plain',
+    irVersion: 9,
+    opsets: { '': 17, 'com.microsoft': 1 },
+    inputs: [],
+    outputs: [],
+    initializers: new Map(),
+    nodes: [left],
+  };
+  const found = operators(withLeftovers(uses, plain));
+  expect(found.operators.map(({ state, nodes }) => [state, nodes])).toEqual([
+    ['taken apart', 1],
+    ['missing', 1],
+  ]);
+  expect(found.missing[0]).toMatchObject({ nodes: ['n1'], reason: 'in a form that has no plain one' });
 });

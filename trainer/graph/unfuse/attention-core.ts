@@ -1,4 +1,5 @@
 /** Scaled dot-product attention in plain nodes, as the fused attentions share it. */
+import { floatAttribute } from '../graph.ts';
 import type { NodeBuilder } from './node-builder.ts';
 
 /** onnxruntime's own filler: below every score, and still finite, so that a row of it has a softmax. */
@@ -15,6 +16,8 @@ export interface PlainAttention {
   readonly allowed?: readonly string[];
   /** Added to the scores, in this order. */
   readonly biases?: readonly string[];
+  /** One more score of each head, [1, H, 1, 1], which takes attention to nothing. */
+  readonly sink?: string;
 }
 
 /** @returns [B, H, S, E] */
@@ -30,9 +33,16 @@ export function plainAttention(b: NodeBuilder, attention: PlainAttention): strin
   const open = first && rest.reduce((all, one) => b.op('And', [all, one]), first);
   const closing = open ? [b.op('Where', [open, b.scalar(0), b.scalar(FORBIDDEN)])] : [];
   const scores = [...biases, ...closing].reduce((sum, bias) => b.op('Add', [sum, bias]), capped);
-  const weights = b.op('Softmax', [scores], { axis: { kind: 'int', value: -1 } });
+  const weights = softmax(b, scores, attention.sink);
   const mixed = b.op('MatMul', [weights, v]);
   return open && mayCloseRows(b, attention) ? b.op('Mul', [mixed, anyOpen(b, open)]) : mixed;
+}
+
+function softmax(b: NodeBuilder, scores: string, sink: string | undefined): string {
+  const last = (x: string) => b.op('Softmax', [x], { axis: { kind: 'int', value: -1 } });
+  if (sink === undefined) return last(scores);
+  const column = b.op('Mul', [b.slice(scores, 3, 0, 1), b.scalar(0)]);
+  return b.slice(last(b.concat([b.op('Add', [column, sink]), scores], 3)), 3, 1, Number.MAX_SAFE_INTEGER);
 }
 
 /** Causality alone lets every query look at itself. */
@@ -43,6 +53,11 @@ function mayCloseRows(b: NodeBuilder, { allowed = [] }: PlainAttention): boolean
 /** 1 where a query may look somewhere, 0 elsewhere: [..., S, 1]. */
 function anyOpen(b: NodeBuilder, open: string): string {
   return b.reduce('ReduceMax', b.cast(open, 'float32'), [-1]);
+}
+
+/** onnxruntime takes a scale of 0 as none. */
+export function scaleOf({ node }: NodeBuilder, depth: number): number {
+  return floatAttribute(node, 'scale', 0) || 1 / Math.sqrt(depth);
 }
 
 /** [B, S, H·D] to [B, H, S, D]. */
@@ -82,12 +97,4 @@ export function causal(b: NodeBuilder, q: string, k: string, last: boolean): str
   const at = b.range(queries);
   const places = last ? b.op('Add', [at, b.op('Sub', [keys, queries])]) : at;
   return b.op('Not', [b.op('Greater', [b.unsqueeze(b.range(keys), [0]), b.unsqueeze(places, [1])])]);
-}
-
-/** May query s look back at key t? [S, T] booleans: at most `reach` places behind it, from the first at the first on. */
-export function within(b: NodeBuilder, q: string, k: string, reach: number): string {
-  const [at, places] = [b.range(b.length(q, 2)), b.range(b.length(k, 2))];
-  const far = b.constant({ dtype: 'int64', dims: [], data: BigInt64Array.of(BigInt(reach)) });
-  const behind = b.op('Sub', [b.unsqueeze(at, [1]), b.unsqueeze(places, [0])]);
-  return b.op('Not', [b.op('Greater', [behind, far])]);
 }

@@ -1,8 +1,7 @@
 /** onnxruntime's fused attentions (com.microsoft) in plain nodes: as its optimisers leave them in a file. */
 import { floatAttribute, intAttribute, intsAttribute } from '../graph.ts';
-import { causal, joinHeads, plainAttention, repeatHeads, splitHeads, within } from './attention-core.ts';
+import { causal, joinHeads, plainAttention, scaleOf, splitHeads } from './attention-core.ts';
 import { type NodeBuilder, type Unfold, vectorPart } from './node-builder.ts';
-import { rotate, tableRows } from './rotary.ts';
 
 /** Scores of masked keys get this added; onnxruntime's default. */
 const FILTER = -10000;
@@ -76,60 +75,6 @@ export const multiHeadAttention: Unfold = (b) => {
   return [joinHeads(b, mixed, last?.width ?? 0), k, v];
 };
 
-/**
- * Grouped key heads, causal, with rotation inside if asked for. With a cache the keys go to places that differ by example, which
- * has no plain form: left as it is.
- */
-export const groupQueryAttention: Unfold = (b) => {
-  const { node } = b;
-  const heads = intAttribute(node, 'num_heads', 0);
-  const groups = intAttribute(node, 'kv_num_heads', 0);
-  const window = intAttribute(node, 'local_window_size', -1);
-  const unusual = intAttribute(node, 'smooth_softmax', 0) === 1 || b.input(11) !== undefined || b.wants(3);
-  if (b.input(3) !== undefined || b.input(4) !== undefined || unusual) return undefined;
-  const [query = ''] = node.inputs;
-  const width = b.fixed(query, -1);
-  if (width === undefined || heads === 0 || groups === 0) return undefined;
-  const [key, value] = [b.input(1), b.input(2)];
-  const apart = key !== undefined && value !== undefined;
-  const depth = apart ? width / heads : width / (heads + 2 * groups);
-  const sizes = [heads * depth, groups * depth, groups * depth];
-  const parts = apart ? [query, key, value] : b.split(query, 2, sizes);
-  const [q = '', k = '', v = ''] = parts.map((part, i) =>
-    splitHeads(b, part, i === 0 ? heads : groups, depth),
-  );
-  const turning = intAttribute(node, 'do_rotary', 0) === 1;
-  const turn = (x: string) => (turning ? turnFromStart(b, x, depth) : x);
-  const turned = [turn(q), turn(k)] as const;
-  if (turned.includes(undefined)) return undefined;
-  const [query4, key4] = turned as readonly [string, string];
-  const score = b.input(10);
-  const mixed = plainAttention(b, {
-    q: query4,
-    k: repeatHeads(b, key4, { groups, heads, depth }),
-    v: repeatHeads(b, v, { groups, heads, depth }),
-    scale: scaleOf(b, depth),
-    softcap: floatAttribute(node, 'softcap', 0),
-    allowed: [causal(b, query4, key4, false), ...(window > 0 ? [within(b, query4, key4, window - 1)] : [])],
-    biases: score ? [score] : [],
-  });
-  return [joinHeads(b, mixed, heads * depth), key4, v];
-};
-
-/** Rotation by position, which is the place in the row without a cache, or given [B, S]. */
-function turnFromStart(b: NodeBuilder, x: string, depth: number): string | undefined {
-  const [cos, sin, ids] = [b.input(7), b.input(8), b.input(9)];
-  const half = cos && b.fixed(cos, -1);
-  if (!cos || !sin || !half) return undefined;
-  const places = ids ?? b.range(b.length(x, 2));
-  const rows = (table: string) => {
-    const picked = tableRows(b, table, places, half);
-    return ids === undefined ? picked : b.unsqueeze(picked, [1]);
-  };
-  const interleaved = intAttribute(b.node, 'rotary_interleaved', 0) === 1;
-  return rotate(b, x, { cos: rows(cos), sin: rows(sin), half, depth, interleaved });
-}
-
 interface Projection {
   readonly x: string;
   /** Of all heads. */
@@ -148,11 +93,6 @@ function projections(b: NodeBuilder, heads: number): Projection[] | undefined {
   };
   const found = [0, 1, 2].map(plain);
   return found.includes(undefined) || heads === 0 ? undefined : (found as Projection[]);
-}
-
-/** onnxruntime takes a scale of 0 as none. */
-function scaleOf({ node }: NodeBuilder, depth: number): number {
-  return floatAttribute(node, 'scale', 0) || 1 / Math.sqrt(depth);
 }
 
 function forward(b: NodeBuilder, q: string, k: string): string[] {

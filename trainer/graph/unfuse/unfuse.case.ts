@@ -43,6 +43,35 @@ const grouped = (
   outputs: ['float32', 'float32', 'float32'] as const,
 });
 
+/** The same behind a cache of four places, of which each example has filled its own number. */
+const groupedBehind = (
+  name: string,
+  fresh: number,
+  filled: readonly number[],
+  attributes: Record<string, Attribute> = {},
+) => {
+  const count = filled.length;
+  const past = Math.max(...filled) === 0 ? 0 : 4;
+  const cache = [count, 2, past, 16];
+  return {
+    ...microsoft(name, 'GroupQueryAttention', [], { ...groups, ...attributes }),
+    inputs: fc
+      .tuple(
+        ...[[count, fresh, 64], [count, fresh, 32], [count, fresh, 32], cache, cache].map((d) =>
+          floats(d, -1, 1),
+        ),
+        floats([12, 8], -1, 1),
+        floats([12, 8], -1, 1),
+      )
+      .map(([q, k, v, keys, values, cos, sin]) => {
+        const last = filled.map((held) => held + fresh - 1);
+        const lengths = [int32([count], ...last), int32([], Math.max(...last) + 1)];
+        return [q, k, v, keys, values, ...lengths, ...(attributes.do_rotary ? [cos, sin] : [])];
+      }),
+    outputs: ['float32', 'float32', 'float32'] as const,
+  };
+};
+
 /** Of the letters of the linear maps below. */
 const lengths: Readonly<Record<string, number>> = { b: 2, t: 3, d: 4, h: 2, k: 5 };
 
@@ -81,6 +110,19 @@ export const unfuseCases: readonly OpCase[] = [
   microsoft('with Relu and a residual', 'FusedConv', [[2, 3, 4, 4], [2, 3, 1, 1], [2], [2, 2, 4, 4]], {
     activation: text('Relu'),
   }),
+  {
+    ...microsoft('a sink of each head', 'GroupQueryAttention', [], groups),
+    inputs: fc.tuple(...[...threes, [4]].map((d) => floats(d, -1, 1))).map(([q, k, v, sink]) => {
+      const lengths = [int32([2], 2, 2), int32([], 3)];
+      return [q, k, v, undefined, undefined, ...lengths, ...Array(4).fill(undefined), sink];
+    }),
+    outputs: ['float32', 'float32', 'float32'] as const,
+  },
+  groupedBehind('one more behind caches of different lengths', 1, [4, 2]),
+  groupedBehind('several more behind a cache, turned', 3, [4], { do_rotary: int(1) }),
+  groupedBehind('one more, turned, in a window', 1, [4, 3], { do_rotary: int(1), local_window_size: int(3) }),
+  groupedBehind('a first run with an empty cache', 3, [0, 0], { do_rotary: int(1) }),
+  groupedBehind('a smooth softmax behind a cache', 1, [4, 1], { smooth_softmax: int(1), softcap: float(5) }),
   grouped('apart', threes, groups),
   grouped('in a window', threes, { ...groups, local_window_size: int(2) }),
   grouped('packed', [[2, 3, 128], undefined, undefined], groups),
