@@ -54,14 +54,41 @@ export async function writePathChart(
       ...(lower ? { min: 0.95 * dense, max: Math.min(8 * dense, Math.max(...values)) } : { scale: true }),
       axisLabel: { formatter: (value: number) => String(Number(value.toPrecision(3))) },
     },
-    series: names.map((name) => ({
-      name: labels[name] as string,
-      type: 'line',
-      symbolSize: 5,
-      lineStyle: { width: name.startsWith('ours') ? 3 : 1.5 },
-      data: rows.map((row) => [100 * row.reachable, row.cells[name]?.mean ?? Number.NaN]),
-    })),
+    series: [
+      ...names.map((name, place) => ({
+        name: labels[name] as string,
+        type: 'line' as const,
+        color: COLOURS[place % COLOURS.length] as string,
+        symbolSize: 5,
+        lineStyle: { width: name.startsWith('ours') ? 3 : 1.5 },
+        data: rows.map((row) => [100 * row.reachable, row.cells[name]?.mean ?? Number.NaN]),
+      })),
+      ...names.map((name, place) => band(rows, name, COLOURS[place % COLOURS.length] as string)),
+    ],
   });
   await writeFile(path, `${chart.renderToSVGString()}\n`);
   chart.dispose();
+}
+
+/** A polygon from one deviation over seeds below the mean to one above it. */
+function band(rows: readonly SummaryRow[], name: string, fill: string) {
+  const cells = rows.flatMap(({ reachable, cells: all }) => {
+    const cell = all[name];
+    return cell === undefined || !(cell.deviation > 0) ? [] : [{ at: 100 * reachable, ...cell }];
+  });
+  const edge = [
+    ...cells.map(({ at, mean, deviation }) => [at, mean + deviation]),
+    ...cells.toReversed().map(({ at, mean, deviation }) => [at, mean - deviation]),
+  ];
+  return {
+    type: 'custom' as const,
+    silent: true,
+    clip: true,
+    data: edge.slice(0, 1),
+    renderItem: (_: unknown, api: { coord(point: number[]): number[] }) => ({
+      type: 'polygon' as const,
+      shape: { points: edge.map((point) => api.coord(point) as [number, number]) },
+      style: { fill, opacity: 0.18 },
+    }),
+  };
 }

@@ -18,12 +18,13 @@ import { defaultRecovery } from '../../trainer/recovery/plan.ts';
 import { allocateLevels } from '../../trainer/search/allocate.ts';
 import { indexUnits, orderByPair } from '../../trainer/search/units.ts';
 import { weightsOf } from '../../trainer/weights/linear-weights.ts';
+import { singleSteps } from './costs.ts';
 import type { Basis, Subject } from './subject.ts';
 
 export interface Method {
   readonly label: string;
-  /** Whether gradients change weights; the others only choose, turn and solve in closed form. */
-  readonly trains: boolean;
+  /** How gradients change weights: all levels in one run, or each apart with a joint run's budget altogether or each; absent, methods only choose, turn and solve in closed form. */
+  readonly training?: 'joint' | 'total' | 'each';
   readonly ours?: true;
   /** Raised when the method's numbers change, so that kept results are measured again; 1 when absent. */
   readonly revision?: number;
@@ -50,7 +51,7 @@ export const methods = {
     principalTaylorOrder(subject.prepared.pairs, await subject.curvature('rotated')),
   ),
   published: ordered("paper's form", 'own', (subject) => subject.order('published')),
-  'one-shot': { label: 'one-shot comp.', trains: false, levels: oneShotLevels },
+  'one-shot': { label: 'one-shot comp.', levels: oneShotLevels },
   ours: {
     ...ordered('ours', 'rotated', (subject) => subject.order('inclusion')),
     ours: true,
@@ -63,27 +64,27 @@ export const methods = {
   },
   'ours-recovered': {
     label: 'ours joint',
-    trains: true,
+    training: 'joint',
     ours: true,
     revision: 2,
     levels: (subject) => jointLevels(subject, false),
   },
   'ours-recovered-refit': {
     label: 'ours joint comp.',
-    trains: true,
+    training: 'joint',
     ours: true,
     revision: 3,
     levels: (subject) => jointLevels(subject, true),
   },
   'tuned-total': {
     label: 'single, total budget',
-    trains: true,
+    training: 'total',
     revision: 2,
     levels: (subject) => singleLevels(subject, 'total'),
   },
   'tuned-each': {
     label: 'single, same budget',
-    trains: true,
+    training: 'each',
     revision: 2,
     levels: (subject) => singleLevels(subject, 'each'),
   },
@@ -104,7 +105,6 @@ function ordered(
 ): Method {
   return {
     label,
-    trains: false,
     async levels(subject) {
       const flat = await order(subject);
       const calibrated = await subject.calibrated(basis);
@@ -163,7 +163,7 @@ async function singleLevels(subject: Subject, budget: 'total' | 'each'): Promise
   const inPlace = prepared.pairs.map(({ units }) => Array.from({ length: units }, (_, unit) => unit));
   const levels: LevelModel[] = [];
   const pruned = widths.slice(0, -1);
-  const steps = budget === 'each' ? recoverySteps : Math.floor((recoverySteps * 3) / pruned.length);
+  const steps = singleSteps(budget, recoverySteps, pruned.length);
   for (const row of pruned) {
     const plan = { ...defaultRecovery, steps, widths: [row], train: 'all' as const };
     const model = await recover(calibrated, order, plan, options, forgetful, progress);

@@ -1,6 +1,6 @@
 /** The models of the comparison, where they lie, their data, and what quality means for each. */
 import { execFile } from 'node:child_process';
-import { access, mkdir } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { SppError } from '../../schema/errors.ts';
@@ -14,6 +14,8 @@ export interface Metric {
   readonly name: string;
   readonly better: 'higher' | 'lower';
   readonly digits: number;
+  /** By how much a level may be worse than one that was trained by itself, and count as good. */
+  near(other: number): number;
   of(quality: Quality): { value: number; low: number; high: number };
 }
 
@@ -25,13 +27,19 @@ export interface BenchModel {
   /** Test examples; all where it is affordable. */
   readonly samples: number;
   readonly task?: 'embedding';
-  open(work: string, most: { train: number; test: number }): Promise<Dataset>;
+  /** What half of the reachable FLOPs may cost without training, from the dense model's own figure. */
+  halfLoss(dense: number): number;
+  /** Whether a linear probe on the labels is measured too. */
+  readonly probe?: true;
+  /** @param most test examples that are asked for */
+  open(work: string, most: number): Promise<Dataset>;
 }
 
 const accuracy: Metric = {
   name: 'accuracy, %',
   better: 'higher',
   digits: 2,
+  near: () => 0.3,
   of: ({ value, low, high }) => ({ value: 100 * value, low: 100 * low, high: 100 * high }),
 };
 
@@ -39,6 +47,7 @@ const perplexity: Metric = {
   name: 'perplexity a character',
   better: 'lower',
   digits: 3,
+  near: (other) => 0.01 * other,
   of: ({ details }) => {
     const nats = details?.['cross-entropy'];
     if (nats === undefined) throw new SppError('internal', 'No cross-entropy was measured.');
@@ -50,8 +59,12 @@ const cosine: Metric = {
   name: 'cosine to the dense embedding',
   better: 'higher',
   digits: 4,
+  near: () => 0.003,
   of: ({ value, low, high }) => ({ value, low, high }),
 };
+
+/** Name of the probe's metric. */
+export const PROBE = 'accuracy of a linear ham/spam probe, %';
 
 const shared = (path: string) => new URL(`../../../shared/${path}`, import.meta.url).pathname;
 const characters = (): Promise<Dataset> =>
@@ -66,6 +79,7 @@ export const benchModels: Readonly<Record<string, BenchModel>> = {
     metric: accuracy,
     batch: 64,
     samples: 10_000,
+    halfLoss: () => 0.3,
     open: () => openDataset('mnist'),
   },
   'cifar-vit': {
@@ -73,13 +87,14 @@ export const benchModels: Readonly<Record<string, BenchModel>> = {
     metric: accuracy,
     batch: 64,
     samples: 3000,
-    open: async (work, most) => {
+    halfLoss: () => 1,
+    open: async (work, test) => {
       const folder = join(work, 'cifar');
-      await unpackOnce(shared('data/cifar10-jpeg.tar.gz'), work, join(folder, 'train'));
+      await unpackOnce(shared('data/cifar10-jpeg.tar.gz'), work, 'cifar');
       const settings: DataSettings = {
         image: { channels: 3, height: 32, width: 32 },
         normalisation: { scale: 1 / 255, mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] },
-        most,
+        most: { train: Number.POSITIVE_INFINITY, test },
       };
       return openDataset(`images:${folder}`, settings);
     },
@@ -89,6 +104,7 @@ export const benchModels: Readonly<Record<string, BenchModel>> = {
     metric: perplexity,
     batch: 16,
     samples: 400,
+    halfLoss: (dense) => 0.03 * dense,
     open: characters,
   },
   'shakespeare-opt': {
@@ -96,14 +112,17 @@ export const benchModels: Readonly<Record<string, BenchModel>> = {
     metric: perplexity,
     batch: 16,
     samples: 400,
+    halfLoss: (dense) => 0.03 * dense,
     open: characters,
   },
   minilm: {
     file: new URL('../../.data/minilm/minilm.onnx', import.meta.url).pathname,
     metric: cosine,
     batch: 32,
-    samples: 500,
+    samples: 604,
+    halfLoss: () => 0.02,
     task: 'embedding',
+    probe: true,
     open: () =>
       openDataset(`jsonl:${new URL('../../.data/minilm/mails.jsonl', import.meta.url).pathname}`, {
         tokenizer: new URL('../../.data/minilm/tokenizer.json', import.meta.url).pathname,
@@ -112,12 +131,23 @@ export const benchModels: Readonly<Record<string, BenchModel>> = {
   },
 };
 
-async function unpackOnce(archive: string, into: string, made: string): Promise<void> {
-  const there = await access(made).then(
-    () => true,
-    () => false,
-  );
-  if (there) return;
+/** Whole or not at all: several processes may want it. @param folder what the archive holds */
+async function unpackOnce(archive: string, into: string, folder: string): Promise<void> {
+  const wanted = join(into, folder);
+  const isThere = () =>
+    access(wanted).then(
+      () => true,
+      () => false,
+    );
+  if (await isThere()) return;
   await mkdir(into, { recursive: true });
-  await promisify(execFile)('tar', ['xzf', archive, '-C', into]);
+  const partial = await mkdtemp(join(into, 'unpacking-'));
+  try {
+    await promisify(execFile)('tar', ['xzf', archive, '-C', partial]);
+    await rename(join(partial, folder), wanted).catch(async (error: unknown) => {
+      if (!(await isThere())) throw error;
+    });
+  } finally {
+    await rm(partial, { recursive: true, force: true });
+  }
 }

@@ -1,20 +1,25 @@
-/** What has been measured, kept a file a model, method and seed, so that a comparison goes on where it stopped. */
+/**
+ * What has been measured, kept a file a model, method and seed, so that a comparison goes on where it stopped. Processes with different
+ * models, methods or seeds may write into one folder, and folders of several machines are merged by copying their files together.
+ */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { SppError } from '../../schema/errors.ts';
 
-const levelSchema = z.object({
+const measuredSchema = z.object({ value: z.number(), low: z.number(), high: z.number() });
+
+const levelSchema = measuredSchema.extend({
   /** Of what pairs can give; 1 is dense. */
   reachable: z.number(),
   flops: z.number(),
   params: z.number(),
-  value: z.number(),
-  low: z.number(),
-  high: z.number(),
+  /** By metric, beside the one that levels are compared by. */
+  others: z.record(z.string(), measuredSchema).optional(),
 });
 
-export const resultSchema = z.object({
+const resultSchema = z.object({
   model: z.string(),
   method: z.string(),
   seed: z.int(),
@@ -27,27 +32,40 @@ export const resultSchema = z.object({
   seconds: z.number(),
 });
 export type Result = z.infer<typeof resultSchema>;
+export type ResultKey = Pick<Result, 'model' | 'method' | 'seed' | 'fingerprint'>;
 
 export function fingerprintOf(deciding: unknown): string {
   return createHash('sha256').update(JSON.stringify(deciding)).digest('hex').slice(0, 16);
 }
 
-const fileOf = (work: string, { model, method, seed }: Pick<Result, 'model' | 'method' | 'seed'>) =>
-  join(work, 'results', `${model}.${method}.${seed}.json`);
+const fileOf = (cache: string, { model, method, seed }: ResultKey) =>
+  join(cache, `${model}.${method}.${seed}.json`);
 
-export async function readResult(
-  work: string,
-  key: Pick<Result, 'model' | 'method' | 'seed' | 'fingerprint'>,
-): Promise<Result | undefined> {
-  const text = await readFile(fileOf(work, key), 'utf8').catch(() => undefined);
+/** @returns undefined where nothing was measured, or something else was. @throws `bad-data` for a damaged file */
+export async function readResult(cache: string, key: ResultKey): Promise<Result | undefined> {
+  const file = fileOf(cache, key);
+  const text = await readFile(file, 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
-  const result = resultSchema.parse(JSON.parse(text));
+  const result = parsed(text, file);
   return result.fingerprint === key.fingerprint ? result : undefined;
 }
 
-export async function writeResult(work: string, result: Result): Promise<void> {
-  const file = fileOf(work, result);
-  await mkdir(join(work, 'results'), { recursive: true });
-  await writeFile(`${file}.partial`, `${JSON.stringify(result)}\n`);
-  await rename(`${file}.partial`, file);
+function parsed(text: string, file: string): Result {
+  try {
+    return resultSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new SppError('bad-data', `${file} holds no result of this benchmark.`, {
+      hint: 'Delete it, and it is measured again.',
+      cause,
+    });
+  }
+}
+
+export async function writeResult(cache: string, result: Result): Promise<void> {
+  const file = fileOf(cache, result);
+  await mkdir(cache, { recursive: true });
+  // Whole or not at all, also when two processes measure the same.
+  const partial = `${file}.${process.pid}.partial`;
+  await writeFile(partial, `${JSON.stringify(result)}\n`);
+  await rename(partial, file);
 }

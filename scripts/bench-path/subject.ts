@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { SppError } from '../../schema/errors.ts';
 import { answerGraph } from '../../trainer/build/answer.ts';
 import { type CalibratedModel, calibrate, rotated } from '../../trainer/build/calibrate-model.ts';
 import { measureMoments } from '../../trainer/build/calibration.ts';
@@ -14,7 +15,7 @@ import type { Dataset } from '../../trainer/data/dataset.ts';
 import { createMaskEngine } from '../../trainer/engine/mask-engine.ts';
 import type { PreparedModel } from '../../trainer/pairs/pair.ts';
 import { prepareModel, type TracedModel } from '../../trainer/pairs/prepare.ts';
-import { defaultRecovery } from '../../trainer/recovery/plan.ts';
+import { defaultRecovery, recoverySteps } from '../../trainer/recovery/plan.ts';
 import { computeThreads } from '../../trainer/runtime/compute.ts';
 import { startSessionPool, weightBytes } from '../../trainer/runtime/session-pool.ts';
 import { allocateLevels } from '../../trainer/search/allocate.ts';
@@ -22,6 +23,7 @@ import { pathOrder } from '../../trainer/search/inclusion.ts';
 import { publishedForm } from '../../trainer/search/published-form.ts';
 import { indexUnits, orderByPair } from '../../trainer/search/units.ts';
 import type { Moments } from '../../trainer/statistics/activation-moments.ts';
+import type { CostScene } from './costs.ts';
 import type { BenchModel } from './models.ts';
 
 export type Basis = 'own' | 'rotated';
@@ -39,8 +41,10 @@ export interface Subject {
   /** Of the unrotated model: inputs and outputs of every linear in a pair. */
   moments(): Promise<ReadonlyMap<string, Moments>>;
   /** The inclusion's order on the rotated model, or the published form's on the model as it is. */
-  order(form: 'inclusion' | 'published'): Promise<number[]>;
+  order(form: SearchForm): Promise<number[]>;
   readonly recoverySteps: number;
+  /** What the methods cost is counted from. */
+  costScene(): Promise<CostScene>;
   /** The rotated model in path order after joint recovery of all levels. */
   recovered(): Promise<PreparedModel>;
 }
@@ -54,16 +58,33 @@ export function reachableShares(
   return [...reachable, 1].toSorted((a, b) => a - b).map((share) => 1 - (1 - share) * (cuttable / flops));
 }
 
-export async function openSubject(
-  name: string,
-  model: BenchModel,
-  dataset: Dataset,
-  options: BuildOptions,
-  reachable: readonly number[],
-  recoverySteps: number,
-  progress: Progress,
-): Promise<Subject> {
-  const prepared = await prepareModel(await readFile(model.file), basename(model.file));
+export interface SubjectRequest {
+  readonly name: string;
+  readonly model: BenchModel;
+  readonly dataset: Dataset;
+  readonly options: BuildOptions;
+  readonly reachable: readonly number[];
+  /** Steps of recovery, or what a build takes by default. */
+  readonly recover: number | 'auto';
+  readonly orders: OrderCache;
+  readonly progress: Progress;
+}
+
+/** Orders that the search has found, kept so that processes which measure different methods do not search again. */
+export interface OrderCache {
+  read(form: SearchForm): Promise<number[] | undefined>;
+  write(form: SearchForm, order: readonly number[]): Promise<void>;
+}
+
+export type SearchForm = 'inclusion' | 'published';
+
+/** @throws `usage` when the model's file is not there */
+export async function openSubject(request: SubjectRequest): Promise<Subject> {
+  const { name, model, dataset, options, reachable, orders, progress } = request;
+  const prepared = await prepareModel(await fileOf(model), basename(model.file));
+  const shares = reachableShares(prepared, reachable);
+  const asked = { examples: dataset.train.count, batch: options.batch, shares };
+  const steps = recoverySteps(request.recover, asked);
   const calibrated = memo(
     async (basis: Basis): Promise<CalibratedModel> =>
       basis === 'own'
@@ -76,8 +97,13 @@ export async function openSubject(
     dataset,
     options,
     progress,
-    shares: reachableShares(prepared, reachable),
-    recoverySteps,
+    shares,
+    recoverySteps: steps,
+    async costScene() {
+      const { pool } = await calibrated('own');
+      const { length: examples } = pool.all;
+      return { options, examples, pool: pool.indices.length, shares, recoverySteps: steps };
+    },
     recovered: once(() => recoverAll(subject)),
     calibrated,
     curvature: memo(async (basis: Basis) => curvatureOf(await calibrated(basis), options, progress)),
@@ -92,34 +118,52 @@ export async function openSubject(
       stage.finish();
       return moments;
     }),
-    order: memo(async (form: 'inclusion' | 'published') => {
-      if (form === 'published') {
-        const labelled = dataset.targets !== undefined;
-        return pathOrder(
-          await searchPath(
-            await calibrated('own'),
-            {
-              ...options,
-              search: 'published',
-              steps: publishedForm.steps,
-              loss: labelled ? 'cross-entropy' : 'distil',
-            },
-            progress,
-          ),
-        );
-      }
-      const memory = { ...noMemory, curvature: await subject.curvature('rotated') };
-      return pathOrder(await searchPath(await calibrated('rotated'), options, progress, memory));
+    order: memo(async (form: SearchForm) => {
+      const known = await orders.read(form);
+      const order = known ?? (await found(form));
+      if (known === undefined) await orders.write(form, order);
+      return order;
     }),
   };
   return subject;
+
+  async function found(form: SearchForm): Promise<number[]> {
+    if (form === 'published') {
+      const labelled = dataset.targets !== undefined;
+      return pathOrder(
+        await searchPath(
+          await calibrated('own'),
+          {
+            ...options,
+            search: 'published',
+            steps: publishedForm.steps,
+            loss: labelled ? 'cross-entropy' : 'distil',
+          },
+          progress,
+        ),
+      );
+    }
+    const memory = { ...noMemory, curvature: await subject.curvature('rotated') };
+    return pathOrder(await searchPath(await calibrated('rotated'), options, progress, memory));
+  }
+}
+
+async function fileOf({ file }: BenchModel): Promise<Uint8Array> {
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    throw new SppError('usage', `There is no model ${file}.`, {
+      hint: 'scripts/bench-path/README.md says where each model comes from.',
+      cause,
+    });
+  }
 }
 
 async function recoverAll(subject: Subject): Promise<PreparedModel> {
-  const { prepared, shares, options, recoverySteps, progress } = subject;
+  const { prepared, shares, options, recoverySteps: steps, progress } = subject;
   const order = await subject.order('inclusion');
   const widths = allocateLevels(prepared.pairs, order, prepared, shares);
-  const plan = { ...defaultRecovery, steps: recoverySteps, widths, train: 'all' as const };
+  const plan = { ...defaultRecovery, steps, widths, train: 'all' as const };
   const byPair = orderByPair(indexUnits(prepared.pairs), order);
   const calibrated = await subject.calibrated('rotated');
   return recover(calibrated, byPair, plan, options, forgetful, progress);

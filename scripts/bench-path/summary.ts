@@ -11,6 +11,33 @@ export interface Cell {
   readonly seeds: number;
 }
 
+/** The same of a metric that levels are not compared by. @returns undefined where no result has it */
+export function ofOther(results: readonly Result[], metric: string): Result[] | undefined {
+  const those = results.flatMap((result) => {
+    const levels = result.levels.flatMap((level) => {
+      const other = level.others?.[metric];
+      return other === undefined ? [] : [{ ...level, ...other }];
+    });
+    return levels.length === result.levels.length ? [{ ...result, levels }] : [];
+  });
+  return those.length === 0 ? undefined : those;
+}
+
+/** Epochs of each method's parts, and altogether; means over seeds. */
+export function costsOf(results: readonly Result[]): Record<string, Record<string, number>> {
+  const methods = [...new Set(results.map(({ method }) => method))];
+  return Object.fromEntries(
+    methods.flatMap((method) => {
+      const own = results.filter((result) => result.method === method).map(({ epochs }) => epochs);
+      const parts = Object.keys(own[0] ?? {});
+      if (parts.length === 0) return [];
+      const means = parts.map((part) => [part, average(own.map((epochs) => epochs[part] ?? 0))] as const);
+      const all = means.reduce((sum, [, value]) => sum + value, 0);
+      return [[method, { ...Object.fromEntries(means), all }]];
+    }),
+  );
+}
+
 export interface SummaryRow {
   readonly reachable: number;
   readonly flops: number;
@@ -60,7 +87,7 @@ function cellOf(results: readonly Result[], place: number): Cell {
 export function tableOf(
   rows: readonly SummaryRow[],
   labels: Readonly<Record<string, string>>,
-  metric: Metric,
+  metric: Pick<Metric, 'digits'>,
 ): { header: string[]; body: string[][] } {
   const names = Object.keys(labels).filter((name) => rows[0]?.cells[name] !== undefined);
   return {

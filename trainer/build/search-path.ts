@@ -4,6 +4,7 @@ import { createMaskEngine } from '../engine/mask-engine.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import {
   defaultInclusion,
+  type InclusionOptions,
   type InclusionState,
   inclusionStep,
   type UnitScales,
@@ -35,7 +36,12 @@ export function searchSettings({ search, steps }: Pick<BuildOptions, 'search' | 
   return search === 'published' ? { ...publishedForm, steps } : { ...defaultInclusion, steps };
 }
 
-function formOf(options: BuildOptions, scales: UnitScales): SearchForm {
+/** A build's options, and what a sweep sets differently. */
+export type SearchOptions = BuildOptions & {
+  readonly inclusion?: Partial<Pick<InclusionOptions, 'stepSize' | 'couplingQuantiles'>>;
+};
+
+function formOf(options: SearchOptions, scales: UnitScales): SearchForm {
   if (options.search === 'published') {
     const settings = { ...publishedForm, steps: options.steps };
     return {
@@ -43,7 +49,7 @@ function formOf(options: BuildOptions, scales: UnitScales): SearchForm {
       step: (state, gradient) => publishedStep(resumedPublished(state), gradient, settings),
     };
   }
-  const settings = { ...defaultInclusion, steps: options.steps };
+  const settings = { ...defaultInclusion, ...options.inclusion, steps: options.steps };
   return {
     steps: settings.steps,
     step: (state, gradient) => inclusionStep(state, gradient, scales, settings),
@@ -52,7 +58,7 @@ function formOf(options: BuildOptions, scales: UnitScales): SearchForm {
 
 export async function searchPath(
   { model, pool, teacher }: CalibratedModel,
-  options: BuildOptions,
+  options: SearchOptions,
   progress: Progress,
   memory: SearchMemory = noMemory,
   signal?: AbortSignal,
