@@ -19,6 +19,22 @@ describe('preparing a graph', () => {
     expect(shape?.data).toEqual(BigInt64Array.of(0n, 0n, 2n, 3n));
   });
 
+  test('one length that is read of a permuted shape reads no other length', async () => {
+    const b = new GraphBuilder();
+    const x = b.input('x', ['n', 'm', 6]);
+    const turned = b.op('Gather', [b.op('Shape', [x]), b.ints(0, 2, 1)], { axis: 0 });
+    const length = b.op('Slice', [b.op('Gather', [turned, b.ints(1, 2)]), b.ints(1), b.ints(2)]);
+    const scale = b.op('Mul', [x, b.op('Cast', [length], { to: 1 })]);
+    const { graph } = await prepareGraph(b.build({ y: [scale, ['n', 'm', 6]] }), 'built');
+    const shape = graph.nodes.find(({ opType }) => opType === 'Shape')?.outputs[0] ?? '';
+    const readers = graph.nodes.filter(({ inputs }) => inputs.includes(shape));
+    expect(readers).toHaveLength(1);
+    const read = readers.flatMap(({ inputs }) =>
+      Array.from(graph.initializers.get(inputs[1] ?? '')?.data ?? [], Number),
+    );
+    expect(read).toEqual([1]);
+  });
+
   test('what no input can change becomes an initializer; what follows a free dimension stays', async () => {
     const b = new GraphBuilder();
     const x = b.input('x', ['n', 4]);

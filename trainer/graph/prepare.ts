@@ -15,6 +15,7 @@ import { type Chosen, writePlainly } from './plain/index.ts';
 import { relativeError } from './relative-error.ts';
 import { settleBranches } from './settle-branches.ts';
 import { normaliseShapes } from './shape-arguments.ts';
+import { readShapesDirectly } from './shape-reads.ts';
 import { splitFusedLinears } from './split-fused.ts';
 import { type StandIns, standIns } from './stand-in.ts';
 import { type TraceSizes, type Traces, traceGraph, traceOnce, traceSingles } from './trace.ts';
@@ -64,7 +65,9 @@ export async function simplifyGraph(original: Graph, source: string): Promise<Si
   const unfused = foldTurnedWeights(await inPlainOperators(original, source));
   const fixed = shapeOnlyValues(unfused);
   const { traces, sizes } = await traceGraph(unfused, source, (value) => fixed.has(value));
-  const folded = mergeEqualMatrices(foldConstants(unfused, traces));
+  const [{ dims }] = traces;
+  const direct = readShapesDirectly(foldConstants(unfused, traces), (value) => dims.get(value)?.[0]);
+  const folded = mergeEqualMatrices(direct);
   const graph = foldBatchNorms(normaliseShapes(folded, traces), traces[2]);
   return { original, graph, traces, sizes, standIns: standIns(original) };
 }
