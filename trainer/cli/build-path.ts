@@ -1,5 +1,4 @@
 /** `trainer build-path`: the offline job on one model. */
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Command, Option } from 'commander';
 import { z } from 'zod';
@@ -15,7 +14,7 @@ import { backendChoices } from '../engine/backend-names.ts';
 import type { Graph } from '../graph/graph.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { taskNames } from '../measure/task.ts';
-import { prepareModel } from '../pairs/prepare.ts';
+import { preparePairs } from '../pairs/prepare.ts';
 import { defaultRecovery } from '../recovery/plan.ts';
 import { REPORT_FILE } from '../report/write-report.ts';
 import { fittingLength } from '../runtime/fitting-length.ts';
@@ -124,7 +123,7 @@ export function buildPathCommand(): Command {
       });
       reading.finish({ train: dataset.train.count, test: dataset.test.count });
       if (flags.dryRun === true) {
-        const prepared = await prepareModel(await readFile(model), basename(model));
+        const prepared = await preparePairs(readOnnxFile(model), basename(model));
         const estimate = await estimateBuild(prepared, dataset, options);
         process.stdout.write(flags.json === true ? `${JSON.stringify(estimate)}\n` : estimateTable(estimate));
         return;

@@ -97,6 +97,26 @@ describe('preparing a graph', () => {
     expect(sizes).toContainEqual({ batch: 2, length: 7, cached: true });
   });
 
+  test('an image whose axes are all left open gets the channels of the weights, and the side that positions leave', async () => {
+    const b = new GraphBuilder();
+    const pixels = b.input('pixels', ['n', 'channels', 'height', 'width']);
+    const patches = b.op('Conv', [b.op('Sub', [pixels, b.scalar(0.5)]), b.weight(8, 3, 4, 4)], {
+      strides: [4, 4],
+      kernel_shape: [4, 4],
+    });
+    const tokens = b.op('Transpose', [b.op('Reshape', [patches, b.ints(0, 8, -1)])], { perm: [0, 2, 1] });
+    const placed = b.op('Add', [tokens, b.weight(1, 25, 8)]);
+    const graph = b.build({ y: [b.linear(placed, b.weight(8, 5)), ['n', 'tokens', 5]] });
+    const { sizes, traces } = await prepareGraph(graph, 'vit.onnx');
+    expect(sizes.map(({ side }) => side)).toEqual([20, 20, 20]);
+    expect(traces.map(({ dims }) => dims.get('pixels'))).toEqual([
+      [2, 3, 20, 20],
+      [3, 3, 20, 20],
+      [1, 3, 20, 20],
+      [2, 3, 20, 20],
+    ]);
+  });
+
   test('a model that draws random numbers is refused by name', async () => {
     const b = new GraphBuilder();
     const x = b.input('x', ['n', 4]);

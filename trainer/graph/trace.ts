@@ -3,6 +3,7 @@
  * Running it at several sizes shows which dimensions are free and which are fixed, for every operator that onnxruntime knows.
  */
 import { SppError } from '../../schema/errors.ts';
+import { likelySides } from '../runtime/image-inputs.ts';
 import { type FreeSizes, sampleInputs, takesCaches } from '../runtime/sample-inputs.ts';
 import type { Graph, Tensor } from './graph.ts';
 import { openProbe, type Trace } from './shape-probe.ts';
@@ -33,31 +34,33 @@ export interface TraceSizes {
 /** Behind the three of `TraceSizes` one more where lengths are free and the model takes a third one. */
 export type Traces = readonly [first: Trace, second: Trace, single: Trace, ...more: Trace[]];
 
-/** Lengths to try, and whether they are those of earlier and of new positions. */
+/** Lengths to try, whether they are those of earlier and of new positions, and the one side of images. */
 interface Attempt {
   readonly lengths: (typeof LENGTHS)[number];
-  readonly cached: { readonly cached?: true };
+  readonly fixed: { readonly cached?: true; readonly side?: number };
 }
 
 function attemptsFor(graph: Graph): Attempt[] {
-  const plain = (hasFreeLength(graph) ? LENGTHS : LENGTHS.slice(0, 1)).map((lengths) => ({
-    lengths,
-    cached: {},
-  }));
+  const tried = hasFreeLength(graph) ? LENGTHS : LENGTHS.slice(0, 1);
+  const plain = tried.map((lengths) => ({ lengths, fixed: {} }));
   const caches = takesCaches(graph)
-    ? LENGTHS.map((lengths) => ({ lengths, cached: { cached: true } as const }))
+    ? LENGTHS.map((lengths) => ({ lengths, fixed: { cached: true } as const }))
     : [];
-  return [...plain, ...caches];
+  // A table of positions may leave one size of images only, whatever the file says of them.
+  const sides = likelySides(graph).flatMap((side) =>
+    LENGTHS.slice(0, 2).map((lengths) => ({ lengths, fixed: { side } })),
+  );
+  return [...plain, ...caches, ...sides];
 }
 
-function sizesOf({ lengths: [first, second, , unseen], cached }: Attempt): TraceSizes {
+function sizesOf({ lengths: [first, second, , unseen], fixed }: Attempt): TraceSizes {
   return {
     traced: [
-      { batch: BATCHES[0], length: first, ...cached },
-      { batch: BATCHES[1], length: second, ...cached },
-      { batch: 1, length: first, ...cached },
+      { batch: BATCHES[0], length: first, ...fixed },
+      { batch: BATCHES[1], length: second, ...fixed },
+      { batch: 1, length: first, ...fixed },
     ],
-    unseen: { batch: UNSEEN_BATCH, length: unseen, ...cached },
+    unseen: { batch: UNSEEN_BATCH, length: unseen, ...fixed },
   };
 }
 
@@ -87,7 +90,7 @@ export async function traceGraph(
         const run = (sizes: FreeSizes, seed: number) => probe.run(sampleInputs(graph, sizes, seed));
         const traces = [await run(first, 1), await run(second, 2), await run(single, 3)] as const;
         // Position tables may end before the third length.
-        const third = { batch: BATCHES[2], length: attempt.lengths[2], ...attempt.cached };
+        const third = { batch: BATCHES[2], length: attempt.lengths[2], ...attempt.fixed };
         const more = free ? await run(third, 4).catch(() => undefined) : undefined;
         return { traces: more ? [...traces, more] : traces, sizes };
       } catch (error) {
@@ -132,11 +135,11 @@ export async function traceOnce(
  * @returns none where it runs at no length either
  */
 export async function traceSingles(graph: Graph): Promise<readonly Trace[]> {
-  for (const { lengths, cached } of attemptsFor(graph)) {
+  for (const { lengths, fixed } of attemptsFor(graph)) {
     try {
       const traces: Trace[] = [];
       for (const length of lengths.slice(0, 2))
-        traces.push(await traceOnce(graph, { batch: 1, length, ...cached }));
+        traces.push(await traceOnce(graph, { batch: 1, length, ...fixed }));
       return traces;
     } catch {
       // The next lengths may suit.

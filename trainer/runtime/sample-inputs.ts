@@ -8,6 +8,7 @@ import {
   type ValueInfo,
 } from '../graph/graph.ts';
 import { type RandomSource, randomSource, streams } from '../search/random.ts';
+import { type ImageInput, imageOf } from './image-inputs.ts';
 
 /** What to put for the dimensions that the caller chooses. Axis 0 is the batch; all others are lengths. */
 export interface FreeSizes {
@@ -18,6 +19,8 @@ export interface FreeSizes {
    * often do not say so: they give each such dimension a name of its own.
    */
   readonly cached?: boolean;
+  /** Height and width of images that leave them open; as `length` where absent. */
+  readonly side?: number;
 }
 
 /** Operators behind which an index is still the same index. */
@@ -52,15 +55,23 @@ export function sampleInputs(graph: Graph, sizes: FreeSizes, seed: number): Reco
       const bound = tableSize(graph, readers, input);
       const covers = sizes.cached && bound === undefined && !input.dtype.startsWith('float');
       const own = covers ? { ...sizes, length: 2 * sizes.length } : sizes;
-      const dims = input.dims.map((dim, axis) => freeSize(dim, axis, own));
+      const image = imageOf(graph, readers, input);
+      const dims = input.dims.map((dim, axis) => freeSize(dim, axis, own, image));
       return [input.name, fill(input.dtype, dims, randomSource(seed, streams.samples, i), bound)];
     }),
   );
 }
 
-function freeSize(dim: number | string, axis: number, sizes: FreeSizes): number {
+function freeSize(
+  dim: number | string,
+  axis: number,
+  sizes: FreeSizes,
+  image: ImageInput | undefined,
+): number {
   if (typeof dim === 'number') return dim;
   if (axis === 0) return sizes.batch;
+  if (image && axis === 1) return image.channels;
+  if (image?.hasSides) return sizes.side ?? sizes.length;
   // Exporters name sums of lengths too: `past_sequence_length + 1`.
   return dim
     .split('+')
