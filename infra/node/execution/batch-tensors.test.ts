@@ -32,6 +32,21 @@ describe('tensors of several requests', () => {
     );
   });
 
+  test('leave nothing of what was in their memory before, where sequences are filled up', () => {
+    const tokens = (...ids: bigint[]) => [
+      { name: 'ids', type: 'int64', dims: [1, ids.length], data: BigInt64Array.from(ids) },
+    ];
+    const padded = { inputs: new Set(['ids']), outputs: new Set<string>() };
+    const used = (bytes: number) => new Uint8Array(bytes).fill(7).buffer;
+    const [joined] = joinFeeds([tokens(1n, 2n, 3n), tokens(4n)], padded, used);
+    expect(joined).toEqual({
+      name: 'ids',
+      type: 'int64',
+      dims: [2, 3],
+      data: BigInt64Array.of(1n, 2n, 3n, 4n, 0n, 0n),
+    });
+  });
+
   test('are not cut where an output has another leading dimension', () => {
     const pooled = { name: 'p', type: 'float32', dims: [1, 3], data: Float32Array.of(1, 2, 3) };
     expect(cutOutputs([pooled], [1, 2])).toBeUndefined();

@@ -11,14 +11,21 @@ export interface PaddedAxes {
   readonly outputs: ReadonlySet<string>;
 }
 
+const newBuffer = (bytes: number) => new ArrayBuffer(bytes);
+
 const NONE: PaddedAxes = { inputs: new Set(), outputs: new Set() };
 
 /**
  * @param feeds of each request, the same ports in the same order; tensors [rows_i, ...rest], or [rows_i, length_i, ...rest]
  *   if `padded`, of equal rest
+ * @param take memory of so many bytes, whatever is in it
  * @returns tensors [sum of rows_i, ...rest], with the longest length, in arrays of their own
  */
-export function joinFeeds(feeds: readonly (readonly RawTensor[])[], padded: PaddedAxes = NONE): RawTensor[] {
+export function joinFeeds(
+  feeds: readonly (readonly RawTensor[])[],
+  padded: PaddedAxes = NONE,
+  take: (bytes: number) => ArrayBuffer = newBuffer,
+): RawTensor[] {
   const [first = []] = feeds;
   return first.map(({ name, type, dims, data }, port) => {
     const parts = feeds.map((request) => request[port] as RawTensor);
@@ -26,10 +33,10 @@ export function joinFeeds(feeds: readonly (readonly RawTensor[])[], padded: Padd
     const isPadded = padded.inputs.has(name);
     const longest = Math.max(...parts.map((part) => part.dims[1] ?? 1));
     const joined = isPadded ? [rows, longest, ...dims.slice(2)] : [rows, ...dims.slice(1)];
-    const whole = emptyLike(
-      data,
-      joined.reduce((product, dim) => product * dim, 1),
-    );
+    const elements = joined.reduce((product, dim) => product * dim, 1);
+    const memory = take(elements * data.BYTES_PER_ELEMENT);
+    if (isPadded) new Uint8Array(memory).fill(0);
+    const whole = arrayLike(data, memory);
     const width = whole.length / rows;
     let offset = 0;
     for (const part of parts) {
@@ -72,7 +79,7 @@ export function cutOutputs(
       if (length === undefined || length === dims[1])
         return { name, type, dims: [count, ...dims.slice(1)], data: part };
       const own = (width / (dims[1] ?? 1)) * length;
-      const cut = emptyLike(data, count * own);
+      const cut = arrayLike(data, new ArrayBuffer(count * own * data.BYTES_PER_ELEMENT));
       for (let row = 0; row < count; row++)
         cut.set(part.subarray(row * width, row * width + own) as never, row * own);
       return { name, type, dims: [count, length, ...dims.slice(2)], data: cut };
@@ -80,7 +87,7 @@ export function cutOutputs(
   });
 }
 
-function emptyLike(data: TensorArray, length: number): TensorArray {
-  const ArrayType = data.constructor as new (length: number) => TensorArray;
-  return new ArrayType(length);
+function arrayLike(data: TensorArray, buffer: ArrayBuffer): TensorArray {
+  const ArrayType = data.constructor as new (buffer: ArrayBuffer) => TensorArray;
+  return new ArrayType(buffer);
 }

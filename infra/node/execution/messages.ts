@@ -28,6 +28,8 @@ export type ToThread =
       readonly model: ThreadModel | undefined;
       readonly feeds: readonly RawTensor[];
       readonly outputs: readonly string[];
+      /** Whether the feeds' memory goes back with the answer: it was moved here, not copied. */
+      readonly returnFeeds: boolean;
       /** How long to look out for the next message without sleeping, once this is answered: a core that has slept is slow to begin. */
       readonly lingerMs: number;
     }
@@ -45,6 +47,8 @@ export type FromThread =
       readonly outputs: readonly RawTensor[];
       readonly loadMs: number;
       readonly runMs: number;
+      /** The feeds' memory, where it was to come back. */
+      readonly spare: readonly ArrayBuffer[];
     }
   | { readonly kind: 'prepared'; readonly loadMs: number }
   /** onnxruntime refused: to `load` a model, or to `run` an input. The thread itself is well. */

@@ -12,6 +12,7 @@ import {
 import type { RequestQueue } from '../queue/request-queue.ts';
 import type { RawTensor } from '../tensors.ts';
 import { cutOutputs, joinFeeds, type PaddedAxes } from './batch-tensors.ts';
+import { spareBuffers } from './spare-buffers.ts';
 import { type LevelModel, type TaskResult, WorkerLost, type WorkerPool } from './worker-pool.ts';
 
 /** `deadlineMs` is on the clock of `performance.now()`; a job that no allowed level can end by then is refused. */
@@ -60,6 +61,8 @@ export interface Waiting extends BatchEntry {
 type Batch = NonNullable<NextBatch<Waiting>['batch']>;
 
 const MAX_ATTEMPTS = 2;
+/** Of joined inputs that is kept for the next ones. */
+const SPARE_BYTES = 16 * 2 ** 20;
 
 /**
  * @param rules what the batcher is to know, by the clock of `performance.now()`
@@ -74,6 +77,7 @@ export function scheduler(
   /** Jobs whose run failed in company or lost its thread: they go before the queue, alone, for they have waited already. */
   const again: Waiting[] = [];
   const arrivals = arrivalMeter();
+  const spare = spareBuffers(SPARE_BYTES);
   let inFlight = 0;
   let closed: SppError | undefined;
 
@@ -102,14 +106,14 @@ export function scheduler(
     const [{ job }] = entries;
     const model = job.model(level);
     if (model === undefined) throw new Error(`level ${level} is at hand but has no model`);
-    const feeds =
-      entries.length === 1
-        ? job.feeds
-        : joinFeeds(
-            entries.map((entry) => entry.job.feeds),
-            padded,
-          );
-    return pool.start({ model, feeds, outputs: job.outputs, ownsFeeds: entries.length > 1 });
+    const { outputs } = job;
+    if (entries.length === 1) return pool.start({ model, feeds: job.feeds, outputs });
+    const feeds = joinFeeds(
+      entries.map((entry) => entry.job.feeds),
+      padded,
+      spare.take,
+    );
+    return pool.start({ model, feeds, outputs, reuse: spare.give });
   };
 
   const dispatch = async ({ level, entries }: Batch, running: Promise<TaskResult>, startedMs: number) => {

@@ -37,6 +37,7 @@ async function run({
   model,
   feeds,
   outputs,
+  returnFeeds,
   lingerMs,
 }: Extract<ToThread, { kind: 'run' }>): Promise<void> {
   let stage: 'load' | 'run' = 'load';
@@ -56,10 +57,12 @@ async function run({
       const { type, dims, data } = results[name] as Tensor;
       return { name, type, dims, data: type === 'float16' ? halfBits(data) : (data as RawTensor['data']) };
     });
-    answer(
-      { kind: 'done', outputs: raw, loadMs, runMs: performance.now() - runningMs },
-      raw.map(({ data }) => data.buffer),
-    );
+    const runMs = performance.now() - runningMs;
+    const spare = returnFeeds ? feeds.map(({ data }) => data.buffer) : [];
+    answer({ kind: 'done', outputs: raw, loadMs, runMs, spare }, [
+      ...raw.map(({ data }) => data.buffer),
+      ...spare,
+    ]);
     linger(lingerMs);
   } catch (error) {
     answer({ kind: 'failed', stage, message: error instanceof Error ? error.message : String(error) });

@@ -75,6 +75,24 @@ describe('worker pool', () => {
     expect((await pool.start(task))?.loadMs).toBeGreaterThan(0);
   });
 
+  test('gives memory that moved to a thread back once it has been run', async () => {
+    const task = await tinyTask(1);
+    const { pool, until } = open();
+    await until(() => pool.idle === 1);
+    const given: ArrayBuffer[] = [];
+    const wanted = task.feeds.map(({ data }) => data.byteLength);
+    const first = await pool.start({ ...task, reuse: (buffer) => given.push(buffer) });
+    expect(task.feeds.map(({ data }) => data.byteLength)).toEqual(wanted.map(() => 0));
+    expect(given.map(({ byteLength }) => byteLength)).toEqual(wanted);
+    const feeds = task.feeds.map((feed, i) => ({
+      ...feed,
+      data: feed.type === 'float32' ? new Float32Array(given[i]!) : new BigInt64Array(given[i]!),
+    }));
+    await until(() => pool.idle === 1);
+    expect((await pool.start({ ...task, feeds }))?.outputs).toEqual(first?.outputs);
+    expect(feeds.map(({ data }) => data.byteLength)).toEqual(wanted);
+  });
+
   test('gives threads the sessions they lack, packed for the level that is to be', async () => {
     const directory = await tinyArtifact(scope);
     const file = await openWeightFile(await openArtifact(directory), await temporaryDirectory(scope));
@@ -206,6 +224,7 @@ test('only a run that has all other threads idle leaves its thread awake', async
   const model = { level: 0, data: { kind: 'views' as const, path: 'unread.onnx' } };
   const runs = [1, 2].map(() => pool.start({ model, feeds: [], outputs: [] }));
   expect(asked.map((message) => message.kind === 'run' && message.lingerMs)).toEqual([7, 0]);
-  for (const thread of threads) thread.emit('message', { kind: 'done', outputs: [], loadMs: 0, runMs: 1 });
+  for (const thread of threads)
+    thread.emit('message', { kind: 'done', outputs: [], loadMs: 0, runMs: 1, spare: [] });
   await Promise.all(runs);
 });

@@ -28,8 +28,11 @@ export interface Task {
   readonly model: LevelModel;
   readonly feeds: readonly RawTensor[];
   readonly outputs: readonly string[];
-  /** Whether the feeds are this task's alone: then they move to the thread, where else they are copied. */
-  readonly ownsFeeds?: boolean;
+  /**
+   * Takes the feeds' memory back once they have been run. Where it is given, the feeds move to the thread, where else they are
+   * copied.
+   */
+  readonly reuse?: ((spare: ArrayBuffer) => void) | undefined;
 }
 
 export interface TaskResult {
@@ -184,7 +187,7 @@ export function workerPool(options: PoolOptions): WorkerPool {
     clearTimeout(limit);
   };
 
-  const run = async (slot: Slot, { model, feeds, outputs, ownsFeeds }: Task): Promise<TaskResult> => {
+  const run = async (slot: Slot, { model, feeds, outputs, reuse }: Task): Promise<TaskResult> => {
     const begun = performance.now();
     const { level } = model;
     const held = slot.levels.has(level);
@@ -199,13 +202,15 @@ export function workerPool(options: PoolOptions): WorkerPool {
         model: held ? undefined : { data: model.data, packed },
         feeds,
         outputs,
+        returnFeeds: reuse !== undefined,
         // One thread at most: the other cores are for those who bring the next request.
         lingerMs: [...slots].some((other) => other !== slot && !other.idle) ? 0 : (options.lingerMs ?? 0),
       },
       // A request's own feeds are copied: it is run again when its thread dies.
-      ownsFeeds ? feeds.map(({ data }) => data.buffer) : [],
+      reuse !== undefined ? feeds.map(({ data }) => data.buffer) : [],
     );
     if (answer.kind === 'done') {
+      for (const buffer of answer.spare) reuse?.(buffer);
       const elapsedMs = performance.now() - begun;
       const { outputs: results, loadMs, runMs } = answer;
       return { outputs: results, loadMs, executeMs: elapsedMs - loadMs, runMs };

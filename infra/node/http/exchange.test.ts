@@ -38,6 +38,17 @@ describe('a body', () => {
     },
   );
 
+  test('is whole, in the order in which it came, however it was cut', async () => {
+    const port = await serverOf(async (exchange) => Buffer.from(await exchange.body(1000, 3)).toString());
+    const socket = await connect(port);
+    const answered = once(socket, 'data');
+    socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc');
+    setTimeout(() => socket.write('defg'), 30);
+    setTimeout(() => socket.write('hi'), 60);
+    expect(String(await answered)).toMatch(/\r\n\r\nabcdefghi$/);
+    socket.destroy();
+  });
+
   test('that its sender does not finish is given up, and that is known', async () => {
     const seen = Promise.withResolvers<{ reason: string; aborted: boolean }>();
     const port = await serverOf(async (exchange) => {

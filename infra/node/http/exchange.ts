@@ -74,7 +74,7 @@ export function send(response: ServerResponse, { status, headers, body }: Answer
 
 /** Proxies send the whole address, clients the path. */
 function pathOf(target: string): string {
-  const local = target.replace(/^https?:\/\/[^/?#]*/i, '');
+  const local = target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?#]*/i, '');
   const end = local.search(/[?#]/);
   return end < 0 ? local : local.slice(0, end);
 }
@@ -92,13 +92,13 @@ function readBody(
     });
   return new Promise((resolve, reject) => {
     if (Number(request.headers['content-length'] ?? 0) > maxBytes) return reject(tooLarge());
-    const chunks: Uint8Array[] = [];
+    const chunks: Uint8Array<ArrayBuffer>[] = [];
     let total = 0;
     const settle = (act: () => void) => {
       request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone);
       act();
     };
-    const onData = (chunk: Uint8Array) => {
+    const onData = (chunk: Uint8Array<ArrayBuffer>) => {
       total += chunk.length;
       // The rest is read and let go once the answer is out, so that no reset takes the answer away.
       if (total > maxBytes) return settle(() => reject(tooLarge()));
@@ -110,14 +110,31 @@ function readBody(
   });
 }
 
-/** In memory of its own: what comes from the line lies in buffers that hold other things too. */
-function joined(chunks: readonly Uint8Array[], total: number, alignAt: number): Uint8Array<ArrayBuffer> {
+/** In memory of its own: what comes from the line may lie in buffers that hold other things too. */
+function joined(
+  chunks: readonly Uint8Array<ArrayBuffer>[],
+  total: number,
+  alignAt: number,
+): Uint8Array<ArrayBuffer> {
+  const [first] = chunks;
+  if (chunks.length === 1 && first !== undefined && isAlone(first, alignAt)) return viewOf(first);
   const shift = (8 - (alignAt % 8)) % 8;
-  const whole = new Uint8Array(new ArrayBuffer(shift + total), shift);
+  // Not cleared, as all of it but the shift is written.
+  const whole = viewOf(Buffer.allocUnsafeSlow(shift + total)).subarray(shift);
   let offset = 0;
   for (const chunk of chunks) {
     whole.set(chunk, offset);
     offset += chunk.length;
   }
   return whole;
+}
+
+/** Whether a chunk has its memory to itself, and in it the byte at `alignAt` where elements can be seen. */
+function isAlone({ buffer, byteOffset, length }: Uint8Array, alignAt: number): boolean {
+  return buffer.byteLength === length && (byteOffset + alignAt) % 8 === 0;
+}
+
+/** Not a Buffer, whose `slice` is no copy. */
+function viewOf({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(buffer, byteOffset, length);
 }

@@ -42,7 +42,7 @@ export interface RouteMatch {
   /** Undefined where the path is known, but not with this method, or not at all. */
   readonly route: Route | undefined;
   readonly params: PathParams;
-  /** Methods that the path takes; none where it is not known. */
+  /** Where there is no route: methods that the path takes; none where it is not known. */
   readonly allow: readonly string[];
 }
 
@@ -51,22 +51,23 @@ export function routeMatcher(routes: readonly Route[]): (method: string, path: s
   const patterns = routes.map((route) => ({ route, segments: route.path.split('/') }));
   return (method, path) => {
     const given = path.split('/');
-    const here = patterns.filter(({ segments }) => fits(segments, given));
     const wanted = method === 'HEAD' ? 'GET' : method;
-    const found = here.find(({ route }) => route.method === wanted);
-    return {
-      route: found?.route,
-      params: found === undefined ? {} : paramsOf(found.segments, given),
-      allow: here.map(({ route }) => route.method),
-    };
+    for (const { route, segments } of patterns)
+      if (route.method === wanted && fits(segments, given))
+        return { route, params: paramsOf(segments, given), allow: [route.method] };
+    const here = patterns.filter(({ segments }) => fits(segments, given));
+    return { route: undefined, params: {}, allow: here.map(({ route }) => route.method) };
   };
 }
 
 function fits(segments: readonly string[], given: readonly string[]): boolean {
-  return (
-    segments.length === given.length &&
-    segments.every((segment, i) => (segment.startsWith(':') ? given[i] !== '' : segment === given[i]))
-  );
+  if (segments.length !== given.length) return false;
+  // From the end, where paths differ.
+  for (let i = segments.length - 1; i >= 0; i--) {
+    const segment = segments[i];
+    if (segment?.startsWith(':') ? given[i] === '' : segment !== given[i]) return false;
+  }
+  return true;
 }
 
 function paramsOf(segments: readonly string[], given: readonly string[]): PathParams {
@@ -77,6 +78,7 @@ function paramsOf(segments: readonly string[], given: readonly string[]): PathPa
 }
 
 function decoded(segment: string): string {
+  if (!segment.includes('%')) return segment;
   try {
     return decodeURIComponent(segment);
   } catch {
