@@ -2,7 +2,7 @@
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { benchArtifact } from './bench-node/artifacts.ts';
+import { type BenchArtifact, benchArtifact } from './bench-node/artifacts.ts';
 import { burst, burstReport } from './bench-node/burst.ts';
 import { coldStart, coldStartReport } from './bench-node/cold-start.ts';
 import { faults, faultsReport } from './bench-node/faults.ts';
@@ -26,69 +26,72 @@ function bench(name: string, description: string): Command {
     .option('--json', 'print one JSON object');
 }
 
+/** A benchmark of one artifact: the one that is told, or one of random weights that it makes. */
+function benchOf(name: string, description: string, made: BenchArtifact): Command {
+  const { size, levels } = made;
+  return bench(name, description)
+    .option('--artifact <directory>', `a path artifact (default: a random vit-${size} with ${levels} levels)`)
+    .hook('preAction', async (_, command) => {
+      const { artifact, directory } = command.opts();
+      command.setOptionValue('artifact', artifact ?? (await benchArtifact(directory, made)));
+    });
+}
+
 function print<T>(result: T, report: (result: T) => string, json: boolean | undefined): void {
   process.stdout.write(json ? `${JSON.stringify(result)}\n` : report(result));
 }
 
-bench('throughput', 'beside bare onnxruntime loops: rows per second at saturation, time added at low load')
-  .option('--artifact <directory>', 'a path artifact (default: a random vit-small32, 3x32x32)')
+const small8: BenchArtifact = { size: 'small32', levels: 8, from: 0.2, own: true };
+const small12: BenchArtifact = { size: 'small32', levels: 12, from: 0.1, own: true };
+const base12: BenchArtifact = { size: 'base', levels: 12, from: 0.2, own: false };
+
+benchOf(
+  'throughput',
+  'beside bare onnxruntime loops: rows per second at saturation, time added at low load',
+  small8,
+)
   .option('--level <k>', 'level (default: dense)', Number)
   .option('--rounds <n>', 'alternating rounds', Number, 5)
   .option('--seconds <s>', 'of each part of a round', Number, 2)
-  .action(async (flags) => {
-    const made = { size: 'small32', levels: 8, from: 0.2, own: true } as const;
-    const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
-    print(await throughput({ ...flags, artifact }), throughputReport, flags.json);
-  });
+  .action(async (flags) => print(await throughput(flags), throughputReport, flags.json));
 
 bench('memory', 'resident memory of all levels beside that of the dense one alone')
   .option('--size <name>', 'of the random model: base, tiny or small32', 'base')
   .option('--levels <n>', 'levels', Number, 12)
   .action(async (flags) => print(await memory(flags), memoryReport, flags.json));
 
-bench('level-change', 'a request after one at another level, beside one after the same level')
-  .option('--artifact <directory>', 'a path artifact (default: a random vit-small32 with 12 levels)')
+benchOf('level-change', 'a request after one at another level, beside one after the same level', small12)
   .option('--samples <n>', 'of each kind', Number, 600)
-  .action(async (flags) => {
-    const made = { size: 'small32', levels: 12, from: 0.1, own: true } as const;
-    const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
-    print(await levelChange({ ...flags, artifact }), levelChangeReport, flags.json);
-  });
+  .action(async (flags) => print(await levelChange(flags), levelChangeReport, flags.json));
 
 bench('one-session', 'one session that takes the level as an input, beside a session for each level')
   .option('--size <name>', 'of the random model: base, tiny or small32', 'base')
   .option('--levels <n>', 'levels', Number, 12)
   .option('--rounds <n>', 'runs of each', Number, 15)
   .action(async (flags) => {
-    const artifact = await benchArtifact(flags.directory, {
-      size: flags.size,
-      levels: flags.levels,
-      from: 0.2,
-      own: false,
-    });
+    const { directory, size, levels } = flags;
+    const artifact = await benchArtifact(directory, { size, levels, from: 0.2, own: false });
     print(await oneSession({ ...flags, artifact }), oneSessionReport, flags.json);
   });
 
-bench('peer', 'beside MLServer with onnxruntime, on the same dense model: throughput, latency, memory')
-  .option('--artifact <directory>', 'a path artifact (default: a random vit-small32 with 8 levels)')
+benchOf(
+  'peer',
+  'beside MLServer with onnxruntime, on the same dense model: throughput, latency, memory',
+  small8,
+)
   .option('--venv <directory>', 'Python environment, made where it is missing', join(tmpdir(), 'venv-peer'))
   .option('--rounds <n>', 'alternating rounds', Number, 4)
   .option('--seconds <s>', 'of each part of a round', Number, 2)
-  .action(async (flags) => {
-    const made = { size: 'small32', levels: 8, from: 0.2, own: true } as const;
-    const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
-    print(await peer({ ...flags, artifact }), peerReport, flags.json);
-  });
+  .action(async (flags) => print(await peer(flags), peerReport, flags.json));
 
-bench('burst', 'attainment and quality under bursty load, beside static levels and always what was asked')
-  .option('--artifact <directory>', 'a path artifact (default: a random vit-small32 with 12 levels)')
+benchOf(
+  'burst',
+  'attainment and quality under bursty load, beside static levels and always what was asked',
+  small12,
+)
   .option('--seconds <s>', 'of each load', Number, 10)
   .option('--load <share>', 'mean load, of what the dense level holds', Number, 1.3)
-  .action(async (flags) => {
-    const made = { size: 'small32', levels: 12, from: 0.1, own: true } as const;
-    const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
-    print(await burst({ ...flags, artifact }), burstReport, flags.json);
-  });
+  .action(async (flags) => print(await burst(flags), burstReport, flags.json));
 
 bench(
   'simulate',
@@ -108,26 +111,16 @@ bench(
   )
   .action((flags) => print(simulatedBursts(flags), simulatedReport, flags.json));
 
-bench('cold-start', 'time to the first answer over a slow line, beside all files first')
-  .option('--artifact <directory>', 'a path artifact (default: a random vit-base with 12 levels)')
+benchOf('cold-start', 'time to the first answer over a slow line, beside all files first', base12)
   .option('--mbit-per-s <n>', 'speed of the line', Number, 100)
-  .action(async (flags) => {
-    const made = { size: 'base', levels: 12, from: 0.2, own: false } as const;
-    const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
-    print(await coldStart({ ...flags, artifact }), coldStartReport, flags.json);
-  });
+  .action(async (flags) => print(await coldStart(flags), coldStartReport, flags.json));
 
-bench('faults', 'faults done on purpose under load: every request comes to one end')
-  .option('--artifact <directory>', 'a path artifact (default: a random vit-small32 with 8 levels)')
+benchOf('faults', 'faults done on purpose under load: every request comes to one end', small8)
   .option(
     '--full-disk <directory>',
     'on a disk with less room than the weights take (default: leave that out)',
   )
-  .action(async (flags) => {
-    const made = { size: 'small32', levels: 8, from: 0.2, own: true } as const;
-    const artifact = flags.artifact ?? (await benchArtifact(flags.directory, made));
-    print(await faults({ ...flags, artifact }), faultsReport, flags.json);
-  });
+  .action(async (flags) => print(await faults(flags), faultsReport, flags.json));
 
 await program.parseAsync();
 process.exit(0);

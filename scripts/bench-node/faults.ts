@@ -19,6 +19,7 @@ import { uniforms } from './arrivals.ts';
 import { connect, exchange } from './http-exchange.ts';
 import { nodeUnderTest } from './node-under-test.ts';
 import { binaryRequest } from './requests.ts';
+import { added } from './statistics.ts';
 
 export interface FaultOptions {
   readonly artifact: string;
@@ -73,7 +74,7 @@ async function killed(artifact: string, manifest: Manifest): Promise<Scenario> {
   await next.stop();
   return {
     name: 'node killed (SIGKILL) under load',
-    ends: sum(ends, again),
+    ends: added(ends, again),
     note: `the next one was ready after ${seconds.toFixed(1)} s, on the weights and times that the first had kept`,
   };
 }
@@ -205,16 +206,6 @@ function closedLoop(port: number, request: Uint8Array): { ended: Promise<Ends>; 
       stopped = true;
       return ended;
     },
-  };
-}
-
-function sum(a: Ends, b: Ends): Ends {
-  return {
-    sent: a.sent + b.sent,
-    answered: a.answered + b.answered,
-    told: a.told + b.told,
-    broken: a.broken + b.broken,
-    silent: a.silent + b.silent,
   };
 }
 

@@ -30,7 +30,7 @@ export function exchange(socket: Socket, request: Uint8Array): Promise<Exchanged
       const end = received.indexOf(HEAD_END);
       if (wanted === Number.POSITIVE_INFINITY && end >= 0) {
         head = received.toString('latin1', 0, end);
-        const length = /content-length: *(\d+)/i.exec(head)?.[1];
+        const length = /^content-length: *(\d+)/im.exec(head)?.[1];
         if (length === undefined) return finish(new Error(`an answer has no Content-Length: ${head}`));
         wanted = end + HEAD_END.length + Number(length);
       }

@@ -14,6 +14,12 @@ export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
+/** Counts of two parts as those of the whole, name by name. */
+export function added<T extends { readonly [name in keyof T]: number }>(a: T, b: T): T {
+  const names = Object.keys(a) as (keyof T)[];
+  return Object.fromEntries(names.map((name) => [name, a[name] + b[name]])) as T;
+}
+
 export function rounded(value: number, digits = 3): number {
   return Number(value.toFixed(digits));
 }

@@ -10,6 +10,7 @@ import type { Manifest } from '../../schema/manifest.ts';
 import { defaultPolicy } from '../../schema/policy.ts';
 import { uploadArtifact } from '../../trainer/upload/upload-artifact.ts';
 import { benchArtifact } from '../bench-node/artifacts.ts';
+import { added } from '../bench-node/statistics.ts';
 import { startLocalGateway } from '../local/local-gateway.ts';
 import { realNodes } from './real-nodes.ts';
 import { type RealRouter, realRouters } from './real-routers.ts';
@@ -77,7 +78,7 @@ export async function replay({
         const name = names[(i + turn) % names.length] as string;
         const router = routers[name] as RealRouter;
         for (let count = 0; count < WARM_UP; count++) await router(1000, count);
-        totals[name] = sum(totals[name] as Total, await played(these, router, manifest));
+        totals[name] = added(totals[name] as Total, await played(these, router, manifest));
       }
       log(`${turn + 1} of ${Math.ceil((seconds * 1000) / TURN_MS)} turns`);
     }
@@ -99,15 +100,6 @@ interface Total {
 }
 
 const NOTHING: Total = { requests: 0, inTime: 0, quality: 0, costMicroUsd: 0 };
-
-function sum(a: Total, b: Total): Total {
-  return {
-    requests: a.requests + b.requests,
-    inTime: a.inTime + b.inTime,
-    quality: a.quality + b.quality,
-    costMicroUsd: a.costMicroUsd + b.costMicroUsd,
-  };
-}
 
 function outcomeOf({ requests, inTime, quality, costMicroUsd }: Total): Outcome {
   return {
