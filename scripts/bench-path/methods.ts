@@ -70,10 +70,10 @@ export const methods = {
     levels: (subject) => jointLevels(subject, false),
   },
   'ours-recovered-refit': {
-    label: 'ours joint comp.',
+    label: 'ours joint own',
     training: 'joint',
     ours: true,
-    revision: 3,
+    revision: 4,
     levels: (subject) => jointLevels(subject, true),
   },
   'tuned-total': {
@@ -139,15 +139,20 @@ async function oneShotLevels(subject: Subject): Promise<LevelModel[]> {
   });
 }
 
-/** One recovery for all levels; each then with output matrices of its own, or not. */
-async function jointLevels(subject: Subject, compensate: boolean): Promise<LevelModel[]> {
+/** One recovery for all levels: a nested set, or with output matrices and vectors of each level's own. */
+async function jointLevels(subject: Subject, own: boolean): Promise<LevelModel[]> {
   const { prepared, progress } = subject;
   const order = await subject.order('inclusion');
   const widths = widthsOf(subject, order);
-  const model = await subject.recovered();
   const inPlace = prepared.pairs.map(({ units }) => Array.from({ length: units }, (_, unit) => unit));
-  const calibrated = { ...(await subject.calibrated('rotated')), model };
-  return buildLevels(calibrated, inPlace, widths, { compensate }, progress);
+  const rotated = await subject.calibrated('rotated');
+  if (!own) {
+    const calibrated = { ...rotated, model: await subject.recovered() };
+    return buildLevels(calibrated, inPlace, widths, { compensate: false }, progress);
+  }
+  const { model, levels } = await subject.recoveredOwn();
+  const calibrated = { ...rotated, model };
+  return buildLevels(calibrated, inPlace, widths, { compensate: true }, progress, undefined, levels);
 }
 
 /**

@@ -2,7 +2,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { textTable } from '../../trainer/cli/table.ts';
-import { writePathChart } from './chart.ts';
 import { type Claim, claimsOf } from './claims.ts';
 import { type MethodName, methods } from './methods.ts';
 import { type BenchModel, type Metric, PROBE } from './models.ts';
@@ -61,6 +60,8 @@ export async function writeDocument(
   await mkdir(join(folder, 'figures'), { recursive: true });
   const file = join(folder, 'figures', document.model);
   await writeFile(`${file}.json`, `${JSON.stringify(document, null, 1)}\n`);
+  // The chart library is large, and most runs draw nothing.
+  const { writePathChart } = await import('./chart.ts');
   await writePathChart(`${file}.svg`, titleOf(document), document.rows, document.labels, metric);
 }
 

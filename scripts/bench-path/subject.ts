@@ -8,9 +8,11 @@ import { type CalibratedModel, calibrate, rotated } from '../../trainer/build/ca
 import { measureMoments } from '../../trainer/build/calibration.ts';
 import type { BuildOptions } from '../../trainer/build/options.ts';
 import type { Progress } from '../../trainer/build/progress.ts';
+import { type RecoveredLevels, recoverOwn } from '../../trainer/build/recover-own.ts';
 import { forgetful, recover } from '../../trainer/build/recover-stage.ts';
 import { noMemory, searchPath } from '../../trainer/build/search-path.ts';
 import { estimateCurvature, FISHER_BATCHES } from '../../trainer/build/search-stage.ts';
+import { compensatedOrder } from '../../trainer/compensation/compensated-order.ts';
 import type { Dataset } from '../../trainer/data/dataset.ts';
 import { createMaskEngine } from '../../trainer/engine/mask-engine.ts';
 import type { PreparedModel } from '../../trainer/pairs/pair.ts';
@@ -45,8 +47,10 @@ export interface Subject {
   readonly recoverySteps: number;
   /** What the methods cost is counted from. */
   costScene(): Promise<CostScene>;
-  /** The rotated model in path order after joint recovery of all levels. */
+  /** The rotated model in path order after joint recovery of all levels as one nested set. */
   recovered(): Promise<PreparedModel>;
+  /** The levels after joint recovery, each with output matrices and vectors of its own. */
+  recoveredOwn(): Promise<RecoveredLevels>;
 }
 
 /** Shares of the dense FLOPs that leave these shares of what pairs can give. */
@@ -105,6 +109,7 @@ export async function openSubject(request: SubjectRequest): Promise<Subject> {
       return { options, examples, pool: pool.indices.length, shares, recoverySteps: steps };
     },
     recovered: once(() => recoverAll(subject)),
+    recoveredOwn: once(() => recoverAllOwn(subject)),
     calibrated,
     curvature: memo(async (basis: Basis) => curvatureOf(await calibrated(basis), options, progress)),
     moments: once(async () => {
@@ -167,6 +172,18 @@ async function recoverAll(subject: Subject): Promise<PreparedModel> {
   const byPair = orderByPair(indexUnits(prepared.pairs), order);
   const calibrated = await subject.calibrated('rotated');
   return recover(calibrated, byPair, plan, options, forgetful, progress);
+}
+
+async function recoverAllOwn(subject: Subject): Promise<RecoveredLevels> {
+  const { prepared, shares, options, recoverySteps: steps, progress } = subject;
+  const flat = await subject.order('inclusion');
+  const widths = allocateLevels(prepared.pairs, flat, prepared, shares);
+  const plan = { ...defaultRecovery, steps, widths, train: 'all' as const };
+  const calibrated = await subject.calibrated('rotated');
+  const found = orderByPair(indexUnits(prepared.pairs), flat);
+  const order = await compensatedOrder(calibrated.model, calibrated.moments, found);
+  const memory = { state: undefined, save: async () => {} };
+  return recoverOwn({ calibrated, order, plan, options, memory, progress });
 }
 
 async function curvatureOf(

@@ -20,7 +20,7 @@ import { readOnnxFile } from '../graph/onnx-load.ts';
 import { droppedText, frontier } from '../measure/frontier.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { preparePairs } from '../pairs/prepare.ts';
-import { defaultRecovery, recoverySteps } from '../recovery/plan.ts';
+import { recoverySteps } from '../recovery/plan.ts';
 import { writeReportData } from '../report/report-data.ts';
 import { writeReport } from '../report/write-report.ts';
 import { computeThreads } from '../runtime/compute.ts';
@@ -34,7 +34,7 @@ import { measureLevels } from './measure-levels.ts';
 import type { BuildOptions } from './options.ts';
 import { epochsByStage, reportData, type TimedProgress, timedProgress } from './path-report.ts';
 import type { Progress } from './progress.ts';
-import { type RecoveryState, recover, recoveryStateSchema } from './recover-stage.ts';
+import { recoverPath, recoveryPlan } from './recover-path.ts';
 import { type SearchMemory, searchPath, searchSettings } from './search-path.ts';
 import { inclusionStateSchema, throwIfAborted } from './search-stage.ts';
 
@@ -123,8 +123,18 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const allocated = allocateLevels(prepared.pairs, flat, prepared, shares);
   const widths = alignWidths(prepared.pairs, allocated, options.align);
   const found = await orderOf(calibrated, flat, options, progress, request.signal);
-  const path = await recoverPath(request, run, { ...calibrated, order: found }, widths, shares);
-  const levels = await buildLevels(path, path.order, widths, options, progress, request.signal);
+  const plan = recoveryPlan(options, calibrated.pool.all.length, widths, shares);
+  const recovering = { ...request, options: { ...options, workers: run.workers }, checkpoint };
+  const path = await recoverPath(recovering, { ...calibrated, order: found }, plan);
+  const levels = await buildLevels(
+    path,
+    path.order,
+    widths,
+    options,
+    progress,
+    request.signal,
+    path.recovered?.levels,
+  );
   const measured = await measureLevels(request, path, levels, widths, checkpoint);
 
   const { kept, dropped } = options.frontier
@@ -134,7 +144,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   for (const note of notes) progress.note(note);
 
   const writing = progress.stage('write', 1);
-  const own = options.compensate ? ownTensors(prepared, calibrated.pool) : [];
+  const own = options.compensate ? (path.recovered?.names ?? ownTensors(prepared, calibrated.pool)) : [];
   const {
     graph,
     weights,
@@ -208,30 +218,6 @@ async function orderOf(
   return order;
 }
 
-/** A calibrated model with the order of its units: recovery puts them into path order. */
-interface Path extends CalibratedModel {
-  readonly order: readonly (readonly number[])[];
-}
-
-async function recoverPath(
-  { options, progress, signal }: BuildRequest,
-  { checkpoint, workers }: Run,
-  path: Path,
-  widths: readonly (readonly number[])[],
-  shares: readonly number[],
-): Promise<Path> {
-  const { batch, recover: asked, recoverWeights: train, recoverRate: rate } = options;
-  const steps = recoverySteps(asked, { examples: path.pool.all.length, batch, shares });
-  if (steps === 0) return path;
-  const memory = {
-    state: await checkpoint.read('recovery', recoveryStateSchema),
-    save: (state: RecoveryState) => checkpoint.write('recovery', state),
-  };
-  const plan = { ...defaultRecovery, steps, widths, train, rate };
-  const model = await recover(path, path.order, plan, { ...options, workers }, memory, progress, signal);
-  return { ...path, model, order: path.order.map((units) => units.map((_, place) => place)) };
-}
-
 /** @throws `usage` when `out` holds a finished or unfinished build and neither --resume nor --force was given */
 async function refuseToOverwrite(request: BuildRequest, checkpoint: Checkpoint): Promise<void> {
   if (request.force) return;
@@ -276,7 +262,7 @@ async function continueOrBegin(
 }
 
 /** Raised when the same options lead to another path, so that no checkpoint is gone on with that the rest would not follow from. */
-const METHOD_REVISION = 2;
+const METHOD_REVISION = 3;
 
 /** Equal exactly when two runs would give the same path on the same backend. */
 function fingerprintOf(sourceSha256: string, dataset: Dataset, options: BuildOptions): string {

@@ -33,7 +33,10 @@ export function keepAt(order: readonly (readonly number[])[], widths: readonly n
   return order.map((units, p) => units.slice(0, widths[p] ?? units.length));
 }
 
-/** Models of all levels, sparsest first. */
+/**
+ * Models of all levels, sparsest first.
+ * @param uncompensated the levels as they are cut, where they are more than a part of the model
+ */
 export async function buildLevels(
   { model, pool, holdoutTeacher }: CalibratedModel,
   order: readonly (readonly number[])[],
@@ -41,14 +44,15 @@ export async function buildLevels(
   options: Pick<BuildOptions, 'compensate'>,
   progress: Progress,
   signal?: AbortSignal,
+  uncompensated?: readonly LevelModel[],
 ): Promise<LevelModel[]> {
   const threads = computeThreads();
   const stage = progress.stage('compensate', widths.length);
   const streams = options.compensate ? await targetsOf(model, pool, threads) : undefined;
   const levels: LevelModel[] = [];
-  const plainAt = (row: readonly number[]): LevelModel => {
+  const plainAt = (row: readonly number[], level: number): LevelModel => {
     const keep = keepAt(order, row);
-    return { cut: cutGraph(model, keep), keep, refitted: false };
+    return uncompensated?.[level] ?? { cut: cutGraph(model, keep), keep, refitted: false };
   };
   const isDense = ({ keep }: LevelModel) => keep.every((units, p) => units.length === model.pairs[p]?.units);
   if (streams === undefined) levels.push(...widths.map(plainAt));
@@ -58,13 +62,13 @@ export async function buildLevels(
 
   async function addRefitted(targets: Targets): Promise<void> {
     const sessions = startSessionPool(weightBytes(model.graph));
-    const make = async (row: readonly number[]) => {
+    const make = async ([place, row]: readonly [number, readonly number[]]) => {
       throwIfAborted(signal);
-      const plain = plainAt(row);
+      const plain = plainAt(row, place);
       return isDense(plain) ? plain : best(plain, targets, sessions);
     };
     try {
-      await inOrder(widths, LEVELS_AT_ONCE, make, (level) => {
+      await inOrder(widths.entries(), LEVELS_AT_ONCE, make, (level) => {
         levels.push(level);
         stage.update(levels.length);
       });
@@ -89,7 +93,7 @@ export async function buildLevels(
     await offer(plain.cut);
     await offer(refitted);
     if (scores.sites.length > 0) await offer(await refitLevel(nearest, biases, scores, sessions));
-    return { ...plain, cut: nearest, refitted: nearest !== plain.cut };
+    return { ...plain, cut: nearest, refitted: plain.refitted || nearest !== plain.cut };
   }
 }
 

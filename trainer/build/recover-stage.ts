@@ -125,7 +125,7 @@ export async function recover(
 }
 
 /** Recovery sees more examples than the search, each of them seldom twice. */
-async function teacherOfAll({ model, pool, teacher }: CalibratedModel): Promise<Answers> {
+export async function teacherOfAll({ model, pool, teacher }: CalibratedModel): Promise<Answers> {
   if (pool.all.length === pool.indices.length)
     return { rows: (places) => teacher.rows(places), close: async () => {} };
   const { data, all, block } = pool;
@@ -180,7 +180,7 @@ function withWeights(model: PreparedModel, weights: ReadonlyMap<string, Float32A
   return { ...model, graph };
 }
 
-function diverged(loss: number, step: number, level: number): SppError {
+export function diverged(loss: number, step: number, level: number): SppError {
   return new SppError(
     'numerical-failure',
     `The loss is ${loss} at step ${step} of the recovery, at level ${level}.`,

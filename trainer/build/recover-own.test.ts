@@ -1,0 +1,83 @@
+/** Joint recovery of levels that own some tensors, on the digits model and a few steps. */
+import { readFile } from 'node:fs/promises';
+import { beforeAll, expect, test } from 'vitest';
+import { openDataset } from '../data/open-dataset.ts';
+import type { Graph } from '../graph/graph.ts';
+import { prepareModel } from '../pairs/prepare.ts';
+import { defaultRecovery } from '../recovery/plan.ts';
+import { type CalibratedModel, calibrate } from './calibrate-model.ts';
+import { buildLevels, holdoutLoss } from './level-stage.ts';
+import { buildOptionsSchema } from './options.ts';
+import { silentProgress } from './progress.ts';
+import { type OwnRecoveryState, recoverOwn } from './recover-own.ts';
+
+const options = buildOptionsSchema.parse({
+  id: 'digits',
+  backend: 'onnxruntime',
+  workers: 1,
+  batch: 16,
+  calibration: 256,
+});
+let calibrated: CalibratedModel;
+let order: number[][];
+let widths: number[][];
+
+beforeAll(async () => {
+  const file = new URL('../../examples/digits/digits.onnx', import.meta.url);
+  const prepared = await prepareModel(await readFile(file), 'digits');
+  calibrated = await calibrate(prepared, await openDataset('mnist'), options, silentProgress);
+  // Backwards within the MLPs, so that path order is not the order in the file.
+  order = prepared.pairs.map(({ units, kind }) => {
+    const inPlace = Array.from({ length: units }, (_, unit) => unit);
+    return kind === 'sequential' ? inPlace.toReversed() : inPlace;
+  });
+  widths = [0.15, 0.5, 1].map((share) =>
+    prepared.pairs.map(({ units }) => Math.max(1, Math.round(share * units))),
+  );
+});
+
+const loss = (graph: Graph) => holdoutLoss(graph, calibrated.pool, calibrated.holdoutTeacher, 1);
+
+test('levels start from compensation and get nearer to the dense model; a run goes on bit for bit', async () => {
+  const plan = { ...defaultRecovery, steps: 12, widths, train: 'all' as const };
+  const asked = { calibrated, order, plan, options, progress: silentProgress };
+  const forgetful = { state: undefined, save: async () => {} };
+  const whole = await recoverOwn({ ...asked, memory: forgetful });
+  const compensated = await buildLevels(calibrated, order, widths, { compensate: true }, silentProgress);
+  expect(await loss(whole.levels[0]!.cut)).toBeLessThan(0.9 * (await loss(compensated[0]!.cut)));
+  expect(whole.levels.map(({ keep }) => keep.map((units) => units.length))).toEqual(widths);
+
+  const stop = new AbortController();
+  let kept: OwnRecoveryState | undefined;
+  const watched = {
+    ...silentProgress,
+    stage: (name: string) => ({
+      update: (done: number) => {
+        if (name === 'recover' && done === 5) stop.abort();
+      },
+      finish: () => {},
+    }),
+  };
+  const memory = {
+    state: undefined,
+    save: async (state: OwnRecoveryState) => {
+      kept = structuredClone(state);
+    },
+  };
+  const interrupted = recoverOwn({ ...asked, memory, progress: watched, signal: stop.signal });
+  await expect(interrupted).rejects.toMatchObject({ code: 'interrupted' });
+  expect(kept?.step).toBe(5);
+  const resumed = await recoverOwn({ ...asked, memory: { ...memory, state: kept } });
+  for (const [level, { cut }] of whole.levels.entries())
+    for (const [name, { data }] of cut.initializers)
+      expect(resumed.levels[level]!.cut.initializers.get(name)?.data, name).toEqual(data);
+});
+
+test('of no steps, levels are what compensation makes of them', async () => {
+  const plan = { ...defaultRecovery, steps: 0, widths, train: 'pairs' as const };
+  const memory = { state: undefined, save: async () => {} };
+  const { levels } = await recoverOwn({ calibrated, order, plan, options, memory, progress: silentProgress });
+  const compensated = await buildLevels(calibrated, order, widths, { compensate: true }, silentProgress);
+  for (const [level, { cut }] of compensated.entries())
+    expect(await loss(levels[level]!.cut)).toBeCloseTo(await loss(cut), 5);
+});

@@ -1,0 +1,274 @@
+/**
+ * Joint recovery where levels own some tensors: output matrices, biases and normalisations are each level's own and start from
+ * compensation; everything else is one nested set, shared by all. A step trains the sparsest level, the dense one and some between, as
+ * the nested recovery does, so one run still serves all levels.
+ */
+import { totalmem } from 'node:os';
+import { z } from 'zod';
+import { createEngine } from '../engine/engine.ts';
+import { elementCount, type Graph } from '../graph/graph.ts';
+import { cutGraph, orderGraph } from '../pairs/cut.ts';
+import type { PreparedModel } from '../pairs/pair.ts';
+import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
+import { drawLevels } from '../recovery/draw-levels.ts';
+import { type OwnTensors, ownOf, type Places, placesAt, withOwn } from '../recovery/own-tensors.ts';
+import type { RecoveryPlan } from '../recovery/plan.ts';
+import { computeThreads } from '../runtime/compute.ts';
+import { randomSource, sampleIndices, streams } from '../search/random.ts';
+import { answerGraph } from './answer.ts';
+import type { CalibratedModel } from './calibrate-model.ts';
+import { buildLevels, type LevelModel, ownTensors } from './level-stage.ts';
+import type { BuildOptions } from './options.ts';
+import { type Progress, sayHalved, sayRecompute } from './progress.ts';
+import { diverged, teacherOfAll, trained } from './recover-stage.ts';
+import { throwIfAborted } from './search-stage.ts';
+
+interface Trained extends AdamState {
+  readonly weights: ReadonlyMap<string, Float32Array>;
+}
+
+/** Everything the next step depends on. */
+export interface OwnRecoveryState {
+  readonly step: number;
+  readonly shared: Trained;
+  /** By level, sparsest first. */
+  readonly own: readonly Trained[];
+  /** By level, the loss as it was lately; NaN before the first step. */
+  readonly losses: Float64Array;
+}
+
+const arrays: z.ZodType<ReadonlyMap<string, Float32Array>> = z.map(z.string(), z.instanceof(Float32Array));
+const trainedSchema = z.object({
+  step: z.int().nonnegative(),
+  weights: arrays,
+  first: arrays,
+  second: arrays,
+});
+export const ownRecoveryStateSchema: z.ZodType<OwnRecoveryState> = z.object({
+  step: z.int().nonnegative(),
+  shared: trainedSchema,
+  own: z.array(trainedSchema),
+  losses: z.instanceof(Float64Array),
+});
+
+export interface OwnRecoveryMemory {
+  readonly state: OwnRecoveryState | undefined;
+  save(state: OwnRecoveryState): Promise<void>;
+}
+
+export interface RecoveredLevels {
+  /** In path order, with the dense level's tensors. */
+  readonly model: PreparedModel;
+  /** The tensors that levels own. */
+  readonly names: readonly string[];
+  /** Sparsest first. */
+  readonly levels: readonly LevelModel[];
+}
+
+export interface OwnRecoveryRequest {
+  readonly calibrated: CalibratedModel;
+  /** Units of each pair in path order. */
+  readonly order: readonly (readonly number[])[];
+  readonly plan: RecoveryPlan;
+  readonly options: Pick<BuildOptions, 'backend' | 'workers' | 'batch' | 'seed' | 'recompute'>;
+  readonly memory: OwnRecoveryMemory;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal;
+}
+
+const CHECKPOINT_EVERY = 50;
+/** How much of a level's remembered loss a new one replaces. */
+const LATELY = 0.2;
+/** Of the largest level's loss: below, a level counts no more for being nearer to the dense model. */
+const LEAST_LOSS = 1e-2;
+
+/** Of the machine's memory, for what levels own, with both moments of the optimiser and gradients. */
+const MEMORY_SHARE = 0.25;
+const COPIES = 4;
+
+/** Whether what levels own can be trained by level on this machine; else one nested set is. */
+export function fitsByLevel({ model, pool }: CalibratedModel, plan: RecoveryPlan): boolean {
+  const entries = ownNames(model, pool, plan.train).reduce(
+    (sum, name) => sum + elementCount(model.graph.initializers.get(name)?.dims ?? []),
+    0,
+  );
+  return 4 * COPIES * entries * plan.widths.length <= MEMORY_SHARE * totalmem();
+}
+
+/** @throws `numerical-failure` with the step and the level; the last good state is kept */
+export async function recoverOwn(request: OwnRecoveryRequest): Promise<RecoveredLevels> {
+  const { calibrated, order, plan, options, memory, progress, signal } = request;
+  const { model, pool } = calibrated;
+  const ordered: PreparedModel = { ...model, graph: orderGraph(model, order) };
+  const names = ownNames(ordered, pool, plan.train);
+  const places = plan.widths.map((row) => placesAt(ordered, names, row));
+  let state = memory.state ?? (await start(request, ordered, names, places));
+  if (state.step >= plan.steps) return finished(ordered, plan.widths, names, places, state);
+  const stage = progress.stage('recover', plan.steps);
+  const engine = await createEngine({
+    graph: answerGraph(ordered.graph, pool.task),
+    backend: options.backend,
+    weights: [...new Set([...trained(ordered, plan.train), ...names])],
+    nested: ordered,
+    workers: options.workers ?? Math.min(8, computeThreads()),
+    recompute: options.recompute,
+    onHalved: sayHalved(progress),
+    onRecompute: sayRecompute(progress),
+  });
+  const teacher = await teacherOfAll(calibrated);
+  try {
+    // The engine still has the weights as the run began, also when it goes on.
+    const sizes = stepSizes(engine.weights);
+    while (state.step < plan.steps) {
+      if (signal?.aborted) {
+        await memory.save(state);
+        throwIfAborted(signal);
+      }
+      const source = randomSource(options.seed, streams.recovery, state.step);
+      const drawn = sampleIndices(source, pool.all.length, options.batch);
+      const feeds = await pool.data.train.feeds(drawn.map((place) => pool.all[place] as number));
+      const loss = { kind: pool.task.loss, output: pool.output, teacher: await teacher.rows(drawn) };
+      const levels = drawLevels(source, plan.widths.length, plan.between);
+      const losses = Float64Array.from(state.losses);
+      const sum = zerosLike(state.shared.weights);
+      const gradients: OwnTensors[] = [];
+      copyInto(engine.weights, state.shared.weights);
+      for (const level of levels) {
+        copyInto(engine.weights, (state.own[level] as Trained).weights);
+        const result = await engine.step({ feeds, widths: plan.widths[level] as readonly number[], loss });
+        if (!Number.isFinite(result.loss)) {
+          await memory.save(state);
+          throw diverged(result.loss, state.step, level);
+        }
+        const before = losses[level] as number;
+        losses[level] = Number.isNaN(before) ? result.loss : before + LATELY * (result.loss - before);
+        addInto(sum, result.weights, weightOf(losses, level));
+        gradients.push(copies(names, result.weights));
+      }
+      const rate = rateAt(state.step, plan.steps, plan.rate);
+      const own = [...state.own];
+      for (const [i, level] of levels.entries())
+        own[level] = moved(own[level] as Trained, gradients[i] as OwnTensors, sizes, rate);
+      state = { step: state.step + 1, shared: moved(state.shared, sum, sizes, rate), own, losses };
+      if (state.step % CHECKPOINT_EVERY === 0) await memory.save(state);
+      stage.update(state.step, shownLosses(losses));
+    }
+    await memory.save(state);
+    stage.finish();
+    return finished(ordered, plan.widths, names, places, state);
+  } finally {
+    await teacher.close();
+    await engine.close();
+  }
+}
+
+/** From compensation: what it refits is each level's own from the first step on. */
+async function start(
+  { calibrated, order, plan, progress, signal }: OwnRecoveryRequest,
+  ordered: PreparedModel,
+  names: readonly string[],
+  places: readonly Places[],
+): Promise<OwnRecoveryState> {
+  const levels = await buildLevels(calibrated, order, plan.widths, { compensate: true }, progress, signal);
+  const owned = new Set(names);
+  const shared = trained(ordered, plan.train).filter((name) => !owned.has(name));
+  return {
+    step: 0,
+    shared: begun(copies(shared, valuesOf(ordered.graph))),
+    own: levels.map(({ cut }, level) => begun(ownOf(ordered.graph, cut, places[level] as Places))),
+    losses: new Float64Array(levels.length).fill(Number.NaN),
+  };
+}
+
+function begun(weights: OwnTensors): Trained {
+  return { ...adamStart(weights), weights };
+}
+
+/** Moves the weights in place. */
+function moved(
+  from: Trained,
+  gradients: OwnTensors,
+  sizes: ReadonlyMap<string, number>,
+  rate: number,
+): Trained {
+  return { ...adamStep(from.weights, gradients, sizes, from, rate), weights: from.weights };
+}
+
+function shownLosses(losses: Float64Array): Record<string, number> {
+  return { sparsest: losses[0] ?? Number.NaN, dense: losses.at(-1) ?? Number.NaN };
+}
+
+/**
+ * What a level counts for in the shared tensors: gradients of a loss near its least shrink with the root of the loss, so the inverse root
+ * makes levels pull alike, and the sparsest one not drown the others.
+ */
+function weightOf(losses: Float64Array, level: number): number {
+  const largest = losses.reduce((most, loss) => (loss > most ? loss : most), 0);
+  return 1 / Math.sqrt(Math.max(losses[level] as number, LEAST_LOSS * largest, Number.MIN_VALUE));
+}
+
+/**
+ * What compensation refits, and unless only pairs are trained all vectors that training changes: biases and scales are small, and say
+ * much of what a level's features are like.
+ */
+function ownNames(
+  model: PreparedModel,
+  pool: CalibratedModel['pool'],
+  train: RecoveryPlan['train'],
+): string[] {
+  const refitted = ownTensors(model, pool);
+  if (train === 'pairs') return refitted;
+  const vectors = trained(model, 'all').filter((name) => {
+    const dims = model.graph.initializers.get(name)?.dims ?? [];
+    return elementCount(dims) === Math.max(0, ...dims);
+  });
+  return [...new Set([...refitted, ...vectors])];
+}
+
+function finished(
+  ordered: PreparedModel,
+  widths: RecoveryPlan['widths'],
+  names: readonly string[],
+  places: readonly Places[],
+  { shared, own }: OwnRecoveryState,
+): RecoveredLevels {
+  const set = (values: OwnTensors): PreparedModel => {
+    const initializers = new Map(ordered.graph.initializers);
+    for (const [name, data] of values) {
+      const tensor = initializers.get(name);
+      if (tensor !== undefined) initializers.set(name, { ...tensor, data });
+    }
+    return { ...ordered, graph: { ...ordered.graph, initializers } };
+  };
+  const model = set(new Map([...shared.weights, ...(own.at(-1)?.weights ?? [])]));
+  const levels = widths.map((row, level): LevelModel => {
+    const keep = row.map((width) => Array.from({ length: width }, (_, unit) => unit));
+    const cut = withOwn(cutGraph(model, keep), own[level]?.weights ?? new Map(), places[level] as Places);
+    return { cut, keep, refitted: true };
+  });
+  return { model, names, levels };
+}
+
+function valuesOf({ initializers }: Graph): OwnTensors {
+  return new Map([...initializers].map(([name, { data }]) => [name, data as Float32Array]));
+}
+
+function zerosLike(weights: OwnTensors): Map<string, Float32Array> {
+  return new Map([...weights].map(([name, { length }]) => [name, new Float32Array(length)]));
+}
+
+function copies(names: readonly string[], from: OwnTensors): OwnTensors {
+  return new Map(names.map((name) => [name, Float32Array.from(from.get(name) ?? [])]));
+}
+
+function copyInto(targets: ReadonlyMap<string, Float32Array>, sources: OwnTensors): void {
+  for (const [name, values] of sources) targets.get(name)?.set(values);
+}
+
+function addInto(sums: ReadonlyMap<string, Float32Array>, terms: OwnTensors, factor: number): void {
+  for (const [name, sum] of sums) {
+    const term = terms.get(name);
+    if (term === undefined) continue;
+    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + factor * (term[i] as number);
+  }
+}

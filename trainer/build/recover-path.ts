@@ -1,0 +1,69 @@
+/** Recovery of a whole path, in the way that the options ask for and that fits: by level where compensation gives levels tensors of their own. */
+import type { RecoveryPlan } from '../recovery/plan.ts';
+import { defaultRecovery, recoverySteps } from '../recovery/plan.ts';
+import type { CalibratedModel } from './calibrate-model.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import type { BuildOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+import {
+  fitsByLevel,
+  type OwnRecoveryState,
+  ownRecoveryStateSchema,
+  type RecoveredLevels,
+  recoverOwn,
+} from './recover-own.ts';
+import { type RecoveryState, recover, recoveryStateSchema } from './recover-stage.ts';
+
+/** A calibrated model with the order of its units: recovery puts them into path order. */
+interface Path extends CalibratedModel {
+  readonly order: readonly (readonly number[])[];
+  /** Where levels own more than what compensation refits: as recovery left them. */
+  readonly recovered?: RecoveredLevels;
+}
+
+interface RecoveryRequest {
+  readonly options: BuildOptions;
+  readonly checkpoint: Checkpoint;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal;
+}
+
+/** @param examples that recovery draws from @param shares of the dense FLOPs, by level */
+export function recoveryPlan(
+  { batch, recover: asked, recoverWeights: train, recoverRate: rate }: BuildOptions,
+  examples: number,
+  widths: readonly (readonly number[])[],
+  shares: readonly number[],
+): RecoveryPlan {
+  return {
+    ...defaultRecovery,
+    steps: recoverySteps(asked, { examples, batch, shares }),
+    widths,
+    train,
+    rate,
+  };
+}
+
+export async function recoverPath(
+  { options, checkpoint, progress, signal }: RecoveryRequest,
+  path: Path,
+  plan: RecoveryPlan,
+): Promise<Path> {
+  if (plan.steps === 0) return path;
+  const order = path.order.map((units) => units.map((_, place) => place));
+  if (options.compensate && fitsByLevel(path, plan)) {
+    const memory = {
+      state: await checkpoint.read('recovery-own', ownRecoveryStateSchema),
+      save: (state: OwnRecoveryState) => checkpoint.write('recovery-own', state),
+    };
+    const request = { calibrated: path, order: path.order, plan, options, memory, progress };
+    const recovered = await recoverOwn({ ...request, ...(signal ? { signal } : {}) });
+    return { ...path, model: recovered.model, order, recovered };
+  }
+  const memory = {
+    state: await checkpoint.read('recovery', recoveryStateSchema),
+    save: (state: RecoveryState) => checkpoint.write('recovery', state),
+  };
+  const model = await recover(path, path.order, plan, options, memory, progress, signal);
+  return { ...path, model, order };
+}
