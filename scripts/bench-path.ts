@@ -14,6 +14,7 @@ import { type Comparison, compare, samplesOf, subjectFor } from './bench-path/co
 import { type Method, type MethodName, methods } from './bench-path/methods.ts';
 import { type BenchModel, benchModels } from './bench-path/models.ts';
 import { documentOf, textOf, writeDocument } from './bench-path/show.ts';
+import type { Recovery } from './bench-path/subject.ts';
 import { sweep, sweptRows } from './bench-path/sweep.ts';
 
 /** Ways of pruning that train no weight: a comparison of one model by them takes minutes. */
@@ -35,6 +36,8 @@ const command = new Command('bench:path')
   .option('--grid <percent,..>', 'shares of the reachable FLOPs', '90,70,50,40,30,20,10,5')
   .option('--steps <n>', 'steps of the search')
   .option('--recover <steps>', 'steps of joint recovery, or auto: as a build takes', 'auto')
+  .option('--recover-rate <share>', "step size of recovery, relative to the weights (default: a build's)")
+  .option('--recover-between <n>', "levels between that a joint step trains (default: a build's)")
   .option('--samples <n>', 'test examples (default: by model)')
   .addOption(
     new Option('--ep <provider>', 'what runs search, recovery and measuring')
@@ -92,13 +95,24 @@ function comparison(): Comparison {
     methods: chosen,
     seeds: only,
     reachable,
-    recover: flags.recover === 'auto' ? 'auto' : (whole('recover', 1) ?? 'auto'),
+    recover: recovery(),
     ...(samples === undefined ? {} : { samples }),
     ...(steps === undefined ? {} : { steps }),
     backend: (flags.backend as BackendChoice | undefined) ?? BACKENDS[provider],
     work: String(flags.work),
     cache: String(flags.cache ?? join(String(flags.work), 'results')),
     reportOnly: flags.reportOnly === true,
+  };
+}
+
+function recovery(): Recovery {
+  const between = whole('recoverBetween', 1);
+  const rate = flags.recoverRate === undefined ? undefined : Number(flags.recoverRate);
+  if (rate !== undefined && !(rate > 0 && rate < 1)) wrong('--recover-rate takes a share between 0 and 1');
+  return {
+    steps: flags.recover === 'auto' ? 'auto' : (whole('recover', 1) ?? 'auto'),
+    ...(rate === undefined ? {} : { rate }),
+    ...(between === undefined ? {} : { between }),
   };
 }
 
@@ -135,7 +149,10 @@ function namesAmong(flag: string, table: object): string[] {
 function whole(flag: string, least: number): number | undefined {
   if (flags[flag] === undefined) return undefined;
   const value = Number(flags[flag]);
-  if (!Number.isInteger(value) || value < least) wrong(`--${flag} takes a whole number from ${least} on`);
+  if (!Number.isInteger(value) || value < least)
+    wrong(
+      `--${flag.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} takes a whole number from ${least} on`,
+    );
   return value;
 }
 

@@ -10,14 +10,14 @@ import { type Method, type MethodName, methods, revisionOf } from './methods.ts'
 import type { BenchModel } from './models.ts';
 import { orderCache } from './orders.ts';
 import { fingerprintOf, type Result, readResult, writeResult } from './results.ts';
-import { openSubject, type Subject } from './subject.ts';
+import { openSubject, type Recovery, type Subject } from './subject.ts';
 
 export interface Comparison {
   readonly methods: readonly MethodName[];
   readonly seeds: readonly number[];
   /** Shares of the reachable FLOPs. */
   readonly reachable: readonly number[];
-  readonly recover: number | 'auto';
+  readonly recover: Recovery;
   readonly samples?: number;
   readonly steps?: number;
   readonly backend: BackendChoice;

@@ -13,11 +13,17 @@ export interface CostScene {
   /** Shares of the dense FLOPs, ascending, the last one 1. */
   readonly shares: readonly number[];
   readonly recoverySteps: number;
+  /** Levels between that a joint step trains. */
+  readonly between: number;
 }
 
-/** Levels together may train so many steps, when they are trained apart with the joint recovery's budget: it trains three at a time. */
-export function singleSteps(budget: 'total' | 'each', recoverySteps: number, pruned: number): number {
-  return budget === 'each' ? recoverySteps : Math.floor((recoverySteps * 3) / pruned);
+/** Levels together may train so many steps, when they are trained apart with the joint recovery's budget: the sparsest, the dense one and some between at a time. */
+export function singleSteps(
+  budget: 'total' | 'each',
+  { recoverySteps, between }: Pick<CostScene, 'recoverySteps' | 'between'>,
+  pruned: number,
+): number {
+  return budget === 'each' ? recoverySteps : Math.floor((recoverySteps * (2 + between)) / pruned);
 }
 
 /** Epochs by part; those of choosing what to keep are counted only where the differential inclusion does it. */
@@ -25,15 +31,16 @@ export function epochsOf(
   { ours, training }: Pick<Method, 'ours' | 'training'>,
   scene: CostScene,
 ): Record<string, number> {
-  const { options, examples, pool, shares, recoverySteps } = scene;
+  const { options, examples, pool, shares, recoverySteps, between } = scene;
   const { recover, ...search } = epochsByStage(
     { ...options, recover: recoverySteps },
     { examples, pool, shares },
+    between,
   );
   if (training === undefined) return ours ? search : {};
   if (training === 'joint') return { ...search, recover: recover as number };
   const pruned = shares.slice(0, -1);
-  const steps = singleSteps(training, recoverySteps, pruned.length);
+  const steps = singleSteps(training, scene, pruned.length);
   // Each step trains its level and asks the dense model, a third of a training step.
   const each = pruned.reduce((sum, share) => sum + share + 1 / 3, 0);
   return { ...search, recover: (steps * options.batch * each) / examples };

@@ -14,7 +14,6 @@ import { compensateLevel } from '../../trainer/compensation/compensate-level.ts'
 import { compensatedOrder } from '../../trainer/compensation/compensated-order.ts';
 import type { Graph } from '../../trainer/graph/graph.ts';
 import { cutGraph } from '../../trainer/pairs/cut.ts';
-import { defaultRecovery } from '../../trainer/recovery/plan.ts';
 import { allocateLevels } from '../../trainer/search/allocate.ts';
 import { indexUnits, orderByPair } from '../../trainer/search/units.ts';
 import { weightsOf } from '../../trainer/weights/linear-weights.ts';
@@ -168,9 +167,9 @@ async function singleLevels(subject: Subject, budget: 'total' | 'each'): Promise
   const inPlace = prepared.pairs.map(({ units }) => Array.from({ length: units }, (_, unit) => unit));
   const levels: LevelModel[] = [];
   const pruned = widths.slice(0, -1);
-  const steps = singleSteps(budget, recoverySteps, pruned.length);
+  const steps = singleSteps(budget, { recoverySteps, between: subject.plan.between }, pruned.length);
   for (const row of pruned) {
-    const plan = { ...defaultRecovery, steps, widths: [row], train: 'all' as const };
+    const plan = { ...subject.plan, steps, widths: [row] };
     const model = await recover(calibrated, order, plan, options, forgetful, progress);
     const keep = keepAt(inPlace, row);
     levels.push({ cut: cutGraph(model, keep), keep, refitted: false });

@@ -17,7 +17,7 @@ import type { Dataset } from '../../trainer/data/dataset.ts';
 import { createMaskEngine } from '../../trainer/engine/mask-engine.ts';
 import type { PreparedModel } from '../../trainer/pairs/pair.ts';
 import { prepareModel, type TracedModel } from '../../trainer/pairs/prepare.ts';
-import { defaultRecovery, recoverySteps } from '../../trainer/recovery/plan.ts';
+import { defaultRecovery, type RecoveryPlan, recoverySteps } from '../../trainer/recovery/plan.ts';
 import { computeThreads } from '../../trainer/runtime/compute.ts';
 import { startSessionPool, weightBytes } from '../../trainer/runtime/session-pool.ts';
 import { allocateLevels } from '../../trainer/search/allocate.ts';
@@ -45,6 +45,8 @@ export interface Subject {
   /** The inclusion's order on the rotated model, or the published form's on the model as it is. */
   order(form: SearchForm): Promise<number[]>;
   readonly recoverySteps: number;
+  /** Of recovery, but for its widths. */
+  readonly plan: Omit<RecoveryPlan, 'widths'>;
   /** What the methods cost is counted from. */
   costScene(): Promise<CostScene>;
   /** The rotated model in path order after joint recovery of all levels as one nested set. */
@@ -62,14 +64,20 @@ export function reachableShares(
   return [...reachable, 1].toSorted((a, b) => a - b).map((share) => 1 - (1 - share) * (cuttable / flops));
 }
 
+/** How recovery is run; a build's own settings where nothing is said. */
+export interface Recovery {
+  readonly steps: number | 'auto';
+  readonly rate?: number;
+  readonly between?: number;
+}
+
 export interface SubjectRequest {
   readonly name: string;
   readonly model: BenchModel;
   readonly dataset: Dataset;
   readonly options: BuildOptions;
   readonly reachable: readonly number[];
-  /** Steps of recovery, or what a build takes by default. */
-  readonly recover: number | 'auto';
+  readonly recover: Recovery;
   readonly orders: OrderCache;
   readonly progress: Progress;
 }
@@ -88,7 +96,7 @@ export async function openSubject(request: SubjectRequest): Promise<Subject> {
   const prepared = await prepareModel(await fileOf(model), basename(model.file));
   const shares = reachableShares(prepared, reachable);
   const asked = { examples: dataset.train.count, batch: options.batch, shares };
-  const steps = recoverySteps(request.recover, asked);
+  const steps = recoverySteps(request.recover.steps, asked);
   const calibrated = memo(
     async (basis: Basis): Promise<CalibratedModel> =>
       basis === 'own'
@@ -103,10 +111,12 @@ export async function openSubject(request: SubjectRequest): Promise<Subject> {
     progress,
     shares,
     recoverySteps: steps,
+    plan: { ...defaultRecovery, ...request.recover, steps, train: 'all' },
     async costScene() {
       const { pool } = await calibrated('own');
       const { length: examples } = pool.all;
-      return { options, examples, pool: pool.indices.length, shares, recoverySteps: steps };
+      const { between } = subject.plan;
+      return { options, examples, pool: pool.indices.length, shares, recoverySteps: steps, between };
     },
     recovered: once(() => recoverAll(subject)),
     recoveredOwn: once(() => recoverAllOwn(subject)),
@@ -165,20 +175,20 @@ async function fileOf({ file }: BenchModel): Promise<Uint8Array> {
 }
 
 async function recoverAll(subject: Subject): Promise<PreparedModel> {
-  const { prepared, shares, options, recoverySteps: steps, progress } = subject;
+  const { prepared, shares, options, progress } = subject;
   const order = await subject.order('inclusion');
   const widths = allocateLevels(prepared.pairs, order, prepared, shares);
-  const plan = { ...defaultRecovery, steps, widths, train: 'all' as const };
+  const plan = { ...subject.plan, widths };
   const byPair = orderByPair(indexUnits(prepared.pairs), order);
   const calibrated = await subject.calibrated('rotated');
   return recover(calibrated, byPair, plan, options, forgetful, progress);
 }
 
 async function recoverAllOwn(subject: Subject): Promise<RecoveredLevels> {
-  const { prepared, shares, options, recoverySteps: steps, progress } = subject;
+  const { prepared, shares, options, progress } = subject;
   const flat = await subject.order('inclusion');
   const widths = allocateLevels(prepared.pairs, flat, prepared, shares);
-  const plan = { ...defaultRecovery, steps, widths, train: 'all' as const };
+  const plan = { ...subject.plan, widths };
   const calibrated = await subject.calibrated('rotated');
   const found = orderByPair(indexUnits(prepared.pairs), flat);
   const order = await compensatedOrder(calibrated.model, calibrated.moments, found);

@@ -47,6 +47,7 @@ const FORWARD = 1 / 3;
 export function epochsByStage(
   options: Pick<BuildOptions, 'batch' | 'steps' | 'recover'>,
   { examples, pool, shares }: { examples: number; pool: number; shares: readonly number[] },
+  between: number = defaultRecovery.between,
 ): Readonly<Record<string, number>> {
   const { batch, steps, recover } = options;
   const recovering = recoverySteps(recover, { examples, batch, shares });
@@ -55,7 +56,7 @@ export function epochsByStage(
     teacher: epochs(pool * FORWARD),
     curvature: epochs(FISHER_BATCHES * batch),
     search: epochs(steps * batch),
-    recover: epochs(recovering * batch * (stepCost(shares, defaultRecovery.between) + FORWARD)),
+    recover: epochs(recovering * batch * (stepCost(shares, between) + FORWARD)),
   };
 }
 
