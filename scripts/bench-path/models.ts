@@ -14,6 +14,8 @@ export interface Metric {
   readonly name: string;
   readonly better: 'higher' | 'lower';
   readonly digits: number;
+  /** What artifacts call it, and how many of it make one of theirs. */
+  readonly measured: { readonly metric: string; readonly per: number };
   /** By how much a level may be worse than one that was trained by itself, and count as good. */
   near(other: number): number;
   of(quality: Quality): { value: number; low: number; high: number };
@@ -39,6 +41,7 @@ const accuracy: Metric = {
   name: 'accuracy, %',
   better: 'higher',
   digits: 2,
+  measured: { metric: 'accuracy', per: 100 },
   near: () => 0.3,
   of: ({ value, low, high }) => ({ value: 100 * value, low: 100 * low, high: 100 * high }),
 };
@@ -47,6 +50,7 @@ const perplexity: Metric = {
   name: 'perplexity a character',
   better: 'lower',
   digits: 3,
+  measured: { metric: 'perplexity', per: 1 },
   near: (other) => 0.01 * other,
   of: ({ details }) => {
     const nats = details?.['cross-entropy'];
@@ -59,6 +63,7 @@ const cosine: Metric = {
   name: 'cosine to the dense embedding',
   better: 'higher',
   digits: 4,
+  measured: { metric: 'cosine', per: 1 },
   near: () => 0.003,
   of: ({ value, low, high }) => ({ value, low, high }),
 };

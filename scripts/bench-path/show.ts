@@ -11,6 +11,7 @@ import { costsOf, markdown, ofOther, type SummaryRow, summarise, tableOf } from 
 export interface BenchDocument {
   readonly model: string;
   readonly metric: string;
+  readonly measured: Metric['measured'];
   readonly samples: number;
   readonly seeds: number;
   readonly labels: Readonly<Record<string, string>>;
@@ -35,6 +36,7 @@ export function documentOf(
   return {
     model: name,
     metric: metric.name,
+    measured: metric.measured,
     samples: results[0]?.samples ?? 0,
     seeds: new Set(results.map(({ seed }) => seed)).size,
     labels,

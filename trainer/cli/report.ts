@@ -1,8 +1,10 @@
 /** `trainer report`: the page that shows what a path offers, made again from the artifact. */
 import { Command } from 'commander';
 import { openArtifact } from '../../schema/artifact/store.ts';
+import { SppError } from '../../schema/errors.ts';
+import { readBaselines } from '../report/baselines.ts';
 import { adviceText, guideline } from '../report/guideline.ts';
-import { readReportData } from '../report/report-data.ts';
+import { type ReportData, readReportData, writeReportData } from '../report/report-data.ts';
 import { writeReport } from '../report/write-report.ts';
 
 export function reportCommand(): Command {
@@ -11,10 +13,14 @@ export function reportCommand(): Command {
       'Write report.html into an artifact: path, widths, quality against cost, which level to use.',
     )
     .argument('<directory>', 'the artifact')
+    .option('--baselines <file>', 'draw other ways of pruning beside it: JSON that bench:path --docs wrote')
     .option('--json', 'print the guideline as JSON', false)
-    .action(async (directory: string, flags: { json: boolean }) => {
+    .action(async (directory: string, flags: { json: boolean; baselines?: string }) => {
       const { manifest } = await openArtifact(directory);
-      const file = await writeReport(directory, manifest, await readReportData(directory));
+      const kept = await readReportData(directory);
+      const data =
+        flags.baselines === undefined ? kept : await withBaselines(directory, kept, flags.baselines);
+      const file = await writeReport(directory, manifest, data);
       const advice = guideline(manifest);
       process.stdout.write(
         flags.json
@@ -22,4 +28,19 @@ export function reportCommand(): Command {
           : `${advice.map(adviceText).join('\n')}\nreport: ${file}\n`,
       );
     });
+}
+
+/** Kept beside the artifact, so that the next report has them too. */
+async function withBaselines(
+  directory: string,
+  kept: ReportData | undefined,
+  file: string,
+): Promise<ReportData> {
+  if (kept === undefined)
+    throw new SppError('usage', `${directory} holds no report.json to add baselines to.`, {
+      hint: 'Build the path again; build-path writes it.',
+    });
+  const data = { ...kept, baselines: await readBaselines(file) };
+  await writeReportData(directory, data);
+  return data;
 }

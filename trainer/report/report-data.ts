@@ -21,7 +21,18 @@ export const reportDataSchema = z.strictObject({
   baselines: z.array(
     z.strictObject({
       name: z.string(),
-      points: z.array(z.strictObject({ relativeFlops: z.number(), value: z.number() })),
+      /** One of those that levels are measured by; the main one where absent. */
+      metric: z.string().optional(),
+      points: z.array(
+        z.strictObject({
+          relativeFlops: z.number(),
+          relativeParams: z.number().optional(),
+          value: z.number(),
+          /** Of one measurement, by its test examples, or over seeds where that is wider. */
+          low: z.number().optional(),
+          high: z.number().optional(),
+        }),
+      ),
     }),
   ),
 });

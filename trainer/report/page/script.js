@@ -75,6 +75,9 @@
     );
   }
 
+  if (path?.baselines.length > 0)
+    byId('baselines-note').textContent =
+      '; other ways of pruning are dashed, and take as long as levels of the path with as many FLOPs';
   const metrics = [dense.quality.metric, ...Object.keys(dense.quality.details ?? {})];
   for (const metric of metrics) byId('metric').append(element('option', metric));
   const charts = ['by-flops', 'by-params', 'by-latency', 'path'].map((id) => [
@@ -93,22 +96,53 @@
 
   function optionsOf(id) {
     if (id === 'path') return pathOptions();
+    // Each with where a level lies, and where a baseline's point does.
     const axes = {
       'by-flops': ['FLOPs, % of dense', (level) => 100 * level.relativeFlops],
       'by-params': ['parameters, % of dense', (level) => 100 * level.relativeParams],
-      'by-latency': [`p50 ms at batch ${batches[0]}`, (level) => level.latency[0]?.p50Ms],
+      'by-latency': [`p50 ms at batch ${batches[0]}`, (level) => level.latency[0]?.p50Ms, timeLike],
     };
-    const [name, at] = axes[id];
-    return qualityOptions(name, at, id === 'by-flops' ? (path?.baselines ?? []) : []);
+    const [name, at, atPoint = at] = axes[id];
+    return qualityOptions(name, at, atPoint);
   }
 
-  function qualityOptions(xName, at, baselines) {
+  /** What a model of so many FLOPs takes, between the path's levels; none where the path has no such level. */
+  function timeLike({ relativeFlops }) {
+    const known = levels.filter(({ latency }) => latency[0] !== undefined);
+    const above = known.findIndex((level) => level.relativeFlops >= relativeFlops - 1e-9);
+    if (above < 0 || (above === 0 && known[0].relativeFlops > relativeFlops + 1e-9)) return undefined;
+    const [a, b] = [known[Math.max(0, above - 1)], known[above]];
+    const [from, to] = [a, b].map(({ latency }) => latency[0].p50Ms);
+    const width = b.relativeFlops - a.relativeFlops;
+    return width > 0 ? from + ((to - from) * (relativeFlops - a.relativeFlops)) / width : to;
+  }
+
+  function qualityOptions(xName, at, atPoint) {
     const metric = byId('metric').value;
     const main = metric === dense.quality.metric;
+    const baselines = (path?.baselines ?? [])
+      .filter((each) => (each.metric ?? dense.quality.metric) === metric)
+      .map(({ name, points }) => ({
+        name,
+        points: points.filter((point) => Number.isFinite(atPoint(point))),
+      }))
+      .filter(({ points }) => points.length > 0);
     const quality = (level) => (main ? level.quality : level.quality.details[metric]);
     const points = levels.filter((level) => at(level) !== undefined).toSorted((a, b) => at(a) - at(b));
     const line = (pick) => points.map((level) => [at(level), pick(quality(level))]);
     const c = colours();
+    // Ways of pruning that fall to chance would press the path to a line.
+    const own = points.flatMap((level) => [quality(level).low, quality(level).high]);
+    const [lowest, highest] = [Math.min(...own), Math.max(...own)];
+    const others = baselines.flatMap(({ points: drawn }) => drawn.map(({ value }) => value));
+    const room = 2 * (highest - lowest);
+    const range =
+      others.length === 0
+        ? {}
+        : {
+            min: Math.max(lowest - room, Math.min(lowest, ...others)),
+            max: Math.min(highest + room, Math.max(highest, ...others)),
+          };
     const band = {
       type: 'line',
       stack: 'band',
@@ -119,12 +153,16 @@
     };
     return {
       ...base(c),
-      legend: legend(c, ['path', ...(main ? baselines.map((b) => b.name) : [])]),
+      legend: legend(c, ['path', ...baselines.map((b) => b.name)]),
       tooltip: {
         ...tooltip(c),
         trigger: 'item',
         formatter: ({ seriesName, dataIndex, value }) => {
-          if (seriesName !== 'path') return `${seriesName}<br>${short(value[1])} at ${short(value[0])}`;
+          if (seriesName !== 'path') {
+            const point = baselines.find(({ name }) => name === seriesName)?.points[dataIndex];
+            const range = point?.low === undefined ? '' : ` (${short(point.low)} to ${short(point.high)})`;
+            return `${seriesName}<br>${short(value[1])}${range} at ${short(value[0])}`;
+          }
           const level = points[dataIndex];
           const { value: mean, low, high } = quality(level);
           return `level ${level.level}: ${percent(level.relativeFlops)} of the FLOPs<br>${short(mean)} (${short(low)} to ${short(high)})`;
@@ -135,6 +173,7 @@
         ...axis(c),
         type: 'value',
         scale: true,
+        ...range,
         name: metric,
         nameTextStyle: { align: 'left', color: c.quiet },
       },
@@ -149,12 +188,13 @@
           lineStyle: { width: 2.5 },
           data: line(({ value }) => value),
         },
-        ...(main ? baselines : []).map(({ name, points: own }) => ({
+        ...baselines.map(({ name, points: own }, place) => ({
           name,
           type: 'line',
           symbolSize: 4,
+          color: c.baselines[place % c.baselines.length],
           lineStyle: { width: 1.2, type: 'dashed' },
-          data: own.map(({ relativeFlops, value }) => [100 * relativeFlops, value]),
+          data: own.map((point) => [atPoint(point), point.value]),
         })),
       ],
     };
@@ -254,7 +294,21 @@
       'sequential',
       'gated',
     ];
-    return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+    return {
+      ...Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()])),
+      // Read on either ground.
+      baselines: [
+        '#8a94a0',
+        '#d98c00',
+        '#a07cc5',
+        '#2a9d8f',
+        '#5b8def',
+        '#b08450',
+        '#e08fb0',
+        '#ef7d57',
+        '#c1485a',
+      ],
+    };
   }
   function base(c) {
     return {
