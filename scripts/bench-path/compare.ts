@@ -6,10 +6,10 @@ import type { Dataset } from '../../trainer/data/dataset.ts';
 import type { BackendChoice } from '../../trainer/engine/backend-names.ts';
 import { epochsOf } from './costs.ts';
 import { qualities } from './measured.ts';
-import { type Method, type MethodName, methods, revisionOf } from './methods.ts';
+import { denseLevel, type Method, type MethodName, methods, revisionOf } from './methods.ts';
 import type { BenchModel } from './models.ts';
 import { orderCache } from './orders.ts';
-import { fingerprintOf, type Result, readResult, writeResult } from './results.ts';
+import { fingerprintOf, type Result, type ResultKey, readResult, writeResult } from './results.ts';
 import { openSubject, type Recovery, type Subject } from './subject.ts';
 
 export interface Comparison {
@@ -54,7 +54,7 @@ export async function compare(
         subject ??= await subjectFor(name, model, dataset, seed, asked, progress);
         progress.note(`${name}, seed ${seed}: ${methods[method].label}`);
         const started = performance.now();
-        const levels = await measured(name, model, subject, method, asked);
+        const levels = await measured(key, model, subject, asked);
         const seconds = (performance.now() - started) / 1000;
         const own: Method = methods[method];
         const epochs = epochsOf(own, await subject.costScene());
@@ -113,22 +113,35 @@ function optionsFor(model: BenchModel, seed: number, { backend, steps }: Compari
 
 /** Training changes the dense level too; without it, that is the model itself. */
 async function measured(
-  name: string,
+  key: ResultKey & { readonly method: MethodName },
   model: BenchModel,
   subject: Subject,
-  method: MethodName,
   asked: Comparison,
 ): Promise<Result['levels']> {
-  const levels = await methods[method].levels(subject);
   const ascending = [...asked.reachable.toSorted((a, b) => a - b), 1];
   const samples = samplesOf(model, asked);
-  const own: Method = methods[method];
+  const own: Method = methods[key.method];
+  const dense = () => denseQuality(key.model, model, subject, samples, asked.cache);
+  const { make } = own;
+  if ('level' in make) {
+    const values: Result['levels'] = [];
+    for (const [place, reachable] of ascending.slice(0, -1).entries())
+      values.push(await oneLevel(() => make.level(subject, place), reachable));
+    return [...values, await dense()];
+  }
+  const levels = await make.levels(subject);
   if (own.training !== undefined) return qualities(subject, levels, ascending, samples, model);
-  const pruned: readonly LevelModel[] = levels.slice(0, -1);
-  return [
-    ...(await qualities(subject, pruned, ascending, samples, model)),
-    await denseQuality(name, model, subject, samples, asked.cache),
-  ];
+  return [...(await qualities(subject, levels.slice(0, -1), ascending, samples, model)), await dense()];
+
+  async function oneLevel(made: () => Promise<LevelModel>, reachable: number) {
+    const its = { ...key, method: `${key.method}@${100 * reachable}` };
+    const [known] = (await readResult(asked.cache, its))?.levels ?? [];
+    if (known !== undefined) return known;
+    const [level] = await qualities(subject, [await made()], [reachable], samples, model);
+    const values = [level as Result['levels'][number]];
+    await writeResult(asked.cache, { ...its, samples, levels: values, epochs: {}, seconds: 0 });
+    return values[0] as Result['levels'][number];
+  }
 }
 
 /** Measured once a model, whatever the method and seed. */
@@ -143,10 +156,7 @@ async function denseQuality(
   const key = { model: name, method: 'dense', seed: 0, fingerprint };
   const [known] = (await readResult(cache, key))?.levels ?? [];
   if (known !== undefined) return known;
-  const { prepared } = subject;
-  const keep = prepared.pairs.map(({ units }) => Array.from({ length: units }, (_, unit) => unit));
-  const levels = [{ cut: prepared.graph, keep, refitted: false }];
-  const [dense] = await qualities(subject, levels, [1], samples, model);
+  const [dense] = await qualities(subject, [denseLevel(subject)], [1], samples, model);
   const level = dense as Result['levels'][number];
   await writeResult(cache, { ...key, samples, levels: [level], epochs: {}, seconds: 0 });
   return level;

@@ -27,7 +27,10 @@ export interface Method {
   readonly ours?: true;
   /** Raised when the method's numbers change, so that kept results are measured again; 1 when absent. */
   readonly revision?: number;
-  levels(subject: Subject): Promise<LevelModel[]>;
+  readonly make:
+    | { levels(subject: Subject): Promise<LevelModel[]> }
+    /** Of pruned levels that are made apart: each is measured and kept before the next one is made. */
+    | { level(subject: Subject, place: number): Promise<LevelModel> };
 }
 
 /** One-shot methods have one damping. */
@@ -50,7 +53,7 @@ export const methods = {
     principalTaylorOrder(subject.prepared.pairs, await subject.curvature('rotated')),
   ),
   published: ordered("paper's form", 'own', (subject) => subject.order('published')),
-  'one-shot': { label: 'one-shot comp.', levels: oneShotLevels },
+  'one-shot': { label: 'one-shot comp.', make: { levels: oneShotLevels } },
   ours: {
     ...ordered('ours', 'rotated', (subject) => subject.order('inclusion')),
     ours: true,
@@ -66,26 +69,26 @@ export const methods = {
     training: 'joint',
     ours: true,
     revision: 2,
-    levels: (subject) => jointLevels(subject, false),
+    make: { levels: (subject) => jointLevels(subject, false) },
   },
   'ours-recovered-refit': {
     label: 'ours joint own',
     training: 'joint',
     ours: true,
     revision: 4,
-    levels: (subject) => jointLevels(subject, true),
+    make: { levels: (subject) => jointLevels(subject, true) },
   },
   'tuned-total': {
     label: 'single, total budget',
     training: 'total',
     revision: 2,
-    levels: (subject) => singleLevels(subject, 'total'),
+    make: { level: (subject, place) => singleLevel(subject, 'total', place) },
   },
   'tuned-each': {
     label: 'single, same budget',
     training: 'each',
     revision: 2,
-    levels: (subject) => singleLevels(subject, 'each'),
+    make: { level: (subject, place) => singleLevel(subject, 'each', place) },
   },
 } as const satisfies Record<string, Method>;
 
@@ -104,12 +107,16 @@ function ordered(
 ): Method {
   return {
     label,
-    async levels(subject) {
-      const flat = await order(subject);
-      const calibrated = await subject.calibrated(basis);
-      const found = orderByPair(indexUnits(subject.prepared.pairs), flat);
-      const byPair = compensate ? await compensatedOrder(calibrated.model, calibrated.moments, found) : found;
-      return buildLevels(calibrated, byPair, widthsOf(subject, flat), { compensate }, subject.progress);
+    make: {
+      async levels(subject) {
+        const flat = await order(subject);
+        const calibrated = await subject.calibrated(basis);
+        const found = orderByPair(indexUnits(subject.prepared.pairs), flat);
+        const byPair = compensate
+          ? await compensatedOrder(calibrated.model, calibrated.moments, found)
+          : found;
+        return buildLevels(calibrated, byPair, widthsOf(subject, flat), { compensate }, subject.progress);
+      },
     },
   };
 }
@@ -154,25 +161,32 @@ async function jointLevels(subject: Subject, own: boolean): Promise<LevelModel[]
   return buildLevels(calibrated, inPlace, widths, { compensate: true }, progress, undefined, levels);
 }
 
+/** The model as it is. */
+export function denseLevel({ prepared: { pairs, graph } }: Subject): LevelModel {
+  const keep = pairs.map(({ units }) => Array.from({ length: units }, (_, unit) => unit));
+  return { cut: graph, keep, refitted: false };
+}
+
 /**
- * Each level trained by itself from the same start: every one with the steps of the joint recovery (`each`), or so that
- * all together cost what it cost (`total`).
+ * A level trained by itself from the same start: with the steps of the joint recovery (`each`), or so that all together cost
+ * what it cost (`total`).
  */
-async function singleLevels(subject: Subject, budget: 'total' | 'each'): Promise<LevelModel[]> {
-  const { prepared, progress, options, recoverySteps } = subject;
+async function singleLevel(subject: Subject, budget: 'total' | 'each', place: number): Promise<LevelModel> {
+  const { prepared, progress, options, recoverySteps, plan } = subject;
   const flat = await subject.order('inclusion');
   const widths = widthsOf(subject, flat);
   const order = orderByPair(indexUnits(prepared.pairs), flat);
+  const steps = singleSteps(budget, { recoverySteps, between: plan.between }, widths.length - 1);
+  const row = widths[place] as number[];
   const calibrated = await subject.calibrated('rotated');
-  const inPlace = prepared.pairs.map(({ units }) => Array.from({ length: units }, (_, unit) => unit));
-  const levels: LevelModel[] = [];
-  const pruned = widths.slice(0, -1);
-  const steps = singleSteps(budget, { recoverySteps, between: subject.plan.between }, pruned.length);
-  for (const row of pruned) {
-    const plan = { ...subject.plan, steps, widths: [row] };
-    const model = await recover(calibrated, order, plan, options, forgetful, progress);
-    const keep = keepAt(inPlace, row);
-    levels.push({ cut: cutGraph(model, keep), keep, refitted: false });
-  }
-  return [...levels, { cut: prepared.graph, keep: inPlace, refitted: false }];
+  const model = await recover(
+    calibrated,
+    order,
+    { ...plan, steps, widths: [row] },
+    options,
+    forgetful,
+    progress,
+  );
+  const keep = row.map((width) => Array.from({ length: width }, (_, unit) => unit));
+  return { cut: cutGraph(model, keep), keep, refitted: false };
 }
