@@ -10,7 +10,7 @@ import { elementCount, type Graph } from '../graph/graph.ts';
 import { cutGraph, orderGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
-import { drawLevels } from '../recovery/draw-levels.ts';
+import { drawByLoss } from '../recovery/draw-levels.ts';
 import { type OwnTensors, ownOf, type Places, placesAt, withOwn } from '../recovery/own-tensors.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
 import { computeThreads } from '../runtime/compute.ts';
@@ -128,7 +128,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
       const drawn = sampleIndices(source, pool.all.length, options.batch);
       const feeds = await pool.data.train.feeds(drawn.map((place) => pool.all[place] as number));
       const loss = { kind: pool.task.loss, output: pool.output, teacher: await teacher.rows(drawn) };
-      const levels = drawLevels(source, plan.widths.length, plan.between);
+      const levels = drawByLoss(source, state.losses, plan.between);
       const losses = Float64Array.from(state.losses);
       const sum = zerosLike(state.shared.weights);
       const gradients: OwnTensors[] = [];

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { randomSource } from '../search/random.ts';
 import { adamStart, adamStep, rateAt, stepSizes } from './adam.ts';
-import { drawLevels, stepCost } from './draw-levels.ts';
+import { drawByLoss, drawLevels, stepCost } from './draw-levels.ts';
 import { recoverySteps } from './plan.ts';
 
 test('a first step moves every entry by the rate times its size, against the gradient', () => {
@@ -59,6 +59,22 @@ test('every step has the sparsest and the dense level, and draws all others alik
   for (const count of counts.slice(1, 5)) expect(count).toBeGreaterThan(60);
   expect(drawLevels(randomSource(0, 96, 0), 1, 1)).toEqual([0]);
   expect(drawLevels(randomSource(0, 96, 0), 2, 1)).toEqual([0, 1]);
+});
+
+test('levels that are far from the dense model are drawn more often, and none is forgotten', () => {
+  const counts = new Array<number>(6).fill(0);
+  const losses = [4, 1, 0.25, 1e-6, Number.NaN, 0];
+  for (let step = 0; step < 400; step++) {
+    const levels = drawByLoss(randomSource(0, 96, step), losses, 2);
+    expect(new Set(levels).size).toBe(4);
+    for (const level of levels) counts[level]!++;
+  }
+  expect([counts[0], counts[5]]).toEqual([400, 400]);
+  expect(counts[4]).toBeGreaterThan(counts[1]!);
+  expect(counts[1]).toBeGreaterThan(counts[2]!);
+  expect(counts[2]).toBeGreaterThan(counts[3]!);
+  expect(counts[3]).toBeGreaterThan(60);
+  expect(drawByLoss(randomSource(0, 96, 0), [1], 1)).toEqual([0]);
 });
 
 test('a step costs its levels, and a budget of epochs bounds the steps', () => {
