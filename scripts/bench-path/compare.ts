@@ -4,6 +4,7 @@ import { type BuildOptions, buildOptionsSchema } from '../../trainer/build/optio
 import type { Progress } from '../../trainer/build/progress.ts';
 import type { Dataset } from '../../trainer/data/dataset.ts';
 import type { BackendChoice } from '../../trainer/engine/backend-names.ts';
+import { defaultRecovery } from '../../trainer/recovery/plan.ts';
 import { epochsOf } from './costs.ts';
 import { qualities } from './measured.ts';
 import { denseLevel, type Method, type MethodName, methods, revisionOf } from './methods.ts';
@@ -96,7 +97,11 @@ function fingerprintFor(model: BenchModel, name: MethodName, seed: number, asked
   const { reachable, recover } = asked;
   const deciding = { reachable, samples: samplesOf(model, asked), seed, batch, steps, calibration };
   const method: Method = methods[name];
-  return fingerprintOf([revisionOf(name), deciding, ...(method.training === undefined ? [] : [recover])]);
+  return fingerprintOf([
+    revisionOf(name),
+    deciding,
+    ...(method.training === undefined ? [] : [{ ...defaultRecovery, ...recover }]),
+  ]);
 }
 
 function optionsFor(model: BenchModel, seed: number, { backend, steps }: Comparison): BuildOptions {

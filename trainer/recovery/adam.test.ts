@@ -80,7 +80,7 @@ test('levels that are far from the dense model are drawn more often, and none is
 test('a step costs its levels, and a budget of epochs bounds the steps', () => {
   expect(stepCost([0.1, 0.4, 0.6, 1], 1)).toBeCloseTo(1.6, 9);
   const model = { examples: 1600, batch: 10, shares: [0.1, 0.4, 0.6, 1] };
-  expect(recoverySteps('auto', model)).toBe(150);
+  expect(recoverySteps('auto', model)).toBe(114);
   expect(recoverySteps('off', model)).toBe(0);
   expect(recoverySteps(7, model)).toBe(7);
 });

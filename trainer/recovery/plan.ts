@@ -13,7 +13,7 @@ export interface RecoveryPlan {
   readonly rate: number;
 }
 
-export const defaultRecovery = { between: 1, rate: 0.01, steps: 300 } as const;
+export const defaultRecovery = { between: 2, rate: 0.01, steps: 300 } as const;
 
 /** Epochs of the dense model's training that a path may cost by default, all of its recovery. */
 const MOST_EPOCHS = 1.5;
