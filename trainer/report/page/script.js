@@ -86,6 +86,7 @@
   ]);
   const draw = () => {
     for (const [id, chart] of charts) chart.setOption(optionsOf(id), true);
+    nameWays();
   };
   byId('metric').addEventListener('change', draw);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
@@ -124,6 +125,7 @@
       .filter((each) => (each.metric ?? dense.quality.metric) === metric)
       .map(({ name, points }) => ({
         name,
+        colour: colours().baselines[path.baselines.findIndex((each) => each.name === name) % 9],
         points: points.filter((point) => Number.isFinite(atPoint(point))),
       }))
       .filter(({ points }) => points.length > 0);
@@ -153,7 +155,6 @@
     };
     return {
       ...base(c),
-      legend: legend(c, ['path', ...baselines.map((b) => b.name)]),
       tooltip: {
         ...tooltip(c),
         trigger: 'item',
@@ -188,11 +189,11 @@
           lineStyle: { width: 2.5 },
           data: line(({ value }) => value),
         },
-        ...baselines.map(({ name, points: own }, place) => ({
+        ...baselines.map(({ name, colour, points: own }) => ({
           name,
           type: 'line',
           symbolSize: 4,
-          color: c.baselines[place % c.baselines.length],
+          color: colour,
           lineStyle: { width: 1.2, type: 'dashed' },
           data: own.map((point) => [atPoint(point), point.value]),
         })),
@@ -251,6 +252,19 @@
       },
       series: series.map((each) => ({ ...each, triggerLineEvent: true })),
     };
+  }
+
+  /** One legend for the three charts of quality. */
+  function nameWays() {
+    const c = colours();
+    const names = (path?.baselines ?? []).map(({ name }) => name);
+    const coloured = (text, colour) => {
+      const name = element('span', text);
+      name.style.color = colour;
+      return name;
+    };
+    const spans = names.map((name, place) => coloured(name, c.baselines[place % c.baselines.length]));
+    byId('ways').replaceChildren(...(names.length > 0 ? [coloured('this path', c.accent), ...spans] : []));
   }
 
   function kindsLegend() {
@@ -315,7 +329,7 @@
       animation: false,
       backgroundColor: 'transparent',
       textStyle: { color: c.ink, fontFamily: 'inherit' },
-      grid: { left: 56, right: 20, top: 52, bottom: 46 },
+      grid: { left: 56, right: 20, top: 36, bottom: 46 },
     };
   }
   function axis(c) {
@@ -324,17 +338,6 @@
       axisLabel: { color: c.quiet, hideOverlap: true },
       axisLine: { lineStyle: { color: c.line } },
       splitLine: { lineStyle: { color: c.line, opacity: 0.6 } },
-    };
-  }
-  function legend(c, names) {
-    return {
-      type: 'scroll',
-      top: 0,
-      right: 0,
-      left: 120,
-      data: names,
-      textStyle: { color: c.ink },
-      show: names.length > 1,
     };
   }
   function tooltip(c) {
