@@ -10,6 +10,7 @@ import type { Nesting } from '../autodiff/nested-forward.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import type { MaskedAxis } from '../graph/mask-site.ts';
 import { computeThreads } from '../runtime/compute.ts';
+import { assertStarts } from '../runtime/provider-start.ts';
 import { isNative } from './backend.ts';
 import {
   type BackendChoice,
@@ -212,7 +213,7 @@ async function firstThatWorks(
   throw new SppError('backend-unavailable', 'No backend is installed.', { hint: 'Run `npm ci`.' });
 }
 
-function createLanes(
+async function createLanes(
   backend: BackendName,
   options: EngineOptions,
   weights: ReadonlyMap<string, Float32Array>,
@@ -220,8 +221,12 @@ function createLanes(
   const { graph, pairs = [], nested, maskGradients = true } = options;
   if (isOnnxruntime(backend)) {
     const provider = onnxruntimeProviders[backend];
+    if (provider === 'cuda') {
+      keepFullPrecision();
+      // Lanes start with the first step: too late to go on with another backend.
+      await assertStarts(provider);
+    }
     // A GPU's work comes from one queue.
-    if (provider === 'cuda') keepFullPrecision();
     const workers = provider === 'cpu' ? checkedWorkers(options.workers) : 1;
     return createOnnxruntimeLanes({
       graph,
