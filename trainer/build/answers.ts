@@ -1,12 +1,13 @@
 /** A model's answers to examples, by onnxruntime: in blocks that fit the memory, kept when they are few. */
 import { SppError } from '../../schema/errors.ts';
+import { leanForward } from '../autodiff/lean-forward.ts';
 import type { BoundDataset, BoundSplit } from '../data/bind-dataset.ts';
 import { blocks } from '../data/dataset.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import { ortModel } from '../graph/ort-model.ts';
 import { computeProvider } from '../runtime/compute.ts';
 import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
-import { inOrder, type SessionPool } from '../runtime/session-pool.ts';
+import { inOrder, type PooledSession, type SessionPool } from '../runtime/session-pool.ts';
 import { answerName } from './answer.ts';
 import type { StageProgress } from './progress.ts';
 
@@ -30,6 +31,9 @@ export function pooledBlock(most: number, { size }: SessionPool): number {
   return Math.max(1, Math.min(MOST_POOLED, Math.floor(most / size)));
 }
 
+/** Finding out what is not read takes as long as a few hundred examples. */
+const WORTH_LEANING = 2048;
+
 /** Which examples, and how they are run. */
 export interface Asked {
   readonly split: BoundSplit;
@@ -45,13 +49,20 @@ export interface Asked {
  * @throws `numerical-failure` when one is not finite
  */
 export async function answersOf(graph: Graph, asked: Asked, progress?: StageProgress): Promise<Tensor> {
-  const session = await (asked.sessions?.open(ortModel(graph)) ??
-    createOrtSession(ortModel(graph), { threads: asked.threads, provider: computeProvider() }));
+  const session = await openSession(graph, asked);
   try {
     return await runBlocks(session, answerName(graph), asked, progress);
   } finally {
     await session.close();
   }
+}
+
+async function openSession(
+  graph: Graph,
+  { sessions, threads, indices }: Asked,
+): Promise<PooledSession | OrtSession> {
+  const model = ortModel(indices.length < WORTH_LEANING ? graph : await leanForward(graph));
+  return sessions?.open(model) ?? createOrtSession(model, { threads, provider: computeProvider() });
 }
 
 async function runBlocks(
@@ -114,10 +125,7 @@ export async function denseAnswers(
 
 /** Computed whenever asked for: for examples of which few are asked for twice. */
 export async function freshAnswers(graph: Graph, asked: Asked): Promise<Answers> {
-  const session = await createOrtSession(ortModel(graph), {
-    threads: asked.threads,
-    provider: computeProvider(),
-  });
+  const session = await openSession(graph, asked);
   const output = answerName(graph);
   return {
     rows: (places) =>

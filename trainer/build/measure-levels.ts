@@ -3,6 +3,8 @@
 import { z } from 'zod';
 import { qualitySchema } from '../../schema/manifest.ts';
 import type { PathLevel } from '../artifact/path-artifact.ts';
+import { leanForward } from '../autodiff/lean-forward.ts';
+import { keptFeeds } from '../data/kept-feeds.ts';
 import { discardModel, ortModel } from '../graph/ort-model.ts';
 import { measureLatency } from '../measure/latency.ts';
 import { measureQuality } from '../measure/quality.ts';
@@ -23,6 +25,8 @@ import { throwIfAborted } from './search-stage.ts';
 
 /** Weights of levels whose latency is measured in turns: all are held at once. */
 const TOGETHER_BYTES = 2 ** 30;
+/** Of test examples that are kept between levels. */
+const KEPT_BYTES = 2 ** 28;
 const LATENCY_BATCHES = [1, 8] as const;
 
 export interface MeasureRequest {
@@ -40,21 +44,21 @@ export async function measureLevels(
 ): Promise<PathLevel[]> {
   const { options, progress } = request;
   const { model, pool } = calibrated;
-  const { test } = pool.data;
+  const test = keptFeeds(pool.data.test, KEPT_BYTES);
   const samples = Math.min(options.testSamples, test.count);
   const done = (await checkpoint.read('qualities', z.array(qualitySchema))) ?? [];
   const dense = await testAnswers(calibrated, samples);
   const measuring = progress.stage('measure', levels.length * samples);
   const sessions = startSessionPool(weightBytes(model.graph));
-  const modelOf = ({ cut }: LevelModel) => ortModel(measuredGraph(cut, pool.task));
+  const modelOf = async ({ cut }: LevelModel) => ortModel(await leanForward(measuredGraph(cut, pool.task)));
   try {
     const left = (levels.length - done.length) * samples;
     const first = levels[done.length];
-    const block = first && (await blockFor(modelOf(first), calibrated, left, sessions));
+    const block = first && (await blockFor(await modelOf(first), calibrated, left, sessions));
     for (const [level, cut] of levels.entries()) {
       throwIfAborted(request.signal);
       if (done[level] !== undefined || block === undefined) continue;
-      const measured = modelOf(cut);
+      const measured = await modelOf(cut);
       const quality = await measureQuality({
         task: pool.task.measure,
         model: measured,

@@ -5,7 +5,9 @@
 
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
+import type { Tensors } from '../data/dataset.ts';
 import { createEngine, type Engine } from '../engine/engine.ts';
+import type { LossTarget } from '../engine/loss.ts';
 import type { Graph } from '../graph/graph.ts';
 import { trainableWeights } from '../graph/trainable-weights.ts';
 import { orderGraph } from '../pairs/cut.ts';
@@ -13,7 +15,8 @@ import type { PreparedModel } from '../pairs/pair.ts';
 import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
 import { drawLevels } from '../recovery/draw-levels.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
-import { computeThreads } from '../runtime/compute.ts';
+import { computeProvider, computeThreads } from '../runtime/compute.ts';
+import { startSessionPool, weightBytes } from '../runtime/session-pool.ts';
 import { randomSource, sampleIndices, streams } from '../search/random.ts';
 import { answerGraph } from './answer.ts';
 import { type Answers, freshAnswers } from './answers.ts';
@@ -76,52 +79,62 @@ export async function recover(
     onRecompute: sayRecompute(progress),
   });
   const teacher = await teacherOfAll(calibrated);
+  let next: Promise<Drawn> | undefined;
   try {
     // Sizes are those of the weights as the run began, also when it goes on.
     const sizes = stepSizes(engine.weights);
     let state = restored(engine, saved);
     const kept = () => ({ ...state, weights: copies(engine.weights) });
+    const draw = async (step: number): Promise<Drawn> => {
+      const source = randomSource(options.seed, streams.recovery, step);
+      const places = sampleIndices(source, pool.all.length, options.batch);
+      const [feeds, answers] = await Promise.all([
+        pool.data.train.feeds(places.map((place) => pool.all[place] as number)),
+        teacher.rows(places),
+      ]);
+      const target = { kind: pool.task.loss, output: pool.output, teacher: answers };
+      return { feeds, target, levels: drawLevels(source, plan.widths.length, plan.between) };
+    };
+    // While the engine computes one step, the next one's examples are read and the dense model answers them.
+    next = draw(state.step);
     while (state.step < plan.steps) {
       if (signal?.aborted) {
         await memory.save(kept());
         throwIfAborted(signal);
       }
-      const source = randomSource(options.seed, streams.recovery, state.step);
-      const places = sampleIndices(source, pool.all.length, options.batch);
-      const feeds = await pool.data.train.feeds(places.map((place) => pool.all[place] as number));
-      const target = {
-        kind: pool.task.loss,
-        output: pool.output,
-        teacher: await teacher.rows(places),
-      };
-      const levels = drawLevels(source, plan.widths.length, plan.between);
-      const gradients = new Map(
-        [...engine.weights].map(([name, { length }]) => [name, new Float32Array(length)]),
+      const { feeds, target, levels } = await next;
+      if (state.step + 1 < plan.steps) next = draw(state.step + 1);
+      // Awaited in the next round; a failure before that must not count as unhandled.
+      next.catch(() => {});
+      const { losses, weights: gradients } = await engine.stepAt(
+        { feeds, loss: target },
+        levels.map((level) => plan.widths[level] as readonly number[]),
       );
-      const losses: Record<string, number> = {};
-      for (const level of levels) {
-        const widths = plan.widths[level] as readonly number[];
-        const result = await engine.step({ feeds, widths, loss: target });
-        if (!Number.isFinite(result.loss)) {
-          await memory.save(kept());
-          throw diverged(result.loss, state.step, level);
-        }
-        losses[level === 0 ? 'sparsest' : level === plan.widths.length - 1 ? 'dense' : 'between'] =
-          result.loss;
-        addInto(gradients, result.weights, 1 / levels.length);
+      const wrong = losses.findIndex((loss) => !Number.isFinite(loss));
+      if (wrong >= 0) {
+        await memory.save(kept());
+        throw diverged(losses[wrong] as number, state.step, levels[wrong] as number);
       }
       const rate = rateAt(state.step, plan.steps, plan.rate);
       state = adamStep(engine.weights, gradients, sizes, state, rate);
       if (state.step % CHECKPOINT_EVERY === 0) await memory.save(kept());
-      stage.update(state.step, losses);
+      stage.update(state.step, namedLosses(levels, losses, plan.widths.length));
     }
     await memory.save(kept());
     stage.finish();
     return withWeights(ordered, copies(engine.weights));
   } finally {
+    await next?.catch(() => {});
     await teacher.close();
     await engine.close();
   }
+}
+
+/** What a step computes on. */
+interface Drawn {
+  readonly feeds: Tensors;
+  readonly target: LossTarget;
+  readonly levels: readonly number[];
 }
 
 /** Recovery sees more examples than the search, each of them seldom twice. */
@@ -130,7 +143,17 @@ export async function teacherOfAll({ model, pool, teacher }: CalibratedModel): P
     return { rows: (places) => teacher.rows(places), close: async () => {} };
   const { data, all, block } = pool;
   const dense = answerGraph(model.graph, pool.task);
-  return freshAnswers(dense, { split: data.train, indices: all, block, threads: computeThreads() });
+  const asked = { split: data.train, indices: all, block, threads: computeThreads() };
+  if (computeProvider() !== 'cpu') return freshAnswers(dense, asked);
+  const sessions = startSessionPool(weightBytes(model.graph));
+  const answers = await freshAnswers(dense, { ...asked, sessions });
+  return {
+    rows: (places) => answers.rows(places),
+    async close() {
+      await answers.close();
+      await sessions.close();
+    },
+  };
 }
 
 /** Names of the tensors that recovery may change. */
@@ -158,16 +181,13 @@ function copies(arraysByName: ReadonlyMap<string, Float32Array>): Map<string, Fl
   return new Map([...arraysByName].map(([name, values]) => [name, Float32Array.from(values)]));
 }
 
-function addInto(
-  sums: ReadonlyMap<string, Float32Array>,
-  terms: ReadonlyMap<string, Float32Array>,
-  factor: number,
-): void {
-  for (const [name, sum] of sums) {
-    const term = terms.get(name);
-    if (term === undefined) continue;
-    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + factor * (term[i] as number);
-  }
+function namedLosses(
+  levels: readonly number[],
+  losses: readonly number[],
+  count: number,
+): Record<string, number> {
+  const nameOf = (level: number) => (level === 0 ? 'sparsest' : level === count - 1 ? 'dense' : 'between');
+  return Object.fromEntries(levels.map((level, i) => [nameOf(level), losses[i] as number]));
 }
 
 function withWeights(model: PreparedModel, weights: ReadonlyMap<string, Float32Array>): PreparedModel {

@@ -54,7 +54,7 @@ function cholesky(a: Float64Array, n: number): boolean {
 /** L y = x, in place. */
 function forward(l: Float64Array, x: Float64Array, n: number, columns: number): void {
   for (let k = 0; k < n; k++) {
-    for (let i = 0; i < k; i++) subtractRow(x, k, i, l[k * n + i] as number, columns);
+    subtractRows(x, k, { from: 0, to: k }, l, { at: k * n, step: 1 }, columns);
     divideRow(x, k, l[k * n + k] as number, columns);
   }
 }
@@ -62,14 +62,40 @@ function forward(l: Float64Array, x: Float64Array, n: number, columns: number): 
 /** L^T y = x, in place. */
 function backward(l: Float64Array, x: Float64Array, n: number, columns: number): void {
   for (let k = n - 1; k >= 0; k--) {
+    subtractRows(x, k, { from: k + 1, to: n }, l, { at: k, step: n }, columns);
     divideRow(x, k, l[k * n + k] as number, columns);
-    for (let i = 0; i < k; i++) subtractRow(x, i, k, l[k * n + i] as number, columns);
   }
 }
 
-function subtractRow(x: Float64Array, to: number, from: number, by: number, columns: number): void {
-  const [a, b] = [to * columns, from * columns];
-  for (let c = 0; c < columns; c++) x[a + c] = (x[a + c] as number) - by * (x[b + c] as number);
+/** Rows of x, each times an entry of l, are taken off row k: four at a time, so that row k is read and written a quarter as often. */
+function subtractRows(
+  x: Float64Array,
+  k: number,
+  { from, to }: { readonly from: number; readonly to: number },
+  l: Float64Array,
+  { at, step }: { readonly at: number; readonly step: number },
+  columns: number,
+): void {
+  const row = k * columns;
+  let i = from;
+  for (; i + 3 < to; i += 4) {
+    const [a, b, c, d] = [i * columns, (i + 1) * columns, (i + 2) * columns, (i + 3) * columns];
+    const place = at + i * step;
+    const la = l[place] as number;
+    const lb = l[place + step] as number;
+    const lc = l[place + 2 * step] as number;
+    const ld = l[place + 3 * step] as number;
+    for (let o = 0; o < columns; o++)
+      x[row + o] =
+        (x[row + o] as number) -
+        (la * (x[a + o] as number) + lb * (x[b + o] as number)) -
+        (lc * (x[c + o] as number) + ld * (x[d + o] as number));
+  }
+  for (; i < to; i++) {
+    const by = l[at + i * step] as number;
+    for (let o = 0; o < columns; o++)
+      x[row + o] = (x[row + o] as number) - by * (x[i * columns + o] as number);
+  }
 }
 
 function divideRow(x: Float64Array, row: number, by: number, columns: number): void {

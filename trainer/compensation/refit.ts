@@ -68,14 +68,30 @@ function solveDamped(
   return dampedSolve(gram, cross, size, lift, damped);
 }
 
-/** E|(u,1) D - r|^2 - E|r|^2 = tr(D^T A D) - 2 tr(D^T B). */
+/** E|(u,1) D - r|^2 - E|r|^2 = tr(D^T A D) - 2 tr(D^T B). Four rows of D at a time: the sums are read and written a quarter as often. */
 function errorOf(change: Float64Array, { gram, cross, rows, size }: RefitSums): number {
   const columns = change.length / size;
   const fitted = new Float64Array(columns);
   let error = 0;
   for (let i = 0; i < size; i++) {
     fitted.fill(0);
-    for (let j = 0; j < size; j++) {
+    let j = 0;
+    for (; j + 3 < size; j += 4) {
+      const [at0, at1, at2, at3] = [j * columns, (j + 1) * columns, (j + 2) * columns, (j + 3) * columns];
+      const g = i * size + j;
+      const [by0, by1, by2, by3] = [gram[g], gram[g + 1], gram[g + 2], gram[g + 3]] as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      for (let o = 0; o < columns; o++)
+        fitted[o] =
+          (fitted[o] as number) +
+          (by0 * (change[at0 + o] as number) + by1 * (change[at1 + o] as number)) +
+          (by2 * (change[at2 + o] as number) + by3 * (change[at3 + o] as number));
+    }
+    for (; j < size; j++) {
       const by = gram[i * size + j] as number;
       for (let o = 0; o < columns; o++)
         fitted[o] = (fitted[o] as number) + by * (change[j * columns + o] as number);

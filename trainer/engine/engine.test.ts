@@ -1,6 +1,7 @@
 /** Gradients of weights: the two engines against each other and against central differences; at widths as at masks. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { relativeError } from '../graph/relative-error.ts';
 import { trainableWeights } from '../graph/trainable-weights.ts';
 import { prepareModel } from '../pairs/prepare.ts';
 import { createEngine } from './engine.ts';
@@ -81,6 +82,34 @@ describe('the digits model', () => {
       await gradientsOn('wasm', options, { ...step, widths }),
     );
   });
+
+  test.each(['onnxruntime', 'wasm'] as const)(
+    'several widths at once give the mean of what they give one by one, on %s',
+    async (backend) => {
+      const model = await digits();
+      const batch = await anyStep(model);
+      const weights = trainableWeights(model.graph).slice(-6);
+      const options = { graph: model.graph, nested: model, weights, backend, workers: 2, microBatch: 2 };
+      const engine = await createEngine(options);
+      const all = [1, 0.5, 0.2].map((share) => model.pairs.map(({ units }) => Math.ceil(share * units)));
+      const losses: number[] = [];
+      const sums = new Map(weights.map((name): [string, number[]] => [name, []]));
+      for (const widths of all) {
+        const { loss, weights: gradients } = await engine.step({ ...batch, widths });
+        losses.push(loss);
+        for (const [name, gradient] of gradients)
+          sums.set(
+            name,
+            Array.from(gradient, (g, i) => (sums.get(name)?.[i] ?? 0) + g / all.length),
+          );
+      }
+      const together = await engine.stepAt(batch, all);
+      await engine.close();
+      for (const [i, loss] of together.losses.entries()) expect(loss / (losses[i] ?? 0)).toBeCloseTo(1, 5);
+      for (const [name, mean] of together.weights)
+        expect(relativeError(mean, sums.get(name) ?? []).relative, name).toBeLessThan(1e-5);
+    },
+  );
 
   test('refuses widths that a pair does not have, weights that are not there, and masks beside widths', async () => {
     const model = await digits();

@@ -20,11 +20,12 @@ import {
   onnxruntimeProviders,
 } from './backend-names.ts';
 import { inHalves, isOutOfMemory } from './halving.ts';
-import type { Lane, ShardSums } from './lane.ts';
+import type { Lane, Variant } from './lane.ts';
 import type { LossTarget } from './loss.ts';
 import { createOnnxruntimeLanes } from './onnxruntime-lanes.ts';
 import { type Shard, splitBatch } from './shard.ts';
 import { sharedFloats } from './shared-floats.ts';
+import { lossesOf, meanGradients } from './sums.ts';
 import { createTfjsLanes } from './tfjs-lanes.ts';
 
 /** What the engine needs to know of a pair. */
@@ -89,6 +90,14 @@ export interface EngineGradients {
   readonly weights: ReadonlyMap<string, Float32Array>;
 }
 
+/** What all widths of one batch give together. */
+export interface EngineMean {
+  /** As a step's, by widths. */
+  readonly losses: readonly number[];
+  /** As a step's, the mean over the widths. */
+  readonly weights: ReadonlyMap<string, Float32Array>;
+}
+
 /** A backend that was tried before the one that runs, and why it does not. */
 export interface PassedOver {
   readonly backend: BackendName;
@@ -104,6 +113,11 @@ export interface Engine {
   readonly weights: ReadonlyMap<string, Float32Array>;
   /** Steps run one after the other, in the order asked for. @throws `bad-shape` for feeds, masks, widths or targets that do not fit; `internal` when a worker died */
   step(step: EngineStep): Promise<EngineGradients>;
+  /** Of a nested engine: one batch at several widths, handed out and added up once. @throws as `step` */
+  stepAt(
+    batch: Pick<EngineStep, 'feeds' | 'loss'>,
+    widths: readonly (readonly number[])[],
+  ): Promise<EngineMean>;
   close(): Promise<void>;
 }
 
@@ -133,10 +147,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const batched = graph.inputs.filter(({ dims }) => typeof dims[0] === 'string').map(({ name }) => name);
   const means = new Map([...weights].map(([name, { length }]) => [name, new Float32Array(length)]));
 
-  const compute = async ({ feeds, loss, ...step }: EngineStep): Promise<EngineGradients> => {
-    const widths = checkedWidths(step.widths, nested);
-    const masks = nested && !isOnnxruntime(backend) ? prefixMasks(widths, nested) : (step.masks ?? []);
-    checkMasks(masks, nested && !isOnnxruntime(backend) ? nested.pairs : pairs);
+  const variantOf = ({ masks: given = [], widths: asked }: Pick<EngineStep, 'masks' | 'widths'>): Variant => {
+    const widths = checkedWidths(asked, nested);
+    const masked = nested && !isOnnxruntime(backend) ? nested : undefined;
+    const masks = masked ? prefixMasks(widths, masked) : given;
+    checkMasks(masks, masked?.pairs ?? pairs);
+    return { masks, widths };
+  };
+  const compute = async ({ feeds, loss }: Shard, variants: readonly Variant[]) => {
     const used = batched.length > 0 ? batched : Object.keys(feeds);
     const shards = splitBatch({ feeds, loss }, lanes.length, used);
     const attempt = async (size: number) => {
@@ -145,8 +163,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         shards.map((shard, lane) =>
           (lanes[lane] as Lane).ask({
             shards: microBatches(shard, size, used),
-            masks,
-            widths,
+            variants,
             recompute,
           }),
         ),
@@ -171,20 +188,35 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     );
     if (size < Math.min(microBatch, largest)) microBatch = size;
     const asked = lanes.slice(0, shards.length).map((lane) => lane.weightGradients);
-    return meanOf(sums.flat(), asked, means);
+    return {
+      losses: lossesOf(sums, variants.length),
+      masks: meanGradients(sums, asked, means),
+      weights: means,
+    };
   };
   let last: Promise<unknown> = Promise.resolve();
+  const inTurn = <Result>(act: () => Promise<Result>): Promise<Result> => {
+    const next = last.then(act);
+    // A failed step is its own caller's to handle; the one after it runs all the same.
+    last = next.catch(() => undefined);
+    return next;
+  };
   return {
     backend,
     passedOver,
     workers: lanes.length,
     weights,
-    step(step) {
-      const next = last.then(() => compute(step));
-      // A failed step is its own caller's to handle; the one after it runs all the same.
-      last = next.catch(() => undefined);
-      return next;
-    },
+    step: ({ feeds, loss: target, ...at }) =>
+      inTurn(async () => {
+        const { losses, ...gradients } = await compute({ feeds, loss: target }, [variantOf(at)]);
+        return { loss: losses[0] as number, ...gradients };
+      }),
+    stepAt: (batch, widths) =>
+      inTurn(async () => {
+        const variants = widths.map((each) => variantOf({ widths: each }));
+        const { losses, weights: mean } = await compute(batch, variants);
+        return { losses, weights: mean };
+      }),
     async close() {
       await Promise.all(lanes.map((lane) => lane.close()));
     },
@@ -312,38 +344,4 @@ function prefixMasks(widths: readonly number[], { pairs }: NestedPairs): Float32
   return pairs.map(({ units }, pair) =>
     Float32Array.from({ length: units }, (_, unit) => (unit < (widths[pair] ?? units) ? 1 : 0)),
   );
-}
-
-/** Adds sums in order and divides by the rows. */
-function meanOf(
-  sums: readonly ShardSums[],
-  weights: readonly (readonly Float32Array[])[],
-  means: ReadonlyMap<string, Float32Array>,
-): EngineGradients {
-  const rows = sums.reduce((total, sum) => total + sum.rows, 0);
-  const first = sums[0] as ShardSums;
-  const masks = first.gradients.map((gradient, pair) => {
-    const mean = new Float32Array(gradient.length);
-    writeMean(
-      mean,
-      sums.map(({ gradients }) => gradients[pair] as Float32Array),
-      rows,
-    );
-    return mean;
-  });
-  for (const [i, mean] of [...means.values()].entries())
-    writeMean(
-      mean,
-      weights.map((lane) => lane[i] as Float32Array),
-      rows,
-    );
-  return { loss: sums.reduce((total, sum) => total + sum.loss, 0) / rows, masks, weights: means };
-}
-
-function writeMean(mean: Float32Array, parts: readonly Float32Array[], rows: number): void {
-  for (let j = 0; j < mean.length; j++) {
-    let total = 0;
-    for (const part of parts) total += part[j] as number;
-    mean[j] = total / rows;
-  }
 }

@@ -1,12 +1,18 @@
 /** One of the places where shards of a step are computed side by side: a worker thread, or this thread. */
 import type { Shard } from './shard.ts';
 
-export interface LaneWork {
-  readonly shards: readonly Shard[];
+/** What of the model computes. */
+export interface Variant {
   /** By pair; empty where the engine has no masks. */
   readonly masks: readonly Float32Array[];
   /** Units kept, by nested pair; empty where the engine is not nested. */
   readonly widths: readonly number[];
+}
+
+export interface LaneWork {
+  /** Each is computed once a variant. */
+  readonly shards: readonly Shard[];
+  readonly variants: readonly Variant[];
   /** Compute activations twice instead of keeping them. */
   readonly recompute: boolean;
 }
@@ -20,9 +26,9 @@ export interface ShardSums {
 }
 
 export interface Lane {
-  /** d loss / d weight, summed over the shards of the last question; in memory that this thread sees. */
+  /** d loss / d weight, summed over the shards and variants of the last question; in memory that this thread sees. */
   readonly weightGradients: readonly Float32Array[];
-  /** The sums of each shard, in order. One question at a time. */
+  /** The sums of each shard for the first variant, in order, then for the next one. One question at a time. */
   ask(work: LaneWork): Promise<ShardSums[]>;
   close(): Promise<void>;
 }

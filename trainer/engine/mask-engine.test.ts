@@ -131,7 +131,11 @@ test('a worker that dies fails what it was asked, and says so', async () => {
     program: { sites: pairs.map((pair) => pair.maskSites) },
     weights: { values: [], gradients: [] },
   });
-  const answer = thread.ask({ shards: [step], masks: step.masks, widths: [], recompute: false });
+  const answer = thread.ask({
+    shards: [step],
+    variants: [{ masks: step.masks, widths: [] }],
+    recompute: false,
+  });
   const outcome = expect(answer).rejects.toMatchObject({
     code: 'internal',
     message: expect.stringContaining('died'),
@@ -139,7 +143,7 @@ test('a worker that dies fails what it was asked, and says so', async () => {
   await thread.close();
   await outcome;
   await expect(
-    thread.ask({ shards: [step], masks: step.masks, widths: [], recompute: false }),
+    thread.ask({ shards: [step], variants: [{ masks: step.masks, widths: [] }], recompute: false }),
   ).rejects.toMatchObject({
     code: 'internal',
   });

@@ -21,7 +21,7 @@ export interface GradientModel extends OrtModel {
 
 export interface OnnxruntimeProgram {
   /**
-   * @param weights by weight: the values, and where the gradients' sum over the shards is written
+   * @param weights by weight: the values, and where the gradients' sum over all runs is written
    * @throws `bad-shape` for feeds or a target that do not fit, `bad-data` for labels beyond the classes, `bad-model` from onnxruntime
    */
   run(work: LaneWork, weights: WeightMemory): Promise<ShardSums[]>;
@@ -57,7 +57,7 @@ export async function createOnnxruntimeProgram(
         { dtype: 'float32', dims, data: arrays[i] as Float32Array },
       ]),
     );
-  /** Gradients of shards behind the first one, on their way to the sum. */
+  /** Gradients of runs behind the first one, on their way to the sum. */
   let scratch: Float32Array[] | undefined;
   const runShard = async (
     { feeds, loss }: Shard,
@@ -76,21 +76,25 @@ export async function createOnnxruntimeProgram(
     };
   };
   return {
-    async run(work, { values, gradients }) {
-      const fixed = Object.fromEntries([
-        ...work.masks.map((mask, i) => [names.masks[i] as string, vector(mask)] as const),
-        ...work.widths.map((width, i) => [widths[i] as string, count(width)] as const),
-        ...weights.map(({ name, dims }, i): [string, Tensor] => [
-          name,
-          { dtype: 'float32', dims, data: values[i] as Float32Array },
-        ]),
+    async run({ shards, variants }, { values, gradients }) {
+      const weightsFed = weights.map(({ name, dims }, i): [string, Tensor] => [
+        name,
+        { dtype: 'float32', dims, data: values[i] as Float32Array },
       ]);
       const sums: ShardSums[] = [];
-      for (const [i, shard] of work.shards.entries()) {
-        if (i > 0) scratch ??= gradients.map(({ length }) => new Float32Array(length));
-        const target = i === 0 ? gradients : (scratch as Float32Array[]);
-        sums.push(await runShard(shard, fixed, target));
-        if (i > 0) addAll(gradients, target);
+      for (const variant of variants) {
+        const fixed = Object.fromEntries([
+          ...weightsFed,
+          ...variant.masks.map((mask, i) => [names.masks[i] as string, vector(mask)] as const),
+          ...variant.widths.map((width, i) => [widths[i] as string, count(width)] as const),
+        ]);
+        for (const shard of shards) {
+          const isFirst = sums.length === 0;
+          if (!isFirst) scratch ??= gradients.map(({ length }) => new Float32Array(length));
+          const target = isFirst ? gradients : (scratch as Float32Array[]);
+          sums.push(await runShard(shard, fixed, target));
+          if (!isFirst) addAll(gradients, target);
+        }
       }
       return sums;
     },

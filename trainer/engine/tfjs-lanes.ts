@@ -47,10 +47,12 @@ async function inlineLane({ backend, graph, program: options, weights }: TfjsLan
   const gradients = weights.map(({ length }) => new Float32Array(length));
   return {
     weightGradients: gradients,
-    async ask({ shards, masks }) {
+    async ask({ shards, variants }) {
       for (const gradient of gradients) gradient.fill(0);
       const sums = [];
-      for (const shard of shards) sums.push(await program.run(shard, masks, { values: weights, gradients }));
+      for (const { masks } of variants)
+        for (const shard of shards)
+          sums.push(await program.run(shard, masks, { values: weights, gradients }));
       return sums;
     },
     close: async () => program.dispose(),

@@ -22,11 +22,12 @@ if (parentPort) {
   try {
     await startBackend(backend);
     const program = createTfjsProgram(readOnnx(model, 'the model'), options);
-    port.on('message', async ({ shards, masks }: LaneWork) => {
+    port.on('message', async ({ shards, variants }: LaneWork) => {
       try {
         for (const gradient of weights.gradients) gradient.fill(0);
         const sums = [];
-        for (const shard of shards) sums.push(await program.run(shard, masks, weights));
+        for (const { masks } of variants)
+          for (const shard of shards) sums.push(await program.run(shard, masks, weights));
         answer({ kind: 'sums', sums });
       } catch (error) {
         answer({ kind: 'failed', error: threadError(error) });

@@ -30,11 +30,14 @@ function geometryOf(b: Builder, node: GraphNode, x: string, w: string): Geometry
 }
 
 /** x [N, C, ...], filters [O, C / groups, ...]; the bias is summed over all but the channels. */
-const conv: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', w = ''] }) => {
+const conv: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', w = ''], y }) => {
   const geometry = geometryOf(b, node, x, w);
   return [
     () => spreadTo(b, dy, w, x, geometry),
-    () => (cutsPatches(b, x, w, geometry) ? patchFilter(b, dy, x, w) : convFilter(b, dy, x, w, geometry)),
+    () =>
+      cutsPatches(b, x, w, geometry)
+        ? patchFilter(b, dy, x, w)
+        : convFilter(b, { dy, y, x, w, values: x }, geometry),
     () => byChannel(b, dy, x),
   ];
 };
@@ -44,7 +47,7 @@ const convTranspose: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = '', w = '']
   const geometry = geometryOf(b, node, x, w);
   return [
     () => fitted(b, b.add('Conv', [dy, w], attributesOf(geometry)), x),
-    () => convFilter(b, x, y, w, geometry, dy),
+    () => convFilter(b, { dy: x, y: x, x: y, w, values: dy }, geometry),
     () => byChannel(b, dy, x),
   ];
 };
@@ -108,25 +111,41 @@ function fitted(b: Builder, value: string, x: string): string {
   return b.add('Pad', [value, b.add('Concat', [before, missing], { axis: int(0) })]);
 }
 
+/** A convolution from x to y by filters w. */
+interface Filtered {
+  /** What the filters' gradient is taken with: in the shape of the forward value y. */
+  readonly dy: string;
+  readonly y: string;
+  readonly x: string;
+  readonly w: string;
+  /** In the shape of the forward value x. */
+  readonly values: string;
+}
+
 /**
  * dW[o, c, i] = sum over n, p of dy[n, o, p] x[n, c, stride p + dilation i - pad]: a convolution over the batch in which strides and
- * dilations change places, each group by itself.
- * @param values in the shape of the forward value x, where they are not its own
+ * dilations change places, each group by itself. Where the windows leave something over at the end, it would give taps that the filter
+ * does not have: so much less is padded there, and what is left is cut off.
  */
 function convFilter(
   b: Builder,
-  dy: string,
-  x: string,
-  w: string,
+  { dy, y, x, w, values }: Filtered,
   { strides, dilations, pads, group }: Geometry,
-  values = x,
 ): string {
   const kernel = b.dims(w).slice(2) as number[];
   const axes = kernel.map((_, i) => i + 2);
+  const taps = kernel.map((length, i) => {
+    const [from, to] = [b.dims(x)[i + 2], b.dims(y)[i + 2]];
+    if (from === undefined || to === undefined) return undefined;
+    const padded = from + (pads[i] ?? 0) + (pads[i + kernel.length] ?? 0);
+    const more = Math.floor((padded - (strides[i] ?? 1) * (to - 1) - 1) / (dilations[i] ?? 1)) + 1 - length;
+    return Math.min(more * (dilations[i] ?? 1), pads[i + kernel.length] ?? 0);
+  });
+  const less = pads.map((pad, i) => pad - (i < kernel.length ? 0 : (taps[i - kernel.length] ?? 0)));
   const full = b.add('Conv', [byGroup(b, x, w, group, values), batchLast(b, dy, axes)], {
     strides: ints(dilations),
     dilations: ints(strides),
-    pads: ints(pads),
+    pads: ints(less),
     group: int(group),
   }); // [C / groups, O, at least the kernel]
   const fitted = b.add('Slice', [full, b.integers(axes.map(() => 0)), b.integers(kernel), b.integers(axes)]);
