@@ -14,13 +14,13 @@ import { drawByLoss } from '../recovery/draw-levels.ts';
 import { type OwnTensors, ownOf, type Places, placesAt, withOwn } from '../recovery/own-tensors.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
 import { computeThreads } from '../runtime/compute.ts';
-import { randomSource, sampleIndices, streams } from '../search/random.ts';
 import { answerGraph } from './answer.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import { buildLevels, type LevelModel, ownTensors } from './level-stage.ts';
 import type { BuildOptions } from './options.ts';
 import { type Progress, sayHalved, sayRecompute } from './progress.ts';
-import { diverged, teacherOfAll, trained } from './recover-stage.ts';
+import { diverged, trained } from './recover-stage.ts';
+import { recoveryBatches } from './recovery-batches.ts';
 import { throwIfAborted } from './search-stage.ts';
 
 interface Trained extends AdamState {
@@ -115,7 +115,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
     onHalved: sayHalved(progress),
     onRecompute: sayRecompute(progress),
   });
-  const teacher = await teacherOfAll(calibrated);
+  const batches = await recoveryBatches(calibrated, options, plan.steps);
   try {
     // The engine still has the weights as the run began, also when it goes on.
     const sizes = stepSizes(engine.weights);
@@ -124,10 +124,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
         await memory.save(state);
         throwIfAborted(signal);
       }
-      const source = randomSource(options.seed, streams.recovery, state.step);
-      const drawn = sampleIndices(source, pool.all.length, options.batch);
-      const feeds = await pool.data.train.feeds(drawn.map((place) => pool.all[place] as number));
-      const loss = { kind: pool.task.loss, output: pool.output, teacher: await teacher.rows(drawn) };
+      const { feeds, loss, source } = await batches.at(state.step);
       const levels = drawByLoss(source, state.losses, plan.between);
       const losses = Float64Array.from(state.losses);
       const sum = zerosLike(state.shared.weights);
@@ -157,7 +154,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
     stage.finish();
     return finished(ordered, plan.widths, names, places, state);
   } finally {
-    await teacher.close();
+    await batches.close();
     await engine.close();
   }
 }

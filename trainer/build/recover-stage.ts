@@ -5,9 +5,7 @@
 
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
-import type { Tensors } from '../data/dataset.ts';
 import { createEngine, type Engine } from '../engine/engine.ts';
-import type { LossTarget } from '../engine/loss.ts';
 import type { Graph } from '../graph/graph.ts';
 import { trainableWeights } from '../graph/trainable-weights.ts';
 import { orderGraph } from '../pairs/cut.ts';
@@ -15,14 +13,12 @@ import type { PreparedModel } from '../pairs/pair.ts';
 import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
 import { drawLevels } from '../recovery/draw-levels.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
-import { computeProvider, computeThreads } from '../runtime/compute.ts';
-import { startSessionPool, weightBytes } from '../runtime/session-pool.ts';
-import { randomSource, sampleIndices, streams } from '../search/random.ts';
+import { computeThreads } from '../runtime/compute.ts';
 import { answerGraph } from './answer.ts';
-import { type Answers, freshAnswers } from './answers.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { BuildOptions } from './options.ts';
 import { type Progress, sayHalved, sayRecompute } from './progress.ts';
+import { recoveryBatches } from './recovery-batches.ts';
 import { throwIfAborted } from './search-stage.ts';
 
 /** Everything the next step depends on. */
@@ -78,34 +74,19 @@ export async function recover(
     onHalved: sayHalved(progress),
     onRecompute: sayRecompute(progress),
   });
-  const teacher = await teacherOfAll(calibrated);
-  let next: Promise<Drawn> | undefined;
+  const batches = await recoveryBatches(calibrated, options, plan.steps);
   try {
     // Sizes are those of the weights as the run began, also when it goes on.
     const sizes = stepSizes(engine.weights);
     let state = restored(engine, saved);
     const kept = () => ({ ...state, weights: copies(engine.weights) });
-    const draw = async (step: number): Promise<Drawn> => {
-      const source = randomSource(options.seed, streams.recovery, step);
-      const places = sampleIndices(source, pool.all.length, options.batch);
-      const [feeds, answers] = await Promise.all([
-        pool.data.train.feeds(places.map((place) => pool.all[place] as number)),
-        teacher.rows(places),
-      ]);
-      const target = { kind: pool.task.loss, output: pool.output, teacher: answers };
-      return { feeds, target, levels: drawLevels(source, plan.widths.length, plan.between) };
-    };
-    // While the engine computes one step, the next one's examples are read and the dense model answers them.
-    next = draw(state.step);
     while (state.step < plan.steps) {
       if (signal?.aborted) {
         await memory.save(kept());
         throwIfAborted(signal);
       }
-      const { feeds, target, levels } = await next;
-      if (state.step + 1 < plan.steps) next = draw(state.step + 1);
-      // Awaited in the next round; a failure before that must not count as unhandled.
-      next.catch(() => {});
+      const { feeds, loss: target, source } = await batches.at(state.step);
+      const levels = drawLevels(source, plan.widths.length, plan.between);
       const { losses, weights: gradients } = await engine.stepAt(
         { feeds, loss: target },
         levels.map((level) => plan.widths[level] as readonly number[]),
@@ -124,36 +105,9 @@ export async function recover(
     stage.finish();
     return withWeights(ordered, copies(engine.weights));
   } finally {
-    await next?.catch(() => {});
-    await teacher.close();
+    await batches.close();
     await engine.close();
   }
-}
-
-/** What a step computes on. */
-interface Drawn {
-  readonly feeds: Tensors;
-  readonly target: LossTarget;
-  readonly levels: readonly number[];
-}
-
-/** Recovery sees more examples than the search, each of them seldom twice. */
-export async function teacherOfAll({ model, pool, teacher }: CalibratedModel): Promise<Answers> {
-  if (pool.all.length === pool.indices.length)
-    return { rows: (places) => teacher.rows(places), close: async () => {} };
-  const { data, all, block } = pool;
-  const dense = answerGraph(model.graph, pool.task);
-  const asked = { split: data.train, indices: all, block, threads: computeThreads() };
-  if (computeProvider() !== 'cpu') return freshAnswers(dense, asked);
-  const sessions = startSessionPool(weightBytes(model.graph));
-  const answers = await freshAnswers(dense, { ...asked, sessions });
-  return {
-    rows: (places) => answers.rows(places),
-    async close() {
-      await answers.close();
-      await sessions.close();
-    },
-  };
 }
 
 /** Names of the tensors that recovery may change. */
