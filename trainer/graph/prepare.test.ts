@@ -35,6 +35,31 @@ describe('preparing a graph', () => {
     expect(read).toEqual([1]);
   });
 
+  test('two writes that fill an axis are a concatenation; one at places that contents decide stays', async () => {
+    const b = new GraphBuilder();
+    const x = b.input('x', ['n', 'm', 6]);
+    const places = b.op('Mul', [b.input('places', ['n', 1], 'int64'), b.ints(0)]);
+    const turn = (value: string) => b.op('Transpose', [value], { perm: [2, 1, 0] });
+    const sizes = b.op('Slice', [b.op('Shape', [x]), b.ints(0), b.ints(2), b.ints(0)]);
+    const base = b.op('ConstantOfShape', [b.op('Concat', [sizes, b.ints(5)], { axis: 0 })]);
+    // As dynamo writes `base[..., from:to] = value`: the axis first, and the places of its slice out of a Range.
+    const write = (into: string, value: string, from: number, to: number) => {
+      const length = b.op('Gather', [b.op('Shape', [into]), index(b, 2n)]);
+      const all = b.op('Range', [index(b, 0n), length, index(b, 1n)]);
+      const taken = b.op('Unsqueeze', [b.slice(all, 0, from, to), b.ints(-1)]);
+      return turn(b.op('ScatterND', [turn(into), taken, turn(value)]));
+    };
+    const first = write(base, b.linear(x, b.weight(6, 3)), 0, 3);
+    const filled = write(first, b.linear(x, b.weight(6, 2)), 3, 5);
+    const open = b.op('ScatterND', [filled, places, b.op('Mul', [filled, b.scalar(2)])]);
+    const { graph } = await prepareGraph(b.build({ y: [open, ['n', 'm', 5]] }), 'built');
+    const kinds = graph.nodes.map(({ opType }) => opType);
+    expect(kinds.filter((kind) => kind === 'ScatterND')).toHaveLength(1);
+    expect(kinds).not.toContain('ConstantOfShape');
+    const concat = graph.nodes.find(({ opType }) => opType === 'Concat');
+    expect(concat?.inputs).toHaveLength(2);
+  });
+
   test('what no input can change becomes an initializer; what follows a free dimension stays', async () => {
     const b = new GraphBuilder();
     const x = b.input('x', ['n', 4]);

@@ -20,6 +20,7 @@ import { splitFusedLinears } from './split-fused.ts';
 import { type StandIns, standIns } from './stand-in.ts';
 import { type TraceSizes, type Traces, traceGraph, traceOnce, traceSingles } from './trace.ts';
 import { isFused, unfuse } from './unfuse/unfuse.ts';
+import { joinWindowWrites } from './window-writes.ts';
 
 /** A graph without constants to be computed and shape arithmetic, and where it came from. */
 export interface SimplifiedGraph {
@@ -66,7 +67,8 @@ export async function simplifyGraph(original: Graph, source: string): Promise<Si
   const fixed = shapeOnlyValues(unfused);
   const { traces, sizes } = await traceGraph(unfused, source, (value) => fixed.has(value));
   const [{ dims }] = traces;
-  const direct = readShapesDirectly(foldConstants(unfused, traces), (value) => dims.get(value)?.[0]);
+  const joined = joinWindowWrites(foldConstants(unfused, traces), traces);
+  const direct = readShapesDirectly(joined, (value) => dims.get(value)?.[0]);
   const folded = mergeEqualMatrices(direct);
   const graph = foldBatchNorms(normaliseShapes(folded, traces), traces[2]);
   return { original, graph, traces, sizes, standIns: standIns(original) };

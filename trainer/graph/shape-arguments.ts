@@ -76,7 +76,7 @@ function fixed(found: readonly number[] | undefined): number | undefined {
 
 /**
  * Dimensions that stay free are copied (0), read from the input's shape, inferred (-1), or taken from the file's own arithmetic.
- * What the file infers stays inferred.
+ * What the file infers stays inferred. A Reshape that changes nothing goes.
  */
 function rewriteReshape(pass: Pass, node: GraphNode): boolean {
   const [input = '', shape = ''] = node.inputs;
@@ -85,6 +85,8 @@ function rewriteReshape(pass: Pass, node: GraphNode): boolean {
   const inputRank = rankOf(pass, input);
   if (rank === undefined || inputRank === undefined) return false;
   const all = Array.from({ length: rank }, (_, axis) => lengths(pass, output, axis) ?? []);
+  const isSame = rank === inputRank && all.every((found, axis) => same(found, lengths(pass, input, axis)));
+  if (isSame && !all.flat().includes(0)) return stands(pass, output, input);
   // A 0 would be taken for "copy".
   if (all.some((found) => found.includes(0))) return false;
   const readable = (axis: number) =>
