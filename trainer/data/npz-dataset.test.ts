@@ -63,6 +63,17 @@ describe('NumPy arrays', () => {
     );
   });
 
+  test('an array of which some bytes have changed is named, though the zip is whole', async () => {
+    const whole = zipSync({ 'x.npy': [npyBytes('<f4', [20, 2], rows(20)), { level: 0 }] });
+    const changed = whole.slice();
+    const middle = Math.floor(whole.length / 2);
+    changed[middle] = (whole[middle] ?? 0) ^ 1;
+    await expect(openDataset(`npz:${await file('changed.npz', changed)}`)).rejects.toMatchObject({
+      code: 'bad-data',
+      message: expect.stringMatching(/x\.npy is damaged/),
+    });
+  });
+
   test('arrays of unequal length, a damaged zip, an empty one', async () => {
     const uneven = zipSync({
       'x.npy': npyBytes('<f4', [2, 1], rows(1)),

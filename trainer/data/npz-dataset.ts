@@ -3,6 +3,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { createReadStream, openSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { Unzip, UnzipInflate } from 'fflate';
 import { SppError } from '../../schema/errors.ts';
 import { type ArraySource, arrayDataset, type Columns, countOf } from './array-dataset.ts';
@@ -11,6 +12,7 @@ import type { DataSettings } from './data-settings.ts';
 import type { Dataset, Targets } from './dataset.ts';
 import { checkNpyLength, type NpyHeader, npyArray, npyEndsEarly, npyHeader } from './npy.ts';
 import { fileRows, RowWriter } from './rows.ts';
+import { zipSums } from './zip-sums.ts';
 
 /** Array names that are labels, not inputs. */
 const LABELS = new Set(['labels', 'label', 'y']);
@@ -69,6 +71,7 @@ async function npyFile(path: string, hash: Hash): Promise<ArraySource> {
 /** @throws `bad-data` when the file is no zip, or cut off */
 async function zippedArrays(path: string, hash: Hash): Promise<Map<string, ArraySource>> {
   const arrays = new Map<string, ArraySource>();
+  const sums = new Map<string, number>();
   let open = 0;
   let failure: unknown;
   const unzip = new Unzip((entry) => {
@@ -78,6 +81,7 @@ async function zippedArrays(path: string, hash: Hash): Promise<Map<string, Array
     entry.ondata = (error, data, final) => {
       if (error) throw error;
       receive.write(data);
+      sums.set(entry.name, crc32(data, sums.get(entry.name)));
       if (!final) return;
       arrays.set(name, receive.finish());
       open--;
@@ -103,6 +107,12 @@ async function zippedArrays(path: string, hash: Hash): Promise<Map<string, Array
       cause: failure,
     });
   }
+  const stated = zipSums(tail);
+  const damaged = [...sums].find(([name, sum]) => (stated.get(name) ?? sum) !== sum);
+  if (damaged)
+    throw new SppError('bad-data', `${path}: ${damaged[0]} is damaged: its checksum is another one.`, {
+      hint: 'Copy or download the file again.',
+    });
   return arrays;
 }
 
