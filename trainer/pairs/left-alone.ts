@@ -1,6 +1,7 @@
 /** Says of every linear that no pair took why its outputs cannot be cut. */
-import type { GraphNode } from '../graph/graph.ts';
+import { type GraphNode, producers } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';
+import { LAYOUT } from '../graph/op-classes.ts';
 import { type Atom, type Axis, fixedSize } from './atoms.ts';
 import type { Candidate } from './candidates.ts';
 import { COUNTS_HEADS, type Flow } from './flow.ts';
@@ -18,9 +19,10 @@ export function leftAlone(
   refused: ReadonlyMap<Atom, string>,
 ): LeftAlone[] {
   const inPairs = new Set(
-    taken.flatMap(({ producers, consumers }) => [...producers, ...consumers]).map(({ weight }) => weight),
+    taken.flatMap((own) => [...own.producers, ...own.consumers]).map(({ weight }) => weight),
   );
   const byNode = new Map<GraphNode, Linear>(linears.map((linear) => [linear.node, linear]));
+  const makers = producers(flow.graph);
   return flow.graph.nodes.flatMap((node): LeftAlone[] => {
     const linear = byNode.get(node);
     if (linear) {
@@ -30,7 +32,15 @@ export function leftAlone(
         { name: node.name, reason: `its output axis ${whyNot(flow, flow.atoms.leaves(axis), refused)}` },
       ];
     }
-    if (!OTHER_LINEAR.has(node.opType) || !node.inputs.some((input) => isMatrix(flow, input))) return [];
+    if (!OTHER_LINEAR.has(node.opType)) return [];
+    if (node.inputs.some((input) => isPicked(flow, makers, input)))
+      return [
+        {
+          name: node.name,
+          reason: 'its matrix is picked from a stack of them by what inputs hold (experts)',
+        },
+      ];
+    if (!node.inputs.some((input) => isMatrix(flow, input))) return [];
     // A table that a pair's units are multiplied with is cut with them.
     if (node.inputs.some((input) => carriesAny(flow, flow.axes(input, node), taken))) return [];
     const reason =
@@ -44,6 +54,19 @@ export function leftAlone(
 function carriesAny(flow: Flow, axes: readonly Axis[], taken: readonly Candidate[]): boolean {
   const own = atomsOf(flow, axes);
   return taken.some(({ atom }) => own.has(atom));
+}
+
+/** Whether a value is one of several matrices of a constant, at an index that is computed. */
+function isPicked(flow: Flow, makers: ReadonlyMap<string, GraphNode>, value: string): boolean {
+  const maker = makers.get(value);
+  if (maker?.domain !== '') return false;
+  const [data = '', indices = ''] = maker.inputs;
+  if (maker.opType !== 'Gather') return LAYOUT.has(maker.opType) && isPicked(flow, makers, data);
+  return (
+    (flow.graph.initializers.get(data)?.dims.length ?? 0) > 2 &&
+    isMatrix(flow, data) &&
+    !flow.isConstant(indices)
+  );
 }
 
 function isMatrix(flow: Flow, value: string): boolean {

@@ -48,6 +48,23 @@ test('an expert that no token chose while tracing still costs something', async 
   expect(pairs[0]?.flopsPerUnit).toBeGreaterThan(0);
 });
 
+test('matrices that contents pick from a stack are left alone by name', async () => {
+  const graph = model((b, x) => {
+    const dense = b.linear(b.op('Relu', [b.linear(x, b.weight(WIDTH, 20))]), b.weight(20, WIDTH));
+    const scores = b.op('ReduceMean', [b.linear(x, b.weight(WIDTH, 3)), b.ints(1)], { keepdims: 0 });
+    const best = b.op('ArgMax', [scores], { axis: -1, keepdims: 0 });
+    const picked = (rows: number, columns: number) =>
+      b.op('Transpose', [b.op('Gather', [b.weight(3, columns, rows), best], { axis: 0 })], {
+        perm: [0, 2, 1],
+      });
+    const hidden = b.op('Relu', [b.op('MatMul', [x, picked(WIDTH, 12)])]);
+    return b.op('Add', [dense, b.op('MatMul', [hidden, picked(12, WIDTH)])]);
+  });
+  const { pairs, leftAlone } = await preparePairs(graph, 'built');
+  expect(pairs.map(shortForm)).toEqual(['sequential 1x20']);
+  expect(leftAlone.filter(({ reason }) => reason.includes('experts'))).toHaveLength(2);
+});
+
 test('the gate of a gated MLP comes first, whichever way round it is written', async () => {
   for (const gateIs of [0, 1]) {
     const graph = model((b, x) => {
