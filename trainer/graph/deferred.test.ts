@@ -19,7 +19,7 @@ import { transposeMatrix } from './linear.ts';
 import { modelDigest } from './model-digest.ts';
 import { readOnnx } from './onnx-file.ts';
 import { readOnnxFile } from './onnx-load.ts';
-import { ortModel } from './ort-model.ts';
+import { discardModel, ortModel } from './ort-model.ts';
 import { relativeError } from './relative-error.ts';
 
 const DIGITS = 'examples/digits/digits.onnx';
@@ -77,6 +77,45 @@ describe('a large model file with its weights inside', () => {
     const model = ortModel(own);
     expect(model.bytes.length).toBeLessThan(ortModel(inline).bytes.length / 2);
     expectEqual(await outputs(model, own), await outputs(ortModel(inline), inline));
+  });
+});
+
+describe('a model with half floats in a file beside it', () => {
+  /** Of the digits model, in bfloat16: the upper halves of its floats. */
+  function halved(): string {
+    const path = externalCopy('half');
+    const model = fromBinary(ModelProtoSchema, readFileSync(path));
+    const parts: Uint8Array[] = [];
+    let end = 0;
+    const weights = readFileSync(join(folder, 'half.weights'));
+    for (const tensor of model.graph?.initializer ?? []) {
+      if (tensor.dataLocation !== TensorProto_DataLocation.EXTERNAL) continue;
+      const [, offset, length] = tensor.externalData;
+      const from = Number(offset?.value);
+      const floats = new Uint32Array(
+        new Uint8Array(weights.subarray(from, from + Number(length?.value))).buffer,
+      );
+      const half = new Uint8Array(Uint16Array.from(floats, (bits) => bits >>> 16).buffer);
+      tensor.dataType = TensorProto_DataType.BFLOAT16;
+      if (offset) offset.value = String(end);
+      if (length) length.value = String(half.length);
+      parts.push(half);
+      end += half.length;
+    }
+    writeFileSync(join(folder, 'half.weights'), Buffer.concat(parts));
+    writeFileSync(path, toBinary(ModelProtoSchema, model));
+    return path;
+  }
+
+  test('goes to onnxruntime by a file that holds them widened, once however many sessions there are', async () => {
+    const half = readOnnxFile(halved());
+    const held = new Map([...half.initializers].map(([name, tensor]) => [name, { ...tensor }]));
+    const whole = { ...half, initializers: held };
+    const [model, again] = [ortModel(half), ortModel(half)];
+    expect(again.weightsFolder).toBe(model.weightsFolder);
+    expect(model.bytes.length).toBeLessThan(ortModel(whole).bytes.length / 2);
+    discardModel(model);
+    expectEqual(await outputs(again, half), await outputs(ortModel(whole), whole));
   });
 });
 

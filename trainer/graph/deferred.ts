@@ -38,15 +38,15 @@ const ORIGIN = Symbol('origin');
 
 /** Not enumerable: what is copied from such a tensor, and perhaps changed, is an ordinary one. */
 interface Marks {
-  readonly [PLACE]?: FilePlace;
+  readonly [PLACE]?: FilePlace | (() => FilePlace);
   readonly [CACHE]?: TensorCache;
   readonly [ELEMENT]?: (index: number) => number;
   readonly [ORIGIN]?: Origin;
 }
 
 interface Deferral {
-  /** Where `make` reads from, if it does no more than that. */
-  readonly place?: FilePlace | undefined;
+  /** Where `make` reads from, if it does no more than that; or brings what it makes to a file. */
+  readonly place?: FilePlace | (() => FilePlace) | undefined;
   /** One element, without the others. */
   readonly element?: (index: number) => number;
   readonly origin?: Origin;
@@ -103,7 +103,8 @@ export function isDeferred(tensor: Tensor): boolean {
 
 /** Where the tensor's elements lie in a file; undefined for one that is held. */
 export function placeOf(tensor: Tensor): FilePlace | undefined {
-  return (tensor as Marks)[PLACE];
+  const place = (tensor as Marks)[PLACE];
+  return typeof place === 'function' ? place() : place;
 }
 
 /** What a deferred tensor was made of; undefined for others. */

@@ -5,6 +5,7 @@ import type { ModelProto } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
 import { tensorCache } from './deferred.ts';
 import type { Graph } from './graph.ts';
+import { keptTensors } from './kept-tensors.ts';
 import { parseModel, readOnnx } from './onnx-file.ts';
 import type { ExternalFiles } from './onnx-tensor.ts';
 
@@ -53,6 +54,7 @@ function filesBeside(folder: string): ExternalFiles {
     cache: tensorCache(CACHE_BYTES),
     read: (location, offset, length) => withFile(folder, location, (file) => readFrom(file, offset, length)),
     sizeOf: (location) => withFile(folder, location, (file) => fstatSync(file).size),
+    keep: keptTensors(),
   };
 }
 

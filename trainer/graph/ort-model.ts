@@ -2,7 +2,7 @@
  * A graph as onnxruntime's sessions take it. Weights that lie in files are named, not copied: onnxruntime maps them. What is held in
  * memory goes along in the protobuf, which cannot exceed 2 GB; beyond, all weights are written to a temporary file first.
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { StringStringEntryProtoSchema, type TensorProto, TensorProto_DataLocation } from 'onnx-buf';
@@ -10,6 +10,7 @@ import type { OrtModel } from '../runtime/ort-session.ts';
 import { discardFolder, scratchFolder } from '../runtime/scratch-folder.ts';
 import { type FilePlace, placeOf } from './deferred.ts';
 import { elementCount, type Graph, type Tensor } from './graph.ts';
+import { writeAt } from './kept-tensors.ts';
 import { writeOnnx } from './onnx-file.ts';
 import { writeTensor } from './onnx-tensor.ts';
 
@@ -35,7 +36,7 @@ export function ortModel(
   inlineBytes: number = INLINE_BYTES,
 ): OrtModel {
   const tensors = [...graph.initializers.values()];
-  const folder = tensors.map(placeOf).find((place) => place !== undefined)?.folder;
+  const folder = mainFolder(tensors);
   const inPlace = (tensor: Tensor) => folder !== undefined && placeOf(tensor)?.folder === folder;
   const held = tensors.reduce((sum, tensor) => sum + (inPlace(tensor) ? 0 : bytesOf(tensor)), 0);
   if (held > inlineBytes) return spilled(graph, exposed);
@@ -47,14 +48,28 @@ export function ortModel(
   return folder === undefined ? { bytes } : { bytes, weightsFolder: folder };
 }
 
+/** Sessions read from one folder: the one where most lies. */
+function mainFolder(tensors: readonly Tensor[]): string | undefined {
+  const sizes = new Map<string, number>();
+  for (const tensor of tensors) {
+    const place = placeOf(tensor);
+    if (place) sizes.set(place.folder, (sizes.get(place.folder) ?? 0) + place.bytes);
+  }
+  return [...sizes].sort(([, a], [, b]) => b - a)[0]?.[0];
+}
+
+/** Folders that hold what one model was spilled to. */
+const own = new Set<string>();
+
 /** Removes the temporary file that a large model's weights were written to, when no session needs it any more. */
 export function discardModel({ weightsFolder }: OrtModel): void {
-  if (weightsFolder !== undefined) discardFolder(weightsFolder);
+  if (weightsFolder !== undefined && own.delete(weightsFolder)) discardFolder(weightsFolder);
 }
 
 /** All weights in one file of a temporary folder. */
 function spilled(graph: Graph, exposed: readonly string[]): OrtModel {
   const folder = scratchFolder();
+  own.add(folder);
   const file = openSync(join(folder, FILE), 'w');
   let end = 0;
   try {
@@ -64,7 +79,7 @@ function spilled(graph: Graph, exposed: readonly string[]): OrtModel {
         const size = bytesOf(tensor);
         if (size < SMALL_BYTES) return writeTensor(name, tensor);
         const offset = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
-        writeWhole(file, tensor, offset);
+        writeAt(file, tensor.data, offset);
         end = offset + size;
         return pointer(name, tensor, { folder, file: FILE, offset, bytes: size });
       },
@@ -73,15 +88,6 @@ function spilled(graph: Graph, exposed: readonly string[]): OrtModel {
   } finally {
     closeSync(file);
   }
-}
-
-/** One write takes at most 2 GB. */
-const MOST_AT_ONCE = 2 ** 30;
-
-function writeWhole(file: number, { data }: Tensor, offset: number): void {
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  for (let done = 0; done < bytes.length; )
-    done += writeSync(file, bytes, done, Math.min(bytes.length - done, MOST_AT_ONCE), offset + done);
 }
 
 function pointer(name: string, tensor: Tensor, { file, offset, bytes }: FilePlace): TensorProto {
