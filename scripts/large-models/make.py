@@ -20,8 +20,9 @@ INT_MAX = 2**63 - 1
 class Model:
     """A graph being written; weights go to the file at once, so that memory stays small."""
 
-    def __init__(self, folder, name):
+    def __init__(self, folder, name, half=False):
         self.folder, self.name = folder, name
+        self.kind, self.type = (TensorProto.FLOAT16, numpy.float16) if half else (TensorProto.FLOAT, numpy.float32)
         os.makedirs(folder, exist_ok=True)
         self.file = open(os.path.join(folder, f"{name}.weights"), "wb")
         self.random = numpy.random.default_rng(0)
@@ -45,9 +46,10 @@ class Model:
         for start in range(0, count, 1 << 22):
             size = min(1 << 22, count - start)
             part = self.random.standard_normal(size, dtype=numpy.float32) * numpy.float32(scale)
-            self.file.write((part if value is None else numpy.full(size, value, numpy.float32)).tobytes())
-        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=dims, data_location=TensorProto.EXTERNAL)
-        entries = (("location", f"{self.name}.weights"), ("offset", offset), ("length", 4 * count))
+            self.file.write((part if value is None else numpy.full(size, value)).astype(self.type).tobytes())
+        tensor = TensorProto(name=name, data_type=self.kind, dims=dims, data_location=TensorProto.EXTERNAL)
+        length = count * numpy.dtype(self.type).itemsize
+        entries = (("location", f"{self.name}.weights"), ("offset", offset), ("length", length))
         for key, entry in entries:
             tensor.external_data.add(key=key, value=str(entry))
         self.initializers.append(tensor)
@@ -60,7 +62,7 @@ class Model:
         return name
 
     def number(self, value):
-        return self.constant(value, TensorProto.FLOAT, [])
+        return self.constant(value, self.kind, [])
 
     def linear(self, x, inner, outer, bias=True):
         y = self.op("MatMul", x, self.weight(inner, outer))
@@ -83,7 +85,7 @@ class Model:
 
     def save(self, output, dims):
         self.file.close()
-        self.nodes.append(helper.make_node("Identity", [output], ["logits"], name="logits"))
+        self.nodes.append(helper.make_node("Cast", [output], ["logits"], name="logits", to=TensorProto.FLOAT))
         outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, dims)]
         graph = helper.make_graph(self.nodes, self.name, self.inputs, outputs, self.initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -92,9 +94,10 @@ class Model:
         print(f"{path}: {self.parameters} parameters")
 
 
-def deit_base(folder, width=768, layers=12, count=12, inner=3072, patch=16, image=224):
-    m = Model(folder, "deit-base")
+def deit_base(folder, name="deit-base", half=False, width=768, layers=12, count=12, inner=3072, patch=16, image=224):
+    m = Model(folder, name, half)
     pixels = m.input("pixel_values", TensorProto.FLOAT, ["batch", 3, image, image])
+    pixels = m.op("Cast", pixels, to=m.kind)
     patches = m.op("Conv", pixels, m.weight(width, 3, patch, patch, scale=0.02), m.weight(width, scale=0.02),
                    kernel_shape=[patch, patch], strides=[patch, patch])
     tokens = m.op("Transpose", m.op("Reshape", patches, m.constant([0, width, -1])), perm=[0, 2, 1])
@@ -171,7 +174,12 @@ def small(folder):
     llama(folder, "llama-small", width=256, layers=2, count=8, groups=2, inner=704, vocabulary=1000)
 
 
-MAKERS = {"deit-base": deit_base, "llama-1b": llama, "llama-small": small}
+def half(folder):
+    """DeiT-Base in half floats."""
+    deit_base(folder, name="deit-half", half=True)
+
+
+MAKERS = {"deit-base": deit_base, "deit-half": half, "llama-1b": llama, "llama-small": small}
 folder, *names = sys.argv[1:]
 for name in names or ["deit-base", "llama-1b"]:
     MAKERS[name](folder)
