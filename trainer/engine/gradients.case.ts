@@ -1,11 +1,7 @@
 /** What tests of the engines share: a step that fits any model, gradients by one engine, and how two are compared. */
 import { expect } from 'vitest';
-import type { Tensor } from '../graph/graph.ts';
-import { writeOnnx } from '../graph/onnx-file.ts';
 import { relativeError } from '../graph/relative-error.ts';
 import type { prepareModel } from '../pairs/prepare.ts';
-import { createOrtSession } from '../runtime/ort-session.ts';
-import { sampleInputs } from '../runtime/sample-inputs.ts';
 import type { BackendName } from './backend-names.ts';
 import { createEngine, type EngineOptions, type EngineStep } from './engine.ts';
 
@@ -13,16 +9,7 @@ export const ENGINES_AGREE = 1e-4;
 
 export type Model = Awaited<ReturnType<typeof prepareModel>>;
 
-/** Random inputs, and a teacher that differs from the model. */
-export async function anyStep({ graph, sizes }: Model, kind: 'kl' | 'squared' = 'kl'): Promise<EngineStep> {
-  const output = graph.outputs[0]?.name as string;
-  const feeds = sampleInputs(graph, { batch: 5, length: sizes[0]?.length ?? 1 }, 3);
-  const session = await createOrtSession(writeOnnx(graph));
-  const dense = (await session.run(feeds))[output] as Tensor;
-  await session.close();
-  const data = (dense.data as Float32Array).map((logit, i) => logit + Math.sin(i));
-  return { feeds, loss: { kind, output, teacher: { ...dense, data } } };
-}
+export { anyStepOf as anyStep } from './step.case.ts';
 
 /** One step's gradients, copied. */
 export async function gradientsOn(
