@@ -4,13 +4,17 @@
  * is found: medians of runs that alternate between all sides. Peak memory of a step, each in a process of its own.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { textTable } from '../trainer/cli/table.ts';
 import type { BackendName } from '../trainer/engine/backend-names.ts';
+import { trainableWeights } from '../trainer/graph/trainable-weights.ts';
 import { benchDevice, deviceReport } from './bench-engine/device.ts';
+import { optimiserSides } from './bench-engine/optimiser.ts';
+import { peakBytes } from './bench-engine/peak-bytes.ts';
+import { benchScaling, scalingReport, scalingRows } from './bench-engine/scaling.ts';
 import { deitModels, loadBenchModel, fileModels as models } from './bench-engine/shapes.ts';
 import { forwardLanesSide, forwardSide, type Side, stepSide, workOf } from './bench-engine/sides.ts';
 import { findTorchPython, startTorch, type TorchSide } from './bench-engine/torch.ts';
@@ -26,6 +30,7 @@ interface Flags {
   readonly memory?: string;
   readonly recompute: boolean;
   readonly json: boolean;
+  readonly scaling?: string | true;
   readonly device?: string;
   readonly seconds: string;
   readonly limit: string;
@@ -44,6 +49,10 @@ const command = new Command('bench:engine')
   .option('--seconds <n>', 'with --device: for each side of a model', '2')
   .option('--limit <n>', 'with --device: seconds for all models', '140')
   .option('--batch <n>', "with --device: examples of a step instead of the model's own", '0')
+  .option(
+    '--scaling [rows]',
+    `shapes of a vision transformer against time and memory: ${Object.keys(scalingRows).join(',')}`,
+  )
   .option('--json', 'print JSON instead of tables', false)
   .parse();
 const flags = command.opts<Flags>();
@@ -53,9 +62,16 @@ const byDefault = flags.device === undefined ? Object.keys(models) : deviceModel
 const asked = command.args.length > 0 ? command.args : byDefault;
 const unknown = asked.find((name) => known[name] === undefined);
 if (unknown !== undefined) command.error(`unknown model ${unknown}`, { exitCode: 2 });
+else if (flags.scaling !== undefined) scaling(flags.scaling);
 else if (flags.device !== undefined) await onDevice(flags.device);
 else if (flags.memory !== undefined) await memoryOf(asked[0] ?? 'digits', flags.memory as 'masks');
 else await bench();
+
+function scaling(asked: string | true): void {
+  const rows = asked === true ? Object.keys(scalingRows) : asked.split(',');
+  const found = benchScaling(rows, { threads, runs: Number(flags.rounds) });
+  process.stdout.write(flags.json ? `${JSON.stringify(found)}\n` : `${scalingReport(found)}\n`);
+}
 
 async function onDevice(device: string): Promise<void> {
   if (device !== 'webgpu' && device !== 'cuda') command.error(`--device takes webgpu or cuda, not ${device}`);
@@ -104,6 +120,12 @@ async function timesOf(name: string, torch: TorchSide | undefined): Promise<{ me
     for (const what of ['masks', 'weights'] as const) sides.push(await stepSide(work, what, backend));
   for (const what of ['masks', 'weights'] as const)
     sides.push(await stepSide(work, what, 'onnxruntime', true));
+  const { graph } = model;
+  const weights = trainableWeights(graph).map(
+    (weight) => [weight, graph.initializers.get(weight)?.data as Float32Array] as const,
+  );
+  const optimiser = await optimiserSides(new Map(weights), threads);
+  sides.push(optimiser.host, optimiser.graph);
   const times = new Map<string, number[]>();
   const note = (side: string, ms: number) => times.set(side, [...(times.get(side) ?? []), ms]);
   for (const { run } of sides) await run();
@@ -154,13 +176,6 @@ async function memoryOf(name: string, what: 'masks' | 'weights'): Promise<void> 
   const grown = peakBytes() - before;
   await side.close();
   process.stdout.write(`${grown}\n`);
-}
-
-/** Of this process alone, where Linux says: the usual count begins with the peak of whoever started it. */
-function peakBytes(): number {
-  const status = existsSync('/proc/self/status') ? readFileSync('/proc/self/status', 'utf8') : '';
-  const own = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
-  return (own === undefined ? process.resourceUsage().maxRSS : Number(own)) * 1024;
 }
 
 function report(

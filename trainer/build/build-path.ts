@@ -19,16 +19,16 @@ import { modelDigest } from '../graph/model-digest.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { droppedText, frontier } from '../measure/frontier.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
-import { preparePairs } from '../pairs/prepare.ts';
+import { preparePairs, type TracedModel } from '../pairs/prepare.ts';
 import { recoverySteps } from '../recovery/plan.ts';
 import { writeReportData } from '../report/report-data.ts';
 import { writeReport } from '../report/write-report.ts';
-import { computeThreads } from '../runtime/compute.ts';
 import { alignWidths, allocateLevels, evenGrid, namedGrid } from '../search/allocate.ts';
 import { defaultInclusion, pathOrder } from '../search/inclusion.ts';
 import { indexUnits, orderByPair } from '../search/units.ts';
 import { type CalibratedModel, calibrate } from './calibrate-model.ts';
 import { Checkpoint, float64Array } from './checkpoint.ts';
+import { chosenLayout } from './chosen-layout.ts';
 import { buildLevels, ownTensors } from './level-stage.ts';
 import { measureLevels } from './measure-levels.ts';
 import type { BuildOptions } from './options.ts';
@@ -66,7 +66,7 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
 
   const sourceSha256 = await modelDigest(request.modelPath);
   const fingerprint = fingerprintOf(sourceSha256, dataset, options);
-  const run = await continueOrBegin(request, checkpoint, fingerprint);
+  const run = await continueOrBegin(request, prepared, checkpoint, fingerprint);
   const calibrated = await calibrate(prepared, dataset, options, progress);
   throwIfAborted(request.signal);
 
@@ -97,6 +97,7 @@ interface Run {
   readonly checkpoint: Checkpoint;
   readonly fingerprint: string;
   readonly workers: number;
+  readonly workerThreads: number;
   readonly sourceSha256: string;
 }
 
@@ -112,7 +113,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   };
   const state = await searchPath(
     calibrated,
-    { ...options, workers: run.workers },
+    { ...options, ...laneOptions(run) },
     progress,
     memory,
     request.signal,
@@ -124,7 +125,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const widths = alignWidths(prepared.pairs, allocated, options.align);
   const found = await orderOf(calibrated, flat, options, progress, request.signal);
   const plan = recoveryPlan(options, calibrated.pool.all.length, widths, shares);
-  const recovering = { ...request, options: { ...options, workers: run.workers }, checkpoint };
+  const recovering = { ...request, options: { ...options, ...laneOptions(run) }, checkpoint };
   const path = await recoverPath(recovering, { ...calibrated, order: found }, plan);
   const levels = await buildLevels(
     path,
@@ -240,9 +241,10 @@ async function refuseToOverwrite(request: BuildRequest, checkpoint: Checkpoint):
 
 async function continueOrBegin(
   request: BuildRequest,
+  prepared: TracedModel,
   checkpoint: Checkpoint,
   fingerprint: string,
-): Promise<{ workers: number }> {
+): Promise<{ workers: number; workerThreads: number }> {
   const saved = request.resume && !request.force ? await checkpoint.run() : undefined;
   if (saved !== undefined) {
     if (saved.fingerprint !== fingerprint) {
@@ -256,9 +258,14 @@ async function continueOrBegin(
     }
     return saved;
   }
-  const workers = request.options.workers ?? Math.min(8, computeThreads());
-  await checkpoint.begin({ formatVersion: 1, fingerprint, workers });
-  return { workers };
+  const { workers, threads } = await chosenLayout(prepared, request.options, request.progress);
+  const run = { formatVersion: 1, fingerprint, workers, workerThreads: threads } as const;
+  await checkpoint.begin(run);
+  return run;
+}
+
+function laneOptions({ workers, workerThreads }: Pick<Run, 'workers' | 'workerThreads'>) {
+  return { workers, workerThreads };
 }
 
 /** Raised when the same options lead to another path, so that no checkpoint is gone on with that the rest would not follow from. */
@@ -266,7 +273,7 @@ const METHOD_REVISION = 3;
 
 /** Equal exactly when two runs would give the same path on the same backend. */
 function fingerprintOf(sourceSha256: string, dataset: Dataset, options: BuildOptions): string {
-  const { workers: _, recompute: __, ...deciding } = options;
+  const { workers: _, workerThreads: __, recompute: ___, ...deciding } = options;
   const text = JSON.stringify([
     sourceSha256,
     dataset.sha256,

@@ -17,6 +17,7 @@ const runSchema = z.object({
   formatVersion: z.literal(1),
   fingerprint: z.string(),
   workers: z.int().positive(),
+  workerThreads: z.int().positive(),
 });
 export type RunIdentity = z.infer<typeof runSchema>;
 

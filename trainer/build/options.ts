@@ -41,7 +41,10 @@ export const buildOptionsSchema = z.strictObject({
   /** Relative step size of recovery at its peak. */
   recoverRate: z.number().gt(0).lt(1).default(defaultRecovery.rate),
   backend: z.enum(backendChoices).default('auto'),
+  /** Unasked, what a few steps show to be fastest. */
   workers: z.int().min(1).max(256).optional(),
+  /** Threads of each worker, of onnxruntime on the cpu. */
+  workerThreads: z.int().min(1).max(256).optional(),
   /** Compute activations twice instead of keeping them: half the memory of a step, more time. */
   recompute: z.boolean().default(false),
   /** Training examples that calibration, teacher and search draw from. */

@@ -70,7 +70,10 @@ export interface OwnRecoveryRequest {
   /** Units of each pair in path order. */
   readonly order: readonly (readonly number[])[];
   readonly plan: RecoveryPlan;
-  readonly options: Pick<BuildOptions, 'backend' | 'workers' | 'batch' | 'seed' | 'recompute'>;
+  readonly options: Pick<
+    BuildOptions,
+    'backend' | 'workers' | 'workerThreads' | 'batch' | 'seed' | 'recompute'
+  >;
   readonly memory: OwnRecoveryMemory;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
@@ -111,6 +114,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
     weights: [...new Set([...trained(ordered, plan.train), ...names])],
     nested: ordered,
     workers: options.workers ?? Math.min(8, computeThreads()),
+    workerThreads: options.workerThreads ?? 1,
     recompute: options.recompute,
     onHalved: sayHalved(progress),
     onRecompute: sayRecompute(progress),

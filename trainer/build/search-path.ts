@@ -70,6 +70,7 @@ export async function searchPath(
     pairs: model.pairs,
     backend: options.backend,
     workers,
+    workerThreads: options.workerThreads ?? 1,
     recompute: options.recompute,
     onHalved: sayHalved(progress),
     onRecompute: sayRecompute(progress),

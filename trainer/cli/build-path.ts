@@ -34,6 +34,7 @@ const numeric = [
   'steps',
   'batch',
   'workers',
+  'workerThreads',
   'calibration',
   'testSamples',
   'latencyRounds',
@@ -102,7 +103,14 @@ export function buildPathCommand(): Command {
         .choices(backendChoices)
         .default(defaults.backend),
     )
-    .option('--workers <n>', 'worker threads of the search (default: one a core)')
+    .option(
+      '--workers <n>',
+      'worker threads that share a step (default: as many as are fastest in a few steps)',
+    )
+    .option(
+      '--worker-threads <n>',
+      "onnxruntime's threads within a worker (default: likewise; 1 with --workers)",
+    )
     .option('--recompute', 'compute activations twice instead of keeping them, where memory is short', false)
     .option('--dry-run', 'only estimate time and memory, on a few examples', false)
     .option('--resume', 'go on with an interrupted build', false)

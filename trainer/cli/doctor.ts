@@ -7,6 +7,7 @@ import { adviceFor, type Findings } from '../doctor/advice.ts';
 import { lookAtMachine, type Machine } from '../doctor/machine.ts';
 import { measureBackend } from '../doctor/measure.ts';
 import { type BackendName, backendNames, candidateBackends, isInstalled } from '../engine/backend-names.ts';
+import { layoutText } from '../engine/lane-layout.ts';
 import { terminalProgress } from './progress.ts';
 import { textTable } from './table.ts';
 
@@ -88,11 +89,23 @@ function measuredText({ installed, automatic, measured }: Findings): string {
       name === automatic ? `${name} (auto)` : name,
       state,
       m ? m.stepMs.toFixed(1) : '-',
-      m ? String(m.workers) : '-',
+      m ? `${m.workers} x ${m.threads}` : '-',
       m ? (m.peakBytes / MIB).toFixed(0) : '-',
     ];
   });
-  return textTable(['backend', 'state', 'step ms', 'workers', 'peak MiB'], rows);
+  const table = textTable(['backend', 'state', 'step ms', 'workers x threads', 'peak MiB'], rows);
+  return [table, ...layoutLines(measured)].join('\n');
+}
+
+function layoutLines(measured: Findings['measured']): string[] {
+  return measured.flatMap(({ backend, measurement }) => {
+    const { layouts = [], workers, threads } = measurement ?? {};
+    if (layouts.length < 2) return [];
+    const figures = layouts.map(({ layout, stepMs }) => `${layoutText(layout)} ${stepMs.toFixed(1)} ms`);
+    const taken = layouts.find(({ layout }) => layout.workers === workers && layout.threads === threads);
+    const end = taken ? `: ${layoutText(taken.layout)} is taken` : '';
+    return [`${backend}, a step with ${figures.join(', ')}${end}`];
+  });
 }
 
 function adviceText(advice: readonly string[]): string {

@@ -38,7 +38,7 @@ export function adviceFor({ machine, installed, automatic, measured }: Findings)
   }
   if (machine.cores <= 2 && machine.cudaDevices.length === 0)
     advice.push(
-      `A step is spread over all cores, one worker each, and this process may use ${machine.cores}: more cores are faster nearly in proportion.`,
+      `A step is spread over all cores, and this process may use ${machine.cores}: more cores are faster nearly in proportion.`,
     );
   for (const { backend, failure } of measured)
     if (failure !== undefined) advice.push(`${backend} does not work here: ${failure}`);

@@ -10,6 +10,9 @@ test('times a step in a process of its own', async () => {
   expect(failure).toBeUndefined();
   expect(measurement?.steps).toBeGreaterThanOrEqual(1);
   expect(measurement?.stepMs).toBeGreaterThan(0);
+  const [fewest] = (measurement?.layouts ?? []).toSorted((a, b) => a.stepMs - b.stepMs);
+  expect(fewest?.stepMs).toBeGreaterThan(0);
+  expect(measurement?.layouts.map(({ layout }) => layout.workers)).toContain(measurement?.workers);
   expect(measurement?.peakBytes).toBeGreaterThan(2 ** 25);
 });
 

@@ -6,11 +6,20 @@ import type { BackendName } from '../engine/backend-names.ts';
 
 const measurementSchema = z.object({
   workers: z.int().min(1),
+  /** Of each worker. */
+  threads: z.int().min(1),
   steps: z.int().min(1),
   /** Median. */
   stepMs: z.number().positive(),
   peakBytes: z.number().positive(),
   loss: z.number(),
+  /** Ways to spread a step over the cores that were tried before; none where there is no choice. */
+  layouts: z.array(
+    z.object({
+      layout: z.object({ workers: z.int().min(1), threads: z.int().min(1) }),
+      stepMs: z.number().positive(),
+    }),
+  ),
 });
 
 export type Measurement = z.infer<typeof measurementSchema>;

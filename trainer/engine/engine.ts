@@ -21,6 +21,7 @@ import {
 } from './backend-names.ts';
 import { inHalves, isOutOfMemory } from './halving.ts';
 import type { Lane, Variant } from './lane.ts';
+import { MOST_WORKERS } from './lane-layout.ts';
 import type { LossTarget } from './loss.ts';
 import { createOnnxruntimeLanes } from './onnxruntime-lanes.ts';
 import { type Shard, splitBatch } from './shard.ts';
@@ -57,6 +58,8 @@ export interface EngineOptions {
   readonly nested?: NestedPairs;
   /** Threads for wasm, cpu and onnxruntime; default one per core, at most 8. Native backends thread by themselves and always run as one. */
   readonly workers?: number;
+  /** onnxruntime on the cpu only: threads that an operator of a worker may use; 1 by default. */
+  readonly workerThreads?: number;
   /** Examples computed at once in a thread; default 32 on onnxruntime, 64 on wasm and cpu, 128 on native backends. Larger batches are added up: memory stays bounded and caches warm. */
   readonly microBatch?: number;
   /** Told the new size when a step did not fit into memory and is tried with half as many examples at once. */
@@ -121,7 +124,6 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-const MOST_WORKERS = 8;
 const MICRO_BATCH = {
   wasm: 64,
   cpu: 64,
@@ -268,6 +270,7 @@ async function createLanes(
       nesting: nested,
       provider,
       workers,
+      threads: options.workerThreads ?? 1,
       recompute: options.recompute ?? false,
     });
   }

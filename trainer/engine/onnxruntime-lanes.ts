@@ -1,7 +1,6 @@
 /**
  * Lanes of the onnxruntime engine: the gradient graph is written once a loss, and each thread runs it in a session of its own on one
- * core. One session on many cores is slower on small models (it waits after every operator), and a choice between the two by
- * stopwatch would make runs differ from each other in their last digits.
+ * core unless it is told otherwise (`lane-layout.ts`).
  */
 import { once } from 'node:events';
 import { type Facts, factsOf } from '../autodiff/facts.ts';
@@ -32,6 +31,8 @@ export interface OnnxruntimeLanesOptions {
   readonly nesting: Nesting | undefined;
   readonly provider: Provider;
   readonly workers: number;
+  /** Of each worker. */
+  readonly threads: number;
   /** As the first steps will ask for it. */
   readonly recompute: boolean;
 }
@@ -64,7 +65,7 @@ export async function createOnnxruntimeLanes(options: OnnxruntimeLanesOptions): 
     for (const model of made.values()) discardModel(model);
   };
   try {
-    const lanes = await startLanes(options.workers, () => startLane(modelOf, values, options.provider));
+    const lanes = await startLanes(options.workers, () => startLane(modelOf, values, options));
     let open = lanes.length;
     return lanes.map((lane) => ({
       ...lane,
@@ -102,14 +103,14 @@ async function nest(
 async function startLane(
   modelOf: GradientModels,
   values: readonly Float32Array[],
-  provider: Provider,
+  { provider, threads }: Pick<OnnxruntimeLanesOptions, 'provider' | 'threads'>,
 ): Promise<Lane> {
   const script = new URL('./onnxruntime-worker.ts', import.meta.url);
   const gradients = sharedFloats(values.map(({ length }) => length));
   // A thread that is stopped inside onnxruntime takes the process with it, so it is asked to end.
   const thread = await startThread<OnnxruntimeWork>(
     script,
-    { provider, weights: { values, gradients } },
+    { provider, threads, weights: { values, gradients } },
     async (worker) => {
       const ended = once(worker, 'exit');
       worker.postMessage('end' satisfies OnnxruntimeWork);

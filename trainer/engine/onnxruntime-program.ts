@@ -47,8 +47,9 @@ export function gradientModel(
 export async function createOnnxruntimeProgram(
   model: GradientModel,
   provider: Provider = 'cpu',
+  threads = 1,
 ): Promise<OnnxruntimeProgram> {
-  const session = await createOrtSession(model, { provider, planMemory: false });
+  const session = await createOrtSession(model, { provider, threads, planMemory: false });
   const { weights, widths, inputs, names } = model;
   const into = (arrays: readonly Float32Array[]) =>
     Object.fromEntries(

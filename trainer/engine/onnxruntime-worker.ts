@@ -12,6 +12,8 @@ import { type LaneAnswer, threadError } from './thread-answer.ts';
 
 export interface OnnxruntimeWorkerData {
   readonly provider: Provider;
+  /** Of a session. */
+  readonly threads: number;
   /** In shared memory. */
   readonly weights: WeightMemory;
 }
@@ -26,7 +28,7 @@ export type OnnxruntimeWork =
 
 if (parentPort) {
   const port = parentPort;
-  const { provider, weights } = workerData as OnnxruntimeWorkerData;
+  const { provider, threads, weights } = workerData as OnnxruntimeWorkerData;
   const answer = (message: LaneAnswer) => port.postMessage(message);
   const programs = new Map<string, OnnxruntimeProgram>();
   port.on('message', async (work: OnnxruntimeWork) => {
@@ -39,7 +41,7 @@ if (parentPort) {
       if (work.model) {
         await programs.get(work.key)?.close();
         programs.delete(work.key);
-        programs.set(work.key, await createOnnxruntimeProgram(work.model, provider));
+        programs.set(work.key, await createOnnxruntimeProgram(work.model, provider, threads));
       }
       const program = programs.get(work.key) as OnnxruntimeProgram;
       answer({ kind: 'sums', sums: await program.run(work, weights) });
