@@ -13,6 +13,7 @@ import type { BackendName } from '../trainer/engine/backend-names.ts';
 import { trainableWeights } from '../trainer/graph/trainable-weights.ts';
 import { benchDevice, deviceReport } from './bench-engine/device.ts';
 import { optimiserSides } from './bench-engine/optimiser.ts';
+import { benchPasses, passesReport } from './bench-engine/passes.ts';
 import { peakBytes } from './bench-engine/peak-bytes.ts';
 import { benchScaling, scalingReport, scalingRows } from './bench-engine/scaling.ts';
 import { deitModels, loadBenchModel, fileModels as models } from './bench-engine/shapes.ts';
@@ -20,6 +21,8 @@ import { forwardLanesSide, forwardSide, type Side, stepSide, workOf } from './be
 import { findTorchPython, startTorch, type TorchSide } from './bench-engine/torch.ts';
 
 const MIB = 2 ** 20;
+/** Of forward passes. */
+const EXAMPLES = 8192;
 const deviceModels = ['digits', ...Object.keys(deitModels)].join(', ');
 
 interface Flags {
@@ -31,6 +34,7 @@ interface Flags {
   readonly recompute: boolean;
   readonly json: boolean;
   readonly scaling?: string | true;
+  readonly passes?: string;
   readonly device?: string;
   readonly seconds: string;
   readonly limit: string;
@@ -53,6 +57,10 @@ const command = new Command('bench:engine')
     '--scaling [rows]',
     `shapes of a vision transformer against time and memory: ${Object.keys(scalingRows).join(',')}`,
   )
+  .option(
+    '--passes <data>',
+    'forward passes over a data set with and without waiting for it, as build-path takes --data',
+  )
   .option('--json', 'print JSON instead of tables', false)
   .parse();
 const flags = command.opts<Flags>();
@@ -63,6 +71,7 @@ const asked = command.args.length > 0 ? command.args : byDefault;
 const unknown = asked.find((name) => known[name] === undefined);
 if (unknown !== undefined) command.error(`unknown model ${unknown}`, { exitCode: 2 });
 else if (flags.scaling !== undefined) scaling(flags.scaling);
+else if (flags.passes !== undefined) await passes(flags.passes);
 else if (flags.device !== undefined) await onDevice(flags.device);
 else if (flags.memory !== undefined) await memoryOf(asked[0] ?? 'digits', flags.memory as 'masks');
 else await bench();
@@ -71,6 +80,13 @@ function scaling(asked: string | true): void {
   const rows = asked === true ? Object.keys(scalingRows) : asked.split(',');
   const found = benchScaling(rows, { threads, runs: Number(flags.rounds) });
   process.stdout.write(flags.json ? `${JSON.stringify(found)}\n` : `${scalingReport(found)}\n`);
+}
+
+async function passes(spec: string): Promise<void> {
+  const name = asked[0] ?? 'digits';
+  const model = await loadBenchModel(name, models[name] as (typeof models)[string]);
+  const found = await benchPasses(model, spec, EXAMPLES);
+  process.stdout.write(flags.json ? `${JSON.stringify(found)}\n` : `${passesReport(name, found)}\n`);
 }
 
 async function onDevice(device: string): Promise<void> {
