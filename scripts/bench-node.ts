@@ -51,8 +51,8 @@ benchOf(
   small8,
 )
   .option('--level <k>', 'level (default: dense)', Number)
-  .option('--rounds <n>', 'alternating rounds', Number, 5)
-  .option('--seconds <s>', 'of each part of a round', Number, 2)
+  .option('--rounds <n>', 'alternating rounds', Number, 8)
+  .option('--seconds <s>', 'of each part of a round', Number, 1)
   .action(async (flags) => print(await throughput(flags), throughputReport, flags.json));
 
 bench('memory', 'resident memory of all levels beside that of the dense one alone')

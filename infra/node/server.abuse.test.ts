@@ -65,6 +65,14 @@ describe('connections', () => {
       400,
       'bad-request',
     ],
+    ['no host', 'GET /v2 HTTP/1.1\r\nConnection: close\r\n\r\n', 400, 'bad-header'],
+    [
+      'an expectation that nobody knows',
+      'POST /v2 HTTP/1.1\r\nHost: x\r\nExpect: tea\r\nContent-Length: 2\r\n\r\n{}',
+      400,
+      'bad-header',
+    ],
+    ['what is for proxies', 'CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n', 405, 'method-not-allowed'],
   ])('that send %s get a problem', async (_, text, status, code) => {
     const node = await readyNode(scope, { artifact });
     expect(await raw(Number(new URL(node.url).port), text)).toMatchObject({

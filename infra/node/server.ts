@@ -166,6 +166,8 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
       // Slow senders are found out within half as much again.
       connectionsCheckingInterval: Math.max(50, settings.requestTimeoutMs / 2),
       noDelay: true,
+      // A request without one is answered with a problem, by the application.
+      requireHostHeader: false,
     },
     app,
   );

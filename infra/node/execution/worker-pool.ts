@@ -258,7 +258,9 @@ export function workerPool(options: PoolOptions): WorkerPool {
   return {
     size: options.size,
     get idle() {
-      return [...slots].filter((slot) => slot.idle).length;
+      let count = 0;
+      for (const slot of slots) if (slot.idle) count++;
+      return count;
     },
     get fault() {
       return fault;

@@ -31,6 +31,7 @@ export function nodeApp(options: AppOptions): RequestListener {
     let result: Answer;
     let failure: unknown;
     try {
+      if (request.httpVersion === '1.1' && exchange.header('host') === undefined) throw noHost();
       if (!route?.open) checkToken(exchange.header('authorization'));
       if (route === undefined) throw notHere(method, path, allow);
       result = await node.accepted.track(async () => route.handle(exchange, params));
@@ -50,6 +51,7 @@ export function nodeApp(options: AppOptions): RequestListener {
         ...(node.state === 'draining' ? { connection: 'close' } : {}),
       },
     });
+    if (failure === undefined && !log.isLevelEnabled('debug')) return;
     const trace = exchange.header('traceparent');
     const fields = {
       requestId,
@@ -72,6 +74,13 @@ export function nodeApp(options: AppOptions): RequestListener {
       response.destroy();
     });
   };
+}
+
+function noHost(): SppError {
+  return new SppError('bad-header', 'The request has no Host, which HTTP/1.1 asks for.', {
+    hint: 'Send the header Host.',
+    details: { header: 'Host' },
+  });
 }
 
 function notHere(method: string, path: string, allow: readonly string[]): SppError {

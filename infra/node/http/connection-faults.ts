@@ -1,30 +1,44 @@
 /** What a connection does wrong before there is a request: answered as problems too, where the line still takes an answer. */
-import type { Server } from 'node:http';
+import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { problemDocument, SppError } from '../../../schema/errors.ts';
+import { problemAnswer, send } from './exchange.ts';
 
 export function answerConnectionFaults(server: Server, log: Logger): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
-    const fault = faultOf(error);
+    refuse(socket, faultOf(error), log);
+  });
+  server.on('connect', (_: IncomingMessage, socket: Duplex) => {
+    const hint = 'The interface is the Open Inference Protocol; this is no proxy.';
+    refuse(socket, new SppError('method-not-allowed', 'CONNECT is not taken here.', { hint }), log);
+  });
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    const asked = JSON.stringify(request.headers.expect?.slice(0, 40));
+    const fault = new SppError('bad-header', `Expect: ${asked} is not understood.`, {
+      hint: 'Leave the header out, or send 100-continue.',
+      details: { header: 'Expect' },
+    });
     log.info({ reason: fault.message }, 'connection refused');
-    const body = JSON.stringify(problemDocument(fault));
-    const lines = [
-      `HTTP/1.1 ${fault.status} ${REASONS[fault.status] ?? 'Bad Request'}`,
-      'Content-Type: application/problem+json',
-      `Content-Length: ${Buffer.byteLength(body)}`,
-      'Connection: close',
-    ];
-    socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`);
+    send(response, problemAnswer(fault, { connection: 'close' }));
   });
 }
 
-const REASONS: Readonly<Record<number, string>> = {
-  400: 'Bad Request',
-  408: 'Request Timeout',
-  431: 'Request Header Fields Too Large',
-};
+/** Where there is no response to write to. */
+function refuse(socket: Duplex, fault: SppError, log: Logger): void {
+  log.info({ reason: fault.message }, 'connection refused');
+  const body = JSON.stringify(problemDocument(fault));
+  const lines = [
+    `HTTP/1.1 ${fault.status} ${STATUS_CODES[fault.status]}`,
+    'Content-Type: application/problem+json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  socket.on('error', () => {});
+  socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`);
+}
 
 function faultOf({ code }: NodeJS.ErrnoException): SppError {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
