@@ -3,12 +3,14 @@
  *
  *   npm run soak:node [-- --requests N --idle N --artifact DIR]
  *
- * Exit code 1 when the heap after all requests is more than 5 % above that after a tenth of them.
+ * Exit code 1 when the heap after all requests is more than 5 % above that after a tenth of them, or the memory of the process
+ * more than 10 % above that after half of them: until then threads and allocators still grow into their work.
  */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { writeRandomVit } from './bench-node/random-vit.ts';
+import { rounded } from './bench-node/statistics.ts';
 import { soak } from './soak-node/soak.ts';
 
 const { requests, idle, artifact } = new Command('npm run soak:node --')
@@ -18,7 +20,8 @@ const { requests, idle, artifact } = new Command('npm run soak:node --')
   .parse()
   .opts<{ requests: number; idle: number; artifact?: string }>();
 
-const MOST_GROWTH = 1.05;
+const MOST_HEAP_GROWTH = 1.05;
+const MOST_MEMORY_GROWTH = 1.1;
 const directory = artifact ?? join(tmpdir(), 'spp-bench', 'vit-micro');
 if (artifact === undefined) {
   const size = { image: 8, channels: 3, patch: 4, width: 16, heads: 2, layers: 1, classes: 10 };
@@ -36,8 +39,11 @@ const result = await soak({
     process.stderr.write(`${done} requests, ${Math.round((performance.now() - begunMs) / 1000)} s\n`);
   },
 });
-const growth = result.heapMb.afterAll / result.heapMb.afterTenth;
+const heapGrowth = result.heapMb.afterAll / result.heapMb.afterTenth;
+const memoryGrowth = result.rssMb.afterAll / result.rssMb.afterHalf;
+const isWell =
+  heapGrowth <= MOST_HEAP_GROWTH && memoryGrowth <= MOST_MEMORY_GROWTH && result.idle.status === 200;
 process.stdout.write(
-  `${JSON.stringify({ ...result, heapGrowth: Number(growth.toFixed(4)) }, undefined, 1)}\n`,
+  `${JSON.stringify({ ...result, heapGrowth: rounded(heapGrowth, 4), memoryGrowth: rounded(memoryGrowth, 4) }, undefined, 1)}\n`,
 );
-process.exit(growth <= MOST_GROWTH && result.idle.status === 200 ? 0 : 1);
+process.exit(isWell ? 0 : 1);

@@ -15,6 +15,7 @@ import {
   tinyRequest,
 } from '../../test/support/node-client.ts';
 import { tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+import { allocatorSettings } from './allocator.ts';
 
 const scope = disposables();
 afterEach(() => scope.dispose());
@@ -141,6 +142,22 @@ describe('the node as a program', () => {
     expect(node.output.stderr.trim().split('\n').length).toBe(1);
     expect(node.output.stdout).toBe('');
   });
+
+  test.runIf(process.platform === 'linux')(
+    'has memory that is free given back, but where its environment says how',
+    async () => {
+      const artifact = await tinyArtifact(scope);
+      const settings = async (env: Record<string, string>) => {
+        const node = program(['--artifact', artifact, '--port', '0', '--workers', '1'], env);
+        await node.line('ready');
+        const all = await readFile(`/proc/${node.child.pid}/environ`, 'utf8');
+        return all.split('\0').filter((entry) => entry.startsWith('MALLOC_'));
+      };
+      const ours = Object.entries(allocatorSettings).map(([name, value]) => `${name}=${value}`);
+      expect(await settings({})).toEqual(ours);
+      expect(await settings({ MALLOC_ARENA_MAX: '2' })).toEqual(['MALLOC_ARENA_MAX=2']);
+    },
+  );
 
   test('explains itself', async () => {
     const node = program(['--help']);

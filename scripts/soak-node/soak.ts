@@ -1,6 +1,6 @@
 /**
- * Many requests of every kind, good and bad, and what they leave behind: the heap of the node's thread after a tenth of them
- * and after all, both swept; and a crowd of idle connections that must not keep others out.
+ * Many requests of every kind, good and bad, and what they leave behind: heap and memory of the process after a tenth of them,
+ * after half and after all, swept each time; and a crowd of idle connections that must not keep others out.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,10 +23,17 @@ export interface SoakOptions {
 export interface SoakResult {
   /** Answers by status; `gone` were given up by their client. */
   readonly answers: Readonly<Record<string, number>>;
-  readonly heapMb: { readonly afterTenth: number; readonly afterAll: number };
-  readonly rssMb: { readonly afterTenth: number; readonly afterAll: number };
+  readonly heapMb: Growth;
+  /** Of the process: node, clients and onnxruntime. */
+  readonly rssMb: Growth;
   /** Connections that were held open, and the status of a request beside them. */
   readonly idle: { readonly connections: number; readonly status: number };
+}
+
+export interface Growth {
+  readonly afterTenth: number;
+  readonly afterHalf: number;
+  readonly afterAll: number;
 }
 
 const CONNECTIONS = 32;
@@ -90,10 +97,15 @@ export async function soak({
   };
 
   const tenth = await run(Math.ceil(requests / 10));
+  const half = await run(Math.ceil(requests / 2));
   const all = await run(requests);
   const idle = await crowd(port, idleConnections, kinds[0]!.bytes);
   await node.close();
-  const of = (key: 'heapMb' | 'rssMb') => ({ afterTenth: tenth[key], afterAll: all[key] });
+  const of = (key: 'heapMb' | 'rssMb') => ({
+    afterTenth: tenth[key],
+    afterHalf: half[key],
+    afterAll: all[key],
+  });
   return { answers, heapMb: of('heapMb'), rssMb: of('rssMb'), idle };
 }
 
