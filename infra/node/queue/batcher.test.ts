@@ -300,6 +300,12 @@ describe('the level that keeps up with what comes', () => {
     expect(steadyLevel(single, 0.2, rules(), 1)).toBe(0);
   });
 
+  test('is sparser where shared runs may not be long enough to save much', () => {
+    expect(at(0.3)).toBe(Infinity);
+    expect(steadyLevel(waiting, 0.3, rules(), 1, 6)).toBe(0);
+    expect(steadyLevel(waiting, 0.1, rules(), 1, 6)).toBe(Infinity);
+  });
+
   test('is not bound by what is not known', () => {
     expect(steadyLevel(waiting, 9, rules(1, { times: () => undefined }), 1)).toBe(Infinity);
   });

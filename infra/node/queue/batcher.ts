@@ -82,19 +82,20 @@ export function nextRun<E extends BatchEntry>(
 ): NextBatch<E> {
   const waiting: E[] = [];
   for (const entry of queue.inOrder()) if (waiting.push(entry) >= FORESIGHT) break;
+  const longestMs = LONGEST_SHARE * arrivals.shortestBudgetMs(nowMs);
   const choices = waiting.some(
     ({ level, minLevel, deadlineMs }) => deadlineMs !== undefined && minLevel < level,
   );
   const cap = choices
     ? Math.min(
         sustainableLevel(waiting, nowMs, rules, threads),
-        steadyLevel(waiting, arrivals.rate(nowMs), rules, threads),
+        steadyLevel(waiting, arrivals.rate(nowMs), rules, threads, longestMs),
       )
     : undefined;
   return nextBatch(queue.inOrder(), nowMs, rules, {
     maxEntries: Math.ceil(queue.length / idle),
     cap,
-    longestMs: LONGEST_SHARE * arrivals.shortestBudgetMs(nowMs),
+    longestMs,
   });
 }
 
@@ -237,12 +238,14 @@ export function sustainableLevel(
  * Quality is a concave function of the work, nearly always: some at a level between are better than few dense ones and many sparse ones.
  * @param waiting stands for what comes
  * @param rowsPerMs that have been coming
+ * @param longestMs that a shared run may take
  */
 export function steadyLevel(
   waiting: readonly BatchEntry[],
   rowsPerMs: number,
   rules: BatchRules,
   threads: number,
+  longestMs = Number.POSITIVE_INFINITY,
 ): number {
   const [first] = waiting;
   if (first === undefined || rowsPerMs <= 0) return Number.POSITIVE_INFINITY;
@@ -251,7 +254,7 @@ export function steadyLevel(
     const perRowMs =
       shareKey === undefined
         ? perRow(rules.times(level, rows, length), rows)
-        : leastPerRow(level, length, rules.maxRows, rules);
+        : leastPerRow(level, length, rules.maxRows, rules, longestMs);
     return !Number.isFinite(perRowMs) || perRowMs * rowsPerMs <= threads;
   };
   const densest = Math.max(...waiting.map(({ level }) => level));
@@ -265,11 +268,20 @@ export function steadyLevel(
   return Math.max(0, low);
 }
 
-/** Of runs up to as many rows as there are. */
-function leastPerRow(level: number, length: number, most: number, { maxRows, times }: BatchRules): number {
+/** Of runs up to as many rows as there are, and as long as a shared one may take. */
+function leastPerRow(
+  level: number,
+  length: number,
+  most: number,
+  { maxRows, times }: BatchRules,
+  longestMs = Number.POSITIVE_INFINITY,
+): number {
   let least = Number.POSITIVE_INFINITY;
-  for (let rows = 1; rows <= Math.min(maxRows, most); rows++)
-    least = Math.min(least, perRow(times(level, rows, length), rows));
+  for (let rows = 1; rows <= Math.min(maxRows, most); rows++) {
+    const known = times(level, rows, length);
+    if (rows > 1 && known !== undefined && known.p95Ms > longestMs) break;
+    least = Math.min(least, perRow(known, rows));
+  }
   return Number.isFinite(least) ? least : 0;
 }
 
