@@ -1,6 +1,6 @@
 /** Token ids held to the tables that the model looks them up in, so that a foreign tokenizer is named as what it is. */
 import { SppError } from '../../schema/errors.ts';
-import type { BoundDataset, BoundSplit } from '../data/bind-dataset.ts';
+import { type BoundDataset, type BoundSplit, POSITIONS } from '../data/bind-dataset.ts';
 import type { Tensors } from '../data/dataset.ts';
 import type { Graph } from '../graph/graph.ts';
 import { tableSizes } from '../runtime/sample-inputs.ts';
@@ -23,10 +23,16 @@ export function checkedTokens(graph: Graph, data: BoundDataset): BoundDataset {
 function checkIds(feeds: Tensors, input: string, size: number, name: string): void {
   for (const id of feeds[input]?.data ?? []) {
     if (id >= 0 && id < size) continue;
-    throw new SppError(
-      'bad-data',
-      `${name} has the token ${id}, but the model's input ${input} looks up a table of ${size} entries.`,
-      { hint: 'Check that the tokenizer belongs to this model.' },
-    );
+    throw POSITIONS.test(input)
+      ? new SppError(
+          'bad-data',
+          `${name} has the position ${id}, but the model's input ${input} looks up a table of ${size} positions.`,
+          { hint: `Give examples of at most ${size} tokens: --length ${size}.` },
+        )
+      : new SppError(
+          'bad-data',
+          `${name} has the token ${id}, but the model's input ${input} looks up a table of ${size} entries.`,
+          { hint: 'Check that the tokenizer belongs to this model.' },
+        );
   }
 }

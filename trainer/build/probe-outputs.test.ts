@@ -5,6 +5,7 @@ import type { Attribute, Graph, GraphNode, Tensor } from '../graph/graph.ts';
 import { fittingLength } from '../runtime/fitting-length.ts';
 import { checkedTokens } from './checked-tokens.ts';
 import { probeOutputs } from './probe-outputs.ts';
+import { textLength } from './text-length.ts';
 
 const node = (
   opType: string,
@@ -14,6 +15,13 @@ const node = (
 ): GraphNode => ({ name: output, opType, domain: '', inputs, outputs: [output], attributes });
 
 const [ROWS, POSITIONS, WIDTH] = [6, 40, 3];
+
+/** 0, 1, ... below a count, of one example. */
+const ids = (count: number): Tensor => ({
+  dtype: 'int64',
+  dims: [1, count],
+  data: BigInt64Array.from({ length: count }, (_, i) => BigInt(i)),
+});
 const table = (rows: number): Tensor => ({
   dtype: 'float32',
   dims: [rows, WIDTH],
@@ -107,6 +115,23 @@ describe('outputs', () => {
 test('the longest text that the model has positions for', async () => {
   expect(await fittingLength(graph, 128)).toBe(POSITIONS);
   expect(await fittingLength(graph, 30)).toBe(30);
+});
+
+test('positions that are an input of their own end the text with their table', async () => {
+  const places = { name: 'position_ids', dtype: 'int64', dims: ['batch', 'length'] } as const;
+  const own: Graph = {
+    ...graph,
+    inputs: [places],
+    outputs: [{ name: 'y', dtype: 'float32', dims: ['batch', 'length', WIDTH] }],
+    initializers: new Map([['table', table(7)]]),
+    nodes: [node('Gather', ['table', 'position_ids'], 'y')],
+  };
+  expect(await textLength(own, 128)).toBe(7);
+  const data = { ...dataOf(5), train: { ...dataOf(5).train, feeds: async () => ({ position_ids: ids(8) }) } };
+  await expect(checkedTokens(own, data).train.feeds([0])).rejects.toMatchObject({
+    message: expect.stringMatching(/position 7, .*position_ids .* 7 positions/),
+    hint: expect.stringContaining('--length 7'),
+  });
 });
 
 test('tokens beyond the table that they are looked up in are named', async () => {

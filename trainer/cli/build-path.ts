@@ -8,6 +8,7 @@ import { MOST_HOLDOUT } from '../build/calibration.ts';
 import { type Estimate, estimateBuild } from '../build/estimate.ts';
 import { type BuildOptions, buildOptionsSchema, lossNames } from '../build/options.ts';
 import type { Progress } from '../build/progress.ts';
+import { textLength } from '../build/text-length.ts';
 import { type DataSettings, DEFAULT_LENGTH } from '../data/data-settings.ts';
 import { openDataset } from '../data/open-dataset.ts';
 import { backendChoices } from '../engine/backend-names.ts';
@@ -17,7 +18,6 @@ import { taskNames } from '../measure/task.ts';
 import { preparePairs } from '../pairs/prepare.ts';
 import { defaultRecovery } from '../recovery/plan.ts';
 import { REPORT_FILE } from '../report/write-report.ts';
-import { fittingLength } from '../runtime/fitting-length.ts';
 import { addDataFlags, dataSettings, dataSpec } from './data-flags.ts';
 import { levelTable } from './level-table.ts';
 import { terminalProgress } from './progress.ts';
@@ -168,7 +168,7 @@ async function withFittingLength(
 ): Promise<DataSettings> {
   const settings = dataSettings(flags, graph.inputs);
   if (flags.length !== undefined || settings.length !== DEFAULT_LENGTH || !hasTokens(spec)) return settings;
-  const length = await fittingLength(graph, DEFAULT_LENGTH);
+  const length = await textLength(graph, DEFAULT_LENGTH);
   if (length < DEFAULT_LENGTH) progress.note(`examples have ${length} tokens, as many as the model takes`);
   return { ...settings, length };
 }

@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Command, Option } from 'commander';
+import { SppError } from '../../schema/errors.ts';
 import { readModelFile, readOnnxFile } from '../graph/onnx-load.ts';
 import { type OperatorUse, surveyOperators, withLeftovers } from '../graph/operator-survey.ts';
 import { inPlainOperators } from '../graph/prepare.ts';
@@ -41,9 +42,18 @@ export function inspectCommand(): Command {
       }
       const model = await preparePairs(readOnnxFile(file), basename(file));
       if (flags.html !== undefined)
-        await writeFile(flags.html, await htmlPicture(basename(file), inspectionText(model), model));
+        await writePage(flags.html, await htmlPicture(basename(file), inspectionText(model), model));
       process.stdout.write(printed(model, flags));
     });
+}
+
+async function writePage(path: string, page: string): Promise<void> {
+  await writeFile(path, page).catch((cause: unknown) => {
+    throw new SppError('usage', `The page ${path} cannot be written.`, {
+      hint: 'Check that its folder is there and may be written to.',
+      cause,
+    });
+  });
 }
 
 /** Where nothing else is missing, operators are really taken apart, so that this and `check` agree. */

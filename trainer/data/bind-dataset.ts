@@ -25,12 +25,14 @@ export interface BoundDataset extends Omit<Dataset, 'train' | 'test'> {
   readonly length: number;
 }
 
+/** Filled with the places of a text's tokens where the data lacks it. */
+export const POSITIONS = /position/i;
 /** Inputs that text models have beside the tokens, filled in when the data lacks them; the rest of the name does not matter. */
 const auxiliary: readonly { readonly name: RegExp; readonly at: (position: number) => number }[] = [
   // What is "masked" is to be guessed by the model, which nothing here can choose.
   { name: /mask(?!ed)/i, at: () => 1 },
   { name: /token_type|segment/i, at: () => 0 },
-  { name: /position/i, at: (position) => position },
+  { name: POSITIONS, at: (position) => position },
 ];
 const PIXEL_MASK = /pixel.*mask/i;
 
