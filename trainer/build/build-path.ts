@@ -15,6 +15,7 @@ import { type PathLevel, pathArtifact } from '../artifact/path-artifact.ts';
 import { compensatedOrder } from '../compensation/compensated-order.ts';
 import { type BoundDataset, bindDataset } from '../data/bind-dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
+import { limitEventsSchema, limitLog } from '../engine/memory-limits.ts';
 import { modelDigest } from '../graph/model-digest.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { droppedText, frontier } from '../measure/frontier.ts';
@@ -105,7 +106,11 @@ interface Run {
 async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const { options, dataset, out, progress } = request;
   const { prepared, calibrated, checkpoint } = run;
+  const limits = limitLog((await checkpoint.read('limits', limitEventsSchema)) ?? [], (events) =>
+    checkpoint.write('limits', events),
+  );
   const memory: SearchMemory = {
+    limits,
     curvature: await checkpoint.read('curvature', float64Array),
     state: await checkpoint.read('search', inclusionStateSchema),
     saveCurvature: (curvature) => checkpoint.write('curvature', curvature),
@@ -125,7 +130,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const widths = alignWidths(prepared.pairs, allocated, options.align);
   const found = await orderOf(calibrated, flat, options, progress, request.signal);
   const plan = recoveryPlan(options, calibrated.pool.all.length, widths, shares);
-  const recovering = { ...request, options: { ...options, ...laneOptions(run) }, checkpoint };
+  const recovering = { ...request, options: { ...options, ...laneOptions(run) }, checkpoint, limits };
   const path = await recoverPath(recovering, { ...calibrated, order: found }, plan);
   const levels = await buildLevels(
     path,

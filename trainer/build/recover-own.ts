@@ -5,7 +5,10 @@
  */
 import { totalmem } from 'node:os';
 import { z } from 'zod';
+import type { Tensors } from '../data/dataset.ts';
 import { createEngine } from '../engine/engine.ts';
+import type { LossTarget } from '../engine/loss.ts';
+import { type LimitLog, noLimitLog } from '../engine/memory-limits.ts';
 import { elementCount, type Graph } from '../graph/graph.ts';
 import { cutGraph, orderGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
@@ -19,7 +22,7 @@ import type { CalibratedModel } from './calibrate-model.ts';
 import { buildLevels, type LevelModel, ownTensors } from './level-stage.ts';
 import type { BuildOptions } from './options.ts';
 import { type Progress, sayHalved, sayRecompute } from './progress.ts';
-import { diverged, trained } from './recover-stage.ts';
+import { diverged, LIMITS, trained } from './recover-stage.ts';
 import { recoveryBatches } from './recovery-batches.ts';
 import { throwIfAborted } from './search-stage.ts';
 
@@ -53,6 +56,8 @@ export const ownRecoveryStateSchema: z.ZodType<OwnRecoveryState> = z.object({
 
 export interface OwnRecoveryMemory {
   readonly state: OwnRecoveryState | undefined;
+  /** What the run learns about memory. */
+  readonly limits?: LimitLog;
   save(state: OwnRecoveryState): Promise<void>;
 }
 
@@ -102,6 +107,7 @@ export function fitsByLevel({ model, pool }: CalibratedModel, plan: RecoveryPlan
 export async function recoverOwn(request: OwnRecoveryRequest): Promise<RecoveredLevels> {
   const { calibrated, order, plan, options, memory, progress, signal } = request;
   const { model, pool } = calibrated;
+  const { limits = noLimitLog } = memory;
   const ordered: PreparedModel = { ...model, graph: orderGraph(model, order) };
   const names = ownNames(ordered, pool, plan.train);
   const places = plan.widths.map((row) => placesAt(ordered, names, row));
@@ -134,9 +140,13 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
       const sum = zerosLike(state.shared.weights);
       const gradients: OwnTensors[] = [];
       copyInto(engine.weights, state.shared.weights);
-      for (const level of levels) {
+      for (const [i, level] of levels.entries()) {
+        // Memory may run out at any of a step's levels.
+        const place = state.step * levels.length + i;
+        limits.before(LIMITS, place, engine);
         copyInto(engine.weights, (state.own[level] as Trained).weights);
         const result = await engine.step({ feeds, widths: plan.widths[level] as readonly number[], loss });
+        await limits.after(LIMITS, place, engine);
         if (!Number.isFinite(result.loss)) {
           await memory.save(state);
           throw diverged(result.loss, state.step, level);

@@ -1,4 +1,5 @@
 /** Recovery of a whole path, in the way that the options ask for and that fits: by level where compensation gives levels tensors of their own. */
+import type { LimitLog } from '../engine/memory-limits.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
 import { defaultRecovery, recoverySteps } from '../recovery/plan.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
@@ -24,6 +25,7 @@ interface Path extends CalibratedModel {
 interface RecoveryRequest {
   readonly options: BuildOptions;
   readonly checkpoint: Checkpoint;
+  readonly limits: LimitLog;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
 }
@@ -45,7 +47,7 @@ export function recoveryPlan(
 }
 
 export async function recoverPath(
-  { options, checkpoint, progress, signal }: RecoveryRequest,
+  { options, checkpoint, limits, progress, signal }: RecoveryRequest,
   path: Path,
   plan: RecoveryPlan,
 ): Promise<Path> {
@@ -53,6 +55,7 @@ export async function recoverPath(
   const order = path.order.map((units) => units.map((_, place) => place));
   if (options.compensate && fitsByLevel(path, plan)) {
     const memory = {
+      limits,
       state: await checkpoint.read('recovery-own', ownRecoveryStateSchema),
       save: (state: OwnRecoveryState) => checkpoint.write('recovery-own', state),
     };
@@ -61,6 +64,7 @@ export async function recoverPath(
     return { ...path, model: recovered.model, order, recovered };
   }
   const memory = {
+    limits,
     state: await checkpoint.read('recovery', recoveryStateSchema),
     save: (state: RecoveryState) => checkpoint.write('recovery', state),
   };

@@ -37,12 +37,16 @@ export const recoveryStateSchema: z.ZodType<RecoveryState> = z.object({
 /** What a run remembers of recovery. */
 export interface RecoveryMemory {
   readonly state: RecoveryState | undefined;
+  /** What the run learns about memory. */
+  readonly limits?: LimitLog;
   save(state: RecoveryState): Promise<void>;
 }
 
 export const forgetful: RecoveryMemory = { state: undefined, save: async () => {} };
 
 const CHECKPOINT_EVERY = 50;
+/** Of what is learnt about memory. */
+export const LIMITS = 'recover';
 
 /**
  * @param order units of each pair in path order
@@ -62,7 +66,7 @@ export async function recover(
   const { model, pool } = calibrated;
   const ordered: PreparedModel = { ...model, graph: orderGraph(model, order) };
   const graph = answerGraph(ordered.graph, pool.task);
-  const saved = memory.state;
+  const { state: saved, limits = noLimitLog } = memory;
   if (saved !== undefined && saved.step >= plan.steps) return withWeights(ordered, saved.weights);
   const engine = await createEngine({
     graph,
@@ -88,10 +92,12 @@ export async function recover(
       }
       const { feeds, loss: target, source } = await batches.at(state.step);
       const levels = drawLevels(source, plan.widths.length, plan.between);
+      limits.before(LIMITS, state.step, engine);
       const { losses, weights: gradients } = await engine.stepAt(
         { feeds, loss: target },
         levels.map((level) => plan.widths[level] as readonly number[]),
       );
+      await limits.after(LIMITS, state.step, engine);
       const wrong = losses.findIndex((loss) => !Number.isFinite(loss));
       if (wrong >= 0) {
         await memory.save(kept());

@@ -1,6 +1,7 @@
 /** The search from a calibrated model to the inclusion's last state, with memory of what an earlier run had done. */
 
 import { createMaskEngine } from '../engine/mask-engine.ts';
+import type { LimitLog } from '../engine/memory-limits.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import {
   defaultInclusion,
@@ -20,6 +21,8 @@ import { estimateCurvature, FISHER_BATCHES, runSearch, type SearchForm, unitScal
 export interface SearchMemory {
   readonly curvature: Float64Array | undefined;
   readonly state: InclusionState | undefined;
+  /** What the run learns about memory. */
+  readonly limits?: LimitLog;
   saveCurvature(curvature: Float64Array): Promise<void>;
   saveState(state: InclusionState): Promise<void>;
 }
@@ -86,6 +89,7 @@ export async function searchPath(
       loss,
       seed,
       ...(signal ? { signal } : {}),
+      ...(memory.limits ? { limits: memory.limits } : {}),
     };
     for (const { backend, reason } of engine.passedOver) progress.note(`not on ${backend}: ${reason}`);
     progress.note(

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { BoundDataset } from '../data/bind-dataset.ts';
 import { createMaskEngine, type MaskEngine } from '../engine/mask-engine.ts';
+import { type LimitEvent, limitLog } from '../engine/memory-limits.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import type { Pair } from '../pairs/pair.ts';
-import { defaultInclusion, inclusionStep } from '../search/inclusion.ts';
+import { defaultInclusion, type InclusionState, inclusionStep } from '../search/inclusion.ts';
 import { randomSource } from '../search/random.ts';
 import { silentProgress } from './progress.ts';
 import { estimateCurvature, runSearch, type SearchContext, sampleLabels } from './search-stage.ts';
@@ -47,44 +48,93 @@ function divergingEngine(after: number): MaskEngine {
       loss: step++ < after ? 1 : Number.NaN,
       gradients: [Float32Array.of(0.1, 0.2, 0.3)],
     }),
+    limits: () => ({ recompute: false }),
+    limit: () => {},
     close: async () => {},
   };
 }
 
+/** An engine whose numbers depend on how much it computes at once, as sums do, and whose memory runs out at a step, if at all. */
+function shortOfMemory(at: number): MaskEngine {
+  let step = 0;
+  let microBatch = 32;
+  return {
+    backend: 'test',
+    passedOver: [],
+    workers: 1,
+    async step() {
+      if (step++ === at) microBatch /= 2;
+      return { loss: 1, gradients: [Float32Array.of(-microBatch / 100, 0.2, 0.3)] };
+    },
+    limits: () => ({ microBatch, recompute: false }),
+    limit(limits) {
+      microBatch = limits.microBatch ?? microBatch;
+    },
+    close: async () => {},
+  };
+}
+
+const contextOf = (engine: MaskEngine): SearchContext => ({
+  engine,
+  pairs: [pair],
+  pool: {
+    data,
+    task: {
+      name: 'distil',
+      outputs: ['y'],
+      form: 'plain',
+      parts: [{ output: 'y', meaning: 'scores', shape: [2], scale: 1 }],
+      loss: 'kl',
+      measure: 'distil',
+    },
+    output: 'y',
+    answer: [2],
+    block: 4,
+    indices: [0, 1, 2, 3],
+    holdout: [],
+    all: [0, 1, 2, 3],
+  },
+  teacher: {
+    rows: async (places) => ({
+      dtype: 'float32',
+      dims: [places.length, 2],
+      data: new Float32Array(2 * places.length),
+    }),
+  },
+  batch: 2,
+  loss: 'distil',
+  seed: 0,
+});
+
 describe('search stage', () => {
+  test('a run that goes on halves its micro-batch where the killed one did, and ends alike', async () => {
+    const scales = { curvature: Float64Array.of(1, 1, 1), cost: Float64Array.of(1, 1, 1) };
+    const form = {
+      steps: 40,
+      step: (state: InclusionState, gradient: Float64Array) =>
+        inclusionStep(state, gradient, scales, { ...defaultInclusion, steps: 40 }),
+    };
+    const search = (engine: MaskEngine, events: LimitEvent[], from?: InclusionState, kept = new Map()) => {
+      const limits = limitLog([...events], async (all) => void events.splice(0, events.length, ...all));
+      const save = async (state: InclusionState) => void kept.set(state.step, state);
+      const stage = silentProgress.stage('search', 1);
+      return runSearch({ ...contextOf(engine), limits }, form, from, save, stage);
+    };
+    const [events, kept] = [[] as LimitEvent[], new Map<number, InclusionState>()];
+    const whole = await search(shortOfMemory(27), events, undefined, kept);
+    expect(events).toEqual([{ stage: 'search', step: 27, microBatch: 16, recompute: false }]);
+    // Killed behind step 27: the last state kept is of step 20 or 30, and memory suffices the second time.
+    for (const step of [20, 30]) {
+      const resumed = await search(shortOfMemory(Number.NaN), [...events], kept.get(step));
+      expect(resumed).toEqual(whole);
+    }
+    const forgetful = await search(shortOfMemory(Number.NaN), [], kept.get(20));
+    expect(forgetful.dual).not.toEqual(whole.dual);
+  });
+
   test('a loss that is not a number stops with the step, and the last good state is kept', async () => {
     const saved: number[] = [];
-    const context: SearchContext = {
-      engine: divergingEngine(5),
-      pairs: [pair],
-      pool: {
-        data,
-        task: {
-          name: 'distil',
-          outputs: ['y'],
-          form: 'plain',
-          parts: [{ output: 'y', meaning: 'scores', shape: [2], scale: 1 }],
-          loss: 'kl',
-          measure: 'distil',
-        },
-        output: 'y',
-        answer: [2],
-        block: 4,
-        indices: [0, 1, 2, 3],
-        holdout: [],
-        all: [0, 1, 2, 3],
-      },
-      teacher: {
-        rows: async (places) => ({
-          dtype: 'float32',
-          dims: [places.length, 2],
-          data: new Float32Array(2 * places.length),
-        }),
-      },
-      batch: 2,
-      loss: 'distil',
-      seed: 0,
-    };
+    const context = contextOf(divergingEngine(5));
     const scales = { curvature: Float64Array.of(1, 1, 1), cost: Float64Array.of(1, 1, 1) };
     const run = runSearch(
       context,

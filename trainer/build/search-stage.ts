@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import type { MaskEngine, MaskStep } from '../engine/mask-engine.ts';
+import { type LimitLog, noLimitLog } from '../engine/memory-limits.ts';
 import type { Tensor } from '../graph/graph.ts';
 import type { Pair } from '../pairs/pair.ts';
 import { type InclusionState, initialState, supportShare, type UnitScales } from '../search/inclusion.ts';
@@ -23,11 +24,15 @@ export interface SearchContext {
   readonly loss: LossName;
   readonly seed: number;
   readonly signal?: AbortSignal;
+  /** What the run learns about memory; nothing is remembered without. */
+  readonly limits?: LimitLog;
 }
 
 /** Batches over which the Fisher diagonal is averaged. */
 export const FISHER_BATCHES = 24;
 const CHECKPOINT_EVERY = 10;
+/** Of what is learnt about memory: the curvature's batches are its steps before 0, as one engine computes both. */
+const LIMITS = 'search';
 
 export const inclusionStateSchema = z.object({
   step: z.int().nonnegative(),
@@ -68,7 +73,11 @@ export async function estimateCurvature(
     const rows = sampleIndices(source, context.pool.indices.length, context.batch);
     const loss = await drawnTarget(context, rows, () => source.uniform());
     rowsEach = rowsOf(loss) / rows.length;
-    const result = await context.engine.step({ ...(await batchOf(context, rows)), masks: ones, loss });
+    const { engine, limits = noLimitLog } = context;
+    const step = { ...(await batchOf(context, rows)), masks: ones, loss };
+    limits.before(LIMITS, batch - FISHER_BATCHES, engine);
+    const result = await engine.step(step);
+    await limits.after(LIMITS, batch - FISHER_BATCHES, engine);
     const gradient = joinPairs(index, result.gradients);
     for (const [j, g] of gradient.entries()) sum[j] = (sum[j] as number) + g * g;
     progress.update(batch + 1, { loss: result.loss });
@@ -109,11 +118,15 @@ export async function runSearch(
       context.pool.indices.length,
       context.batch,
     );
-    const { loss, gradients } = await context.engine.step({
+    const { engine, limits = noLimitLog } = context;
+    const step = {
       ...(await batchOf(context, rows)),
       masks: splitByPair(index, state.masks),
       loss: await lossOf(context, rows),
-    });
+    };
+    limits.before(LIMITS, state.step, engine);
+    const { loss, gradients } = await engine.step(step);
+    await limits.after(LIMITS, state.step, engine);
     if (!Number.isFinite(loss)) {
       await save(state);
       throw new SppError('numerical-failure', `The loss is ${loss} at step ${state.step} of the search.`, {

@@ -23,6 +23,7 @@ import { inHalves, isOutOfMemory } from './halving.ts';
 import type { Lane, Variant } from './lane.ts';
 import { MOST_WORKERS } from './lane-layout.ts';
 import type { LossTarget } from './loss.ts';
+import type { MemoryLimits } from './memory-limits.ts';
 import { createOnnxruntimeLanes } from './onnxruntime-lanes.ts';
 import { type Shard, splitBatch } from './shard.ts';
 import { sharedFloats } from './shared-floats.ts';
@@ -121,6 +122,10 @@ export interface Engine {
     batch: Pick<EngineStep, 'feeds' | 'loss'>,
     widths: readonly (readonly number[])[],
   ): Promise<EngineMean>;
+  /** What the next step computes at once. */
+  limits(): MemoryLimits;
+  /** Sets it, as when a step did not fit into memory. */
+  limit(limits: MemoryLimits): void;
   close(): Promise<void>;
 }
 
@@ -219,6 +224,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         const { losses, weights: mean } = await compute(batch, variants);
         return { losses, weights: mean };
       }),
+    limits: () => ({ microBatch, recompute }),
+    limit(limits) {
+      microBatch = limits.microBatch ?? microBatch;
+      recompute = limits.recompute;
+    },
     async close() {
       await Promise.all(lanes.map((lane) => lane.close()));
     },

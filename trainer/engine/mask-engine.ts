@@ -6,6 +6,7 @@ import {
   type MaskedPair,
   type PassedOver,
 } from './engine.ts';
+import type { MemoryLimits } from './memory-limits.ts';
 
 export type { MaskedPair } from './engine.ts';
 
@@ -27,6 +28,8 @@ export interface MaskEngine {
   readonly workers: number;
   /** As the engine's. */
   step(step: MaskStep): Promise<MaskGradients>;
+  limits(): MemoryLimits;
+  limit(limits: MemoryLimits): void;
   close(): Promise<void>;
 }
 
@@ -45,6 +48,8 @@ export async function createMaskEngine(options: MaskEngineOptions): Promise<Mask
       const { loss, masks } = await engine.step(step);
       return { loss, gradients: masks };
     },
+    limits: () => engine.limits(),
+    limit: (limits) => engine.limit(limits),
     close: () => engine.close(),
   };
 }
