@@ -14,6 +14,7 @@ import { cutGraph, orderGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
 import { drawByLoss } from '../recovery/draw-levels.ts';
+import { addInto, copies, copyInto, zerosLike } from '../recovery/named-arrays.ts';
 import { type OwnTensors, ownOf, type Places, placesAt, withOwn } from '../recovery/own-tensors.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
 import { computeThreads } from '../runtime/compute.ts';
@@ -262,24 +263,4 @@ function finished(
 
 function valuesOf({ initializers }: Graph): OwnTensors {
   return new Map([...initializers].map(([name, { data }]) => [name, data as Float32Array]));
-}
-
-function zerosLike(weights: OwnTensors): Map<string, Float32Array> {
-  return new Map([...weights].map(([name, { length }]) => [name, new Float32Array(length)]));
-}
-
-function copies(names: readonly string[], from: OwnTensors): OwnTensors {
-  return new Map(names.map((name) => [name, Float32Array.from(from.get(name) ?? [])]));
-}
-
-function copyInto(targets: ReadonlyMap<string, Float32Array>, sources: OwnTensors): void {
-  for (const [name, values] of sources) targets.get(name)?.set(values);
-}
-
-function addInto(sums: ReadonlyMap<string, Float32Array>, terms: OwnTensors, factor: number): void {
-  for (const [name, sum] of sums) {
-    const term = terms.get(name);
-    if (term === undefined) continue;
-    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + factor * (term[i] as number);
-  }
 }
