@@ -29,6 +29,7 @@ import { defaultInclusion, pathOrder } from '../search/inclusion.ts';
 import { indexUnits, orderByPair } from '../search/units.ts';
 import { type CalibratedModel, calibrate } from './calibrate-model.ts';
 import { Checkpoint, float64Array } from './checkpoint.ts';
+import { alignmentOf } from './choose-alignment.ts';
 import { chosenLayout } from './chosen-layout.ts';
 import { buildLevels, ownTensors } from './level-stage.ts';
 import { measureLevels } from './measure-levels.ts';
@@ -127,8 +128,15 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const shares =
     options.grid === undefined ? evenGrid(options.levels, options.lowest) : namedGrid(options.grid);
   const allocated = allocateLevels(prepared.pairs, flat, prepared, shares);
-  const widths = alignWidths(prepared.pairs, allocated, options.align);
   const found = await orderOf(calibrated, flat, options, progress, request.signal);
+  const aligned = await alignmentOf(
+    options,
+    { ...calibrated, order: found },
+    allocated,
+    checkpoint,
+    progress,
+  );
+  const widths = alignWidths(prepared.pairs, allocated, aligned.multiple);
   const plan = recoveryPlan(options, calibrated.pool.all.length, widths, shares);
   const recovering = { ...request, options: { ...options, ...laneOptions(run) }, checkpoint, limits };
   const path = await recoverPath(recovering, { ...calibrated, order: found }, plan);
@@ -146,8 +154,9 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const { kept, dropped } = options.frontier
     ? frontier(measured)
     : { kept: [...measured.keys()], dropped: [] };
-  const notes = dropped.map((each) => droppedText(each, measured));
-  for (const note of notes) progress.note(note);
+  const droppings = dropped.map((each) => droppedText(each, measured));
+  for (const note of droppings) progress.note(note);
+  const notes = [...aligned.notes, ...droppings];
 
   const writing = progress.stage('write', 1);
   const own = options.compensate ? (path.recovered?.names ?? ownTensors(prepared, calibrated.pool)) : [];
@@ -176,6 +185,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
         loss: options.loss,
         rotate: options.rotate,
         compensate: options.compensate,
+        align: aligned.multiple,
         recover: recoverySteps(options.recover, {
           examples: calibrated.pool.all.length,
           batch: options.batch,

@@ -18,8 +18,8 @@ export const buildOptionsSchema = z.strictObject({
   lowest: z.number().gt(0).lt(1).default(0.25),
   /** Shares of the dense FLOPs instead of an even grid; the dense level is always there. */
   grid: z.array(z.number().gt(0).lt(1)).min(1).max(99).optional(),
-  /** Widths are rounded to multiples of this many units, as devices like that compute in tiles. */
-  align: z.int().min(1).max(1024).default(1),
+  /** Widths are rounded to multiples of this many units, as devices like that compute in tiles; `auto`: what this machine likes, timed. */
+  align: z.union([z.literal('auto'), z.int().min(1).max(1024)]).default(1),
   /** Leave out levels that another beats in quality without being slower. */
   frontier: z.boolean().default(false),
   seed: z.int().min(0).max(0x7fffffff).default(0),

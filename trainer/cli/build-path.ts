@@ -39,7 +39,6 @@ const numeric = [
   'testSamples',
   'latencyRounds',
   'recoverRate',
-  'align',
 ] as const;
 
 export function buildPathCommand(): Command {
@@ -57,7 +56,11 @@ export function buildPathCommand(): Command {
       String(defaults.lowest),
     )
     .option('--grid <share,..>', "instead: shares of the dense model's FLOPs, one a level")
-    .option('--align <units>', 'round widths to multiples of so many units', String(defaults.align))
+    .option(
+      '--align <units>',
+      'round widths to multiples of so many units; auto: of as many as this machine is fastest with',
+      String(defaults.align),
+    )
     .option('--frontier', 'leave out levels that another beats in quality without being slower', false)
     .option('--steps <n>', 'steps of the search', String(defaults.steps))
     .option(
@@ -195,6 +198,7 @@ function parseOptions(model: string, flags: Record<string, unknown>, { length = 
     grid: flags.grid === undefined ? undefined : String(flags.grid).split(',').map(Number),
     frontier: flags.frontier === true,
     recompute: flags.recompute === true,
+    align: flags.align === 'auto' ? 'auto' : Number(flags.align),
     recover: Number.isNaN(Number(flags.recover)) ? flags.recover : Number(flags.recover),
     recoverWeights: flags.recoverWeights,
     backend: flags.backend,
