@@ -5,9 +5,7 @@
  */
 import { totalmem } from 'node:os';
 import { z } from 'zod';
-import type { Tensors } from '../data/dataset.ts';
 import { createEngine } from '../engine/engine.ts';
-import type { LossTarget } from '../engine/loss.ts';
 import { type LimitLog, noLimitLog } from '../engine/memory-limits.ts';
 import { elementCount, type Graph } from '../graph/graph.ts';
 import { cutGraph, orderGraph } from '../pairs/cut.ts';

@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import { createEngine, type Engine } from '../engine/engine.ts';
+import { type LimitLog, noLimitLog } from '../engine/memory-limits.ts';
 import type { Graph } from '../graph/graph.ts';
 import { trainableWeights } from '../graph/trainable-weights.ts';
 import { orderGraph } from '../pairs/cut.ts';
