@@ -93,9 +93,15 @@ export async function estimateBuild(
     },
     {
       stage: 'compensate',
-      // Each matrix is refitted on a forward pass up to it: half of one on average.
+      // Each matrix is refitted on a forward pass up to it: half of one on average. Recovery begins and ends with it.
       seconds: options.compensate
-        ? shares.length * meanShare * refitSites(model).length * 0.5 * Math.min(drawn, 512) * perExample
+        ? (steps > 0 ? 2 : 1) *
+          shares.length *
+          meanShare *
+          refitSites(model).length *
+          0.5 *
+          Math.min(drawn, 512) *
+          perExample
         : 0,
     },
     { stage: 'measure', seconds: shares.length * meanShare * tested * perExample },
