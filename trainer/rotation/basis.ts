@@ -13,6 +13,12 @@
 import { CholeskyDecomposition, inverse, Matrix, SingularValueDecomposition } from 'ml-matrix';
 import { SppError } from '../../schema/errors.ts';
 
+/**
+ * Of the mean diagonal, added to a second moment's diagonal. Whitening makes directions that carry almost nothing as large as all others, and
+ * what the model's inputs beyond the calibration have in them is rounded at that size: the more lift, the less.
+ */
+export const LEAST_LIFT = 1e-9;
+
 export interface QueryKeyBasis {
   /** [dHead, dHead]; q <- q * query. */
   readonly query: Matrix;
@@ -25,10 +31,11 @@ export interface QueryKeyBasis {
 /**
  * @param queryGram E[q q^T] of one head [dHead, dHead], symmetric
  * @param keyGram E[k k^T] of the same head
+ * @param lift see `LEAST_LIFT`
  */
-export function queryKeyBasis(queryGram: Matrix, keyGram: Matrix): QueryKeyBasis {
-  const rq = upperFactor(queryGram);
-  const rk = upperFactor(keyGram);
+export function queryKeyBasis(queryGram: Matrix, keyGram: Matrix, lift = LEAST_LIFT): QueryKeyBasis {
+  const rq = upperFactor(queryGram, lift);
+  const rk = upperFactor(keyGram, lift);
   const { u, s } = svd(rq.mmul(rk.transpose()));
   const root = Matrix.diag(s.map(safeRoot));
   const query = inverse(rq).mmul(u).mmul(root);
@@ -48,9 +55,10 @@ export interface ValueBasis {
 /**
  * @param valueGram E[a a^T] of the attention-averaged values of one head [dHead, dHead]
  * @param projection the head's rows of the output projection [dHead, dModel]
+ * @param lift see `LEAST_LIFT`
  */
-export function valueBasis(valueGram: Matrix, projection: Matrix): ValueBasis {
-  const r = upperFactor(valueGram);
+export function valueBasis(valueGram: Matrix, projection: Matrix, lift = LEAST_LIFT): ValueBasis {
+  const r = upperFactor(valueGram, lift);
   const { u, s } = svd(r.mmul(projection));
   const value = inverse(r)
     .mmul(u)
@@ -58,14 +66,14 @@ export function valueBasis(valueGram: Matrix, projection: Matrix): ValueBasis {
   return { value, projection: inverse(value), singularValues: s };
 }
 
-/** R upper triangular with R^T R = gram, lifted by as little of the mean diagonal as makes it positive definite. */
-function upperFactor(gram: Matrix): Matrix {
+/** R upper triangular with R^T R = gram, lifted by as little of the mean diagonal as makes it positive definite, and at least by `least`. */
+function upperFactor(gram: Matrix, least: number): Matrix {
   const n = gram.rows;
   const mean = gram.trace() / n;
   if (!Number.isFinite(mean)) {
     throw new SppError('numerical-failure', 'A second moment of the calibration activations is not finite.');
   }
-  for (let lift = 1e-9; lift <= 1; lift *= 10) {
+  for (let lift = least; lift <= 1; lift *= 10) {
     const lifted = gram.clone().add(Matrix.eye(n).mul(lift * Math.max(mean, 1e-30)));
     const decomposition = new CholeskyDecomposition(symmetric(lifted));
     if (decomposition.isPositiveDefinite()) return decomposition.lowerTriangularMatrix.transpose();

@@ -12,7 +12,7 @@ import {
   writeBias,
   writeMatrix,
 } from '../weights/linear-weights.ts';
-import { queryKeyBasis, valueBasis } from './basis.ts';
+import { LEAST_LIFT, queryKeyBasis, valueBasis } from './basis.ts';
 
 export interface Rotated {
   readonly graph: Graph;
@@ -20,23 +20,27 @@ export interface Rotated {
   readonly moments: ReadonlyMap<string, Moments>;
 }
 
-/** @param moments of every activation that `momentTensors` names */
+/**
+ * @param moments of every activation that `momentTensors` names
+ * @param lift of the second moments, a share of their mean diagonal
+ */
 export function rotatePairs(
   graph: Graph,
   pairs: readonly Pair[],
   moments: ReadonlyMap<string, Moments>,
+  lift = LEAST_LIFT,
 ): Rotated {
   const weights = weightsOf(graph);
   const turned = new Map(moments);
   for (const pair of pairs) {
     if (pair.rotation === undefined) continue;
-    if (pair.kind === 'query-key') rotateQueryKey(pair, weights, turned);
-    else if (pair.kind === 'value-projection') rotateValueProjection(pair, weights, turned);
+    if (pair.kind === 'query-key') rotateQueryKey(pair, weights, turned, lift);
+    else if (pair.kind === 'value-projection') rotateValueProjection(pair, weights, turned, lift);
   }
   return { graph: { ...graph, initializers: weights }, moments: turned };
 }
 
-function rotateQueryKey(pair: Pair, weights: Weights, moments: Map<string, Moments>): void {
+function rotateQueryKey(pair: Pair, weights: Weights, moments: Map<string, Moments>, lift: number): void {
   const [query, key] = pair.producers;
   if (query === undefined || key === undefined) throw shapeError(pair);
   const { groups, share } = headGroups(pair, query, key);
@@ -48,7 +52,7 @@ function rotateQueryKey(pair: Pair, weights: Weights, moments: Map<string, Momen
     const queryGram = heads
       .map((head) => headGram(moments, query.output, head, pair.units))
       .reduce((a, b) => Matrix.add(a, b));
-    const basis = queryKeyBasis(queryGram, headGram(moments, key.output, group, pair.units));
+    const basis = queryKeyBasis(queryGram, headGram(moments, key.output, group, pair.units), lift);
     for (const _ of heads) queryTurns.push(basis.query);
     keyTurns.push(basis.key);
   }
@@ -58,7 +62,12 @@ function rotateQueryKey(pair: Pair, weights: Weights, moments: Map<string, Momen
   turnMoments(moments, key.output, keyTurns, pair.units);
 }
 
-function rotateValueProjection(pair: Pair, weights: Weights, moments: Map<string, Moments>): void {
+function rotateValueProjection(
+  pair: Pair,
+  weights: Weights,
+  moments: Map<string, Moments>,
+  lift: number,
+): void {
   const [value] = pair.producers;
   const [projection] = pair.consumers;
   if (value === undefined || projection === undefined || pair.consumers.length !== 1) throw shapeError(pair);
@@ -79,7 +88,7 @@ function rotateValueProjection(pair: Pair, weights: Weights, moments: Map<string
         }
       }
     }
-    const basis = valueBasis(gram, stacked);
+    const basis = valueBasis(gram, stacked, lift);
     valueTurns.push(basis.value);
     for (const _ of heads) projectionTurns.push(basis.projection);
   }
