@@ -75,11 +75,11 @@ export const keyRoutes: readonly Route[] = [
     async handle(call) {
       const { gateway } = call;
       const { overlapS } = await readDocument(call, rotationSchema, 'bad-request', 'The rotation');
-      const { key, row } = await rotateKey(gateway.db, gateway.settings.keyPepper, {
+      const { token, row } = await rotateKey(gateway.db, gateway.settings.keyPepper, {
         ...change(call),
         overlapS,
       });
-      return shown(call, key, row, 200);
+      return shown(call, token, row, 200);
     },
   },
   {

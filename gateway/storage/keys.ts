@@ -1,13 +1,21 @@
 /** Client keys: made here, shown once, kept as a salted and peppered hash. */
-import { and, desc, eq, isNull, sql } from 'drizzle-orm';
+import { eq, sql } from 'drizzle-orm';
 import { type ApiKeyRow, apiKeys } from '../../schema/db/tables.ts';
-import { SppError } from '../../schema/errors.ts';
 import type { KeyChanges, KeySettings } from '../../schema/key-settings.ts';
 import { randomHex } from '../auth/digests.ts';
 import { newToken } from '../auth/secret-tokens.ts';
 import { auditStatement } from './audit.ts';
 import type { Database } from './database.ts';
-import { neverRotated, requireRotated, rotation } from './rotation.ts';
+import {
+  type Issued,
+  newestFirst,
+  revokeToken,
+  rotateToken,
+  rowById,
+  rowByPrefix,
+  type TokenChange,
+} from './issued-tokens.ts';
+import { neverRotated } from './rotation.ts';
 
 export interface NewKey extends KeySettings {
   readonly expiresAtMs: number | null;
@@ -18,11 +26,13 @@ export interface NewKey extends KeySettings {
 /** What may be told of a key. */
 export type KeyView = Omit<ApiKeyRow, 'salt' | 'hash' | 'previousSalt' | 'previousHash' | 'budgetRevision'>;
 
-interface KeyChange {
-  readonly id: string;
-  readonly actor: string;
-  readonly nowMs: number;
-}
+const issued: Issued<typeof apiKeys> = {
+  table: apiKeys,
+  kind: 'sp',
+  action: 'key',
+  noun: 'key',
+  address: '/v1/keys',
+};
 
 /** @returns the key itself, which nothing can show again, and its row */
 export async function createKey(
@@ -56,25 +66,18 @@ export async function createKey(
   return { key: token, row };
 }
 
-export async function findKey(db: Database, prefix: string): Promise<ApiKeyRow | null> {
-  const [row] = await db.select().from(apiKeys).where(eq(apiKeys.prefix, prefix));
-  return row ?? null;
+export function findKey(db: Database, prefix: string): Promise<ApiKeyRow | null> {
+  return rowByPrefix(db, issued, prefix);
 }
 
 /** Newest first. */
 export async function listKeys(db: Database): Promise<KeyView[]> {
-  const rows = await db.select().from(apiKeys).orderBy(desc(apiKeys.createdAtMs), desc(apiKeys.id));
-  return rows.map(keyView);
+  return (await newestFirst(db, issued)).map(keyView);
 }
 
 /** @throws `not-found` */
-export async function keyById(db: Database, id: string): Promise<ApiKeyRow> {
-  const [row] = await db.select().from(apiKeys).where(eq(apiKeys.id, id));
-  if (row === undefined)
-    throw new SppError('not-found', `There is no key ${JSON.stringify(id.slice(0, 64))}.`, {
-      hint: 'GET /v1/keys lists them.',
-    });
-  return row;
+export function keyById(db: Database, id: string): Promise<ApiKeyRow> {
+  return rowById(db, issued, id);
 }
 
 /**
@@ -83,7 +86,7 @@ export async function keyById(db: Database, id: string): Promise<ApiKeyRow> {
  */
 export async function changeKey(
   db: Database,
-  { id, actor, nowMs }: KeyChange,
+  { id, actor, nowMs }: TokenChange,
   changes: KeyChanges,
 ): Promise<ApiKeyRow> {
   const row = await keyById(db, id);
@@ -110,56 +113,18 @@ export async function changeKey(
   return keyById(db, id);
 }
 
-/**
- * Gives a key a new secret; the one before is good for the overlap, the one before that no more.
- * @throws `not-found`; `conflict` when the key was revoked
- */
-export async function rotateKey(
+/** @throws as `rotateToken` does */
+export function rotateKey(
   db: Database,
   pepper: string,
-  { id, actor, nowMs, overlapS }: KeyChange & { readonly overlapS: number },
-): Promise<{ key: string; row: ApiKeyRow }> {
-  const row = await keyById(db, id);
-  if (row.revokedAtMs !== null)
-    throw new SppError('conflict', 'A revoked key gets no new secret.', { hint: 'Make a new key.' });
-  const { token, set } = await rotation('sp', pepper, row, { nowMs, overlapS });
-  await db.batch([
-    db
-      .update(apiKeys)
-      .set(set)
-      .where(and(eq(apiKeys.id, id), eq(apiKeys.hash, row.hash))),
-    auditStatement(db, {
-      atMs: nowMs,
-      actor,
-      action: 'key.rotate',
-      target: id,
-      detail: { overlapS, previousUntilMs: set.previousUntilMs },
-    }),
-  ]);
-  return { key: token, row: requireRotated(await keyById(db, id), set.hash) };
+  change: TokenChange & { readonly overlapS: number },
+): Promise<{ token: string; row: ApiKeyRow }> {
+  return rotateToken(db, pepper, issued, change);
 }
 
-/**
- * Revokes a key; doing so again changes nothing.
- * @throws `not-found`
- */
-export async function revokeKey(db: Database, { id, actor, nowMs }: KeyChange): Promise<ApiKeyRow> {
-  const row = await keyById(db, id);
-  if (row.revokedAtMs !== null) return row;
-  await db.batch([
-    db
-      .update(apiKeys)
-      .set({ revokedAtMs: nowMs })
-      .where(and(eq(apiKeys.id, row.id), isNull(apiKeys.revokedAtMs))),
-    auditStatement(db, {
-      atMs: nowMs,
-      actor,
-      action: 'key.revoke',
-      target: row.id,
-      detail: { name: row.name, prefix: row.prefix },
-    }),
-  ]);
-  return { ...row, revokedAtMs: nowMs };
+/** Doing so again changes nothing. @throws `not-found` */
+export function revokeKey(db: Database, change: TokenChange): Promise<ApiKeyRow> {
+  return revokeToken(db, issued, change, ({ name, prefix }) => ({ name, prefix }));
 }
 
 export function keyView({

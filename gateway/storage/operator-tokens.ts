@@ -1,13 +1,19 @@
 /** Operators' tokens: made here, shown once, kept as a salted and peppered hash. */
-import { and, desc, eq, isNull } from 'drizzle-orm';
 import { type OperatorTokenRow, operatorTokens } from '../../schema/db/tables.ts';
-import { SppError } from '../../schema/errors.ts';
 import type { OperatorRole } from '../../schema/operator-role.ts';
 import { randomHex } from '../auth/digests.ts';
 import { newToken } from '../auth/secret-tokens.ts';
 import { auditStatement } from './audit.ts';
 import type { Database } from './database.ts';
-import { neverRotated, requireRotated, rotation } from './rotation.ts';
+import {
+  type Issued,
+  newestFirst,
+  revokeToken,
+  rotateToken,
+  rowByPrefix,
+  type TokenChange,
+} from './issued-tokens.ts';
+import { neverRotated } from './rotation.ts';
 
 export interface NewOperatorToken {
   readonly name: string;
@@ -17,11 +23,13 @@ export interface NewOperatorToken {
   readonly nowMs: number;
 }
 
-interface TokenChange {
-  readonly id: string;
-  readonly actor: string;
-  readonly nowMs: number;
-}
+const issued: Issued<typeof operatorTokens> = {
+  table: operatorTokens,
+  kind: 'op',
+  action: 'operator-token',
+  noun: 'operator token',
+  address: '/v1/operator-tokens',
+};
 
 /** What may be told of a token. */
 export type OperatorTokenView = Omit<OperatorTokenRow, 'salt' | 'hash' | 'previousSalt' | 'previousHash'>;
@@ -58,83 +66,27 @@ export async function createOperatorToken(
   return { token, row };
 }
 
-export async function findOperatorToken(db: Database, prefix: string): Promise<OperatorTokenRow | null> {
-  const [row] = await db.select().from(operatorTokens).where(eq(operatorTokens.prefix, prefix));
-  return row ?? null;
+export function findOperatorToken(db: Database, prefix: string): Promise<OperatorTokenRow | null> {
+  return rowByPrefix(db, issued, prefix);
 }
 
 /** Newest first. */
 export async function listOperatorTokens(db: Database): Promise<OperatorTokenView[]> {
-  const rows = await db
-    .select()
-    .from(operatorTokens)
-    .orderBy(desc(operatorTokens.createdAtMs), desc(operatorTokens.id));
-  return rows.map(operatorTokenView);
+  return (await newestFirst(db, issued)).map(operatorTokenView);
 }
 
-/**
- * Gives a token a new secret; the one before is good for the overlap, the one before that no more.
- * @throws `not-found`; `conflict` when the token was revoked
- */
-export async function rotateOperatorToken(
+/** @throws as `rotateToken` does */
+export function rotateOperatorToken(
   db: Database,
   pepper: string,
-  { id, actor, nowMs, overlapS }: TokenChange & { readonly overlapS: number },
+  change: TokenChange & { readonly overlapS: number },
 ): Promise<{ token: string; row: OperatorTokenRow }> {
-  const row = await operatorTokenById(db, id);
-  if (row.revokedAtMs !== null)
-    throw new SppError('conflict', 'A revoked token gets no new secret.', { hint: 'Make a new token.' });
-  const { token, set } = await rotation('op', pepper, row, { nowMs, overlapS });
-  await db.batch([
-    db
-      .update(operatorTokens)
-      .set(set)
-      .where(and(eq(operatorTokens.id, id), eq(operatorTokens.hash, row.hash))),
-    auditStatement(db, {
-      atMs: nowMs,
-      actor,
-      action: 'operator-token.rotate',
-      target: id,
-      detail: { overlapS, previousUntilMs: set.previousUntilMs },
-    }),
-  ]);
-  return { token, row: requireRotated(await operatorTokenById(db, id), set.hash) };
+  return rotateToken(db, pepper, issued, change);
 }
 
-/** @throws `not-found` */
-async function operatorTokenById(db: Database, id: string): Promise<OperatorTokenRow> {
-  const [row] = await db.select().from(operatorTokens).where(eq(operatorTokens.id, id));
-  if (row === undefined)
-    throw new SppError('not-found', `There is no operator token ${JSON.stringify(id.slice(0, 64))}.`, {
-      hint: 'GET /v1/operator-tokens lists them.',
-    });
-  return row;
-}
-
-/**
- * Revokes a token; doing so again changes nothing.
- * @throws `not-found`
- */
-export async function revokeOperatorToken(
-  db: Database,
-  { id, actor, nowMs }: TokenChange,
-): Promise<OperatorTokenRow> {
-  const row = await operatorTokenById(db, id);
-  if (row.revokedAtMs !== null) return row;
-  await db.batch([
-    db
-      .update(operatorTokens)
-      .set({ revokedAtMs: nowMs })
-      .where(and(eq(operatorTokens.id, row.id), isNull(operatorTokens.revokedAtMs))),
-    auditStatement(db, {
-      atMs: nowMs,
-      actor,
-      action: 'operator-token.revoke',
-      target: row.id,
-      detail: { name: row.name, role: row.role, prefix: row.prefix },
-    }),
-  ]);
-  return { ...row, revokedAtMs: nowMs };
+/** Doing so again changes nothing. @throws `not-found` */
+export function revokeOperatorToken(db: Database, change: TokenChange): Promise<OperatorTokenRow> {
+  return revokeToken(db, issued, change, ({ name, role, prefix }) => ({ name, role, prefix }));
 }
 
 export function operatorTokenView({

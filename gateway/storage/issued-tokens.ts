@@ -1,0 +1,120 @@
+/** What clients' keys and operators' tokens have in common: found by prefix, rotated with an overlap, revoked for good. */
+import { and, desc, eq, isNull } from 'drizzle-orm';
+import type { apiKeys, operatorTokens } from '../../schema/db/tables.ts';
+import { SppError } from '../../schema/errors.ts';
+import type { TokenKind } from '../auth/secret-tokens.ts';
+import { auditStatement } from './audit.ts';
+import type { Database } from './database.ts';
+import { requireRotated, rotation } from './rotation.ts';
+
+type TokenTable = typeof apiKeys | typeof operatorTokens;
+type Row<T extends TokenTable> = T['$inferSelect'];
+
+/** One of the two: where its rows are, and what it is called. */
+export interface Issued<T extends TokenTable> {
+  readonly table: T;
+  readonly kind: TokenKind;
+  /** Before the dot of an audit row's action. */
+  readonly action: string;
+  readonly noun: string;
+  readonly address: string;
+}
+
+export interface TokenChange {
+  readonly id: string;
+  readonly actor: string;
+  readonly nowMs: number;
+}
+
+export async function rowByPrefix<T extends TokenTable>(
+  db: Database,
+  { table }: Issued<T>,
+  prefix: string,
+): Promise<Row<T> | null> {
+  const [row] = (await db.select().from(table).where(eq(table.prefix, prefix))) as Row<T>[];
+  return row ?? null;
+}
+
+/** @throws `not-found` */
+export async function rowById<T extends TokenTable>(
+  db: Database,
+  { table, noun, address }: Issued<T>,
+  id: string,
+): Promise<Row<T>> {
+  const [row] = (await db.select().from(table).where(eq(table.id, id))) as Row<T>[];
+  if (row === undefined)
+    throw new SppError('not-found', `There is no ${noun} ${JSON.stringify(id.slice(0, 64))}.`, {
+      hint: `GET ${address} lists them.`,
+    });
+  return row;
+}
+
+export async function newestFirst<T extends TokenTable>(
+  db: Database,
+  { table }: Issued<T>,
+): Promise<Row<T>[]> {
+  const rows = db.select().from(table).orderBy(desc(table.createdAtMs), desc(table.id));
+  return (await rows) as Row<T>[];
+}
+
+/**
+ * Gives a new secret; the one before is good for the overlap, the one before that no more.
+ * @returns the token, which nothing can show again, and its row
+ * @throws `not-found`; `conflict` for one that was revoked
+ */
+export async function rotateToken<T extends TokenTable>(
+  db: Database,
+  pepper: string,
+  issued: Issued<T>,
+  { id, actor, nowMs, overlapS }: TokenChange & { readonly overlapS: number },
+): Promise<{ token: string; row: Row<T> }> {
+  const { table, kind, action, noun } = issued;
+  const row = await rowById(db, issued, id);
+  if (row.revokedAtMs !== null)
+    throw new SppError('conflict', `A revoked ${noun} gets no new secret.`, { hint: 'Make a new one.' });
+  const { token, set } = await rotation(kind, pepper, row, { nowMs, overlapS });
+  await db.batch([
+    db
+      .update<TokenTable>(table)
+      .set(set)
+      .where(and(eq(table.id, id), eq(table.hash, row.hash))),
+    auditStatement(db, {
+      atMs: nowMs,
+      actor,
+      action: `${action}.rotate`,
+      target: id,
+      detail: { overlapS, previousUntilMs: set.previousUntilMs },
+    }),
+  ]);
+  return { token, row: requireRotated(await rowById(db, issued, id), set.hash) };
+}
+
+/**
+ * Revokes; doing so again changes nothing.
+ * @param detail of the row, for the trail
+ * @throws `not-found`
+ */
+export async function revokeToken<T extends TokenTable>(
+  db: Database,
+  issued: Issued<T>,
+  { id, actor, nowMs }: TokenChange,
+  detail: (row: Row<T>) => Readonly<Record<string, unknown>>,
+): Promise<Row<T>> {
+  const { table, action } = issued;
+  const row = await rowById(db, issued, id);
+  if (row.revokedAtMs !== null) return row;
+  await db.batch([
+    db
+      .update<TokenTable>(table)
+      .set({ revokedAtMs: nowMs })
+      .where(and(eq(table.id, id), isNull(table.revokedAtMs))),
+    auditStatement(db, {
+      atMs: nowMs,
+      actor,
+      action: `${action}.revoke`,
+      target: id,
+      detail: detail(row),
+    }),
+  ]);
+  return { ...row, revokedAtMs: nowMs };
+}
