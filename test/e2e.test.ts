@@ -7,6 +7,7 @@ import type { Manifest } from '../schema/manifest.ts';
 import type { Policy } from '../schema/policy.ts';
 import type { InferResponse } from '../schema/protocol.ts';
 import { openDigits } from '../scripts/local/digits.ts';
+import { lastingPort } from '../scripts/local/ports.ts';
 import { buildPath } from '../trainer/build/build-path.ts';
 import { buildOptionsSchema } from '../trainer/build/options.ts';
 import { silentProgress } from '../trainer/build/progress.ts';
@@ -19,7 +20,7 @@ import { uploadArtifact } from '../trainer/upload/upload-artifact.ts';
 import { type RequestOptions, secrets, type TestGateway, testGateway } from './support/gateway.ts';
 import { maskedLevel } from './support/masked-level.ts';
 import { disposables, problemOf, temporaryDirectory } from './support/node-client.ts';
-import { freePort, type NodeProcess, nodeProcess } from './support/node-process.ts';
+import { type NodeProcess, nodeProcess } from './support/node-process.ts';
 
 const MODEL = new URL('../examples/digits/digits.onnx', import.meta.url).pathname;
 /** Large, so that no load on this machine decides. */
@@ -55,7 +56,7 @@ beforeAll(async () => {
     progress: silentProgress,
   });
   data = await openDigits(manifest);
-  const port = await freePort();
+  const port = await lastingPort();
   gateway = await testGateway(scope, { nodes: [{ name: 'local', url: `http://127.0.0.1:${port}` }] });
   nodeFlags = [
     '--artifact',

@@ -2,11 +2,12 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { report as reportOf } from '../gateway/nodes/fleet.fixture.ts';
+import { lastingPort } from '../scripts/local/ports.ts';
 import { uploadArtifact } from '../trainer/upload/upload-artifact.ts';
 import { secrets, send, type TestGateway, testGateway } from './support/gateway.ts';
 import { writeGradedArtifact } from './support/graded-artifact.ts';
 import { disposables, problemOf, temporaryDirectory, tinyRequest } from './support/node-client.ts';
-import { freePort, nodeProcess } from './support/node-process.ts';
+import { nodeProcess } from './support/node-process.ts';
 
 const scope = disposables();
 let gateway: TestGateway;
@@ -63,7 +64,7 @@ function start(name: string, port: number, token: string) {
 
 describe('a registered node', () => {
   test('joins with its first heartbeat, serves, is drained, restarts, says goodbye and is removed', async () => {
-    const port = await freePort();
+    const port = await lastingPort();
     const token = await register('one', port);
     expect((await fleet()).nodes).toEqual([]);
     const listed = await (await gateway.operator('GET', '/v1/nodes')).text();

@@ -10,12 +10,12 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openArtifact } from '../schema/artifact/store.ts';
 import type { InferResponse } from '../schema/protocol.ts';
+import { lastingPort } from '../scripts/local/ports.ts';
 import { buildPath } from '../trainer/build/build-path.ts';
 import { buildOptionsSchema } from '../trainer/build/options.ts';
 import { silentProgress } from '../trainer/build/progress.ts';
 import { openMnist } from '../trainer/data/idx-dataset.ts';
 import { disposables, temporaryDirectory } from './support/node-client.ts';
-import { freePort } from './support/node-process.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const scope = disposables();
@@ -79,7 +79,7 @@ describe('npm start', () => {
   test.skipIf(!hasCurl)(
     '(needs curl) serves, prints requests that work as printed, and takes everything down when it is stopped',
     async () => {
-      const [port, nodePort] = [await freePort(), await freePort()];
+      const [port, nodePort] = [await lastingPort(), await lastingPort()];
       const flags = ['--port', String(port), '--node-port', String(nodePort), '--data-dir', dataDir];
       const keys: string[] = [];
       for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -94,6 +94,11 @@ describe('npm start', () => {
           nodeUrl: `http://127.0.0.1:${nodePort}`,
         });
         keys.push(credentials.clientKey ?? '');
+        const fleet = await fetch(`${credentials.url}/v1/nodes`, {
+          headers: { authorization: `Bearer ${credentials.operatorToken}` },
+        });
+        const { registered } = (await fleet.json()) as { registered: { name: string; url: string }[] };
+        expect(registered).toMatchObject([{ name: 'local', url: credentials.nodeUrl }]);
 
         for (const line of lines.filter((known) => known.startsWith('curl'))) {
           const { stdout } = await promisify(execFile)('bash', ['-c', line], { cwd: dataDir });

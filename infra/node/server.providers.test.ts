@@ -1,8 +1,9 @@
 /** Execution providers other than the cpu: one that is missing says so, and webgpu computes the same on a software Vulkan. */
 import { existsSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
+import { lastingPort } from '../../scripts/local/ports.ts';
 import { disposables, inferOk, tinyArtifact, tinyRequest } from '../../test/support/node-client.ts';
-import { freePort, nodeProcess } from '../../test/support/node-process.ts';
+import { nodeProcess } from '../../test/support/node-process.ts';
 import { TINY, tinyReference } from '../../test/support/tiny-model.ts';
 import { createLogger } from './log.ts';
 import { startNode } from './server.ts';
@@ -42,7 +43,7 @@ describe('execution providers', () => {
     `webgpu answers as the formula does (skipped without ${SOFTWARE_VULKAN} and libvulkan.so.1)`,
     async () => {
       const directory = await tinyArtifact(scope);
-      const port = await freePort();
+      const port = await lastingPort();
       // A process of its own: Dawn keeps its device for as long as the process lives.
       const flags = [
         '--artifact',

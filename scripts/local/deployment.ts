@@ -38,6 +38,8 @@ export interface Deployment {
 }
 
 const NODE_MAIN = fileURLToPath(new URL('../../infra/node/main.ts', import.meta.url));
+/** The node's name in the fleet. */
+const NODE = 'local';
 /** Index of a clearly written seven in the test set. */
 const DIGIT = 0;
 const READY_TRIES = 1200;
@@ -66,16 +68,19 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     const nodeUrl = `http://127.0.0.1:${nodePort}`;
     const gateway = await startLocalGateway({
       port,
-      nodes: [{ name: 'local', url: nodeUrl }],
+      nodes: [],
       ...secrets,
       dataDir: join(dataDir, 'gateway'),
+      // The node is on this machine, and registers as any other does.
+      vars: { PRIVATE_NODES: 'on' },
       callerHandlesSignals: true,
     });
     running.push(gateway);
     await upload(gateway, directory, manifest, secrets, options);
     const credentialsFile = join(dataDir, 'dev-credentials.json');
     const clientKey = await reusableKey(gateway, credentialsFile, secrets);
-    const node = startNode(gateway, manifest, options, secrets);
+    const registrationToken = await register(gateway, nodeUrl, secrets);
+    const node = startNode(gateway, manifest, options, { ...secrets, registrationToken });
     running.push({ close: () => node.stop() });
 
     const requestFile = join(dataDir, 'digit.json');
@@ -133,11 +138,30 @@ async function reusableKey({ url }: LocalGateway, file: string, secrets: LocalSe
   return z.looseObject({ key: z.string() }).parse(await response.json()).key;
 }
 
+/** Takes the place of the last start's registration, whose token nobody has any more. @returns the node's own token */
+async function register(
+  { url }: LocalGateway,
+  nodeUrl: string,
+  { operatorToken }: LocalSecrets,
+): Promise<string> {
+  const headers = { authorization: `Bearer ${operatorToken}`, 'content-type': 'application/json' };
+  const before = await fetch(`${url}/v1/nodes/${NODE}`, { method: 'DELETE', headers });
+  await before.body?.cancel();
+  const response = await fetch(`${url}/v1/nodes`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify({ name: NODE, url: nodeUrl }),
+  });
+  if (!response.ok)
+    throw new SppError('internal', `The gateway did not register the node: ${await response.text()}`);
+  return z.looseObject({ token: z.string() }).parse(await response.json()).token;
+}
+
 function startNode(
   { url }: LocalGateway,
   { model }: Manifest,
   { dataDir, nodePort, log }: DeploymentOptions,
-  { nodeToken }: LocalSecrets,
+  { nodeToken, registrationToken }: LocalSecrets & { readonly registrationToken: string },
 ): Supervisor {
   const artifact = `${url}/v1/artifacts/${model.id}`;
   const flags = [
@@ -146,7 +170,9 @@ function startNode(
     '--port',
     String(nodePort),
     '--name',
-    'local',
+    NODE,
+    '--gateway',
+    url,
     '--cache-dir',
     join(dataDir, 'node'),
     '--log-level',
@@ -155,7 +181,7 @@ function startNode(
   return supervise({
     command: process.execPath,
     args: [NODE_MAIN, ...flags],
-    env: { ...process.env, NODE_TOKEN: nodeToken },
+    env: { ...process.env, NODE_TOKEN: nodeToken, REGISTRATION_TOKEN: registrationToken },
     log,
   });
 }

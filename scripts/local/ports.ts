@@ -25,10 +25,13 @@ export async function requireFreePort(port: number, option: string): Promise<voi
 
 /**
  * A free one below those that outgoing connections are given, for a server that ends and comes back there: to a port of
- * theirs that nobody listens on, a connection may come out as one to itself.
+ * theirs that nobody listens on, a connection may come out as one to itself. Looked for from a drawn one on, so that
+ * processes which look at once do not find the same.
  */
 export async function lastingPort(): Promise<number> {
-  for (let port = 18_100; port < 32_000; port++) {
+  const drawn = Math.floor(Math.random() * LASTING.count);
+  for (let i = 0; i < LASTING.count; i++) {
+    const port = LASTING.first + ((drawn + i) % LASTING.count);
     const free = await requireFreePort(port, '').then(
       () => true,
       () => false,
@@ -37,6 +40,8 @@ export async function lastingPort(): Promise<number> {
   }
   throw new SppError('internal', 'No port from 18100 to 31999 is free on 127.0.0.1.');
 }
+
+const LASTING = { first: 18_100, count: 13_900 };
 
 /** One that is free at the moment. */
 export async function freePort(): Promise<number> {

@@ -1,8 +1,6 @@
 /** The inference node as a process of its own, so that a test can kill it as an operating system would. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Disposable } from './node-client.ts';
@@ -42,14 +40,4 @@ async function saysReady(child: ChildProcess): Promise<void> {
   if (child.stdout === null) throw new Error('The node has no stdout.');
   for await (const line of createInterface({ input: child.stdout })) if (line.startsWith('ready')) return;
   throw new Error(`The node ended before it was ready: ${child.signalCode ?? child.exitCode}.`);
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
