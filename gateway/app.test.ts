@@ -20,6 +20,7 @@ async function withoutLedger() {
     keys: { get: async () => row as unknown as ApiKeyRow },
     purses: { of: () => ({ take: () => never }), tend: () => {} },
     metrics: { refused: (code: string) => void refused.push(code) },
+    proven: new Map(),
     now: Date.now,
   } as unknown as Gateway;
   Object.assign(row, { rateLimit: { requests: 1, windowS: 1 } });

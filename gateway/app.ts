@@ -6,7 +6,7 @@ import type { Identity } from './auth/identity.ts';
 import { countRequest } from './budget/limits.ts';
 import type { Gateway } from './gateway.ts';
 import { crossOrigin } from './http/cross-origin.ts';
-import { deadline } from './inference/deadline.ts';
+import { Deadline } from './inference/deadline.ts';
 import { firstBoundMs } from './inference/infer-request.ts';
 import { logFailure } from './log.ts';
 import type { Call, Route } from './route.ts';
@@ -21,7 +21,9 @@ import { operationRoutes } from './routes/operations.ts';
 import { operatorTokenRoutes } from './routes/operator-tokens.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { problemRoutes } from './routes/problems.ts';
+import { RequestBackground } from './state/background.ts';
 import type { Background } from './state/cell.ts';
+import { memo } from './state/memo.ts';
 
 const described: readonly Route[] = [
   ...inferenceRoutes,
@@ -42,25 +44,23 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 /** The address that nearly all requests have; what else can be written for it is left to the router. */
 const INFER = /^https?:\/\/[^/?#]+\/v2\/models\/([A-Za-z0-9._-]+)\/infer$/;
+const ADDRESSES_KEPT = 256;
 const INFER_PATH = '/v2/models/:model/infer';
 
 export interface App {
-  fetch(request: Request, bindings: object, background: ExecutionContext): Response | Promise<Response>;
+  fetch(request: Request, bindings: object, context: ExecutionContext): Response | Promise<Response>;
 }
 
 export function createApp(gateway: Gateway): App {
   const router = createRouter(gateway);
   const infer = routes.find(({ path, method }) => path === INFER_PATH && method === 'POST');
   if (infer === undefined || gateway.settings.corsOrigins.length > 0) return router;
+  const modelOf = memo(ADDRESSES_KEPT, (url: string) => INFER.exec(url)?.[1] ?? '');
   return {
-    fetch(request, bindings, background) {
-      const model = request.method === 'POST' ? INFER.exec(request.url)?.[1] : undefined;
-      if (model === undefined) return router.fetch(request, bindings, background);
-      return answer(
-        gateway,
-        { request, background, param: (name) => (name === 'model' ? model : '') },
-        infer,
-      );
+    fetch(request, bindings, context) {
+      const model = request.method === 'POST' ? modelOf(request.url) : '';
+      if (model === '') return router.fetch(request, bindings, context);
+      return answer(gateway, { request, context, param: (name) => (name === 'model' ? model : '') }, infer);
     },
   };
 }
@@ -79,7 +79,7 @@ function createRouter(gateway: Gateway): Hono {
       const route = byMethod.get(context.req.method);
       const param = (name: string) => context.req.param(name) ?? '';
       if (route !== undefined)
-        return answer(gateway, { request: context.req.raw, background: context.executionCtx, param }, route);
+        return answer(gateway, { request: context.req.raw, context: context.executionCtx, param }, route);
       const message = `${context.req.path} does not take ${context.req.method}.`;
       const error = new SppError('method-not-allowed', message, { hint: `Use ${allow}.` });
       return refusal(context.req.raw, error, { allow });
@@ -97,15 +97,19 @@ function createRouter(gateway: Gateway): Hono {
   return app;
 }
 
-async function answer(
-  gateway: Gateway,
-  { request, background, param }: Pick<Call, 'request' | 'background' | 'param'>,
-  route: Route,
-): Promise<Response> {
+/** What a route is asked with. */
+interface Asked extends Pick<Call, 'request' | 'param'> {
+  readonly context: Background;
+}
+
+async function answer(gateway: Gateway, { request, context, param }: Asked, route: Route): Promise<Response> {
   const receivedMs = gateway.now();
+  const background = new RequestBackground(context);
   const id = requestId(request);
   const told = new Map([['x-request-id', id]]);
-  const clock = route.timed ? deadline(receivedMs, firstBoundMs(request.headers), gateway.now) : undefined;
+  const clock = route.timed
+    ? new Deadline(receivedMs, firstBoundMs(request.headers), gateway.now)
+    : undefined;
   try {
     const admission = admitted(gateway, route, request, told, background, receivedMs);
     const identity = await (clock === undefined ? admission : clock.bound(admission));
@@ -148,6 +152,7 @@ function admitted(
     operatorTokens: gateway.operatorTokens,
     nodeTokens: gateway.nodeTokens,
     oidc: gateway.oidc,
+    proven: gateway.proven,
     background,
     nowMs,
   });

@@ -1,6 +1,7 @@
 /** All that an isolate holds between requests: settings, stores, and its copies of policy, catalog, keys and fleet. */
 import type { ApiKeyRow, OperatorTokenRow } from '../schema/db/tables.ts';
 import { SppError } from '../schema/errors.ts';
+import type { ProvenKeys } from './auth/bearer.ts';
 import { randomHex } from './auth/digests.ts';
 import { type OidcVerifier, oidcVerifier } from './auth/oidc.ts';
 import { type LedgerClient, type Purses, purses } from './budget/purses.ts';
@@ -33,6 +34,7 @@ export interface Gateway {
   readonly operatorTokens: CellMap<OperatorTokenRow | null>;
   readonly nodeTokens: CellMap<NodeCredentials | null>;
   readonly oidc: OidcVerifier | undefined;
+  readonly proven: ProvenKeys;
   readonly purses: Purses;
   /** Of a key; there is one in the world. */
   readonly ledgerOf: (keyId: string) => LedgerClient;
@@ -124,6 +126,7 @@ export function createGateway(
     purses: purses({ ledgerOf, now, onError: (error) => logFailure('purse', error) }),
     ledgerOf,
     oidc: settings.oidc === undefined ? undefined : oidcVerifier(settings.oidc),
+    proven: new Map(),
     fleet: {
       ...nodes,
       refresh(background, ...models) {

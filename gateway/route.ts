@@ -5,7 +5,7 @@ import type { Access, Identity } from './auth/identity.ts';
 import type { Gateway } from './gateway.ts';
 import { parseJson, readBody, requireJson } from './http/read-body.ts';
 import type { Deadline } from './inference/deadline.ts';
-import type { Background } from './state/cell.ts';
+import type { RequestBackground } from './state/background.ts';
 
 export interface Call {
   readonly gateway: Gateway;
@@ -22,7 +22,7 @@ export interface Call {
   readonly requestId: string;
   /** Go with whatever is answered, a refusal too. */
   readonly told: Map<string, string>;
-  readonly background: Background;
+  readonly background: RequestBackground;
 }
 
 export interface Route {

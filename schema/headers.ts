@@ -64,6 +64,7 @@ export function parseCostBudget(text: string): number {
 
 /** Whole nano-dollars as US dollars: all that `parseCostBudget` reads back, never an exponent. */
 export function formatNanoUsd(nanoUsd: number): string {
+  if (nanoUsd === 0) return '0';
   const digits = String(nanoUsd).padStart(10, '0');
   return `${digits.slice(0, -9)}.${digits.slice(-9)}`.replace(/\.?0+$/, '');
 }
@@ -96,16 +97,35 @@ export function formatServerTiming(entries: Readonly<Record<string, number>>): s
  */
 export function parseServerTiming(text: string): Readonly<Record<string, number>> {
   const durations: Record<string, number> = Object.create(null);
-  for (const entry of text.split(',')) {
-    const [name = '', ...parameters] = entry.split(';');
-    for (const parameter of parameters) {
-      const trimmed = parameter.trim();
-      if (!trimmed.startsWith('dur=') || !DECIMAL.test(trimmed.slice(4)) || name.trim() === '') continue;
-      durations[name.trim()] = Number(trimmed.slice(4));
-      break;
-    }
+  for (let from = 0; from < text.length; ) {
+    const comma = text.indexOf(',', from);
+    const end = comma < 0 ? text.length : comma;
+    readDuration(text, from, end, durations);
+    from = end + 1;
   }
   return durations;
+}
+
+/** The first `dur` of the entry between two places. Read in place: a gateway does this with each answer. */
+function readDuration(text: string, from: number, end: number, durations: Record<string, number>): void {
+  let at = placeOf(text, ';', from, end);
+  const name = text.slice(from, at).trim();
+  while (at < end && name !== '') {
+    const start = at + 1;
+    at = placeOf(text, ';', start, end);
+    const parameter = text.slice(start, at).trim();
+    if (!parameter.startsWith('dur=')) continue;
+    const value = parameter.slice(4);
+    if (!DECIMAL.test(value)) continue;
+    durations[name] = Number(value);
+    return;
+  }
+}
+
+/** `end` where there is none. */
+function placeOf(text: string, character: string, from: number, end: number): number {
+  const at = text.indexOf(character, from);
+  return at < 0 || at > end ? end : at;
 }
 
 function badHeader(header: string, text: string, wanted: string): SppError {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { defaultClassFor, defaultPolicy, policySchema, rulesFor } from './policy.ts';
+import { defaultPolicy, policySchema, rulesFor } from './policy.ts';
 
 const key = 'key_0123456789abcdef';
 const document = (over: Record<string, unknown>) => ({ ...defaultPolicy, ...over });
@@ -135,10 +135,5 @@ describe('the rules of a request', () => {
     });
     expect(rulesFor(policy, 'gold', key)).not.toHaveProperty('classes');
     expect(rulesFor(policy, 'silver', key)).toBeUndefined();
-  });
-
-  test('without a class named are those of the default class', () => {
-    expect(defaultClassFor(policy, key)).toBe('gold');
-    expect(defaultClassFor(defaultPolicy, key)).toBeNull();
   });
 });

@@ -104,11 +104,6 @@ export function rulesFor(policy: Policy, slaClass: string | null, keyId?: string
   );
 }
 
-/** The class of a request that names none. */
-export function defaultClassFor(policy: Policy, keyId: string | undefined): string | null {
-  return policy.overrides.find(({ key }) => key === keyId)?.defaultClass ?? policy.defaultClass;
-}
-
 /** What a new installation serves by until its operator says otherwise. */
 export const defaultPolicy: Policy = policySchema.parse({
   schemaVersion: 2,

@@ -51,6 +51,21 @@ test('a large answer reaches the client before the node has sent all of it', asy
   expect([bytes, sum]).toEqual([MiB, MiB / 2 + 2 * (MiB / 2)]);
 });
 
+test('a large answer that stops coming is broken off at the end of the budget, at both ends', async () => {
+  const closed = Promise.withResolvers<void>();
+  for (const node of [fleet.a, fleet.b])
+    node.takeOver = (request, response) => {
+      request.resume();
+      response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': String(MiB) });
+      response.write(Buffer.alloc(MiB / 2));
+      response.once('close', () => closed.resolve());
+    };
+  const answer = await fleet.infer('600ms');
+  expect(answer.status).toBe(200);
+  await expect(answer.arrayBuffer()).rejects.toThrow();
+  await closed.promise;
+});
+
 test('a large body reaches the node before the client has sent all of it', async () => {
   const reached = Promise.withResolvers<number>();
   for (const node of [fleet.a, fleet.b])

@@ -84,6 +84,7 @@ function context(
     operatorTokens: held(async (prefix) => new Map(operators).get(prefix) ?? null),
     nodeTokens: held(async (prefix) => (prefix === node.prefix ? { name: 'n', ...node, ...before } : null)),
     oidc: undefined,
+    proven: new Map(),
     background: { waitUntil: () => {} },
     nowMs: 1000,
   };

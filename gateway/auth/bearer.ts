@@ -21,9 +21,18 @@ export interface AccessContext {
   readonly nodeTokens: CellMap<NodeCredentials | null>;
   /** Undefined where no identity provider is configured. */
   readonly oidc: OidcVerifier | undefined;
+  readonly proven: ProvenKeys;
   readonly background: Background;
   readonly nowMs: number;
 }
+
+/**
+ * By `Authorization` header, the copy of a key's row that it has proved, so that the next request with it costs no HMAC. Only
+ * what was proved is in it, and it is found by a keyed hash of all of the header, so that a guess learns nothing by time.
+ */
+export type ProvenKeys = Map<string, ApiKeyRow>;
+
+const PROVEN_HELD = 10_000;
 
 const BEARER = /^Bearer +([\x21-\x7e]{1,8192})$/i;
 
@@ -49,12 +58,15 @@ export function requireAccess(
   context: AccessContext,
 ): Identity | Promise<Identity> {
   if (access === 'open') return { kind: 'anonymous' };
-  const token = BEARER.exec(authorization ?? '')?.[1];
+  if (authorization === null) throw unauthorized(access, 'Credentials are missing.');
+  const proved = access === 'client' ? context.proven.get(authorization) : undefined;
+  const held = proved === undefined ? undefined : context.keys.get(proved.prefix, context.background);
+  if (held === proved && proved !== undefined && isGood(proved, context.nowMs))
+    return { kind: 'client', key: proved };
+  const token = BEARER.exec(authorization)?.[1];
   if (token === undefined) throw unauthorized(access, 'Credentials are missing.');
-  const identity = identify(token, context);
-  return identity instanceof Promise
-    ? identity.then((found) => admit(access, found))
-    : admit(access, identity);
+  const identity = identify(token, { ...context, authorization, held });
+  return identity.then((found) => admit(access, found));
 }
 
 function admit(access: Access, identity: Identity | undefined): Identity {
@@ -73,10 +85,8 @@ function unauthorized(access: Access, message: string): SppError {
   });
 }
 
-type Found = Identity | undefined | Promise<Identity | undefined>;
-
 /** The form of a token says what it can be, so that each kind costs only its own look-up. */
-function identify(token: string, context: AccessContext): Found {
+function identify(token: string, context: ClientContext): Promise<Identity | undefined> {
   const key = tokenPrefix('sp', token);
   if (key !== undefined) return client(token, key, context);
   const operator = tokenPrefix('op', token);
@@ -100,25 +110,24 @@ async function byDeploymentSecret(
   return oidc?.(token, nowMs);
 }
 
-function client(token: string, prefix: string, context: AccessContext): Found {
-  const row = context.keys.get(prefix, context.background);
-  if (row !== null && !(row instanceof Promise)) {
-    const known = provenBy.get(row);
-    if (known !== undefined && sameText(token, known) && isGood(row, context.nowMs))
-      return { kind: 'client', key: row };
-  }
-  return proven(token, row, context);
+interface ClientContext extends AccessContext {
+  readonly authorization: string;
+  /** The key's row, where it has been asked for already. */
+  readonly held: ApiKeyRow | null | Promise<ApiKeyRow | null> | undefined;
 }
 
-async function proven(
+async function client(
   token: string,
-  held: ApiKeyRow | null | Promise<ApiKeyRow | null>,
-  { settings, nowMs }: AccessContext,
+  prefix: string,
+  { keys, background, settings, proven, authorization, held, nowMs }: ClientContext,
 ): Promise<Identity | undefined> {
-  const row = await held;
+  const row = await (held === undefined ? keys.get(prefix, background) : held);
   const proof = await proofOf(token, row, settings.keyPepper, nowMs);
   if (row === null || proof === undefined || !isGood(row, nowMs)) return undefined;
-  if (proof === 'current') provenBy.set(row, token);
+  if (proof === 'current') {
+    if (proven.size >= PROVEN_HELD) proven.clear();
+    proven.set(authorization, row);
+  }
   return { kind: 'client', key: row };
 }
 
@@ -138,17 +147,6 @@ async function proofOf(
   ]);
   if (current) return 'current';
   return before ? 'before' : undefined;
-}
-
-/** Which token has proved a copy of a row, so that the next request with it costs no HMAC; it goes with the copy. */
-const provenBy = new WeakMap<ApiKeyRow, string>();
-
-/** In a time that depends on their length alone; tokens of one kind are equally long. */
-function sameText(a: string, b: string): boolean {
-  if (a.length !== b.length) return false;
-  let difference = 0;
-  for (let i = 0; i < a.length; i++) difference |= a.charCodeAt(i) ^ b.charCodeAt(i);
-  return difference === 0;
 }
 
 function secretBefore(row: SecretColumns | null, nowMs: number): { salt: string; hash: string } | undefined {

@@ -102,6 +102,7 @@ function logOf(write: (batch: readonly WeighedDecision[]) => Promise<void>) {
   const log = decisionLog({ write, now: clock.now, random, pause: clock.pause, onError });
   return {
     clock,
+    log,
     settled: () => Promise.all(work.splice(0)),
     observe: (id: number) => log.observe(() => decision(id, clock.now()), background),
   };
@@ -143,6 +144,21 @@ describe('the decision log', () => {
     expect(written).toEqual([1]);
     observe(0);
   });
+});
+
+test('a window that no request could carry the end of is ended by the next that can', async () => {
+  const written: number[] = [];
+  const { clock, log, observe, settled } = logOf(async (batch) => void written.push(batch.length));
+  expect(log.wantsCarrier()).toBe(true);
+  log.observe(() => decision(0, clock.now()));
+  clock.forward(WINDOW_MS);
+  await settled();
+  expect([written, log.wantsCarrier()]).toEqual([[], true]);
+  observe(1);
+  expect(log.wantsCarrier()).toBe(false);
+  clock.forward(WINDOW_MS);
+  await settled();
+  expect([written, log.wantsCarrier()]).toEqual([[2], true]);
 });
 
 describe('the kept decisions', () => {

@@ -17,8 +17,13 @@ export interface WeighedDecision extends LoggedDecision {
 }
 
 export interface DecisionLog {
-  /** @param decision made only when it is kept */
-  observe(decision: () => LoggedDecision, background: Background): void;
+  /**
+   * @param decision made only when it is kept
+   * @param background of a request that may carry the window's end; without it another one will
+   */
+  observe(decision: () => LoggedDecision, background?: Background): void;
+  /** Whether the next request to be observed is to carry the window's end: it lives longer than its answer. */
+  wantsCarrier(): boolean;
 }
 
 export interface DecisionLogOptions {
@@ -38,24 +43,29 @@ const LATE_MS = 2 * WINDOW_MS;
 export function decisionLog({ write, now, random, pause, onError }: DecisionLogOptions): DecisionLog {
   let kept: LoggedDecision[] = [];
   let seen = 0;
-  let sinceMs = 0;
+  /** When the window's end was last seen to; undefined while no request carries it. */
+  let carriedSinceMs: number | undefined;
 
   const flush = async () => {
     const weight = kept.length === 0 ? 0 : seen / kept.length;
     const batch = kept.map((decision) => ({ ...decision, weight }));
     kept = [];
     seen = 0;
+    carriedSinceMs = undefined;
     if (batch.length > 0) await write(batch).catch(onError);
   };
+  const carry = (background: Background, nowMs: number) => {
+    carriedSinceMs = nowMs;
+    background.waitUntil(pause(WINDOW_MS).then(() => (carriedSinceMs === nowMs ? flush() : undefined)));
+  };
+  const lost = (nowMs: number) => carriedSinceMs !== undefined && nowMs - carriedSinceMs >= LATE_MS;
 
   return {
     observe(decision, background) {
       const nowMs = now();
-      if (seen > 0 && nowMs - sinceMs >= LATE_MS) background.waitUntil(flush());
-      if (seen === 0) {
-        sinceMs = nowMs;
-        const mine = nowMs;
-        background.waitUntil(pause(WINDOW_MS).then(() => (sinceMs === mine ? flush() : undefined)));
+      if (background !== undefined) {
+        if (lost(nowMs)) background.waitUntil(flush());
+        if (carriedSinceMs === undefined) carry(background, nowMs);
       }
       seen++;
       if (kept.length < KEPT_IN_WINDOW) kept.push(decision());
@@ -64,5 +74,6 @@ export function decisionLog({ write, now, random, pause, onError }: DecisionLogO
         if (place < KEPT_IN_WINDOW) kept[place] = decision();
       }
     },
+    wantsCarrier: () => carriedSinceMs === undefined || lost(now()),
   };
 }

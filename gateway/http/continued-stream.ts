@@ -1,16 +1,21 @@
 /** A stream of which the beginning was read already. */
 
-/** @param through what the bytes go through; it says whether their number is known. @returns its readable end */
+/**
+ * @param through what the bytes go through; it says whether their number is known
+ * @param stop breaks both ends off
+ * @returns the readable end of `through`
+ */
 export function continued(
   read: readonly Uint8Array[],
   rest: ReadableStream<Uint8Array>,
   { readable, writable }: IdentityTransformStream,
+  stop?: AbortSignal,
 ): ReadableStream {
   const pump = async () => {
     const writer = writable.getWriter();
     for (const chunk of read) await writer.write(chunk);
     writer.releaseLock();
-    await rest.pipeTo(writable);
+    await rest.pipeTo(writable, stop === undefined ? {} : { signal: stop });
   };
   // The readable end sees the failure; here is nobody to tell.
   pump().catch((reason: unknown) => writable.abort(reason).catch(() => {}));

@@ -6,7 +6,8 @@ import { continued } from '../http/continued-stream.ts';
 
 export type AnswerBody =
   | { readonly kind: 'whole'; readonly bytes: ArrayBuffer | Uint8Array }
-  | { readonly kind: 'stream'; readonly stream: ReadableStream };
+  /** `stop` breaks off what has not arrived yet. */
+  | { readonly kind: 'stream'; readonly stream: ReadableStream; stop(): void };
 
 const WHOLE_BYTES = 256 * 1024;
 
@@ -17,7 +18,7 @@ export async function readAnswer(response: Response): Promise<AnswerBody> {
   if (length <= WHOLE_BYTES) return { kind: 'whole', bytes: await response.arrayBuffer() };
   const { body } = response;
   if (body === null) return { kind: 'whole', bytes: new Uint8Array(0) };
-  if (length > WHOLE_BYTES) return { kind: 'stream', stream: body };
+  if (length > WHOLE_BYTES) return handedOn([], body, new FixedLengthStream(length));
   const reader = body.getReader();
   const chunks: Uint8Array[] = [];
   let total = 0;
@@ -28,7 +29,20 @@ export async function readAnswer(response: Response): Promise<AnswerBody> {
     total += value.length;
   }
   reader.releaseLock();
-  return { kind: 'stream', stream: continued(chunks, body, new IdentityTransformStream()) };
+  return handedOn(chunks, body, new IdentityTransformStream());
+}
+
+function handedOn(
+  read: readonly Uint8Array[],
+  rest: ReadableStream<Uint8Array>,
+  through: IdentityTransformStream,
+): AnswerBody {
+  const stopped = new AbortController();
+  return {
+    kind: 'stream',
+    stream: continued(read, rest, through, stopped.signal),
+    stop: () => stopped.abort(),
+  };
 }
 
 function joined(chunks: readonly Uint8Array[], total: number): Uint8Array {

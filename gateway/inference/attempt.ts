@@ -25,6 +25,8 @@ export interface AttemptRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly deadline: Deadline;
   readonly reservation: Reservation;
+  /** As `ForwardRequest` has it. */
+  readonly abortable: boolean;
   /** A copy that only shows how the node is. */
   readonly probe?: boolean;
 }

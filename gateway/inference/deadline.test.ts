@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { deadline } from './deadline.ts';
+import { Deadline } from './deadline.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 const never = new Promise<never>(() => {});
-const start = (budgetMs: number) => deadline(Date.now(), budgetMs, Date.now);
+const start = (budgetMs: number) => new Deadline(Date.now(), budgetMs, Date.now);
 
 describe('a deadline', () => {
   test('stops all work and answers, at its time and not before', async () => {

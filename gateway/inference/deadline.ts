@@ -1,72 +1,89 @@
 /** One clock for a request, from receipt to answer. When it runs out, all work stops, and the answer is that it ran out. */
 import { SppError } from '../../schema/errors.ts';
 
-export interface Deadline {
+export class Deadline {
   readonly receivedMs: number;
-  /** Milliseconds until it passes. */
-  leftMs(): number;
-  /** Moves it to this long after receipt. */
-  grant(ms: number): void;
-  /** Told when it passes; what it returns takes that back. */
-  onPassed(stop: () => void): () => void;
-  /** What `work` comes to, unless the deadline passes first. @throws `budget-overrun` then, whatever the work does */
-  bound<T>(work: T | Promise<T>): T | Promise<T>;
-  /** For an answer that is complete: nothing is stopped any more. */
-  release(): void;
-}
-
-export function deadline(receivedMs: number, budgetMs: number, now: () => number): Deadline {
-  const stops = new Set<() => void>();
-  let endMs = receivedMs + budgetMs;
-  let reject: (error: SppError) => void = () => {};
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #now: () => number;
+  readonly #stops: (() => void)[] = [];
+  #endMs: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the timer goes off: at the end, or before an end that was moved away, and then it is set anew. */
-  let wakesMs = Number.POSITIVE_INFINITY;
-  let passed = false;
+  #wakesMs = Number.POSITIVE_INFINITY;
+  #passed = false;
 
-  const pass = () => {
+  constructor(receivedMs: number, budgetMs: number, now: () => number) {
+    this.receivedMs = receivedMs;
+    this.#now = now;
+    this.#endMs = receivedMs + budgetMs;
+    this.#arm();
+  }
+
+  /** Milliseconds until it passes. */
+  leftMs(): number {
+    return this.#endMs - this.#now();
+  }
+
+  /** Moves it to this long after receipt. */
+  grant(ms: number): void {
+    if (this.#passed) return;
+    this.#endMs = this.receivedMs + ms;
+    // Budgets are moved with nearly every request, and mostly to and fro: setting a timer costs more than leaving it.
+    if (this.#wakesMs <= this.#endMs) return;
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#arm();
+  }
+
+  /** Told when it passes; what it returns takes that back. */
+  onPassed(stop: () => void): () => void {
+    if (this.#passed) {
+      stop();
+      return () => {};
+    }
+    this.#stops.push(stop);
+    return () => {
+      const place = this.#stops.indexOf(stop);
+      if (place >= 0) this.#stops.splice(place, 1);
+    };
+  }
+
+  /** What `work` comes to, unless the deadline passes first. @throws `budget-overrun` then, whatever the work does */
+  bound<T>(work: T | Promise<T>): T | Promise<T> {
+    if (!(work instanceof Promise) && !this.#passed) return work;
+    return new Promise((resolve, reject) => {
+      const done = this.onPassed(() => reject(overrun()));
+      Promise.resolve(work).then(
+        (value) => {
+          done();
+          resolve(value);
+        },
+        (error) => {
+          done();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  /** For an answer that is complete: nothing is stopped any more. */
+  release(): void {
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#stops.length = 0;
+  }
+
+  #arm(): void {
+    this.#wakesMs = this.#endMs;
+    this.#timer = setTimeout(() => this.#pass(), Math.max(0, this.#endMs - this.#now()));
+  }
+
+  #pass(): void {
     // Timers keep their own time, and may come a little early by ours.
-    if (now() < endMs - 1) return arm();
-    passed = true;
-    reject(overrun());
-    for (const stop of stops) stop();
-    stops.clear();
-  };
-  const arm = () => {
-    wakesMs = endMs;
-    timer = setTimeout(pass, Math.max(0, endMs - now()));
-  };
-  arm();
-
-  return {
-    receivedMs,
-    leftMs: () => endMs - now(),
-    grant(ms) {
-      if (passed) return;
-      endMs = receivedMs + ms;
-      // Budgets are moved with nearly every request, and mostly to and fro: setting a timer costs more than leaving it.
-      if (wakesMs <= endMs) return;
-      if (timer !== undefined) clearTimeout(timer);
-      arm();
-    },
-    onPassed(stop) {
-      if (passed) stop();
-      else stops.add(stop);
-      return () => void stops.delete(stop);
-    },
-    bound(work) {
-      if (!(work instanceof Promise) && !passed) return work;
-      return new Promise((resolve, fail) => {
-        reject = fail;
-        if (passed) fail(overrun());
-        Promise.resolve(work).then(resolve, fail);
-      });
-    },
-    release() {
-      if (timer !== undefined) clearTimeout(timer);
-      stops.clear();
-    },
-  };
+    if (this.#now() < this.#endMs - 1) {
+      this.#arm();
+      return;
+    }
+    this.#passed = true;
+    for (const stop of this.#stops.splice(0)) stop();
+  }
 }
 
 function overrun(): SppError {

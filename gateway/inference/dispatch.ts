@@ -12,7 +12,7 @@ import type { DispatchContext, InferenceRequest } from './inference-request.ts';
 import { clientResponse, declined } from './node-answer.ts';
 import { plan, timeGranted } from './plan.ts';
 import { noNode, overloaded, refusal } from './refusals.ts';
-import { probe, started, withHedge } from './sending.ts';
+import { probe, probedNode, started, withHedge } from './sending.ts';
 
 const ATTEMPTS = 2;
 
@@ -49,8 +49,9 @@ async function run(request: InferenceRequest, context: DispatchContext, course: 
     // A second node only when it can still be in time, or nobody expected the first to be.
     else if (!decision.fits && deadline.leftMs() < decision.chosen.predicted.totalMs) break;
     course.selectMs = context.now() - selectStartedMs;
-    const first = await started(planned, request, context, course);
-    if (count === 1) probe(planned, request, context);
+    const probed = count === 1 ? probedNode(planned, request, context) : undefined;
+    const first = await started(planned, request, context, course, probed !== undefined);
+    if (probed !== undefined) probe(probed, planned, request, context);
     const result = await withHedge(first, planned, failed, request, context, course);
     const { forwarded, chosen } = result;
     course.result = result;

@@ -16,6 +16,11 @@ export interface ForwardRequest {
   /** Trace and identity, handed on as they came. */
   readonly headers: Readonly<Record<string, string>>;
   readonly deadline: Deadline;
+  /**
+   * Whether what is stopped has to be aborted by hand. Otherwise the request is answered as soon as it is stopped, and the
+   * runtime drops what it has under way, which costs nothing before.
+   */
+  readonly abortable: boolean;
   readonly now: () => number;
 }
 
@@ -45,43 +50,58 @@ export interface Sending {
 }
 
 export function forward(request: ForwardRequest): Sending {
-  const abort = new AbortController();
-  const stop = () => abort.abort();
-  const kept = request.deadline.onPassed(stop);
-  return { stop, done: send(request, abort.signal, kept) };
+  const { deadline, now } = request;
+  const abort = request.abortable ? new AbortController() : undefined;
+  const startedMs = now();
+  let stop = () => {};
+  const done = new Promise<Forwarded>((resolve) => {
+    // Told of without waiting for what is aborted: nothing of it may run any more once the request is answered.
+    stop = () => {
+      abort?.abort();
+      resolve({ kind: 'stopped', elapsedMs: now() - startedMs });
+    };
+    const kept = deadline.onPassed(stop);
+    send(request, abort?.signal, startedMs).then(
+      (answer) => {
+        kept();
+        const { body } = answer;
+        if (body.kind === 'stream') deadline.onPassed(body.stop);
+        resolve({ kind: 'answered', answer });
+      },
+      (cause: unknown) => {
+        kept();
+        resolve({ kind: 'unreached', cause });
+      },
+    );
+  });
+  return { stop: () => stop(), done };
 }
 
-async function send(request: ForwardRequest, signal: AbortSignal, done: () => void): Promise<Forwarded> {
-  const { node, model, level, minLevel, upload, now } = request;
-  const startedMs = now();
-  try {
-    const response = await fetch(`${node.url}/v2/models/${model}/versions/${level}/infer`, {
-      method: 'POST',
-      headers: {
-        ...request.headers,
-        ...upload.headers,
-        authorization: `Bearer ${request.nodeToken}`,
-        [headerNames.budgetRemaining]: formatMs(Math.max(0.001, request.deadline.leftMs())),
-        ...(minLevel < level ? { [headerNames.minLevel]: String(minLevel) } : {}),
-      },
-      body: upload.body(),
-      signal,
-      // A node has no business sending its work elsewhere.
-      redirect: 'manual',
-    });
-    const body = await readAnswer(response);
-    if (body.kind === 'whole') done();
-    const roundTripMs = now() - startedMs;
-    const timing = parseServerTiming(response.headers.get('server-timing') ?? '');
-    const [queueMs, executeMs] = [(timing.queue ?? 0) + (timing.load ?? 0), timing.execute ?? 0];
-    const networkMs = Math.max(0, roundTripMs - queueMs - executeMs);
-    const { status, headers } = response;
-    return {
-      kind: 'answered',
-      answer: { status, headers, body, roundTripMs, queueMs, executeMs, networkMs },
-    };
-  } catch (cause) {
-    done();
-    return signal.aborted ? { kind: 'stopped', elapsedMs: now() - startedMs } : { kind: 'unreached', cause };
-  }
+async function send(
+  request: ForwardRequest,
+  signal: AbortSignal | undefined,
+  startedMs: number,
+): Promise<NodeAnswer> {
+  const { node, model, level, minLevel, upload, deadline, now } = request;
+  const response = await fetch(`${node.url}/v2/models/${model}/versions/${level}/infer`, {
+    method: 'POST',
+    headers: {
+      ...request.headers,
+      ...upload.headers,
+      authorization: `Bearer ${request.nodeToken}`,
+      [headerNames.budgetRemaining]: formatMs(Math.max(0.001, deadline.leftMs())),
+      ...(minLevel < level ? { [headerNames.minLevel]: String(minLevel) } : {}),
+    },
+    body: upload.body(),
+    ...(signal === undefined ? {} : { signal }),
+    // A node has no business sending its work elsewhere.
+    redirect: 'manual',
+  });
+  const body = await readAnswer(response);
+  const roundTripMs = now() - startedMs;
+  const timing = parseServerTiming(response.headers.get('server-timing') ?? '');
+  const [queueMs, executeMs] = [(timing.queue ?? 0) + (timing.load ?? 0), timing.execute ?? 0];
+  const networkMs = Math.max(0, roundTripMs - queueMs - executeMs);
+  const { status, headers } = response;
+  return { status, headers, body, roundTripMs, queueMs, executeMs, networkMs };
 }

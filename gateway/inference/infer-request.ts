@@ -1,5 +1,6 @@
 /** What an inference request's headers ask for. */
 import { headerNames, parseCostBudget, parseLatencyBudget, parseMinQuality } from '../../schema/headers.ts';
+import { memo } from '../state/memo.ts';
 
 export interface RequestBudgets {
   /** Undefined where the client leaves it to the policy. */
@@ -14,12 +15,15 @@ const UNKNOWN_BUDGET_MS = 30_000;
 /** A policy may serve what is not to be had in so little time: the checks before that is known get this much. */
 const LEAST_MS = 5;
 
+/** Clients ask for few different budgets. */
+const latencyBudget = memo(256, (text: string) => parseLatencyBudget(text));
+
 /** What bounds a request before anything else is known of it; a malformed budget is refused later. */
 export function firstBoundMs(headers: Headers): number {
   const text = headers.get(headerNames.latencyBudget);
   if (text === null) return UNKNOWN_BUDGET_MS;
   try {
-    return Math.max(LEAST_MS, parseLatencyBudget(text));
+    return Math.max(LEAST_MS, latencyBudget(text));
   } catch {
     return UNKNOWN_BUDGET_MS;
   }
@@ -32,7 +36,7 @@ export function readBudgets(headers: Headers): RequestBudgets {
     return text === null ? undefined : parse(text);
   };
   return {
-    latencyMs: parsed(headerNames.latencyBudget, parseLatencyBudget),
+    latencyMs: parsed(headerNames.latencyBudget, latencyBudget),
     costNanoUsd: parsed(headerNames.costBudget, parseCostBudget),
     minQuality: parsed(headerNames.minQuality, parseMinQuality),
     slaClass: parsed(headerNames.slaClass, (text) => text.trim()),

@@ -1,5 +1,6 @@
 /** One inference request with all that its way through the gateway needs. */
 import type { Rules } from '../selector/rules.ts';
+import type { RequestBackground } from '../state/background.ts';
 import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
 import type { VersionedPolicy } from '../storage/policies.ts';
 import type { AttemptContext } from './attempt.ts';
@@ -23,11 +24,14 @@ export interface InferenceRequest {
   /** Handed on to the node. */
   readonly headers: Readonly<Record<string, string>>;
   readonly deadline: Deadline;
+  /** Whether something will outlive its answer even when the deadline passes. */
+  readonly abortable: boolean;
   /** Headers of the answer that are known before it. */
   readonly told: ReadonlyMap<string, string>;
 }
 
 export interface DispatchContext extends AttemptContext {
+  readonly background: RequestBackground;
   readonly policy: VersionedPolicy;
   readonly hedges: HedgeCredit;
   /** Share of requests of which a copy goes to a node that nothing was learned of lately. */

@@ -39,13 +39,11 @@ export function clientResponse(answer: NodeAnswer, context: AnswerContext): Resp
     });
   const { level } = context;
   const version = answer.headers.get(headerNames.artifactVersion) ?? context.version.version;
-  const served = context.versions.get(version)?.levels.find((row) => row.level === level);
   const headers: Record<string, string> = {
     'content-type': answer.headers.get('content-type') ?? 'application/json',
+    ...levelHeaders(context.versions.get(version), version, level),
     [headerNames.policyVersion]: String(context.policyVersion),
     [headerNames.decision]: context.decision,
-    [headerNames.artifactVersion]: version,
-    [headerNames.pathLevel]: String(level),
     [headerNames.budgetRemaining]: formatMs(context.budgetRemainingMs),
     [headerNames.cost]: formatNanoUsd(context.costNanoUsd),
     'server-timing': formatServerTiming({
@@ -55,10 +53,6 @@ export function clientResponse(answer: NodeAnswer, context: AnswerContext): Resp
       network: answer.networkMs,
     }),
   };
-  if (served !== undefined) {
-    headers[headerNames.pathSparsity] = String(round(served.sparsity));
-    headers[headerNames.pathQuality] = String(round(served.quality.value));
-  }
   // All at once: each one that is set on an answer that is made already costs as much as several given with it.
   for (const [name, value] of context.told) headers[name] = value;
   for (const name of HANDED_ON) {
@@ -71,6 +65,32 @@ export function clientResponse(answer: NodeAnswer, context: AnswerContext): Resp
 
 /** Of the node's headers, as they are. */
 const HANDED_ON = ['retry-after', headerLengthName, headerNames.steppedFrom] as const;
+
+type LevelHeaders = Readonly<Record<string, string>>;
+
+/** By version of a copy of the catalog, then level: the same with each answer. */
+const headersOf = new WeakMap<CatalogVersion, Map<number, LevelHeaders>>();
+
+/** @param known undefined for a version that the catalog does not have yet */
+function levelHeaders(known: CatalogVersion | undefined, version: string, level: number): LevelHeaders {
+  const held = known === undefined ? undefined : headersOf.get(known)?.get(level);
+  if (held !== undefined) return held;
+  const row = known?.levels.find((served) => served.level === level);
+  const made: LevelHeaders = {
+    [headerNames.artifactVersion]: version,
+    [headerNames.pathLevel]: String(level),
+    ...(row === undefined
+      ? {}
+      : {
+          [headerNames.pathSparsity]: String(round(row.sparsity)),
+          [headerNames.pathQuality]: String(round(row.quality.value)),
+        }),
+  };
+  // Only what is known is kept: a node could name any level.
+  if (known !== undefined && row !== undefined)
+    headersOf.set(known, (headersOf.get(known) ?? new Map<number, LevelHeaders>()).set(level, made));
+  return made;
+}
 
 function round(value: number): number {
   return Number(value.toFixed(6));

@@ -2,7 +2,7 @@
 import { expectedOf } from '../selector/candidate-table.ts';
 import { type AttemptRequest, type AttemptResult, attempt } from './attempt.ts';
 import type { Course } from './course.ts';
-import { deadline as newDeadline } from './deadline.ts';
+import { Deadline } from './deadline.ts';
 import { hedged } from './hedging.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
 import { declined } from './node-answer.ts';
@@ -12,12 +12,17 @@ import { unlimited } from './reservation.ts';
 /** A probe is a request of its own, which nobody waits for. */
 const PROBE_BOUND_MS = 5000;
 
-/** Sets the money aside and sends. @throws to refuse what cannot be paid */
+/**
+ * Sets the money aside and sends.
+ * @param outlived something will go on behind the answer, besides what has begun already
+ * @throws to refuse what cannot be paid
+ */
 export async function started(
   { version, spec, table, selection, decision }: Plan,
   request: InferenceRequest,
   context: DispatchContext,
   course: Course,
+  outlived: boolean,
 ) {
   if (decision.kind !== 'serve') throw new Error('Only what is to be served can be sent.');
   const { chosen } = decision;
@@ -35,6 +40,7 @@ export async function started(
     headers: request.headers,
     deadline: request.deadline,
     reservation,
+    abortable: outlived || request.abortable || request.rules.hedgeShare > 0 || context.background.kept,
   };
   return attempt(sent, context);
 }
@@ -60,7 +66,7 @@ export async function withHedge(
     // The record tells of the choice that was made first.
     course.decision = decision;
     if (planned.decision.kind === 'serve' && planned.decision.fits) {
-      const other = await started(planned, request, context, course).catch(() => undefined);
+      const other = await started(planned, request, context, course, true).catch(() => undefined);
       if (other !== undefined) {
         course.hedges++;
         return other;
@@ -76,18 +82,26 @@ function isGood({ forwarded }: AttemptResult): boolean {
   return forwarded.kind === 'answered' && !declined(forwarded.answer) && forwarded.answer.status < 500;
 }
 
-/** Sends a copy to a node that has to show how it is. Nobody waits for it, and nobody pays. */
+/** The node that has to show how it is and may be sent a copy of this request; undefined for none. */
+export function probedNode(
+  { spec, decision }: Plan,
+  { upload }: InferenceRequest,
+  { fleet, random, probeShare }: DispatchContext,
+): string | undefined {
+  if (!upload.repeatable || decision.kind !== 'serve') return undefined;
+  return fleet.probeTarget(spec, decision.chosen.node, random() < probeShare);
+}
+
+/** Sends that copy. Nobody waits for it, and nobody pays. */
 export function probe(
+  node: string,
   { spec, table, decision }: Plan,
   request: InferenceRequest,
   context: DispatchContext,
 ): void {
-  const { upload } = request;
-  if (!upload.repeatable || decision.kind !== 'serve') return;
+  if (decision.kind !== 'serve') return;
   const { chosen } = decision;
-  const node = context.fleet.probeTarget(spec, chosen.node, context.random() < context.probeShare);
-  if (node === undefined) return;
-  const own = newDeadline(context.now(), PROBE_BOUND_MS, context.now);
+  const own = new Deadline(context.now(), PROBE_BOUND_MS, context.now);
   const { done } = attempt(
     {
       chosen: { ...chosen, node, costNanoUsd: 0 },
@@ -96,10 +110,11 @@ export function probe(
       model: spec.model,
       version: spec.version.version,
       batch: spec.batch,
-      upload,
+      upload: request.upload,
       headers: request.headers,
       deadline: own,
       reservation: { settle() {}, refund() {} },
+      abortable: true,
       probe: true,
     },
     context,

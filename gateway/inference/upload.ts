@@ -4,6 +4,7 @@ import { SppError } from '../../schema/errors.ts';
 import { inferRequestSchema } from '../../schema/protocol.ts';
 import { continued } from '../http/continued-stream.ts';
 import { brokenOff, parseJson, readAnnounced, readBody, requireLength } from '../http/read-body.ts';
+import { memo } from '../state/memo.ts';
 import { firstTensor } from './tensor-head.ts';
 
 export interface Upload {
@@ -107,11 +108,13 @@ function parsedShape(json: Uint8Array): readonly number[] {
   return parsed.data.inputs[0]?.shape ?? [];
 }
 
+/** Without parameters, and in small letters. */
+const essence = memo(64, (contentType: string) => contentType.split(';')[0]?.trim().toLowerCase() ?? '');
+
 /** No type at all is what the usual clients of the protocol send. */
 function mediaType(headers: Headers, binary: boolean): string {
   const given = headers.get('content-type');
-  const type =
-    given?.split(';')[0]?.trim().toLowerCase() ?? (binary ? 'application/octet-stream' : 'application/json');
+  const type = given === null ? (binary ? 'application/octet-stream' : 'application/json') : essence(given);
   if (
     type !== 'application/json' &&
     !type.endsWith('+json') &&

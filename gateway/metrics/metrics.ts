@@ -27,7 +27,7 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 /** Series of one metric beyond which label values become `other`. */
 const SERIES = 500;
 /** Decisions are counted so many at a time, which costs a fraction of counting each between two requests. */
-const TOGETHER = 16;
+const TOGETHER = 64;
 const BREAKER = { closed: 0, 'half-open': 1, open: 2 } as const;
 
 /** Answers that cost a latency budget its attainment; other refusals are the client's to mend. */

@@ -1,8 +1,9 @@
 /** Which class a request is in, and what the policy then says to it. Pure. */
 import type { ApiKeyRow } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
-import { defaultClassFor, type Policy, rulesFor } from '../../schema/policy.ts';
+import { type Policy, type PolicyRules, rulesFor } from '../../schema/policy.ts';
 import { type Rules, rulesOf } from '../selector/rules.ts';
+import { memo } from '../state/memo.ts';
 
 /** What of a request's headers the policy looks at; undefined where the client leaves it to the policy. */
 export interface Asked {
@@ -22,22 +23,21 @@ export function rulesForRequest(
   asked: Asked,
   key: Pick<ApiKeyRow, 'id' | 'classes'> | undefined,
 ): Rules {
-  const slaClass = classOf(policy, asked.slaClass, key);
-  const rules = rulesFor(policy, slaClass, key?.id);
+  const worked = workedOut(policy);
+  const override = key === undefined ? undefined : worked.overrides.get(key.id);
+  const usual = override?.defaultClass ?? policy.defaultClass;
+  const slaClass = classOf(policy, usual, asked.slaClass, key);
+  const { rules, byBudget } = worked.ofClass(slaClass)(override?.key);
+  const { latencyMs, costNanoUsd, minQuality } = asked;
+  if (costNanoUsd === undefined && minQuality === undefined) return byBudget(latencyMs);
   if (rules === undefined) throw notAllowed(String(slaClass));
-  return rulesOf(
-    rules,
-    {
-      latencyBudgetMs: asked.latencyMs,
-      costBudgetNanoUsd: asked.costNanoUsd,
-      minQuality: asked.minQuality,
-    },
-    slaClass,
-  );
+  const ask = { latencyBudgetMs: latencyMs, costBudgetNanoUsd: costNanoUsd, minQuality };
+  return rulesOf(rules, ask, slaClass);
 }
 
 function classOf(
   policy: Policy,
+  usual: string | null,
   named: string | undefined,
   key: Pick<ApiKeyRow, 'id' | 'classes'> | undefined,
 ): string | null {
@@ -46,7 +46,6 @@ function classOf(
     if (allowed !== null && !allowed.includes(named)) throw notAllowed(named);
     return named;
   }
-  const usual = defaultClassFor(policy, key?.id);
   if (allowed === null || (usual !== null && allowed.includes(usual))) return usual;
   const [first] = allowed.filter((name) => policy.classes.some((slaClass) => slaClass.name === name));
   if (first === undefined) throw notAllowed(allowed.join(', '));
@@ -57,4 +56,45 @@ function notAllowed(name: string): SppError {
   return new SppError('forbidden', `This key may not use the class ${JSON.stringify(name.slice(0, 64))}.`, {
     hint: 'Leave X-SLA-Class out, or ask the operator which classes the key has.',
   });
+}
+
+interface ClassRules {
+  /** Undefined for a class that the document does not have. */
+  readonly rules: PolicyRules | undefined;
+  /** For a request that asks for nothing but, at most, a latency budget. */
+  readonly byBudget: (latencyMs: number | undefined) => Rules;
+}
+
+/** What of a document is the same from request to request, worked out once for each copy of it. */
+interface WorkedOut {
+  readonly overrides: ReadonlyMap<string, Policy['overrides'][number]>;
+  /** @returns by the key of an override, undefined for none */
+  readonly ofClass: (slaClass: string | null) => (key: string | undefined) => ClassRules;
+}
+
+/** Clients ask for few different budgets, and name few classes, but could name any. */
+const KEPT = 256;
+const workedOutOf = new WeakMap<Policy, WorkedOut>();
+
+function workedOut(policy: Policy): WorkedOut {
+  const known = workedOutOf.get(policy);
+  if (known !== undefined) return known;
+  const made: WorkedOut = {
+    overrides: new Map(policy.overrides.map((override) => [override.key, override])),
+    ofClass: memo(KEPT, (slaClass) =>
+      memo(KEPT, (key) => classRules(rulesFor(policy, slaClass, key), slaClass)),
+    ),
+  };
+  workedOutOf.set(policy, made);
+  return made;
+}
+
+function classRules(rules: PolicyRules | undefined, slaClass: string | null): ClassRules {
+  return {
+    rules,
+    byBudget: memo(KEPT, (latencyMs) => {
+      if (rules === undefined) throw notAllowed(String(slaClass));
+      return rulesOf(rules, { latencyBudgetMs: latencyMs }, slaClass);
+    }),
+  };
 }

@@ -129,6 +129,7 @@ async function infer(
   const route = () => routedVersion(model, gateway.fleet, canaryVersion(canary, model.id, requestId));
   const pinnedLevel = pin(call, model, route());
   const limits = { purses: gateway.purses, background, nowMs: call.receivedMs };
+  const abortable = gateway.decisions.wantsCarrier();
   const response = await dispatch(
     {
       id: requestId,
@@ -140,6 +141,7 @@ async function infer(
       upload,
       headers: traceHeaders(request.headers, requestId),
       deadline: clock,
+      abortable,
       told: call.told,
     },
     {
@@ -157,11 +159,14 @@ async function infer(
       observe(record) {
         gateway.metrics.decided(record);
         if (explain) call.told.set(headerNames.explanation, explanationHeader(record));
-        gateway.decisions.observe(() => {
-          const keyId = key?.id ?? null;
-          const input = inputOf(record, budgets, key, gateway.fleet, model);
-          return { record, keyId, input };
-        }, background);
+        gateway.decisions.observe(
+          () => {
+            const keyId = key?.id ?? null;
+            const input = inputOf(record, budgets, key, gateway.fleet, model);
+            return { record, keyId, input };
+          },
+          record.outcome.status === 504 && !abortable ? undefined : background,
+        );
       },
     },
   );
