@@ -10,6 +10,7 @@ import { type HedgeCredit, hedgeCredit } from './inference/hedging.ts';
 import { logEvent, logFailure } from './log.ts';
 import { type GatewayMetrics, gatewayMetrics } from './metrics/metrics.ts';
 import { type Fleet, fleet } from './nodes/fleet.ts';
+import { type NodeSecrets, nodeSecrets } from './nodes/node-secrets.ts';
 import { fetchReport } from './nodes/report-client.ts';
 import { type Roster, roster } from './nodes/roster.ts';
 import { type Bindings, readSettings, type Settings } from './settings.ts';
@@ -41,6 +42,7 @@ export interface Gateway {
   /** Follows the roster by itself. */
   readonly fleet: Fleet;
   readonly roster: Roster;
+  readonly nodeSecrets: NodeSecrets;
   readonly decisions: DecisionLog;
   readonly metrics: GatewayMetrics;
   readonly hedges: HedgeCredit;
@@ -84,10 +86,11 @@ export function createGateway(
   const { LEDGERS } = bindings;
   const ledgerOf = (keyId: string) => LEDGERS.get(LEDGERS.idFromName(keyId));
   const loadNodes = () => listNodes(db).catch((cause: unknown) => unreadable('fleet', cause));
+  const secrets = nodeSecrets(settings.nodeToken, settings.nodeTokenBefore);
   const nodes = fleet({
     nodes: settings.nodes,
     now,
-    fetchReport: (node) => fetchReport(node, settings.nodeToken),
+    fetchReport: (node) => fetchReport(node, secrets),
   });
   const members = roster({
     listed: settings.nodes,
@@ -138,6 +141,7 @@ export function createGateway(
     roster: members,
     metrics: gatewayMetrics(randomHex(4), nodes),
     hedges: hedgeCredit(),
+    nodeSecrets: secrets,
     random,
     now,
   };

@@ -1,6 +1,7 @@
 /** One request on one node: money set aside before, and what came of it told to the fleet and the ledger after. */
 import { headerNames } from '../../schema/headers.ts';
 import type { Fleet, Outcome } from '../nodes/fleet.ts';
+import type { NodeSecrets } from '../nodes/node-secrets.ts';
 import { costNanoUsd, type PriceOf } from '../selector/candidates.ts';
 import type { Candidate } from '../selector/select.ts';
 import type { Background } from '../state/cell.ts';
@@ -33,7 +34,7 @@ export interface AttemptRequest {
 
 export interface AttemptContext {
   readonly fleet: Fleet;
-  readonly nodeToken: string;
+  readonly nodeSecrets: NodeSecrets;
   readonly priceOf: PriceOf;
   readonly background: Background;
   readonly now: () => number;
@@ -58,7 +59,7 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
   });
   const node = fleet.addressOf(chosen.node);
   const startedMs = now();
-  const sending = forward({ ...request, node, nodeToken: context.nodeToken, level: chosen.level, now });
+  const sending = forward({ ...request, node, nodeSecrets: context.nodeSecrets, level: chosen.level, now });
   const done = sending.done.then((forwarded): AttemptResult => {
     const level = forwarded.kind === 'answered' ? servedLevel(forwarded.answer, chosen.level) : chosen.level;
     const served = forwarded.kind === 'answered' && forwarded.answer.status === 200;

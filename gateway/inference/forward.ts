@@ -1,13 +1,14 @@
 /** Sends one request to one node. */
 import { formatMs, headerNames, parseServerTiming } from '../../schema/headers.ts';
 import type { NodeAddress } from '../nodes/node-address.ts';
+import { type NodeSecrets, withSecret } from '../nodes/node-secrets.ts';
 import { type AnswerBody, readAnswer } from './answer-body.ts';
 import type { Deadline } from './deadline.ts';
 import type { Upload } from './upload.ts';
 
 export interface ForwardRequest {
   readonly node: NodeAddress;
-  readonly nodeToken: string;
+  readonly nodeSecrets: NodeSecrets;
   readonly model: string;
   readonly level: number;
   /** The sparsest level that the node may step down to. */
@@ -82,21 +83,25 @@ async function send(
   signal: AbortSignal | undefined,
   startedMs: number,
 ): Promise<NodeAnswer> {
-  const { node, model, level, minLevel, upload, deadline, now } = request;
-  const response = await fetch(`${node.url}/v2/models/${model}/versions/${level}/infer`, {
-    method: 'POST',
-    headers: {
-      ...request.headers,
-      ...upload.headers,
-      authorization: `Bearer ${request.nodeToken}`,
-      [headerNames.budgetRemaining]: formatMs(Math.max(0.001, deadline.leftMs())),
-      ...(minLevel < level ? { [headerNames.minLevel]: String(minLevel) } : {}),
-    },
-    body: upload.body(),
-    ...(signal === undefined ? {} : { signal }),
-    // A node has no business sending its work elsewhere.
-    redirect: 'manual',
-  });
+  const { node, nodeSecrets, model, level, minLevel, upload, deadline, now } = request;
+  const ask = (secret: string) =>
+    fetch(`${node.url}/v2/models/${model}/versions/${level}/infer`, {
+      method: 'POST',
+      headers: {
+        ...request.headers,
+        ...upload.headers,
+        authorization: `Bearer ${secret}`,
+        [headerNames.budgetRemaining]: formatMs(Math.max(0.001, deadline.leftMs())),
+        ...(minLevel < level ? { [headerNames.minLevel]: String(minLevel) } : {}),
+      },
+      body: upload.body(),
+      ...(signal === undefined ? {} : { signal }),
+      // A node has no business sending its work elsewhere.
+      redirect: 'manual',
+    });
+  const response = await (upload.repeatable
+    ? withSecret(nodeSecrets, node.name, ask)
+    : ask(nodeSecrets.of(node.name)));
   const body = await readAnswer(response);
   const roundTripMs = now() - startedMs;
   const timing = parseServerTiming(response.headers.get('server-timing') ?? '');

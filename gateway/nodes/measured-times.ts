@@ -4,12 +4,16 @@
  *
  * Measuring only what came back would flatter a slow node, since what takes too long is cut off and never comes back. So
  * a request that was cut off counts with the time it had been given: too little, but never nothing.
+ *
+ * A machine that slows down slows all its levels down, and of each of them few requests come: how much slower than reported the
+ * latest runs were, whatever their level, corrects what the node reports of all (`slowness.ts`).
  * The runtime's clock ticks in whole milliseconds: a single sample is off by up to one, many are not biased.
  */
 import type { BatchTimes } from '../selector/candidates.ts';
 import { executeTime } from '../selector/predict.ts';
 import type { TimeQuantiles } from '../selector/quantiles.ts';
 import { type DecayingHistogram, decayingHistogram } from './decaying-histogram.ts';
+import { measuredSlowness } from './slowness.ts';
 
 const HALF_LIFE_MS = 15_000;
 /** Below this weight measurements say nothing; from the other on they say it alone; between the two they are mixed. */
@@ -24,6 +28,7 @@ const ENOUGH_TRIPS = 5;
 /** Clients choose batch sizes, so the number of histograms needs a bound: by level, and the versions of a node. */
 const MAX_BATCHES = 16;
 const MAX_VERSIONS = 2;
+const TOGETHER = 64;
 
 export interface RequestSample {
   readonly version: string;
@@ -77,6 +82,7 @@ export function measuredTimes(): MeasuredTimes {
   const excessBusy = decayingHistogram(HALF_LIFE_MS);
   const service = decayingHistogram(HALF_LIFE_MS);
   const waits = waitScale();
+  const slowness = measuredSlowness();
   /** By version, level and batch. */
   const versions = new Map<string, Map<number, Map<number, DecayingHistogram>>>();
 
@@ -96,36 +102,73 @@ export function measuredTimes(): MeasuredTimes {
     return bounded(batches, batch, MAX_BATCHES, () => decayingHistogram(HALF_LIFE_MS));
   };
 
+  const takeRequest = (
+    { version, level, batch, networkMs, queueMs, expectedQueueMs, executeMs }: RequestSample,
+    nowMs: number,
+  ) => {
+    trips.record(networkMs, nowMs);
+    waits.record(queueMs, expectedQueueMs, nowMs);
+    const excess = expectedQueueMs > 0 ? excessBusy : excessIdle;
+    excess.record(Math.max(0, queueMs - expectedQueueMs), nowMs);
+    service.record(executeMs, nowMs);
+    histogram(version, level, batch).record(executeMs, nowMs);
+    slowness.record(version, level, batch, executeMs, nowMs);
+  };
+  const takeCutOff = ({ version, level, batch, executeMs, expectedQueueMs }: CutOffSample, nowMs: number) => {
+    const times = histogram(version, level, batch);
+    const usualMs = times.quantiles()?.p50Ms ?? 0;
+    // Nobody says whether it waited or ran. Where others stood before it, it waited; less than the usual says nothing.
+    if (executeMs <= usualMs) return;
+    if (expectedQueueMs > 0 && usualMs > 0) excessBusy.record(executeMs - usualMs, nowMs);
+    else {
+      times.record(executeMs, nowMs);
+      slowness.record(version, level, batch, executeMs, nowMs);
+    }
+  };
+
+  /** In order; taken in together, when somebody asks or there are many: one by one it costs each request several times as much. */
+  const waiting: ((
+    | { readonly answered: RequestSample }
+    | { readonly answered: undefined; readonly cutOff: CutOffSample }
+  ) & { readonly atMs: number })[] = [];
+  const takeIn = () => {
+    for (const sample of waiting) {
+      if (sample.answered !== undefined) takeRequest(sample.answered, sample.atMs);
+      else takeCutOff(sample.cutOff, sample.atMs);
+    }
+    waiting.length = 0;
+  };
+  const keep = (sample: (typeof waiting)[number]) => {
+    waiting.push(sample);
+    if (waiting.length >= TOGETHER) takeIn();
+  };
+
   return {
     recordProbe: (ms, nowMs) => probes.record(ms, nowMs),
-    recordRequest({ version, level, batch, networkMs, queueMs, expectedQueueMs, executeMs }, nowMs) {
-      trips.record(networkMs, nowMs);
-      waits.record(queueMs, expectedQueueMs, nowMs);
-      const excess = expectedQueueMs > 0 ? excessBusy : excessIdle;
-      excess.record(Math.max(0, queueMs - expectedQueueMs), nowMs);
-      service.record(executeMs, nowMs);
-      histogram(version, level, batch).record(executeMs, nowMs);
+    recordRequest: (answered, atMs) => keep({ answered, atMs }),
+    recordCutOff: (cutOff, atMs) => keep({ answered: undefined, cutOff, atMs }),
+    waitScale(nowMs) {
+      takeIn();
+      return waits.scale(nowMs);
     },
-    recordCutOff({ version, level, batch, executeMs, expectedQueueMs }, nowMs) {
-      const times = histogram(version, level, batch);
-      const usualMs = times.quantiles()?.p50Ms ?? 0;
-      // Nobody says whether it waited or ran. Where others stood before it, it waited; less than the usual says nothing.
-      if (executeMs <= usualMs) return;
-      if (expectedQueueMs > 0 && usualMs > 0) excessBusy.record(executeMs - usualMs, nowMs);
-      else times.record(executeMs, nowMs);
-    },
-    waitScale: (nowMs) => waits.scale(nowMs),
     network(nowMs) {
+      takeIn();
       const [weight, live, probed] = [trips.weight(nowMs), trips.quantiles(), probes.quantiles()];
       if (live === undefined || probed === undefined) return live ?? probed;
       return mixed(live, probed, Math.min(1, weight / ENOUGH_TRIPS));
     },
     excessQueue(nowMs, busy) {
+      takeIn();
       const excess = busy ? excessBusy : excessIdle;
       return excess.weight(nowMs) < SOME ? undefined : excess.quantiles();
     },
-    serviceMs: (nowMs) => (service.weight(nowMs) < ENOUGH ? undefined : service.mean()),
-    executions(version, level, reported, nowMs) {
+    serviceMs(nowMs) {
+      takeIn();
+      return service.weight(nowMs) < ENOUGH ? undefined : service.mean();
+    },
+    executions(version, level, reports, nowMs) {
+      takeIn();
+      const reported = slowness.corrected(version, level, reports, nowMs);
       const times = new Map(reported.map((entry) => [entry.batch, entry]));
       for (const [batch, measured] of versions.get(version)?.get(level) ?? []) {
         const weight = measured.weight(nowMs);

@@ -2,6 +2,7 @@
 import { SppError } from '../../schema/errors.ts';
 import { type NodeReport, nodeReportSchema } from '../../schema/node-report.ts';
 import type { NodeAddress } from './node-address.ts';
+import { type NodeSecrets, withSecret } from './node-secrets.ts';
 
 /** A report that takes longer is given up. Until then it is late, which says that the node is busy and not that it is gone. */
 export const REPORT_TIMEOUT_MS = 5000;
@@ -14,22 +15,22 @@ export class LateReport extends Error {
 }
 
 /** @throws `LateReport`, or `no-node` saying what kept the node from reporting */
-export async function fetchReport(node: NodeAddress, token: string): Promise<NodeReport> {
+export async function fetchReport(node: NodeAddress, secrets: NodeSecrets): Promise<NodeReport> {
   const signal = AbortSignal.timeout(REPORT_TIMEOUT_MS);
-  const ask = () =>
+  const ask = (secret: string) =>
     fetch(`${node.url}/v2/report`, {
-      headers: { authorization: `Bearer ${token}` },
+      headers: { authorization: `Bearer ${secret}` },
       signal,
       // Where the operator says, and nowhere else: the secret goes with the question.
       redirect: 'manual',
     });
   // The first may have gone into a kept connection that the node was closing.
-  const response = await ask()
-    .catch(() => ask())
-    .catch((cause: unknown) => {
-      if (cause instanceof Error && cause.name === 'TimeoutError') throw new LateReport({ cause });
-      throw unusable('cannot be reached', cause);
-    });
+  const response = await withSecret(secrets, node.name, (secret) =>
+    ask(secret).catch(() => ask(secret)),
+  ).catch((cause: unknown) => {
+    if (cause instanceof Error && cause.name === 'TimeoutError') throw new LateReport({ cause });
+    throw unusable('cannot be reached', cause);
+  });
   if (!response.ok) {
     await response.body?.cancel();
     throw unusable(`answers ${response.status} when asked for its report`);

@@ -148,7 +148,7 @@ async function infer(
       fleet: gateway.fleet,
       policy,
       priceOf: pricesOf(prices, model.id),
-      nodeToken: gateway.settings.nodeToken,
+      nodeSecrets: gateway.nodeSecrets,
       hedges: gateway.hedges,
       probeShare: gateway.settings.probeShare,
       random: gateway.random,

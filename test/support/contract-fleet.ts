@@ -1,6 +1,7 @@
 /** The gateway in workerd before two contract nodes, with the graded tiny artifact in two versions. */
 import { expect, vi } from 'vitest';
 import { defaultPolicy, type Policy } from '../../schema/policy.ts';
+import type { LocalGatewayOptions } from '../../scripts/local/local-gateway.ts';
 import { uploadArtifact } from '../../trainer/upload/upload-artifact.ts';
 import { type ContractNode, contractNode } from './contract-node.ts';
 import { type RequestOptions, secrets, type TestGateway, testGateway } from './gateway.ts';
@@ -48,10 +49,12 @@ export interface ContractFleet {
 export async function contractFleet(
   scope: Disposable,
   vars: Readonly<Record<string, string>> = {},
+  options: Partial<LocalGatewayOptions> = {},
 ): Promise<ContractFleet> {
   const [a, b] = [await contractNode(scope, 'a'), await contractNode(scope, 'b')];
   const gateway = await testGateway(scope, {
     nodes: [a, b].map(({ name, url }) => ({ name, url })),
+    ...options,
     vars: { MAX_BODY_BYTES: String(MAX_BODY_BYTES), PROBE_SHARE: '0', ...vars },
   });
   for (const version of ['v1', 'v2']) {

@@ -19,6 +19,8 @@ export interface ContractNode {
   /** Claimed execution time by level; a level without one is not served. */
   levelMs: readonly number[];
   version: string;
+  /** That the gateway has to show. */
+  secret: string;
   state: NodeReport['state'];
   /** Told in its report: another number is another process. */
   life: number;
@@ -51,6 +53,7 @@ export async function contractNode(scope: Disposable, name: string): Promise<Con
     name,
     levelMs: [100, 1000, 5000],
     version: 'v1',
+    secret: secrets.nodeToken,
     state: 'ready',
     life: 0,
     load: 0,
@@ -78,8 +81,7 @@ async function handle(node: ContractNode, request: IncomingMessage, response: Se
     response.writeHead(status, { 'content-type': 'application/json', ...headers });
     response.end(JSON.stringify(body));
   };
-  if (request.headers.authorization !== `Bearer ${secrets.nodeToken}`)
-    return json(401, { error: 'unauthorized' });
+  if (request.headers.authorization !== `Bearer ${node.secret}`) return json(401, { error: 'unauthorized' });
   if (request.url === '/v2/report') return json(200, report(node));
   const level = Number(/^\/v2\/models\/tiny\/versions\/(\d+)\/infer$/.exec(request.url ?? '')?.[1]);
   node.seen.push({ level, headers: request.headers });
