@@ -57,18 +57,15 @@ export function replay(
   const nodes = nodeOptions(input.nodes);
   const priceOf = priceList(governed.prices, model);
   const table = candidateTable({ levels, nodes, quantile: rules.quantile, batch, priceOf });
-  const { decision, shed } = decide(
-    table,
-    {
-      rules,
-      budgetLeftMs: rules.budgetMs,
-      costBudgetNanoUsd: rules.costBudgetNanoUsd ?? undefined,
-      minQuality: rules.minQuality,
-      pinnedLevel: input.pinnedLevel ?? undefined,
-      bytes,
-    },
+  const { decision, shed } = decide(table, {
+    rules,
+    budgetLeftMs: rules.budgetMs,
+    costBudgetNanoUsd: rules.costBudgetNanoUsd ?? undefined,
+    minQuality: rules.minQuality,
+    pinnedLevel: input.pinnedLevel ?? undefined,
     pressure,
-  );
+    bytes,
+  });
   if (decision.kind !== 'serve')
     return refused(shed ? 'shed' : decision.kind === 'no-node' ? 'no-node' : decision.by);
   const { chosen } = decision;

@@ -50,11 +50,11 @@ export function plan(
     costBudgetNanoUsd: rules.costBudgetNanoUsd ?? undefined,
     minQuality: rules.minQuality,
     pinnedLevel,
+    pressure: fleet.pressure(),
     bytes: upload.bytes,
     draws: [random(), random()],
   };
-  const pressure = rules.shedAbove === Number.POSITIVE_INFINITY ? 0 : fleet.pressure();
-  const { decision, shed } = decide(table, selection, pressure);
+  const { decision, shed } = decide(table, selection);
   course.decision = decision;
   course.shed = shed;
   if (context.explain)

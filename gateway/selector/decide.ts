@@ -9,9 +9,9 @@ export interface Decided {
   readonly shed: boolean;
 }
 
-/** @param pressure work in the fleet, in requests for each worker */
-export function decide(table: CandidateTable, selection: SelectionRequest, pressure: number): Decided {
-  const { shedAbove } = selection.rules;
+export function decide(table: CandidateTable, selection: SelectionRequest): Decided {
+  const { rules, pressure = 0 } = selection;
+  const { shedAbove } = rules;
   const shed = shedAbove !== Number.POSITIVE_INFINITY && pressure >= shedAbove;
   return { decision: shed ? givingWay(table, selection) : select(table, selection), shed };
 }

@@ -1,6 +1,6 @@
 /** Why the others were not taken. Not on the way of a request: for whoever asks for the reasons of a decision. */
 import type { CandidateTable } from './candidate-table.ts';
-import { allows } from './scan.ts';
+import { allows, stretchOf } from './scan.ts';
 import { type Candidate, candidateAt } from './select.ts';
 import type { SelectionRequest } from './selection-request.ts';
 
@@ -41,7 +41,7 @@ export function explain(
       drops.push({
         level,
         node,
-        reason: notTaken(candidate, request),
+        reason: notTaken(candidate, request, stretchOf(request)),
         predictedMs: candidate.predicted.totalMs,
         costNanoUsd: candidate.costNanoUsd,
       });
@@ -50,10 +50,17 @@ export function explain(
   return drops;
 }
 
-function notTaken({ predicted, costNanoUsd }: Candidate, { rules, ...request }: SelectionRequest): string {
+function notTaken(
+  { predicted, costNanoUsd }: Candidate,
+  { rules, ...request }: SelectionRequest,
+  stretch: number,
+): string {
   if (request.costBudgetNanoUsd !== undefined && costNanoUsd > request.costBudgetNanoUsd)
     return 'over the cost budget';
-  if (predicted.totalMs > request.budgetLeftMs - rules.reserveMs) return 'over the latency budget';
+  const leftMs = request.budgetLeftMs - rules.reserveMs;
+  if (predicted.totalMs > leftMs) return 'over the latency budget';
+  if (predicted.totalMs + (stretch - 1) * predicted.executeMs > leftMs)
+    return 'fits, but leaves too little room in a busy fleet';
   return 'fits, but another is better';
 }
 

@@ -2,6 +2,10 @@
  * Looks at every (level, node) that a request may use and keeps the few that a decision needs. Flat arrays, nothing
  * allocated on the way: for large fleets this is all that a decision costs.
  *
+ * A level is taken when its run would fit even if it took longer, by as much as the fleet is busy (`stretchOf`): short runs
+ * leave room for those who come next, and a burst goes down the path together instead of failing its last. Where no level
+ * leaves that much, the sparsest that is in time is taken: nobody is refused for others' sake.
+ *
  * Within a row the quality is the same, so under every objective the cheaper node is better, then the quicker. Each row
  * therefore only brings its two best, which are then held against those of the rows before.
  */
@@ -26,7 +30,37 @@ export interface Scan {
   readonly overCost: number;
 }
 
+/** For each request that a worker has already, a run has to fit as if it took this much of itself longer. */
+const ROOM = 2;
+
+/** How many times its predicted time a run has to fit the budget with. */
+export function stretchOf({ pressure = 0 }: SelectionRequest): number {
+  return 1 + ROOM * pressure;
+}
+
 export function scan(table: CandidateTable, request: SelectionRequest): Scan {
+  const stretch = stretchOf(request);
+  const found = scanned(table, request, stretch);
+  if (found.best !== NONE || found.sparsest === NONE || stretch === 1) return found;
+  const inTime = (cell: number) =>
+    cell !== NONE && totalOf(table, cell) <= request.budgetLeftMs - request.rules.reserveMs;
+  if (!inTime(found.sparsest)) {
+    const without = scanned(table, request, 1);
+    // What fits nowhere goes where it runs soonest and shortest.
+    return without.best === NONE ? found : without;
+  }
+  return {
+    ...found,
+    best: found.sparsest,
+    second: inTime(found.sparsestNext) ? found.sparsestNext : NONE,
+  };
+}
+
+function totalOf({ reachMs, executeMs }: CandidateTable, cell: number): number {
+  return (reachMs[cell % reachMs.length] as number) + (executeMs[cell] as number);
+}
+
+function scanned(table: CandidateTable, request: SelectionRequest, stretch: number): Scan {
   const { levels, reachMs, executeMs, costNanoUsd, perKiBNanoUsd } = table;
   const { objective, reserveMs } = request.rules;
   const columns = reachMs.length;
@@ -61,7 +95,7 @@ export function scan(table: CandidateTable, request: SelectionRequest): Scan {
     const start = row * columns;
     for (let column = 0; column < columns; column++) {
       const cell = start + column;
-      const totalMs = (reachMs[column] as number) + (executeMs[cell] as number);
+      const totalMs = (reachMs[column] as number) + stretch * (executeMs[cell] as number);
       // NaN where the node may not be used or does not serve the level.
       if (!(totalMs >= 0)) continue;
       considered++;
@@ -183,15 +217,19 @@ export function drawnPeer(table: CandidateTable, best: number, request: Selectio
   const [firstDraw, otherDraw] = request.draws;
   const leftMs = request.budgetLeftMs - request.rules.reserveMs;
   const kib = Math.ceil(request.bytes / 1024);
+  const stretch = stretchOf(request);
   const start = best - (best % reachMs.length);
   const timeOf = (cell: number) => (reachMs[cell - start] as number) + (executeMs[cell] as number);
+  const roomOf = (cell: number) => timeOf(cell) + (stretch - 1) * (executeMs[cell] as number);
+  // Without room to spare it is the quickest or none.
+  if (roomOf(best) > leftMs) return best;
   const costOf = (cell: number) => (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * kib;
   const cost = costOf(best);
   /** The peer of this rank, or, beyond the last, minus how many there are. */
   const peerAt = (rank: number): number => {
     let seen = 0;
     for (let cell = start; cell < start + reachMs.length; cell++)
-      if (timeOf(cell) <= leftMs && costOf(cell) === cost && seen++ === rank) return cell;
+      if (roomOf(cell) <= leftMs && costOf(cell) === cost && seen++ === rank) return cell;
     return -seen;
   };
   const peers = -peerAt(Number.POSITIVE_INFINITY);

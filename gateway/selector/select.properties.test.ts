@@ -224,4 +224,47 @@ describe('whatever the fleet', () => {
       }),
     );
   });
+
+  /** As paths are: the sparser level of two is the quicker one, and a node that serves any serves the sparsest. */
+  const ladder = fc
+    .tuple(scene, fc.double({ min: 0, max: 4, noNaN: true }))
+    .map(([given, pressure]): Given & { readonly pressure: number } => ({
+      ...given,
+      objective: { kind: 'quality-first' },
+      costBudgetNanoUsd: undefined,
+      pressure,
+      levels: given.levels.map((level) => ({ ...level, sparsity: 1 - level.level / 10 })),
+      nodes: given.nodes.map((n) => {
+        const all = [...n.times.values()].flat().toSorted((a, b) => a.p95Ms - b.p95Ms);
+        const ids = given.levels.map(({ level }) => level).toSorted((a, b) => a - b);
+        return { ...n, times: new Map(all.map((t, at) => [ids[at] ?? -1, [t]])) };
+      }),
+    }));
+
+  test('a busy fleet takes no better level than a calm one, and refuses nothing more', () => {
+    fc.assert(
+      fc.property(scene, fc.double({ min: 0, max: 4, noNaN: true }), (given, pressure) => {
+        const quality = { ...given, objective: { kind: 'quality-first' } as const };
+        const calm = decide(asked(quality)).decision;
+        const busy = decide({ ...asked(quality), pressure }).decision;
+        expect(busy.kind).toBe(calm.kind);
+        if (calm.kind !== 'serve' || busy.kind !== 'serve') return;
+        expect(busy.fits).toBe(calm.fits);
+        if (busy.fits) expect(busy.chosen.quality).toBeLessThanOrEqual(calm.chosen.quality);
+      }),
+    );
+  });
+
+  test('in a busy fleet, too, a larger budget never gets a worse level', () => {
+    fc.assert(
+      fc.property(ladder, factor, ({ pressure, ...given }, time) => {
+        const at = (budgetMs: number) => decide({ ...asked({ ...given, budgetMs }), pressure }).decision;
+        const [first, second] = [at(given.budgetMs), at(given.budgetMs * time)];
+        if (first.kind !== 'serve' || !first.fits) return;
+        expect(second).toMatchObject({ kind: 'serve', fits: true });
+        if (second.kind === 'serve')
+          expect(second.chosen.quality).toBeGreaterThanOrEqual(first.chosen.quality);
+      }),
+    );
+  });
 });

@@ -10,6 +10,11 @@ export interface SelectionRequest {
   readonly minQuality?: number | undefined;
   /** Only this level may serve. */
   readonly pinnedLevel?: number | undefined;
+  /**
+   * Work in the fleet, in requests for each worker; 0 without it. The more there is, the more room a run has to leave in its
+   * budget for its level to be taken: what runs long holds up those who come after it.
+   */
+  readonly pressure?: number | undefined;
   /** Of the body, for prices that go by them. */
   readonly bytes: number;
   /**

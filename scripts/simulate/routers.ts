@@ -43,6 +43,7 @@ function ours({ all, spec, arrival, leftMs, nowMs, failed, random }: Situation):
   const decision = select(table, {
     rules: { ...rules, budgetMs: arrival.budgetMs },
     budgetLeftMs: leftMs,
+    pressure: all.pressure(),
     bytes: 3000,
     draws: [random(), random()],
   });
