@@ -103,7 +103,9 @@ describe('the level', () => {
     for (const node of [a, b]) node.load = 4;
     await fleet.usable(['a', 'b']);
     // Four requests of about 2 s each (the mean of the levels) stand before this one.
-    expect(await levelOf(infer('12s'))).toBe(1);
+    expect(await levelOf(infer('18s'))).toBe(1);
+    // The level of a second would fit, but leave no room for those who come next.
+    expect(await levelOf(infer('12s'))).toBe(0);
     expect(await levelOf(infer('9s'))).toBe(0);
     expect((await infer('8s')).status).toBe(422);
   });
