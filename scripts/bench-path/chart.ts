@@ -27,10 +27,13 @@ export async function writePathChart(
   labels: Readonly<Record<string, string>>,
   metric: Metric,
 ): Promise<void> {
-  const names = Object.keys(labels).filter((name) => rows[0]?.cells[name] !== undefined);
+  const names = Object.keys(labels).filter((name) => rows.some(({ cells }) => (cells[name]?.seeds ?? 0) > 0));
   const lower = metric.better === 'lower';
-  const values = rows.flatMap(({ cells }) => names.map((name) => cells[name]?.mean ?? Number.NaN));
-  const dense = rows[0]?.cells[names[0] ?? '']?.mean ?? 0;
+  const values = rows.flatMap(({ cells }) =>
+    names.flatMap((name) => (cells[name]?.seeds ? [cells[name].mean] : [])),
+  );
+  const dense =
+    names.flatMap((name) => (rows[0]?.cells[name]?.seeds ? [rows[0].cells[name].mean] : []))[0] ?? 0;
   const chart = init(null, null, { renderer: 'svg', ssr: true, width: 900, height: 520 });
   chart.setOption({
     backgroundColor: '#ffffff',
@@ -61,7 +64,9 @@ export async function writePathChart(
         color: COLOURS[place % COLOURS.length] as string,
         symbolSize: 5,
         lineStyle: { width: name.startsWith('ours') ? 3 : 1.5 },
-        data: rows.map((row) => [100 * row.reachable, row.cells[name]?.mean ?? Number.NaN]),
+        data: rows.flatMap((row) =>
+          row.cells[name]?.seeds ? [[100 * row.reachable, row.cells[name].mean]] : [],
+        ),
       })),
       ...names.map((name, place) => band(rows, name, COLOURS[place % COLOURS.length] as string)),
     ],

@@ -49,8 +49,13 @@ export async function compare(
       const key = { model: name, method, seed, fingerprint: fingerprintFor(model, method, seed, asked) };
       const known = await readResult(asked.cache, key);
       if (known !== undefined) results.push(known);
-      else if (asked.reportOnly) progress.note(`not measured: ${name} by ${method}, seed ${seed}`);
-      else {
+      else if (asked.reportOnly) {
+        const parts = await knownLevels(key, asked);
+        progress.note(
+          `${parts === undefined ? 'not' : 'in part'} measured: ${name} by ${method}, seed ${seed}`,
+        );
+        if (parts !== undefined) results.push(parts);
+      } else {
         dataset ??= await model.open(asked.work, samplesOf(model, asked));
         subject ??= await subjectFor(name, model, dataset, seed, asked, progress);
         progress.note(`${name}, seed ${seed}: ${methods[method].label}`);
@@ -139,7 +144,7 @@ async function measured(
   return [...(await qualities(subject, levels.slice(0, -1), ascending, samples, model)), await dense()];
 
   async function oneLevel(made: () => Promise<LevelModel>, reachable: number) {
-    const its = { ...key, method: `${key.method}@${100 * reachable}` };
+    const its = levelKey(key, reachable);
     const [known] = (await readResult(asked.cache, its))?.levels ?? [];
     if (known !== undefined) return known;
     const [level] = await qualities(subject, [await made()], [reachable], samples, model);
@@ -148,6 +153,19 @@ async function measured(
     return values[0] as Result['levels'][number];
   }
 }
+
+/** Of levels that are made apart, those that have been measured; undefined where none has. */
+async function knownLevels(key: ResultKey, { cache, reachable }: Comparison): Promise<Result | undefined> {
+  const levels: Result['levels'] = [];
+  for (const share of reachable.toSorted((a, b) => a - b))
+    levels.push(...((await readResult(cache, levelKey(key, share)))?.levels ?? []));
+  return levels.length === 0 ? undefined : { ...key, samples: 0, levels, epochs: {}, seconds: 0 };
+}
+
+const levelKey = (key: ResultKey, reachable: number): ResultKey => ({
+  ...key,
+  method: `${key.method}@${100 * reachable}`,
+});
 
 /** Measured once a model, whatever the method and seed. */
 async function denseQuality(

@@ -37,7 +37,7 @@ export function documentOf(
     model: name,
     metric: metric.name,
     measured: metric.measured,
-    samples: results[0]?.samples ?? 0,
+    samples: Math.max(0, ...results.map(({ samples }) => samples)),
     seeds: new Set(results.map(({ seed }) => seed)).size,
     labels,
     rows,

@@ -45,34 +45,28 @@ export interface SummaryRow {
   readonly cells: Readonly<Record<string, Cell>>;
 }
 
-/** Rows by falling share, one cell a method that has results. */
+/** Rows by falling share, one cell a method; results may lack levels. */
 export function summarise(results: readonly Result[]): SummaryRow[] {
-  const levels = results[0]?.levels ?? [];
   const methods = [...new Set(results.map(({ method }) => method))];
-  return levels
-    .map(({ reachable }, place) => {
-      const cells = Object.fromEntries(
-        methods.map((method) => [
-          method,
-          cellOf(
-            results.filter((each) => each.method === method),
-            place,
-          ),
-        ]),
-      );
-      const ours = results.find(({ method }) => method === 'ours') ?? results[0];
-      return {
-        reachable,
-        flops: ours?.levels[place]?.flops ?? Number.NaN,
-        params: ours?.levels[place]?.params ?? Number.NaN,
-        cells,
-      };
-    })
-    .toReversed();
+  const ours = results.filter(({ method }) => method === 'ours');
+  const shares = [...new Set(results.flatMap(({ levels }) => levels.map(({ reachable }) => reachable)))];
+  return shares
+    .toSorted((a, b) => b - a)
+    .map((reachable) => {
+      const cells = methods.map((method) => {
+        const own = results.filter((each) => each.method === method);
+        return [method, cellOf(own.flatMap(({ levels }) => at(levels, reachable) ?? []))] as const;
+      });
+      const sized = [...ours, ...results].flatMap(({ levels }) => at(levels, reachable) ?? [])[0];
+      const { flops = Number.NaN, params = Number.NaN } = sized ?? {};
+      return { reachable, flops, params, cells: Object.fromEntries(cells) };
+    });
 }
 
-function cellOf(results: readonly Result[], place: number): Cell {
-  const levels = results.flatMap(({ levels: all }) => all[place] ?? []);
+const at = (levels: Result['levels'], reachable: number) =>
+  levels.find((level) => level.reachable === reachable);
+
+function cellOf(levels: Result['levels']): Cell {
   const mean = average(levels.map(({ value }) => value));
   const spread = levels.reduce((sum, { value }) => sum + (value - mean) ** 2, 0);
   return {
@@ -89,7 +83,7 @@ export function tableOf(
   labels: Readonly<Record<string, string>>,
   metric: Pick<Metric, 'digits'>,
 ): { header: string[]; body: string[][] } {
-  const names = Object.keys(labels).filter((name) => rows[0]?.cells[name] !== undefined);
+  const names = Object.keys(labels).filter((name) => rows.some(({ cells }) => (cells[name]?.seeds ?? 0) > 0));
   return {
     header: ['reachable %', 'FLOPs %', 'params %', ...names.map((name) => labels[name] as string)],
     body: rows.map(({ reachable, flops, params, cells }) => [
