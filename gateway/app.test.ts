@@ -21,6 +21,7 @@ async function withoutLedger() {
     purses: { of: () => ({ take: () => never }), tend: () => {} },
     metrics: { refused: (code: string) => void refused.push(code) },
     proven: new Map(),
+    randomHex: (bytes: number) => '0'.repeat(2 * bytes),
     now: Date.now,
   } as unknown as Gateway;
   Object.assign(row, { rateLimit: { requests: 1, windowS: 1 } });

@@ -105,7 +105,7 @@ interface Asked extends Pick<Call, 'request' | 'param'> {
 async function answer(gateway: Gateway, { request, context, param }: Asked, route: Route): Promise<Response> {
   const receivedMs = gateway.now();
   const background = new RequestBackground(context);
-  const id = requestId(request);
+  const id = requestId(request, gateway.randomHex);
   const told = new Map([['x-request-id', id]]);
   const clock = route.timed
     ? new Deadline(receivedMs, firstBoundMs(request.headers), gateway.now)
@@ -116,9 +116,6 @@ async function answer(gateway: Gateway, { request, context, param }: Asked, rout
     const response = await route.handle({
       gateway,
       request,
-      get url() {
-        return new URL(request.url);
-      },
       param,
       identity,
       receivedMs,
@@ -183,7 +180,7 @@ function refusal(request: Request, error: unknown, headers: Record<string, strin
   return response;
 }
 
-function requestId(request: Request): string {
+function requestId(request: Request, randomHex: Gateway['randomHex']): string {
   const given = request.headers.get('x-request-id');
-  return given !== null && REQUEST_ID.test(given) ? given : crypto.randomUUID();
+  return given !== null && REQUEST_ID.test(given) ? given : randomHex(16);
 }

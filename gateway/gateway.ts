@@ -2,7 +2,7 @@
 import type { ApiKeyRow, OperatorTokenRow } from '../schema/db/tables.ts';
 import { SppError } from '../schema/errors.ts';
 import type { ProvenKeys } from './auth/bearer.ts';
-import { randomHex } from './auth/digests.ts';
+import { pooledRandomHex, randomHex } from './auth/digests.ts';
 import { type OidcVerifier, oidcVerifier } from './auth/oidc.ts';
 import { type LedgerClient, type Purses, purses } from './budget/purses.ts';
 import { type DecisionLog, decisionLog } from './decisions/decision-log.ts';
@@ -46,6 +46,8 @@ export interface Gateway {
   readonly decisions: DecisionLog;
   readonly metrics: GatewayMetrics;
   readonly hedges: HedgeCredit;
+  /** So many random bytes as hex, for the names of requests and traces. */
+  readonly randomHex: (bytes: number) => string;
   /** Numbers in [0, 1). */
   readonly random: () => number;
   /** Milliseconds since the epoch. */
@@ -142,6 +144,7 @@ export function createGateway(
     metrics: gatewayMetrics(randomHex(4), nodes),
     hedges: hedgeCredit(),
     nodeSecrets: secrets,
+    randomHex: pooledRandomHex(),
     random,
     now,
   };

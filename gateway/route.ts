@@ -10,7 +10,6 @@ import type { RequestBackground } from './state/background.ts';
 export interface Call {
   readonly gateway: Gateway;
   readonly request: Request;
-  readonly url: URL;
   /** A parameter of the route's path, decoded. */
   readonly param: (name: string) => string;
   /** Who asks, as the route's access demands. */
@@ -32,6 +31,11 @@ export interface Route {
   /** Has a latency budget, which covers the checks of access and limits, too; its answers come with what is `told`. */
   readonly timed?: true;
   readonly handle: (call: Call) => Response | Promise<Response>;
+}
+
+/** Parameters of a request's address; of one that is there more than once, the last. */
+export function queryOf({ url }: Request): Record<string, string> {
+  return Object.fromEntries(new URL(url).searchParams);
 }
 
 /** Bodies of the operator's interface are documents, not tensors. */

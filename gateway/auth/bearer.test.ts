@@ -5,7 +5,7 @@ import type { OperatorRole } from '../../schema/operator-role.ts';
 import { cellMap } from '../state/cell-map.ts';
 import { neverRotated } from '../storage/rotation.ts';
 import { type AccessContext, requireAccess as requireAccessNow } from './bearer.ts';
-import { randomToken, sameDigest } from './digests.ts';
+import { pooledRandomHex, randomToken, sameDigest } from './digests.ts';
 import type { Access } from './identity.ts';
 import { newToken, tokenPrefix } from './secret-tokens.ts';
 
@@ -237,4 +237,12 @@ test('digests are equal only when every byte is', () => {
     [1, 2, 3, 0],
   ])
     expect(sameDigest(digest, Uint8Array.from(other))).toBe(false);
+});
+
+test('random text from a pool is as long as was asked for and never the same', () => {
+  const randomHex = pooledRandomHex();
+  const drawn = Array.from({ length: 1000 }, () => randomHex(8));
+  expect(new Set(drawn).size).toBe(1000);
+  for (const text of [...drawn, randomHex(8)]) expect(text).toMatch(/^[0-9a-f]{16}$/);
+  expect(randomHex(5000)).toHaveLength(10_000);
 });

@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest';
+import { pooledRandomHex } from '../auth/digests.ts';
 import { traceHeaders } from './trace.ts';
 
+const randomHex = pooledRandomHex();
+
 const parent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
-const traced = (headers: Record<string, string>) => traceHeaders(new Headers(headers), 'r-1');
+const traced = (headers: Record<string, string>) => traceHeaders(new Headers(headers), 'r-1', randomHex);
 
 test('a trace is handed on as it came', () => {
   expect(traced({ traceparent: parent, tracestate: 'a=1' })).toEqual({

@@ -1,7 +1,7 @@
 /** The kept sample of decisions, for operators. */
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
-import { type Route, validated } from '../route.ts';
+import { queryOf, type Route, validated } from '../route.ts';
 import { decisionsOf, listDecisions } from '../storage/decisions.ts';
 
 export const decisionsQuerySchema = z.strictObject({
@@ -14,8 +14,8 @@ export const decisionRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/decisions',
     access: 'viewer',
-    async handle({ gateway, url }) {
-      const query = Object.fromEntries(url.searchParams);
+    async handle({ gateway, request }) {
+      const query = queryOf(request);
       const { limit, before } = validated(query, decisionsQuerySchema, 'bad-request', 'The query');
       const decisions = await listDecisions(gateway.db, limit, before);
       return Response.json({

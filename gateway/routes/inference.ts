@@ -139,7 +139,7 @@ async function infer(
       rules,
       askedBudgetMs: budgets.latencyMs,
       upload,
-      headers: traceHeaders(request.headers, requestId),
+      headers: traceHeaders(request.headers, requestId, gateway.randomHex),
       deadline: clock,
       abortable,
       told: call.told,

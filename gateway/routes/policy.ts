@@ -7,7 +7,7 @@ import { dryRun } from '../decisions/dry-run.ts';
 import { etagOf, requireMatch } from '../http/etag.ts';
 import { type Findings, holdAgainst } from '../policy/applicability.ts';
 import { diff } from '../policy/diff.ts';
-import { type Call, type Route, readDocument, validated } from '../route.ts';
+import { type Call, queryOf, type Route, readDocument, validated } from '../route.ts';
 import { recordedDecisions } from '../storage/decisions.ts';
 import {
   currentPolicy,
@@ -69,8 +69,8 @@ export const policyRoutes: readonly Route[] = [
     path: '/v1/policy/dry-run',
     access: 'viewer',
     async handle(call) {
-      const { gateway, url } = call;
-      const query = Object.fromEntries(url.searchParams);
+      const { gateway, request } = call;
+      const query = queryOf(request);
       const { limit } = validated(query, dryRunQuerySchema, 'bad-request', 'The query');
       const document = await readDocument(call, policySchema, 'bad-policy', 'The policy');
       const { warnings } = await applicable(call, document);
