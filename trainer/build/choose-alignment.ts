@@ -1,6 +1,6 @@
 /**
- * Which widths this machine likes: levels are timed with widths rounded to several multiples, and the multiple that computes a FLOP in the
- * least time is taken, where it gains more than timing's noise over any width.
+ * Which widths this machine likes: levels are timed with widths rounded to several multiples, and the multiple that is fastest for its FLOPs
+ * is taken, where it gains more than timing's noise over any width.
  */
 import { z } from 'zod';
 import { ortModel } from '../graph/ort-model.ts';
@@ -25,7 +25,7 @@ const TIMED_LEVELS = 3;
 export const timedMultiplesSchema = z.array(
   z.object({
     multiple: z.int().positive(),
-    /** Median time per FLOP beside that of any width, the geometric mean over levels and batch sizes. */
+    /** Median time beside that of any width with as many FLOPs, the geometric mean over levels and batch sizes. */
     relative: z.number(),
   }),
 );
@@ -61,14 +61,14 @@ async function timeMultiples(
   widths: readonly (readonly number[])[],
   progress: Progress,
 ): Promise<TimedMultiple[]> {
-  const pruned = widths.slice(0, -1);
-  const step = Math.max(1, Math.ceil(pruned.length / TIMED_LEVELS));
-  const rows = pruned.filter((_, level) => level % step === 0);
+  const step = Math.max(1, Math.ceil((widths.length - 1) / TIMED_LEVELS));
+  // The dense level is the last point that times of other FLOPs are read off.
+  const rows = widths.filter((_, level) => level % step === 0 || level === widths.length - 1);
   const stage = progress.stage('align', BATCHES.length * ROUNDS);
-  const variants = MULTIPLES.flatMap((multiple) => alignWidths(model.pairs, rows, multiple));
+  const variants = MULTIPLES.map((multiple) => alignWidths(model.pairs, rows, multiple));
   const { test } = pool.data;
   const profiles = await measureLatency({
-    models: variants.map((row) => () => ortModel(cutGraph(model, keepAt(order, row)))),
+    models: variants.flatMap((own) => own.map((row) => () => ortModel(cutGraph(model, keepAt(order, row))))),
     apart: false,
     feeds: (batch) => test.feeds(Array.from({ length: batch }, (_, i) => i % test.count)),
     batches: BATCHES,
@@ -77,18 +77,49 @@ async function timeMultiples(
     onProgress: (done) => stage.update(done),
   });
   stage.finish();
-  const perFlop = variants.map((row, i) => {
-    const { flops } = sizeAt(model.pairs, row, model);
-    return (profiles[i] ?? []).map(({ p50Ms }) => Math.log(p50Ms / flops));
+  const timed = variants.map((own, m) =>
+    BATCHES.map((_, batch) =>
+      own.map((row, level) => ({
+        flops: sizeAt(model.pairs, row, model).flops,
+        ms: profiles[m * rows.length + level]?.[batch]?.p50Ms ?? Number.NaN,
+      })),
+    ),
+  );
+  return MULTIPLES.map((multiple, m) => ({
+    multiple,
+    relative: relativeTime(timed[m] ?? [], timed[0] ?? []),
+  }));
+}
+
+interface TimedLevel {
+  readonly flops: number;
+  readonly ms: number;
+}
+
+/**
+ * How long levels take beside levels of any width with as many FLOPs, between which times are taken along a line: rounding changes
+ * FLOPs, and small models take little less time for fewer of them.
+ * @param levels by batch size; the last one dense, which no rounding changes
+ * @returns the geometric mean over the pruned levels and batch sizes
+ */
+export function relativeTime(
+  levels: readonly (readonly TimedLevel[])[],
+  anyWidth: readonly (readonly TimedLevel[])[],
+): number {
+  const logs = levels.flatMap((own, batch) => {
+    const known = anyWidth[batch] ?? [];
+    return own.slice(0, -1).map(({ flops, ms }) => Math.log(ms / timeAt(known, flops)));
   });
-  return MULTIPLES.map((multiple, m) => {
-    const differences = rows.flatMap((_, level) => {
-      const [own = [], any = []] = [perFlop[m * rows.length + level], perFlop[level]];
-      return own.map((time, batch) => time - (any[batch] ?? time));
-    });
-    const mean = differences.reduce((a, b) => a + b, 0) / Math.max(1, differences.length);
-    return { multiple, relative: Math.exp(mean) };
-  });
+  return Math.exp(logs.reduce((a, b) => a + b, 0) / Math.max(1, logs.length));
+}
+
+/** Along the line between the two neighbours in FLOPs, or the two nearest. */
+function timeAt(known: readonly TimedLevel[], flops: number): number {
+  const after = known.findIndex((level) => level.flops >= flops);
+  const place = Math.min(Math.max(1, after < 0 ? known.length - 1 : after), known.length - 1);
+  const [a, b] = [known[place - 1], known[place]];
+  if (a === undefined || b === undefined || b.flops === a.flops) return (b ?? a ?? { ms: Number.NaN }).ms;
+  return a.ms + ((b.ms - a.ms) * (flops - a.flops)) / (b.flops - a.flops);
 }
 
 /** The fastest; any width where none gains enough. */
@@ -100,5 +131,5 @@ export function chosenMultiple(timed: readonly TimedMultiple[]): number {
 /** What the run says of it. */
 export function alignmentText(timed: readonly TimedMultiple[]): string {
   const shown = timed.map(({ multiple, relative }) => `${multiple}: ${(100 * relative).toFixed(1)} %`);
-  return `widths are multiples of ${chosenMultiple(timed)} units; time per FLOP on this machine beside any width: ${shown.join(', ')}`;
+  return `widths are multiples of ${chosenMultiple(timed)} units; time on this machine beside any width with as many FLOPs: ${shown.join(', ')}`;
 }
