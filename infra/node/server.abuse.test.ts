@@ -12,6 +12,8 @@ import {
   tinyRequest,
 } from '../../test/support/node-client.ts';
 
+import { MOST_AHEAD } from './http/pipeline-limit.ts';
+
 const scope = disposables();
 afterEach(() => scope.dispose());
 let artifact: string;
@@ -95,6 +97,25 @@ test('a connection goes on after a refusal, whatever of the refused body was sti
   expect(await send(`POST /v2/models/tiny/infer HTTP/1.1\r\n${chunked}`)).toBe(413);
   expect(await send('GET http://x/v2/models/tiny?a=b HTTP/1.1\r\nHost: x\r\n\r\n')).toBe(200);
   socket.destroy();
+});
+
+test('a connection that sends far ahead of its answers gets those that it may have, a problem, and its end', async () => {
+  const node = await readyNode(scope, { artifact });
+  const port = Number(new URL(node.url).port);
+  const ahead = async (count: number, end = '') => {
+    const socket = await connect(port);
+    let received = '';
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.toString('latin1');
+    });
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.write('GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(count) + end);
+    await closed;
+    return [...received.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status));
+  };
+  expect(await ahead(500)).toEqual([...Array(MOST_AHEAD).fill(200), 429]);
+  const last = 'GET /v2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';
+  expect(await ahead(MOST_AHEAD - 1, last)).toEqual(Array(MOST_AHEAD).fill(200));
 });
 
 test('HEAD is answered as GET is, without a body', async () => {

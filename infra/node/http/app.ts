@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { SppError } from '../../../schema/errors.ts';
 import { bearerCheck } from './auth.ts';
 import { type Answer, exchangeOf, problemAnswer, send } from './exchange.ts';
+import { MOST_AHEAD, pipelineLimit } from './pipeline-limit.ts';
 import { nodeRoutes, type RouteOptions, routeMatcher } from './routes.ts';
 
 export interface AppOptions extends RouteOptions {
@@ -21,6 +22,7 @@ export function nodeApp(options: AppOptions): RequestListener {
   const { node, log } = options;
   const checkToken = options.token === undefined ? () => {} : bearerCheck(options.token);
   const match = routeMatcher(nodeRoutes(options));
+  const placeOf = pipelineLimit();
 
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const exchange = exchangeOf(request, response);
@@ -69,11 +71,25 @@ export function nodeApp(options: AppOptions): RequestListener {
   };
 
   return (request, response) => {
+    const place = placeOf(request, response);
+    if (place === 'none') return;
+    if (place === 'last') {
+      log.info({ reason: 'too many requests ahead of their answers' }, 'connection refused');
+      return send(response, problemAnswer(tooFarAhead(), { connection: 'close' }));
+    }
     answer(request, response).catch((error: unknown) => {
       log.error({ err: error }, 'request failed outside of its route');
       response.destroy();
     });
   };
+}
+
+function tooFarAhead(): SppError {
+  const message = `${MOST_AHEAD} requests of this connection have no answer yet, which is the limit.`;
+  return new SppError('queue-full', message, {
+    hint: 'Fetch answers before sending more, or open more connections.',
+    retryAfterS: 1,
+  });
 }
 
 function noHost(): SppError {
