@@ -1,6 +1,7 @@
 /** The file's graph in the one plain form that pair finding works on; equal in function, checked at several sizes. */
 import { SppError } from '../../schema/errors.ts';
 import { computeThreads } from '../runtime/compute.ts';
+import { withSides } from '../runtime/image-inputs.ts';
 import { createOrtSession } from '../runtime/ort-session.ts';
 import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
 import { expressed } from './expressed.ts';
@@ -70,7 +71,9 @@ export async function simplifyGraph(original: Graph, source: string): Promise<Si
   const joined = joinWindowWrites(foldConstants(unfused, traces), traces);
   const direct = readShapesDirectly(joined, (value) => dims.get(value)?.[0]);
   const folded = mergeEqualMatrices(direct);
-  const graph = foldBatchNorms(normaliseShapes(folded, traces), traces[2]);
+  const plain = foldBatchNorms(normaliseShapes(folded, traces), traces[2]);
+  const [{ side }] = sizes.traced;
+  const graph = side === undefined ? plain : withSides(plain, side);
   return { original, graph, traces, sizes, standIns: standIns(original) };
 }
 

@@ -47,6 +47,21 @@ export function imageOf(
   return undefined;
 }
 
+/** The graph with its images' open axes closed, for a model that takes one size of them only. */
+export function withSides(graph: Graph, side: number): Graph {
+  const readers = consumers(graph);
+  const inputs = graph.inputs.map((input) => {
+    const image = imageOf(graph, readers, input);
+    if (!image?.hasSides) return input;
+    const sizes = [undefined, image.channels, side, side];
+    return {
+      ...input,
+      dims: input.dims.map((dim, axis) => (typeof dim === 'number' ? dim : (sizes[axis] ?? dim))),
+    };
+  });
+  return { ...graph, inputs };
+}
+
 /**
  * Sides that images may have to have where the file leaves them open: those for which a table has as many positions as there are
  * patches, then usual ones. None where no image leaves them open.
