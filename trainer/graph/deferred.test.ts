@@ -147,6 +147,19 @@ describe('a model with its weights in a file beside it', () => {
     );
   });
 
+  test('matrices that were made of those in the file go by a file as well', async () => {
+    const made = (tensor: Tensor) =>
+      placeOf(tensor) && tensor.dims.length === 2 ? transposeMatrix(transposeMatrix(tensor)) : tensor;
+    const changed = {
+      ...external,
+      initializers: new Map([...external.initializers].map(([name, tensor]) => [name, made(tensor)])),
+    };
+    const model = ortModel(changed);
+    expect(model.weightsFolder).not.toBe(folder);
+    expect(model.bytes.length).toBeLessThan(ortModel(inline).bytes.length / 2);
+    expectEqual(await outputs(model, external), await outputs(ortModel(inline), inline));
+  });
+
   test('more in memory than protobuf holds goes through a temporary file', async () => {
     const model = ortModel(inline, [], 1000);
     expect(model.bytes.length).toBeLessThan(100_000);

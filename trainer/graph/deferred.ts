@@ -2,7 +2,7 @@
  * Tensors whose elements are brought when they are asked for, and let go again: of models whose weights lie in files beside them and
  * may be larger than memory. A copy by `{ ...tensor }` holds its elements like any other tensor.
  */
-import type { Dtype, Tensor, TensorData } from './graph.ts';
+import { type Dtype, elementCount, type Tensor, type TensorData } from './graph.ts';
 
 /** Where a tensor's elements lie as they are, little-endian. */
 export interface FilePlace {
@@ -35,18 +35,33 @@ const PLACE = Symbol('place');
 const CACHE = Symbol('cache');
 const ELEMENT = Symbol('element');
 const ORIGIN = Symbol('origin');
+const KEEP = Symbol('keep');
+
+/** Writes a tensor to a file, as it is in memory. */
+export type Keep = (data: TensorData) => FilePlace;
+
+/** Smaller ones go along in protobuf. */
+const KEPT_BYTES = 2 ** 16;
 
 /** Not enumerable: what is copied from such a tensor, and perhaps changed, is an ordinary one. */
 interface Marks {
-  readonly [PLACE]?: FilePlace | (() => FilePlace);
+  readonly [PLACE]?: FilePlace;
   readonly [CACHE]?: TensorCache;
   readonly [ELEMENT]?: (index: number) => number;
   readonly [ORIGIN]?: Origin;
+  readonly [KEEP]?: Kept;
+}
+
+interface Kept {
+  readonly keep: Keep;
+  place(): FilePlace;
 }
 
 interface Deferral {
-  /** Where `make` reads from, if it does no more than that; or brings what it makes to a file. */
-  readonly place?: FilePlace | (() => FilePlace) | undefined;
+  /** Where `make` reads from, if it does no more than that. */
+  readonly place?: FilePlace | undefined;
+  /** For what is made otherwise, when a session wants it. */
+  readonly keep?: Keep | undefined;
   /** One element, without the others. */
   readonly element?: (index: number) => number;
   readonly origin?: Origin;
@@ -78,7 +93,7 @@ export function deferredTensor(
   dims: readonly number[],
   make: () => TensorData,
   cache: TensorCache,
-  { place, element, origin }: Deferral = {},
+  { place, element, origin, keep }: Deferral = {},
 ): Tensor {
   const tensor: Tensor = {
     dtype,
@@ -93,7 +108,19 @@ export function deferredTensor(
   mark(PLACE, place);
   mark(ELEMENT, element);
   mark(ORIGIN, origin);
+  mark(KEEP, keep && kept(keep, make));
   return tensor;
+}
+
+function kept(keep: Keep, make: () => TensorData): Kept {
+  let known: FilePlace | undefined;
+  return {
+    keep,
+    place() {
+      known ??= keep(make());
+      return known;
+    },
+  };
 }
 
 /** Whether its elements are brought when they are asked for. */
@@ -101,10 +128,20 @@ export function isDeferred(tensor: Tensor): boolean {
   return (tensor as Marks)[CACHE] !== undefined;
 }
 
-/** Where the tensor's elements lie in a file; undefined for one that is held. */
+/** Where the tensor's elements lie in the model's files; undefined for one that is held, or made of others. */
 export function placeOf(tensor: Tensor): FilePlace | undefined {
-  const place = (tensor as Marks)[PLACE];
-  return typeof place === 'function' ? place() : place;
+  return (tensor as Marks)[PLACE];
+}
+
+/** Whether a tensor that lies in no file as it is can be written to one. */
+export function canBeKept(tensor: Tensor): boolean {
+  const { [PLACE]: place, [KEEP]: keeping } = tensor as Marks;
+  return !place && keeping !== undefined && 4 * elementCount(tensor.dims) >= KEPT_BYTES;
+}
+
+/** Where such a tensor lies after it was written, which is done once; else as `placeOf`. */
+export function keptPlaceOf(tensor: Tensor): FilePlace | undefined {
+  return canBeKept(tensor) ? (tensor as Marks)[KEEP]?.place() : placeOf(tensor);
 }
 
 /** What a deferred tensor was made of; undefined for others. */
@@ -127,5 +164,6 @@ export function derivedTensor(
   const cache = (from as Marks)[CACHE];
   if (!cache) return { ...from, dims, data: make(from.data) };
   const origin = { from, make, ...(derivation && { derivation }) };
-  return deferredTensor(from.dtype, dims, () => make(from.data), cache, { origin });
+  const { keep } = (from as Marks)[KEEP] ?? {};
+  return deferredTensor(from.dtype, dims, () => make(from.data), cache, { origin, keep });
 }

@@ -10,7 +10,7 @@ import {
   TensorProtoSchema,
 } from 'onnx-buf';
 import { SppError } from '../../schema/errors.ts';
-import { deferredTensor, type FilePlace, type TensorCache } from './deferred.ts';
+import { deferredTensor, type Keep, type TensorCache } from './deferred.ts';
 import { type Dtype, elementCount, type Tensor, type TensorData } from './graph.ts';
 
 /** The files beside the model, as initializers with external data ask for them. */
@@ -20,8 +20,7 @@ export interface ExternalFiles {
   read(location: string, offset: number, length: number): Uint8Array;
   sizeOf(location: string): number;
   readonly cache: TensorCache;
-  /** Writes a tensor to a file of its own kind, as it is in memory. */
-  keep(data: TensorData): FilePlace;
+  readonly keep: Keep;
   /** The model's own file, whose data are then read from it when they are used, as those of other files are. */
   own?: { readonly file: string; readonly bytes: Uint8Array } | undefined;
 }
@@ -208,18 +207,13 @@ function fileTensor(
   const held = codec.bytes === 2 ? 2 * bytes : bytes;
   if (held < DEFERRED_BYTES) return { dtype: codec.dtype, dims, data: make() };
   const { folder, cache } = external;
-  // Half floats are widened: they get a file that holds them so when onnxruntime first wants them.
-  let kept: FilePlace | undefined;
-  const widened = () => {
-    kept ??= external.keep(make());
-    return kept;
-  };
-  const place = HELD_AS_WRITTEN.has(type) ? { folder, file: location, offset, bytes } : widened;
+  // Half floats are widened: the file holds something else.
+  const place = HELD_AS_WRITTEN.has(type) ? { folder, file: location, offset, bytes } : undefined;
   const element = (index: number) => {
     const raw = external.read(location, offset + index * codec.bytes, codec.bytes);
     return Number(rawData(raw, owner, codec, 1)[0]);
   };
-  return deferredTensor(codec.dtype, dims, make, cache, { place, element });
+  return deferredTensor(codec.dtype, dims, make, cache, { place, element, keep: external.keep });
 }
 
 function damaged(message: string): SppError {

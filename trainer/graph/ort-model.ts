@@ -8,11 +8,12 @@ import { create } from '@bufbuild/protobuf';
 import { StringStringEntryProtoSchema, type TensorProto, TensorProto_DataLocation } from 'onnx-buf';
 import type { OrtModel } from '../runtime/ort-session.ts';
 import { discardFolder, scratchFolder } from '../runtime/scratch-folder.ts';
-import { type FilePlace, placeOf } from './deferred.ts';
+import { canBeKept, type FilePlace, keptPlaceOf, placeOf } from './deferred.ts';
 import { elementCount, type Graph, type Tensor } from './graph.ts';
 import { writeAt } from './kept-tensors.ts';
 import { writeOnnx } from './onnx-file.ts';
 import { writeTensor } from './onnx-tensor.ts';
+import { canBeLinked, weightFolder } from './weight-folder.ts';
 
 /** What the protobuf may hold of weights. */
 const INLINE_BYTES = 1.5 * 2 ** 30;
@@ -36,26 +37,24 @@ export function ortModel(
   inlineBytes: number = INLINE_BYTES,
 ): OrtModel {
   const tensors = [...graph.initializers.values()];
-  const folder = mainFolder(tensors);
-  const inPlace = (tensor: Tensor) => folder !== undefined && placeOf(tensor)?.folder === folder;
-  const held = tensors.reduce((sum, tensor) => sum + (inPlace(tensor) ? 0 : bytesOf(tensor)), 0);
+  const own = tensors.flatMap((tensor) => placeOf(tensor) ?? []);
+  const placeFor = tensors.some(canBeKept) && canBeLinked(own) ? keptPlaceOf : placeOf;
+  const folder = weightFolder(tensors.flatMap((tensor) => placeFor(tensor) ?? []));
+  const placed = (tensor: Tensor): FilePlace | undefined => {
+    const place = placeFor(tensor);
+    const file = place && folder?.nameOf(place);
+    return file === undefined ? undefined : { ...(place as FilePlace), file };
+  };
+  const held = tensors.reduce((sum, tensor) => sum + (placed(tensor) ? 0 : bytesOf(tensor)), 0);
   if (held > inlineBytes) return spilled(graph, exposed);
   const bytes = writeOnnx(graph, {
     exposed,
-    initializer: (name, tensor) =>
-      inPlace(tensor) ? pointer(name, tensor, placeOf(tensor) as FilePlace) : writeTensor(name, tensor),
+    initializer(name, tensor) {
+      const place = placed(tensor);
+      return place ? pointer(name, tensor, place) : writeTensor(name, tensor);
+    },
   });
-  return folder === undefined ? { bytes } : { bytes, weightsFolder: folder };
-}
-
-/** Sessions read from one folder: the one where most lies. */
-function mainFolder(tensors: readonly Tensor[]): string | undefined {
-  const sizes = new Map<string, number>();
-  for (const tensor of tensors) {
-    const place = placeOf(tensor);
-    if (place) sizes.set(place.folder, (sizes.get(place.folder) ?? 0) + place.bytes);
-  }
-  return [...sizes].sort(([, a], [, b]) => b - a)[0]?.[0];
+  return folder === undefined ? { bytes } : { bytes, weightsFolder: folder.folder };
 }
 
 /** Folders that hold what one model was spilled to. */
