@@ -52,6 +52,22 @@ describe('how axes go through operators', () => {
     expect(axesOf('z')).toEqual([[], axesOf('x')[2]]);
   });
 
+  test('GatherElements looks up one axis, along the others that data and indices share', async () => {
+    let turned = '';
+    const { axesOf, reasons } = await follow(
+      (b) => {
+        const hidden = b.linear(b.input('x', ['n', 'm', 4]), b.weight(4, 6));
+        turned = b.op('Transpose', [hidden], { perm: [0, 2, 1] });
+        const places = b.op('Expand', [b.input('places', ['n', 1, 'k'], 'int64'), b.ints(1, 6, 1)]);
+        return b.op('GatherElements', [turned, b.op('Mul', [places, b.ints(0)])], { axis: 2 });
+      },
+      ['n', 6, 'k'],
+    );
+    expect(axesOf('y')[1]).toEqual(axesOf(turned)[1]);
+    expect(reasons('y')[1]).toBe('reaches the output y');
+    expect(axesOf('y')[2]).not.toEqual(axesOf(turned)[2]);
+  });
+
   test('Reshape refines and composes the same atoms; Transpose moves them', async () => {
     const { axesOf } = await follow(
       (b) => {

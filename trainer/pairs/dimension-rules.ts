@@ -21,6 +21,7 @@ const rules: Readonly<Record<string, Rule>> = {
   Tile: expand,
   Pad: keepUnchanged,
   Gather: gather,
+  GatherElements: gatherElements,
   GatherND: gatherNd,
   Shape: shape,
   Dropout: (flow, node) => [input(flow, node)],
@@ -134,6 +135,18 @@ function gather(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] {
   const axis = positive(intAttribute(node, 'axis', 0), data.length);
   flow.atoms.pin(data[axis] ?? [], 'is looked up by Gather');
   return [[...data.slice(0, axis), ...input(flow, node, 1), ...data.slice(axis + 1)]];
+}
+
+/** Along one axis places are looked up, for each index of the others, which are the same in data and indices. */
+function gatherElements(flow: Flow, node: GraphNode): readonly (readonly Axis[])[] | undefined {
+  const [data, indices] = [input(flow, node), input(flow, node, 1)];
+  const axis = positive(intAttribute(node, 'axis', 0), data.length);
+  const [from, at] = [flow.sizes(node.inputs[0] ?? ''), flow.sizes(node.inputs[1] ?? '')];
+  const others = data.flatMap((_, i) => (i === axis ? [] : [i]));
+  if (!from || !at || !others.every((i) => isOne(ratio(from[i] ?? [], at[i] ?? [])))) return undefined;
+  flow.atoms.pin(data[axis] ?? [], 'is looked up by GatherElements');
+  for (const i of others) flow.atoms.unify(data[i] ?? [], indices[i] ?? []);
+  return [indices];
 }
 
 /** Leading axes are looked up, as many as an index has entries; those behind them pass. */

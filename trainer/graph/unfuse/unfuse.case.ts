@@ -110,6 +110,22 @@ export const unfuseCases: readonly OpCase[] = [
   microsoft('with Relu and a residual', 'FusedConv', [[2, 3, 4, 4], [2, 3, 1, 1], [2], [2, 2, 4, 4]], {
     activation: text('Relu'),
   }),
+  ...(
+    [
+      ['linear, zeros around', {}],
+      [
+        'linear, edges repeated, corners at the middles',
+        { padding_mode: text('border'), align_corners: int(1) },
+      ],
+      ['nearest', { mode: text('nearest') }],
+    ] as const
+  ).map(([name, attributes]) => ({
+    name: `GridSample, ${name}`,
+    opType: 'GridSample',
+    opset: 20,
+    attributes,
+    inputs: fc.tuple(floats([2, 3, 4, 5], -1, 1), floats([2, 3, 2, 2], -1.3, 1.3)),
+  })),
   {
     ...microsoft('a sink of each head', 'GroupQueryAttention', [], groups),
     inputs: fc.tuple(...[...threes, [4]].map((d) => floats(d, -1, 1))).map(([q, k, v, sink]) => {

@@ -8,6 +8,7 @@ import { draftOf, withoutDeadCode } from '../rewrite.ts';
 import { biasGelu, fastGelu, microsoftGelu, quickGelu } from './activation.ts';
 import { einsum } from './einsum.ts';
 import { multiHeadAttention, packedAttention } from './fused-attention.ts';
+import { gridSample } from './grid-sample.ts';
 import { groupQueryAttention } from './grouped-attention.ts';
 import { fusedConv, fusedGemm, fusedMatMul } from './linear.ts';
 import { nodeBuilder, type Shapes, type Unfold } from './node-builder.ts';
@@ -19,6 +20,7 @@ import { microsoftRotary, onnxRotary } from './rotary.ts';
 export const unfolds: Readonly<Record<string, Unfold>> = {
   Attention: onnxAttention,
   Einsum: einsum,
+  GridSample: gridSample,
   RotaryEmbedding: onnxRotary,
   'com.microsoft.Attention': packedAttention,
   'com.microsoft.BiasGelu': biasGelu,
