@@ -7,6 +7,7 @@ import { createBuilder } from './builder.ts';
 import { zerosLike } from './expressions.ts';
 import type { Facts } from './facts.ts';
 import { foldNormalisations, parametersOf } from './fold-normalisation.ts';
+import { fuseBiases } from './fuse-bias.ts';
 import { fuseSilu } from './fuse-silu.ts';
 import { addLoss, type LossKind } from './loss-graph.ts';
 import { type MaskedUnits, maskForward } from './masked-forward.ts';
@@ -79,7 +80,8 @@ export function gradientGraph(request: GradientRequest): GradientGraph {
   });
   const parameters = [...weights, ...(request.widths ?? [])];
   const narrowed = narrowRows(fuseSilu(needed), forward.facts);
-  const lowered = foldNormalisations(narrowed.graph, narrowed.facts, parameters);
+  const folded = foldNormalisations(narrowed.graph, narrowed.facts, parameters);
+  const lowered = weights.length > 0 ? fuseBiases(folded.graph, folded.facts) : folded;
   const pass = { ...lowered, parameters: parametersOf(lowered.graph, [...parameters, ...forward.masks]) };
   const stream = request.recompute ? residualStream(pass) : [];
   const build = createBuilder(lowered.graph, lowered.facts);
