@@ -28,6 +28,8 @@ export interface Scan {
   readonly considered: number;
   readonly overLatency: number;
   readonly overCost: number;
+  /** Some of what is over the latency budget is so only for the room that it should leave. */
+  readonly tight: boolean;
 }
 
 /** For each request that a worker has already, a run has to fit as if it took this much of itself longer. */
@@ -41,14 +43,10 @@ export function stretchOf({ pressure = 0 }: SelectionRequest): number {
 export function scan(table: CandidateTable, request: SelectionRequest): Scan {
   const stretch = stretchOf(request);
   const found = scanned(table, request, stretch);
-  if (found.best !== NONE || found.sparsest === NONE || stretch === 1) return found;
+  if (found.best !== NONE || !found.tight) return found;
   const inTime = (cell: number) =>
     cell !== NONE && totalOf(table, cell) <= request.budgetLeftMs - request.rules.reserveMs;
-  if (!inTime(found.sparsest)) {
-    const without = scanned(table, request, 1);
-    // What fits nowhere goes where it runs soonest and shortest.
-    return without.best === NONE ? found : without;
-  }
+  if (!inTime(found.sparsest)) return scanned(table, request, 1);
   return {
     ...found,
     best: found.sparsest,
@@ -71,6 +69,7 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
   let considered = 0;
   let overLatency = 0;
   let overCost = 0;
+  let tight = false;
   const fitting = new TopTwo();
   const late = new TopTwo();
   let cheapest = NONE;
@@ -95,7 +94,8 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
     const start = row * columns;
     for (let column = 0; column < columns; column++) {
       const cell = start + column;
-      const totalMs = (reachMs[column] as number) + stretch * (executeMs[cell] as number);
+      const runMs = executeMs[cell] as number;
+      const totalMs = (reachMs[column] as number) + stretch * runMs;
       // NaN where the node may not be used or does not serve the level.
       if (!(totalMs >= 0)) continue;
       considered++;
@@ -108,6 +108,7 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
         }
       } else if (totalMs > leftMs) {
         overLatency++;
+        if (totalMs - (stretch - 1) * runMs <= leftMs) tight = true;
         if (totalMs < soonestMs) {
           next = soonest;
           nextMs = soonestMs;
@@ -152,6 +153,7 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
     considered,
     overLatency,
     overCost,
+    tight,
   };
 }
 

@@ -50,7 +50,7 @@ export function select(table: CandidateTable, request: SelectionRequest): Decisi
   const { rules, bytes } = request;
   if (rules.budgetMs < rules.minBudgetMs)
     return { kind: 'infeasible', by: 'class', nearest: undefined, tally: NOT_LOOKED_AT };
-  const { best, second, sparsest, sparsestNext, cheapest, allowed, ...tally } = scan(table, request);
+  const { best, second, sparsest, sparsestNext, cheapest, allowed, tight, ...tally } = scan(table, request);
   const candidate = (cell: number) => (cell === NONE ? undefined : candidateAt(table, cell, bytes));
   if (best !== NONE) {
     const drawn = drawnPeer(table, best, request);

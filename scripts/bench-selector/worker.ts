@@ -47,7 +47,9 @@ export default {
     const asks = scenes.map(({ request: asked }) => asked);
     for (const name of ['warm-up', 'fleet state brought up to date, then select']) {
       times[name] = quantiles(
-        asks.map((asked) => perCall(bench.repeats, () => select(all.table(spec), asked))),
+        asks.map((asked) =>
+          perCall(bench.repeats, () => select(all.table(spec), { ...asked, pressure: all.pressure() })),
+        ),
       );
     }
     delete times['warm-up'];
@@ -97,6 +99,7 @@ function scene({ nodes }: SelectorBench, levels: readonly LevelOption[], random:
     budgetLeftMs: budgetMs,
     costBudgetNanoUsd: random() < 0.5 ? undefined : Math.floor(10_000 * random()),
     minQuality: 0,
+    pressure: random() < 0.5 ? 0 : 3 * random(),
     bytes: 4000,
     draws: [random(), random()],
   };
