@@ -162,6 +162,9 @@ describe('a class', () => {
 describe('the reasons of a decision', () => {
   test('go to keys that may have them, with an answer and with a refusal', async () => {
     const { key } = await newKey({ mayExplain: true });
+    // What a crowd of requests took on a busy machine says nothing of the next process.
+    for (const node of [fleet.a, fleet.b]) node.life++;
+    await fleet.usable(['a', 'b']);
     const answer = await infer(key, { 'x-explain': '1', 'x-latency-budget': '3s' });
     const reasons = JSON.parse(answer.headers.get('x-path-explanation') ?? '');
     expect(reasons).toMatchObject({

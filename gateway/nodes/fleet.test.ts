@@ -15,6 +15,24 @@ describe('the fleet', () => {
     expect(predicted(all)).toEqual({ networkMs: 1, waitMs: 0, executeMs: 3 });
   });
 
+  test('counts a request whose client left no longer than it could be under way', async () => {
+    const { all, state, refresh, settle, background } = bench();
+    await refresh();
+    const [kept, lostOne] = [60_000, 100].map((ms) =>
+      all.begin('a', background, { executeMs: 50, endMs: state.nowMs + ms }),
+    );
+    expect(all.pressure()).toBe(1);
+    state.nowMs += 6000;
+    await refresh();
+    await settle();
+    expect(all.pressure()).toBe(0.5);
+    // Told of after all, it counts no second time.
+    lostOne?.({ kind: 'unknown' });
+    expect(all.pressure()).toBe(0.5);
+    kept?.({ kind: 'unknown' });
+    expect(all.pressure()).toBe(0);
+  });
+
   test('asks again in the background once a report is a second old', async () => {
     const { all, asked, state, answers, refresh, settle } = bench();
     await refresh();

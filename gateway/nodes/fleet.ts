@@ -6,6 +6,7 @@ import type { Background } from '../state/cell.ts';
 import type { RequestSample } from './measured-times.ts';
 import type { NodeAddress } from './node-address.ts';
 import {
+  endLost,
   forget,
   loadOf,
   type NodeRecord,
@@ -15,6 +16,7 @@ import {
   pollUnderWay,
   revise,
   servedVersion,
+  type UnderWay,
   unusableReason,
 } from './node-record.ts';
 import { probeTarget } from './probing.ts';
@@ -119,6 +121,7 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
     const first = !Number.isFinite(node.pollStartedMs);
     node.polling = true;
     node.pollStartedMs = now();
+    endLost(node, now());
     const ownInFlight = node.ownInFlight;
     const startedMs = now();
     const ask = async () => {
@@ -238,14 +241,17 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
       if (probe) node.probesInFlight++;
       const sentMs = now();
       const leave = node.work.begin(executeMs, endMs, sentMs);
-      let over = false;
-      return (outcome) => {
-        if (over) return;
-        over = true;
+      const end = (stopped: boolean) => {
+        if (!node.underWay.delete(sent)) return false;
         node.ownInFlight--;
         if (probe) node.probesInFlight--;
-        leave(outcome.kind === 'cut-off', now());
-        learn(node, outcome, sentMs, background);
+        leave(stopped, now());
+        return true;
+      };
+      const sent: UnderWay = { endMs, over: () => void end(true) };
+      node.underWay.add(sent);
+      return (outcome) => {
+        if (end(outcome.kind === 'cut-off')) learn(node, outcome, sentMs, background);
       };
     },
     probeTarget: ({ model, version }, chosen, stale) =>

@@ -30,6 +30,8 @@ export interface NodeRecord {
   work: WorkAhead;
   /** Requests that this isolate has sent there and not had back. */
   ownInFlight: number;
+  /** What ends each of these, and when it can be under way no longer. */
+  readonly underWay: Set<UnderWay>;
   /** Of these, trials and probes. */
   probesInFlight: number;
   /** When it last answered a request, whatever it said; reports do not count. */
@@ -45,6 +47,11 @@ export interface NodeRecord {
   dirty: boolean;
 }
 
+export interface UnderWay {
+  readonly endMs: number;
+  over(): void;
+}
+
 export function nodeRecord(address: NodeAddress): NodeRecord {
   return {
     address,
@@ -52,6 +59,7 @@ export function nodeRecord(address: NodeAddress): NodeRecord {
     breaker: breaker(),
     work: workAhead(),
     ownInFlight: 0,
+    underWay: new Set(),
     probesInFlight: 0,
     answeredMs: Number.NEGATIVE_INFINITY,
     lastSampleMs: Number.NEGATIVE_INFINITY,
@@ -69,6 +77,14 @@ export function forget(node: NodeRecord): void {
   node.breaker = breaker();
   node.work = workAhead();
   node.lastSampleMs = Number.NEGATIVE_INFINITY;
+}
+
+/** After its deadline a request is over, and so long after it nobody will say so any more. */
+const LOST_MS = 5000;
+
+/** Ends what the runtime dropped with a client that left: nothing of such a request runs to tell. */
+export function endLost({ underWay }: NodeRecord, nowMs: number): void {
+  for (const { endMs, over } of underWay) if (nowMs >= endMs + LOST_MS) over();
 }
 
 /** The revision after taking in what was learned, if it is time to. */
