@@ -58,6 +58,7 @@ benchOf(
 bench('memory', 'resident memory of all levels beside that of the dense one alone')
   .option('--size <name>', 'of the random model: base, tiny or small32', 'base')
   .option('--levels <n>', 'levels', Number, 12)
+  .option('--no-owned', 'leave out levels with output matrices of their own')
   .action(async (flags) => print(await memory(flags), memoryReport, flags.json));
 
 benchOf('level-change', 'a request after one at another level, beside one after the same level', small12)

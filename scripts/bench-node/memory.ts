@@ -17,13 +17,22 @@ export interface MemoryOptions {
   readonly levels: number;
   readonly workers: number;
   readonly maxBatch: number;
+  /** Whether levels with output matrices of their own are measured too. */
+  readonly owned: boolean;
 }
 
 /** Requests at each level before memory is read: more than one a worker, so that each has run it. */
 const REQUESTS_PER_LEVEL = 4;
 const SWITCHES = 10;
 
-export async function memory({ directory, size, levels, workers, maxBatch }: MemoryOptions) {
+export async function memory({
+  directory,
+  size,
+  levels,
+  workers,
+  maxBatch,
+  owned: withOwned,
+}: MemoryOptions) {
   const client = await threads<ClientRound, ClientAnswer>('client-thread.ts', 1, undefined);
   const flags = [
     '--workers',
@@ -39,13 +48,13 @@ export async function memory({ directory, size, levels, workers, maxBatch }: Mem
     ['shared', levels, false],
     ['owned', levels, true],
   ] as const) {
+    if (own && !withOwned) continue;
     const artifact = await benchArtifact(directory, { size, levels: count, from: 0.2, own });
     measured[name] = await measure(artifact, flags, client.ask[0]!);
   }
   await client.end();
   const { dense, shared, owned } = measured;
-  if (dense === undefined || shared === undefined || owned === undefined)
-    throw new Error('nothing was measured');
+  if (dense === undefined || shared === undefined) throw new Error('nothing was measured');
   return {
     size,
     levels,
@@ -53,7 +62,7 @@ export async function memory({ directory, size, levels, workers, maxBatch }: Mem
     maxBatch,
     dense,
     shared: { ...shared, toDense: rounded(shared.pssMb / dense.pssMb) },
-    owned: { ...owned, toDense: rounded(owned.pssMb / dense.pssMb) },
+    owned: owned && { ...owned, toDense: rounded(owned.pssMb / dense.pssMb) },
   };
 }
 
@@ -92,7 +101,11 @@ export function memoryReport(result: Awaited<ReturnType<typeof memory>>): string
     '                                        PSS MB   of dense alone   PSS MB after changes',
     `  dense level alone                     ${String(dense.pssMb).padStart(6)}                    ${dense.pssAfterChangesMb}`,
     `  ${levels} levels, all matrices shared       ${String(shared.pssMb).padStart(6)}   ${shared.toDense}            ${shared.pssAfterChangesMb}`,
-    `  ${levels} levels, output matrices owned     ${String(owned.pssMb).padStart(6)}   ${owned.toDense}            ${owned.pssAfterChangesMb}`,
+    ...(owned === undefined
+      ? []
+      : [
+          `  ${levels} levels, output matrices owned     ${String(owned.pssMb).padStart(6)}   ${owned.toDense}            ${owned.pssAfterChangesMb}`,
+        ]),
     '',
   ].join('\n');
 }
