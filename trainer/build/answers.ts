@@ -65,8 +65,13 @@ async function openSession(
   return sessions?.open(model) ?? createOrtSession(model, { threads, provider: computeProvider() });
 }
 
+/** What both kinds of session can do. */
+interface Running {
+  run(feeds: Readonly<Record<string, Tensor>>, outputs: readonly string[]): Promise<Record<string, Tensor>>;
+}
+
 async function runBlocks(
-  session: Pick<OrtSession, 'run'>,
+  session: Running,
   output: string,
   { split, indices, block: most, sessions }: Asked,
   progress?: StageProgress,

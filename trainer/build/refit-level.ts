@@ -49,8 +49,9 @@ async function refitAlong(
     const segment = segments[place] as RefitSegment;
     const { bias } = site.consumer;
     const withConstant = bias !== undefined && biases.has(bias.tensor);
+    const later = new Set(segments.slice(place + 1).flatMap(({ takes }) => takes));
     const { sums, missing } = await sumsAt(
-      { graph, site, place, segment, withConstant },
+      { graph, site, place, segment, withConstant, later },
       blocks,
       known,
       sessions,
@@ -61,7 +62,6 @@ async function refitAlong(
       const { change, damping } = refit(fit, validation, withConstant);
       if (damping !== undefined) graph = changed(graph, site, change, withConstant);
     }
-    const later = new Set(segments.slice(place + 1).flatMap(({ takes }) => takes));
     for (const values of known)
       for (const name of [...values.keys()]) if (!later.has(name)) values.delete(name);
   }
@@ -74,6 +74,8 @@ interface Step {
   readonly place: number;
   readonly segment: RefitSegment;
   readonly withConstant: boolean;
+  /** Values that pieces behind this one take. */
+  readonly later: ReadonlySet<string>;
 }
 
 interface Sums {
@@ -84,7 +86,7 @@ interface Sums {
 
 /** Runs a segment on all blocks; `known` then has what it leaves. */
 async function sumsAt(
-  { graph, site, place, segment, withConstant }: Step,
+  { graph, site, place, segment, withConstant, later }: Step,
   blocks: readonly StreamBlock[],
   known: readonly Known[],
   sessions: SessionPool,
@@ -94,9 +96,14 @@ async function sumsAt(
   const session = await sessions.open(ortModel(asked.graph, segment.leaves));
   const sums: [RefitSums | undefined, RefitSums | undefined] = [undefined, undefined];
   const missing = new Set<string>();
-  const run = ({ targets }: StreamBlock, block: number) => {
-    const values = segment.takes.map((name): [string, Tensor] => [name, known[block]?.get(name) as Tensor]);
-    return session.run({ ...Object.fromEntries(values), [asked.target]: targets[place] as Tensor });
+  const run = ({ feeds, targets }: StreamBlock, block: number) => {
+    const values = known[block] as Known;
+    const taken = segment.takes.map((name): [string, Tensor] => [name, values.get(name) as Tensor]);
+    return session.run(
+      { ...Object.fromEntries(taken), [asked.target]: targets[place] as Tensor },
+      undefined,
+      lastUses(segment.takes, values, later, feeds),
+    );
   };
   try {
     await inOrder(
@@ -122,6 +129,24 @@ async function sumsAt(
   } finally {
     await session.close();
   }
+}
+
+/** Memory of values that are taken here and nowhere else any more; examples are every level's. */
+function lastUses(
+  takes: readonly string[],
+  values: Known,
+  later: ReadonlySet<string>,
+  feeds: StreamBlock['feeds'],
+): ArrayBuffer[] {
+  const isLast = (name: string) => !later.has(name) && !Object.hasOwn(feeds, name);
+  const kept = new Set([...values].flatMap(([name, { data }]) => (isLast(name) ? [] : [data.buffer])));
+  const buffers = takes
+    .filter(isLast)
+    .flatMap((name) => values.get(name)?.data ?? [])
+    .flatMap(({ buffer, byteLength }) =>
+      buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && !kept.has(buffer) ? [buffer] : [],
+    );
+  return [...new Set(buffers)];
 }
 
 function addInto(sums: Float64Array, terms: Float32Array): void {

@@ -28,6 +28,16 @@ describe('a pool of sessions', () => {
     await session.close();
   });
 
+  test('memory that is given goes along, what is not stays', async () => {
+    const session = await pool.open(writeOnnx(doubling));
+    const [given, kept] = [Float32Array.of(3), Float32Array.of(4)];
+    const fed = (data: Float32Array) => ({ x: { dtype: 'float32' as const, dims: [1], data } });
+    const answers = [await session.run(fed(given), ['y'], [given.buffer]), await session.run(fed(kept))];
+    expect(answers.map(({ y }) => y?.data[0])).toEqual([6, 8]);
+    expect([given.length, kept.length]).toEqual([0, 1]);
+    await session.close();
+  });
+
   test('tells what onnxruntime refuses, and goes on', async () => {
     await expect(pool.open(new Uint8Array([1, 2, 3]))).rejects.toMatchObject({ code: 'bad-model' });
     const session = await pool.open(writeOnnx(doubling));
