@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import type { Graph } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
 import { relativeError } from '../graph/relative-error.ts';
 import { traceGraph } from '../graph/trace.ts';
@@ -30,4 +31,17 @@ test('a classifier gives the same answers, its last block computed for the token
     return [...traces[0].dims.values()].reduce((sum, dims) => sum + dims.reduce((a, b) => a * b, 1), 0);
   };
   expect(await elements(lean)).toBeLessThan(0.9 * (await elements(graph)));
+});
+
+test('what cannot be traced stays as it is', async () => {
+  const graph: Graph = {
+    name: 'seven',
+    irVersion: 8,
+    opsets: { '': 17 },
+    inputs: [{ name: 'x', dtype: 'float32', dims: ['n', 'length'] }],
+    outputs: [{ name: 'y', dtype: 'float32', dims: ['n', 'length'] }],
+    initializers: new Map([['w', { dtype: 'float32', dims: [1, 5], data: new Float32Array(5) }]]),
+    nodes: [{ name: 'add', opType: 'Add', domain: '', inputs: ['x', 'w'], outputs: ['y'], attributes: {} }],
+  };
+  expect(await leanForward(graph)).toBe(graph);
 });
