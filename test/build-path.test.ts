@@ -1,7 +1,11 @@
 /** The offline job as a whole, small: interruption, resumption, and bad input on its way. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { assembleLevel, filesOfLevel } from '../schema/artifact/level-model.ts';
 import { type Artifact, openArtifact } from '../schema/artifact/store.ts';
@@ -120,6 +124,28 @@ describe('build-path', () => {
     expect(weightFiles(resumed)).toEqual(weightFiles(whole));
     expect(resumed.levels.map((level) => level.quality)).toEqual(whole.levels.map((level) => level.quality));
   });
+
+  test('killed in the middle of joint recovery and resumed, gives the same weights bit for bit', async () => {
+    const recovered = { ...options, levels: 3, recover: 60, batch: 4, testSamples: 64, latencyRounds: 3 };
+    const uninterrupted = await buildPath(request('recovered', { options: recovered }));
+    const out = join(root, 'killed');
+    const flags = { levels: 3, steps: 16, recover: 60, batch: 4, calibration: 256, workers: 2 };
+    const shown = { 'test-samples': 64, 'latency-rounds': 3, data: 'mnist', id: 'digits', out };
+    const given = Object.entries({ ...flags, ...shown }).flatMap(([name, value]) => [
+      `--${name}`,
+      `${value}`,
+    ]);
+    const script = new URL('../trainer/cli/main.ts', import.meta.url).pathname;
+    const child = spawn(process.execPath, [script, 'build-path', model, ...given], { stdio: 'ignore' });
+    const ended = once(child, 'exit');
+    // First written after 50 steps.
+    const checkpoint = join(out, '.checkpoint', 'recovery-own');
+    while (child.exitCode === null && !existsSync(checkpoint)) await setTimeout(10);
+    child.kill('SIGKILL');
+    expect(await ended).toEqual([null, 'SIGKILL']);
+    const resumed = await buildPath(request('killed', { options: recovered, resume: true }));
+    expect(weightFiles(resumed)).toEqual(weightFiles(uninterrupted));
+  }, 600_000);
 
   test('an unfinished build is neither overwritten nor continued as something else', async () => {
     await expect(buildPath(request('half', abortAt('search', 5)))).rejects.toMatchObject({
