@@ -1,16 +1,17 @@
 /** From a prepared model to a rotated one, with all that search and levels need to know of it. */
 
 import { SppError } from '../../schema/errors.ts';
+import { orderTensors } from '../compensation/compensated-order.ts';
 import { bindDataset } from '../data/bind-dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { chooseTask } from '../measure/task.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { LEAST_LIFT } from '../rotation/basis.ts';
-import { rotatePairs } from '../rotation/rotate-pairs.ts';
+import { rotatePairs, rotationTensors } from '../rotation/rotate-pairs.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import { type SessionPool, startSessionPool, weightBytes } from '../runtime/session-pool.ts';
-import { type Moments, momentTensors } from '../statistics/activation-moments.ts';
+import type { Moments } from '../statistics/activation-moments.ts';
 import { answerGraph, answerName, answerShape, measuredGraph } from './answer.ts';
 import { planAnswer } from './answer-plan.ts';
 import { type Answers, answersOf, denseAnswers } from './answers.ts';
@@ -59,7 +60,11 @@ async function observe(
   const threads = computeThreads();
   const pool = await poolFor(prepared.graph, dataset, options);
   const statistics = progress.stage('calibrate', 100);
-  const tensors = momentTensors(prepared.pairs);
+  // A matrix of units by units for each: of wide models no more are held than are read.
+  const { pairs } = prepared;
+  const tensors = [
+    ...new Set([...rotationTensors(pairs), ...(options.compensate ? orderTensors(pairs) : [])]),
+  ];
   const moments = await measureMoments(prepared.graph, tensors, pool, sessions, statistics);
   statistics.finish();
   const dense = answerGraph(prepared.graph, pool.task);

@@ -77,6 +77,7 @@ export async function measureMoments(
   sessions: SessionPool,
   progress: StageProgress,
 ): Promise<ReadonlyMap<string, Moments>> {
+  if (tensors.length === 0) return new Map();
   const accumulator = new MomentsAccumulator(tensors);
   const session = await sessions.open(ortModel(momentsGraph(graph, tensors)));
   try {

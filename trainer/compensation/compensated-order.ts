@@ -8,8 +8,13 @@ import { eliminationOrder } from './elimination.ts';
 /** The work grows with the cube of the units: this many take about a minute. */
 const MOST_UNITS = 4096;
 
+/** The activations whose moments the order reads: what enters the output matrix of each pair that is ordered in closed form. */
+export function orderTensors(pairs: readonly Pair[]): string[] {
+  return pairs.flatMap((pair) => solvable(pair)?.input ?? []);
+}
+
 /**
- * @param moments of the consumers' inputs
+ * @param moments of every activation that `orderTensors` names
  * @param order the search's, by pair
  * @param onPair told how many pairs are done, and awaited
  * @returns by pair; as it came where units are turned (their basis has nothing left to tell of each other), share a matrix's

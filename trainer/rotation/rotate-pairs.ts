@@ -20,8 +20,16 @@ export interface Rotated {
   readonly moments: ReadonlyMap<string, Moments>;
 }
 
+/** The activations whose moments a rotation reads: of query-key pairs what producers make, of value-projection what is projected. */
+export function rotationTensors(pairs: readonly Pair[]): string[] {
+  return pairs.flatMap(({ rotation, kind, producers, consumers }) => {
+    if (rotation === undefined) return [];
+    return kind === 'query-key' ? producers.map(({ output }) => output) : consumers.map(({ input }) => input);
+  });
+}
+
 /**
- * @param moments of every activation that `momentTensors` names
+ * @param moments of every activation that `rotationTensors` names
  * @param lift of the second moments, a share of their mean diagonal
  */
 export function rotatePairs(

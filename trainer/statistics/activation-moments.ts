@@ -5,7 +5,6 @@
  */
 import { SppError } from '../../schema/errors.ts';
 import { elementCount, type Graph, type GraphNode, type Tensor } from '../graph/graph.ts';
-import type { Pair } from '../pairs/pair.ts';
 
 /** Over all rows (every leading index) of an activation whose last axis has `size` entries. */
 export interface Moments {
@@ -15,17 +14,6 @@ export interface Moments {
   readonly sum: Float64Array;
   /** [size, size], not centred. */
   readonly gram: Float64Array;
-}
-
-/** The activations whose moments the pairs need: outputs of rotated producers, inputs of consumers. */
-export function momentTensors(pairs: readonly Pair[]): string[] {
-  const names = pairs.flatMap((pair) => [
-    ...(pair.rotation !== undefined && pair.kind === 'query-key'
-      ? pair.producers.map((map) => map.output)
-      : []),
-    ...pair.consumers.map((map) => map.input),
-  ]);
-  return [...new Set(names)];
 }
 
 /** The graph with the moments of `tensors` as its only outputs. */
