@@ -94,3 +94,18 @@ test('more lift makes directions that carry nothing less large, and the product 
   for (const { query, key } of [little, much])
     expect(largest(query.mmul(key.transpose()).sub(Matrix.eye(3)))).toBeLessThan(1e-9);
 });
+
+test('of a projection with many more columns than rows, the basis is that of the same one turned into few', () => {
+  const value = randomMatrix(200, head, 4);
+  const gram = value.transpose().mmul(value);
+  const narrow = randomMatrix(head, 2 * head, 5);
+  // Orthonormal rows change neither left vectors nor singular values.
+  const turn = new SingularValueDecomposition(
+    randomMatrix(40 * head, 2 * head, 6),
+  ).leftSingularVectors.transpose();
+  const [few, many] = [valueBasis(gram, narrow), valueBasis(gram, narrow.mmul(turn))];
+  for (const [i, s] of few.singularValues.entries()) expect(many.singularValues[i]).toBeCloseTo(s, 9);
+  // Each column up to its sign.
+  const between = few.projection.mmul(many.value);
+  expect(Matrix.sub(between.abs(), Matrix.eye(head)).norm()).toBeLessThan(1e-7);
+});

@@ -10,7 +10,13 @@
  * whose product R_q^-1 (R_q R_k^T) R_k^-T = 1 keeps every score. Value-projection is the same with W_o^T in the place
  * of R_k^T: E[a a^T] of the attention-averaged values a whitens one side, the other is left as it is.
  */
-import { CholeskyDecomposition, inverse, Matrix, SingularValueDecomposition } from 'ml-matrix';
+import {
+  CholeskyDecomposition,
+  EigenvalueDecomposition,
+  inverse,
+  Matrix,
+  SingularValueDecomposition,
+} from 'ml-matrix';
 import { SppError } from '../../schema/errors.ts';
 
 /**
@@ -18,6 +24,9 @@ import { SppError } from '../../schema/errors.ts';
  * what the model's inputs beyond the calibration have in them is rounded at that size: the more lift, the less.
  */
 export const LEAST_LIFT = 1e-9;
+
+/** Columns a row, beyond which a matrix of few rows is decomposed by its Gram matrix: minutes less for a model of gigabytes. */
+const WIDE = 16;
 
 export interface QueryKeyBasis {
   /** [dHead, dHead]; q <- q * query. */
@@ -88,9 +97,22 @@ function symmetric(matrix: Matrix): Matrix {
   return matrix.add(matrix.transpose()).mul(0.5);
 }
 
+/** Left singular vectors and singular values, descending. */
 function svd(matrix: Matrix): { u: Matrix; s: number[] } {
+  if (matrix.columns > WIDE * matrix.rows) return wideSvd(matrix);
   const result = new SingularValueDecomposition(matrix, { autoTranspose: true });
   return { u: result.leftSingularVectors, s: result.diagonal };
+}
+
+/** By A A^T = U S^2 U^T: values below 1e-8 of the largest drown in rounding, but `safeRoot` raises those anyway. */
+function wideSvd(matrix: Matrix): { u: Matrix; s: number[] } {
+  const gram = symmetric(matrix.mmul(matrix.transpose()));
+  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(gram, { assumeSymmetric: true });
+  const descending = realEigenvalues.map((value, i) => ({ value, i })).sort((a, b) => b.value - a.value);
+  return {
+    u: eigenvectorMatrix.subMatrixColumn(descending.map(({ i }) => i)),
+    s: descending.map(({ value }) => Math.sqrt(Math.max(0, value))),
+  };
 }
 
 /** Keeps the change of basis invertible where a direction carries nothing. */
