@@ -57,36 +57,64 @@ export function ortModel(
   return folder === undefined ? { bytes } : { bytes, weightsFolder: folder.folder };
 }
 
-/** Folders that hold what one model was spilled to. */
-const own = new Set<string>();
+/** A temporary file of weights, for as long as a model names it. */
+interface Spill {
+  /** Of what was written. */
+  readonly offsets: WeakMap<Tensor, number>;
+  end: number;
+  models: number;
+}
+/** By folder. */
+const spills = new Map<string, Spill>();
 
-/** Removes the temporary file that a large model's weights were written to, when no session needs it any more. */
-export function discardModel({ weightsFolder }: OrtModel): void {
-  if (weightsFolder !== undefined && own.delete(weightsFolder)) discardFolder(weightsFolder);
+/** Tells that no session needs the model any more: the temporary file that its weights were written to goes with the last model in it. */
+export function discardModel({ weightsFolder = '' }: OrtModel): void {
+  const spill = spills.get(weightsFolder);
+  if (spill === undefined || --spill.models > 0) return;
+  spills.delete(weightsFolder);
+  discardFolder(weightsFolder);
 }
 
-/** All weights in one file of a temporary folder. */
+/** All weights in one file of a temporary folder, the one that already holds most of them where there is such a one. */
 function spilled(graph: Graph, exposed: readonly string[]): OrtModel {
-  const folder = scratchFolder();
-  own.add(folder);
-  const file = openSync(join(folder, FILE), 'w');
-  let end = 0;
+  const tensors = [...graph.initializers.values()].filter((tensor) => bytesOf(tensor) >= SMALL_BYTES);
+  const folder = sharedFolder(tensors) ?? scratchFolder();
+  const spill = spills.get(folder) ?? { offsets: new WeakMap(), end: 0, models: 0 };
+  const file = openSync(join(folder, FILE), spill.end === 0 ? 'w' : 'r+');
+  const offsetOf = (tensor: Tensor): number => {
+    const known = spill.offsets.get(tensor);
+    if (known !== undefined) return known;
+    const offset = Math.ceil(spill.end / ALIGNMENT) * ALIGNMENT;
+    writeAt(file, tensor.data, offset);
+    spill.offsets.set(tensor, offset);
+    spill.end = offset + bytesOf(tensor);
+    return offset;
+  };
   try {
     const bytes = writeOnnx(graph, {
       exposed,
       initializer(name, tensor) {
         const size = bytesOf(tensor);
         if (size < SMALL_BYTES) return writeTensor(name, tensor);
-        const offset = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
-        writeAt(file, tensor.data, offset);
-        end = offset + size;
-        return pointer(name, tensor, { folder, file: FILE, offset, bytes: size });
+        return pointer(name, tensor, { folder, file: FILE, offset: offsetOf(tensor), bytes: size });
       },
     });
+    spills.set(folder, spill);
+    spill.models += 1;
     return { bytes, weightsFolder: folder };
   } finally {
     closeSync(file);
   }
+}
+
+/** Two models of the same weights map the same pages: an engine's gradients of two losses, for one. */
+function sharedFolder(tensors: readonly Tensor[]): string | undefined {
+  const all = tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
+  for (const [folder, { offsets }] of spills) {
+    const there = tensors.reduce((sum, tensor) => sum + (offsets.has(tensor) ? bytesOf(tensor) : 0), 0);
+    if (there > all / 2) return folder;
+  }
+  return undefined;
 }
 
 function pointer(name: string, tensor: Tensor, { file, offset, bytes }: FilePlace): TensorProto {
