@@ -5,7 +5,6 @@
  */
 import { totalmem } from 'node:os';
 import { z } from 'zod';
-import { createEngine } from '../engine/engine.ts';
 import { type LimitLog, noLimitLog } from '../engine/memory-limits.ts';
 import { elementCount, type Graph } from '../graph/graph.ts';
 import { cutGraph, orderGraph } from '../pairs/cut.ts';
@@ -15,14 +14,13 @@ import { drawByLoss } from '../recovery/draw-levels.ts';
 import { addInto, copies, copyInto, zerosLike } from '../recovery/named-arrays.ts';
 import { type OwnTensors, ownOf, type Places, placesAt, withOwn } from '../recovery/own-tensors.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
-import { computeThreads } from '../runtime/compute.ts';
-import { answerGraph } from './answer.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import { buildLevels, type LevelModel, ownTensors } from './level-stage.ts';
 import type { BuildOptions } from './options.ts';
-import { type Progress, sayHalved, sayRecompute } from './progress.ts';
+import type { Progress } from './progress.ts';
 import { diverged, LIMITS, trained } from './recover-stage.ts';
 import { recoveryBatches } from './recovery-batches.ts';
+import { recoveryEngine } from './recovery-engine.ts';
 import { throwIfAborted } from './search-stage.ts';
 
 interface Trained extends AdamState {
@@ -113,17 +111,8 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
   let state = memory.state ?? (await start(request, ordered, names, places));
   if (state.step >= plan.steps) return finished(ordered, plan.widths, names, places, state);
   const stage = progress.stage('recover', plan.steps);
-  const engine = await createEngine({
-    graph: answerGraph(ordered.graph, pool.task),
-    backend: options.backend,
-    weights: [...new Set([...trained(ordered, plan.train), ...names])],
-    nested: ordered,
-    workers: options.workers ?? Math.min(8, computeThreads()),
-    workerThreads: options.workerThreads ?? 1,
-    recompute: options.recompute,
-    onHalved: sayHalved(progress),
-    onRecompute: sayRecompute(progress),
-  });
+  const weights = [...new Set([...trained(ordered, plan.train), ...names])];
+  const engine = await recoveryEngine(ordered, calibrated, weights, options, progress);
   const batches = await recoveryBatches(calibrated, options, plan.steps);
   try {
     // The engine still has the weights as the run began, also when it goes on.

@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
-import { createEngine, type Engine } from '../engine/engine.ts';
+import type { Engine } from '../engine/engine.ts';
 import { type LimitLog, noLimitLog } from '../engine/memory-limits.ts';
 import type { Graph } from '../graph/graph.ts';
 import { trainableWeights } from '../graph/trainable-weights.ts';
@@ -14,12 +14,11 @@ import type { PreparedModel } from '../pairs/pair.ts';
 import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
 import { drawLevels } from '../recovery/draw-levels.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
-import { computeThreads } from '../runtime/compute.ts';
-import { answerGraph } from './answer.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { BuildOptions } from './options.ts';
-import { type Progress, sayHalved, sayRecompute } from './progress.ts';
+import type { Progress } from './progress.ts';
 import { recoveryBatches } from './recovery-batches.ts';
+import { recoveryEngine } from './recovery-engine.ts';
 import { throwIfAborted } from './search-stage.ts';
 
 /** Everything the next step depends on. */
@@ -64,22 +63,11 @@ export async function recover(
   signal?: AbortSignal,
 ): Promise<PreparedModel> {
   const stage = progress.stage('recover', plan.steps);
-  const { model, pool } = calibrated;
+  const { model } = calibrated;
   const ordered: PreparedModel = { ...model, graph: orderGraph(model, order) };
-  const graph = answerGraph(ordered.graph, pool.task);
   const { state: saved, limits = noLimitLog } = memory;
   if (saved !== undefined && saved.step >= plan.steps) return withWeights(ordered, saved.weights);
-  const engine = await createEngine({
-    graph,
-    backend: options.backend,
-    weights: trained(ordered, plan.train),
-    nested: ordered,
-    workers: options.workers ?? Math.min(8, computeThreads()),
-    workerThreads: options.workerThreads ?? 1,
-    recompute: options.recompute,
-    onHalved: sayHalved(progress),
-    onRecompute: sayRecompute(progress),
-  });
+  const engine = await recoveryEngine(ordered, calibrated, trained(ordered, plan.train), options, progress);
   const batches = await recoveryBatches(calibrated, options, plan.steps);
   try {
     // Sizes are those of the weights as the run began, also when it goes on.
