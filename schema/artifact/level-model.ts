@@ -16,11 +16,25 @@ export function levelOf(manifest: Manifest, level: number): ManifestLevel {
   return entry;
 }
 
-/** The weight files a level is made of: the chunks of the levels up to it, and what is its own. The graph is not among them. */
+/**
+ * The weight files a level is made of: the chunks of the levels up to it as far as they hold what it does not own, and what is its own.
+ * The graph is not among them.
+ */
 export function filesOfLevel(manifest: Manifest, level: number): string[] {
   const { own } = levelOf(manifest, level);
-  const chunks = manifest.levels.slice(0, level + 1).map((entry) => entry.chunk);
+  const owned = new Set(own?.extents.map(({ tensor }) => tensor));
+  const chunks = manifest.levels
+    .slice(0, level + 1)
+    .filter(({ extents }) => extents.some(({ tensor }) => !owned.has(tensor)))
+    .map(({ chunk }) => chunk);
   return own === undefined ? chunks : [...chunks, own.path];
+}
+
+/** Tensors that every level has values of its own of: they are in no chunk. */
+export function ownedByAll(levels: readonly (readonly string[])[]): Set<string> {
+  const [first = [], ...others] = levels;
+  const sets = others.map((names) => new Set(names));
+  return new Set(first.filter((name) => sets.every((names) => names.has(name))));
 }
 
 /**

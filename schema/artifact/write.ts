@@ -11,6 +11,7 @@ import {
   manifestSchema,
 } from '../manifest.ts';
 import { encodeTensor, levelDims } from './layout.ts';
+import { ownedByAll } from './level-model.ts';
 import { sha256Hex } from './store.ts';
 
 /** Chunk offsets are kept apart by this much, so that any of them can be viewed as floats in place. */
@@ -26,7 +27,7 @@ export interface ArtifactSource {
   readonly header: Omit<Manifest, 'formatVersion' | 'graph' | 'levels' | 'files'>;
   /** graph.onnx: initializers of `header.tensors` carry no data. */
   readonly graph: Uint8Array;
-  /** Dense values in path order, of every tensor that no level owns; asked for one after the other, so they may be made then. */
+  /** Dense values in path order, of every tensor that not all levels own; asked for one after the other, so they may be made then. */
   readonly weights: Pick<ReadonlyMap<string, Float32Array>, 'get'>;
   /** Ascending; level 0 is the sparsest. */
   readonly levels: readonly (LevelMeasures & { readonly own: ReadonlyMap<string, Float32Array> })[];
@@ -44,7 +45,7 @@ export async function writeArtifact(directory: string, source: ArtifactSource): 
     await writeDurably(directory, path, bytes);
     files.push({ path, bytes: bytes.length, sha256: sha256Hex(bytes) });
   };
-  const owned = ownedTensors(source);
+  const owned = ownedByAll(source.levels.map(({ own }) => [...own.keys()]));
   const nested = source.header.tensors.filter((tensor) => !owned.has(tensor.name));
   await write('graph.onnx', source.graph);
   const chunks = await writeChunks(directory, source, nested);
@@ -174,17 +175,6 @@ export async function writeDurably(directory: string, path: string, bytes: Uint8
     await handle.close();
   }
   await rename(temporary, join(directory, path));
-}
-
-/** A tensor is nested for all levels or owned by all: mixed would make a level's prefix hold what it never reads. */
-function ownedTensors(source: ArtifactSource): Set<string> {
-  const owned = new Set(source.levels.flatMap((level) => [...level.own.keys()]));
-  for (const name of owned) {
-    const missing = source.levels.findIndex((level) => !level.own.has(name));
-    if (missing >= 0)
-      throw new SppError('bad-artifact', `${name} is owned by some levels but not by level ${missing}.`);
-  }
-  return owned;
 }
 
 function weightsOf(source: ArtifactSource, tensor: ManifestTensor): Float32Array {

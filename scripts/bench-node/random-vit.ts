@@ -6,6 +6,7 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema } from 'onnx-buf';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+import { encodeTensor } from '../../schema/artifact/layout.ts';
 import { type ArtifactSource, writeArtifact } from '../../schema/artifact/write.ts';
 import type { Manifest, ManifestTensor } from '../../schema/manifest.ts';
 
@@ -35,6 +36,8 @@ export interface RandomVitOptions {
   readonly shares: readonly number[];
   /** Whether each level owns its output matrices, as compensated levels do; else all share one set. */
   readonly own: boolean;
+  /** So many of the sparsest levels own all of their weights, as jointly recovered levels do; none when absent. */
+  readonly apart?: number;
 }
 
 /** Shares from `from` to 1, evenly. */
@@ -53,7 +56,7 @@ const FLOAT = 1;
 const INT64 = 7;
 
 export function writeRandomVit(directory: string, options: RandomVitOptions): Promise<Manifest> {
-  const { id, size, shares, own } = options;
+  const { id, size, shares, own, apart = 0 } = options;
   const { width: c, heads, layers } = size;
   const tokens = (size.image / size.patch) ** 2 + 1;
   const [headUnits, mlpUnits] = [c / heads, 4 * c];
@@ -99,7 +102,7 @@ export function writeRandomVit(directory: string, options: RandomVitOptions): Pr
     },
     graph: graph.bytes,
     weights: nested,
-    levels: shares.map((share) => ({
+    levels: shares.map((share, level) => ({
       widths: widthsOf(share),
       params: Math.round(params * share),
       flops: flops(share),
@@ -109,11 +112,13 @@ export function writeRandomVit(directory: string, options: RandomVitOptions): Pr
       quality: { metric: 'made up', value: madeUpQuality(share), low: 0, high: 1, samples: 1 },
       latency: [],
       own: new Map(
-        own
-          ? graph.tensors
-              .filter(({ name }) => isOutput(name))
-              .map((tensor) => [tensor.name, firstRows(tensor, weights.get(tensor.name)!, widthsOf(share))])
-          : [],
+        graph.tensors
+          .filter(({ name }) => level < apart || (own && isOutput(name)))
+          .map((tensor) => {
+            const widths = [widthsOf(share), widthsOf(1)];
+            const [values] = encodeTensor(tensor, widths, weights.get(tensor.name)!);
+            return [tensor.name, values as Float32Array];
+          }),
       ),
     })),
   });
@@ -130,21 +135,6 @@ function pair(
   paramsPerUnit: number,
 ): Manifest['pairs'][number] {
   return { name, kind, heads, units, flopsPerUnit, paramsPerUnit };
-}
-
-/** The rows of an output matrix [outer * units, n] that a level keeps: of each outer block the first `width`. */
-function firstRows(
-  { dims, unitAxes }: ManifestTensor,
-  data: Float32Array,
-  widths: readonly number[],
-): Float32Array {
-  const [{ outer, pair: of } = { outer: 1, pair: 0 }] = unitAxes;
-  const [rows = 0, n = 0] = dims;
-  const [units, width] = [rows / outer, widths[of] ?? 0];
-  const kept = new Float32Array(outer * width * n);
-  for (let o = 0; o < outer; o++)
-    kept.set(data.subarray(o * units * n, (o * units + width) * n), o * width * n);
-  return kept;
 }
 
 /** Sums of uniform numbers: near enough to normal, and quick. Weights are scaled so that activations stay near 1. */

@@ -105,8 +105,13 @@ function fingerprintFor(model: BenchModel, name: MethodName, seed: number, asked
   return fingerprintOf([
     revisionOf(name),
     deciding,
-    ...(method.training === undefined ? [] : [{ ...defaultRecovery, ...recover }]),
+    ...(method.training === undefined ? [] : [recoveryOf(method, { ...defaultRecovery, ...recover })]),
   ]);
+}
+
+/** What of the recovery decides: levels trained apart for as long as the joint run know nothing of the levels it draws. */
+function recoveryOf({ training }: Method, { between, rate, steps }: Required<Recovery>): Partial<Recovery> {
+  return training === 'each' ? { rate, steps } : { between, rate, steps };
 }
 
 function optionsFor(model: BenchModel, seed: number, { backend, steps }: Comparison): BuildOptions {

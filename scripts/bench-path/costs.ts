@@ -2,6 +2,7 @@
 
 import type { BuildOptions } from '../../trainer/build/options.ts';
 import { epochsByStage } from '../../trainer/build/path-report.ts';
+import type { Draw } from '../../trainer/recovery/draw-levels.ts';
 import type { Method } from './methods.ts';
 
 export interface CostScene {
@@ -13,17 +14,19 @@ export interface CostScene {
   /** Shares of the dense FLOPs, ascending, the last one 1. */
   readonly shares: readonly number[];
   readonly recoverySteps: number;
-  /** Levels between that a joint step trains. */
-  readonly between: number;
+  /** Levels that a joint step trains. */
+  readonly draw: Draw;
 }
 
-/** Levels together may train so many steps, when they are trained apart with the joint recovery's budget: the sparsest, the dense one and some between at a time. */
+/** Steps of each level when levels are trained apart: the joint run's, or so many that together they are as many level-steps as its own. */
 export function singleSteps(
   budget: 'total' | 'each',
-  { recoverySteps, between }: Pick<CostScene, 'recoverySteps' | 'between'>,
+  { recoverySteps, draw }: Pick<CostScene, 'recoverySteps' | 'draw'>,
   pruned: number,
 ): number {
-  return budget === 'each' ? recoverySteps : Math.floor((recoverySteps * (2 + between)) / pruned);
+  return budget === 'each'
+    ? recoverySteps
+    : Math.floor((recoverySteps * (draw.always + draw.between + 1)) / pruned);
 }
 
 /** Epochs by part; those of choosing what to keep are counted only where the differential inclusion does it. */
@@ -31,11 +34,11 @@ export function epochsOf(
   { ours, training }: Pick<Method, 'ours' | 'training'>,
   scene: CostScene,
 ): Record<string, number> {
-  const { options, examples, pool, shares, recoverySteps, between } = scene;
+  const { options, examples, pool, shares, recoverySteps, draw } = scene;
   const { recover, ...search } = epochsByStage(
     { ...options, recover: recoverySteps },
     { examples, pool, shares },
-    between,
+    draw,
   );
   if (training === undefined) return ours ? search : {};
   if (training === 'joint') return { ...search, recover: recover as number };

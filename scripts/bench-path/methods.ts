@@ -75,13 +75,13 @@ export const methods = {
     label: 'ours joint own',
     training: 'joint',
     ours: true,
-    revision: 4,
+    revision: 5,
     make: { levels: (subject) => jointLevels(subject, true) },
   },
   'tuned-total': {
     label: 'single, total budget',
     training: 'total',
-    revision: 2,
+    revision: 3,
     make: { level: (subject, place) => singleLevel(subject, 'total', place) },
   },
   'tuned-each': {
@@ -176,7 +176,7 @@ async function singleLevel(subject: Subject, budget: 'total' | 'each', place: nu
   const flat = await subject.order('inclusion');
   const widths = widthsOf(subject, flat);
   const order = orderByPair(indexUnits(prepared.pairs), flat);
-  const steps = singleSteps(budget, { recoverySteps, between: plan.between }, widths.length - 1);
+  const steps = singleSteps(budget, { recoverySteps, draw: plan.draw }, widths.length - 1);
   const row = widths[place] as number[];
   const calibrated = await subject.calibrated('rotated');
   const model = await recover(

@@ -17,7 +17,7 @@ import type { Dataset } from '../../trainer/data/dataset.ts';
 import { createMaskEngine } from '../../trainer/engine/mask-engine.ts';
 import type { PreparedModel } from '../../trainer/pairs/pair.ts';
 import { prepareModel, type TracedModel } from '../../trainer/pairs/prepare.ts';
-import { defaultRecovery, type RecoveryPlan, recoverySteps } from '../../trainer/recovery/plan.ts';
+import { defaultRecovery, levelDraw, type RecoveryPlan, recoverySteps } from '../../trainer/recovery/plan.ts';
 import { computeThreads } from '../../trainer/runtime/compute.ts';
 import { startSessionPool, weightBytes } from '../../trainer/runtime/session-pool.ts';
 import { allocateLevels } from '../../trainer/search/allocate.ts';
@@ -111,12 +111,17 @@ export async function openSubject(request: SubjectRequest): Promise<Subject> {
     progress,
     shares,
     recoverySteps: steps,
-    plan: { ...defaultRecovery, ...request.recover, steps, train: 'all' },
+    plan: {
+      rate: request.recover.rate ?? defaultRecovery.rate,
+      draw: levelDraw(shares, request.recover.between),
+      steps,
+      train: 'all',
+    },
     async costScene() {
       const { pool } = await calibrated('own');
       const { length: examples } = pool.all;
-      const { between } = subject.plan;
-      return { options, examples, pool: pool.indices.length, shares, recoverySteps: steps, between };
+      const { draw } = subject.plan;
+      return { options, examples, pool: pool.indices.length, shares, recoverySteps: steps, draw };
     },
     recovered: once(() => recoverAll(subject)),
     recoveredOwn: once(() => recoverAllOwn(subject)),

@@ -25,12 +25,15 @@ export interface PathLevel extends LevelMeasures {
   readonly cut: Graph;
 }
 
-/** The parts of an artifact that follow from the graph, the order and the levels. */
+/**
+ * The parts of an artifact that follow from the graph, the order and the levels.
+ * @param own by level, names of the tensors whose values are its own
+ */
 export function pathArtifact(
   model: PreparedModel,
   order: readonly (readonly number[])[],
   levels: readonly PathLevel[],
-  own: readonly string[],
+  own: readonly (readonly string[])[],
 ): Pick<ArtifactSource, 'graph' | 'weights' | 'levels'> &
   Pick<ArtifactSource['header'], 'pairs' | 'tensors' | 'shapeConstants' | 'inputs' | 'outputs'> {
   const ordered = cutGraph(model, order);
@@ -44,9 +47,9 @@ export function pathArtifact(
     weights: {
       get: (name) => (named.has(name) ? floatTensor(ordered.initializers, name).data : undefined),
     },
-    levels: levels.map(({ cut, ...measures }) => ({
+    levels: levels.map(({ cut, ...measures }, level) => ({
       ...measures,
-      own: new Map(own.map((name) => [name, floatTensor(cut.initializers, name).data])),
+      own: new Map((own[level] ?? []).map((name) => [name, floatTensor(cut.initializers, name).data])),
     })),
     pairs: model.pairs.map(manifestPair),
     tensors: names.map((name) => manifestTensor(name, ordered, model.pairs)),

@@ -159,7 +159,8 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const notes = [...aligned.notes, ...droppings];
 
   const writing = progress.stage('write', 1);
-  const own = options.compensate ? (path.recovered?.names ?? ownTensors(prepared, calibrated.pool)) : [];
+  const refitted = options.compensate ? ownTensors(prepared, calibrated.pool) : [];
+  const own = kept.map((level) => path.recovered?.names[level] ?? refitted);
   const {
     graph,
     weights,

@@ -6,7 +6,7 @@ import { createMaskEngine } from '../engine/mask-engine.ts';
 import { elementCount } from '../graph/graph.ts';
 import type { TracedModel } from '../pairs/prepare.ts';
 import { stepCost } from '../recovery/draw-levels.ts';
-import { defaultRecovery, recoverySteps } from '../recovery/plan.ts';
+import { levelDraw, recoverySteps } from '../recovery/plan.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import { evenGrid, namedGrid } from '../search/allocate.ts';
 import { answerGraph } from './answer.ts';
@@ -89,7 +89,7 @@ export async function estimateBuild(
     { stage: 'curvature and search', seconds: (FISHER_BATCHES + options.steps) * searchStep },
     {
       stage: 'recover',
-      seconds: steps * recoverStep * stepCost(shares, defaultRecovery.between),
+      seconds: steps * recoverStep * stepCost(shares, levelDraw(shares)),
     },
     {
       stage: 'compensate',

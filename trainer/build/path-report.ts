@@ -1,7 +1,7 @@
 /** What a build keeps for its report: the path, and what each stage took in seconds and in epochs of training. */
 
-import { stepCost } from '../recovery/draw-levels.ts';
-import { defaultRecovery, recoverySteps } from '../recovery/plan.ts';
+import { type Draw, stepCost } from '../recovery/draw-levels.ts';
+import { levelDraw, recoverySteps } from '../recovery/plan.ts';
 import type { ReportData } from '../report/report-data.ts';
 import type { InclusionState } from '../search/inclusion.ts';
 import type { UnitIndex } from '../search/units.ts';
@@ -47,7 +47,7 @@ const FORWARD = 1 / 3;
 export function epochsByStage(
   options: Pick<BuildOptions, 'batch' | 'steps' | 'recover'>,
   { examples, pool, shares }: { examples: number; pool: number; shares: readonly number[] },
-  between: number = defaultRecovery.between,
+  draw: Draw = levelDraw(shares),
 ): Readonly<Record<string, number>> {
   const { batch, steps, recover } = options;
   const recovering = recoverySteps(recover, { examples, batch, shares });
@@ -56,7 +56,7 @@ export function epochsByStage(
     teacher: epochs(pool * FORWARD),
     curvature: epochs(FISHER_BATCHES * batch),
     search: epochs(steps * batch),
-    recover: epochs(recovering * batch * (stepCost(shares, between) + FORWARD)),
+    recover: epochs(recovering * batch * (stepCost(shares, draw) + FORWARD)),
   };
 }
 

@@ -4,7 +4,6 @@ import { beforeAll, expect, test } from 'vitest';
 import { openDataset } from '../data/open-dataset.ts';
 import type { Graph } from '../graph/graph.ts';
 import { prepareModel } from '../pairs/prepare.ts';
-import { defaultRecovery } from '../recovery/plan.ts';
 import { type CalibratedModel, calibrate } from './calibrate-model.ts';
 import { buildLevels, holdoutLoss } from './level-stage.ts';
 import { buildOptionsSchema } from './options.ts';
@@ -36,15 +35,25 @@ beforeAll(async () => {
   );
 });
 
+/** The sparsest level owns all, the two others share matrices. */
+const draw = { always: 1, between: 1 };
+
 const loss = (graph: Graph) => holdoutLoss(graph, calibrated.pool, calibrated.holdoutTeacher, 1);
 
 test('levels start from compensation and get nearer to the dense model; a run goes on bit for bit', async () => {
-  const plan = { ...defaultRecovery, steps: 24, rate: 0.003, widths, train: 'all' as const };
+  const plan = { draw, steps: 24, rate: 0.003, widths, train: 'all' as const };
   const asked = { calibrated, order, plan, options, progress: silentProgress };
   const forgetful = { state: undefined, save: async () => {} };
   const whole = await recoverOwn({ ...asked, memory: forgetful });
   const compensated = await buildLevels(calibrated, order, widths, { compensate: true }, silentProgress);
   expect(await loss(whole.levels[0]!.cut)).toBeLessThan(0.95 * (await loss(compensated[0]!.cut)));
+  expect(await loss(whole.levels[1]!.cut)).toBeLessThan(0.25 * (await loss(whole.levels[0]!.cut)));
+  const matrix = (level: number, place: number) =>
+    whole.levels[level]!.cut.initializers.get(calibrated.model.pairs[0]!.producers[place]!.weight.tensor)!;
+  expect(whole.names[0]).toContain(calibrated.model.pairs[0]!.producers[0]!.weight.tensor);
+  expect(whole.names[1]).not.toContain(calibrated.model.pairs[0]!.producers[0]!.weight.tensor);
+  expect(matrix(0, 0).data[0]).not.toBe(matrix(2, 0).data[0]);
+  expect(matrix(1, 0).data[0]).toBe(matrix(2, 0).data[0]);
   expect(whole.levels.map(({ keep }) => keep.map((units) => units.length))).toEqual(widths);
 
   const stop = new AbortController();
@@ -74,7 +83,7 @@ test('levels start from compensation and get nearer to the dense model; a run go
 });
 
 test('of no steps, levels are what compensation makes of them', async () => {
-  const plan = { ...defaultRecovery, steps: 0, widths, train: 'pairs' as const };
+  const plan = { draw, steps: 0, rate: 0.003, widths, train: 'pairs' as const };
   const memory = { state: undefined, save: async () => {} };
   const { levels } = await recoverOwn({ calibrated, order, plan, options, memory, progress: silentProgress });
   const compensated = await buildLevels(calibrated, order, widths, { compensate: true }, silentProgress);

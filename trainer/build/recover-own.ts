@@ -1,7 +1,7 @@
 /**
  * Joint recovery where levels own some tensors: output matrices, biases and normalisations are each level's own and start from
- * compensation; everything else is one nested set, shared by all. A step trains the sparsest level, the dense one and some between, as
- * the nested recovery does, so one run still serves all levels.
+ * compensation; everything else is one nested set, shared by all but the sparsest levels, which own all that is trained. A step trains
+ * those, the dense level and some between, so one run still serves all levels.
  */
 import { totalmem } from 'node:os';
 import { z } from 'zod';
@@ -61,8 +61,8 @@ export interface OwnRecoveryMemory {
 export interface RecoveredLevels {
   /** In path order, with the dense level's tensors. */
   readonly model: PreparedModel;
-  /** The tensors that levels own. */
-  readonly names: readonly string[];
+  /** By level, the tensors that it owns. */
+  readonly names: readonly (readonly string[])[];
   /** Sparsest first. */
   readonly levels: readonly LevelModel[];
 }
@@ -93,11 +93,10 @@ const COPIES = 4;
 
 /** Whether what levels own can be trained by level on this machine; else one nested set is. */
 export function fitsByLevel({ model, pool }: CalibratedModel, plan: RecoveryPlan): boolean {
-  const entries = ownNames(model, pool, plan.train).reduce(
-    (sum, name) => sum + elementCount(model.graph.initializers.get(name)?.dims ?? []),
-    0,
-  );
-  return 4 * COPIES * entries * plan.widths.length <= MEMORY_SHARE * totalmem();
+  const entries = namesByLevel(model, pool, plan)
+    .flat()
+    .reduce((sum, name) => sum + elementCount(model.graph.initializers.get(name)?.dims ?? []), 0);
+  return 4 * COPIES * entries <= MEMORY_SHARE * totalmem();
 }
 
 /** @throws `numerical-failure` with the step and the level; the last good state is kept */
@@ -106,12 +105,12 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
   const { model, pool } = calibrated;
   const { limits = noLimitLog } = memory;
   const ordered: PreparedModel = { ...model, graph: orderGraph(model, order) };
-  const names = ownNames(ordered, pool, plan.train);
-  const places = plan.widths.map((row) => placesAt(ordered, names, row));
+  const names = namesByLevel(ordered, pool, plan);
+  const places = plan.widths.map((row, level) => placesAt(ordered, names[level] as string[], row));
   let state = memory.state ?? (await start(request, ordered, names, places));
   if (state.step >= plan.steps) return finished(ordered, plan.widths, names, places, state);
   const stage = progress.stage('recover', plan.steps);
-  const weights = [...new Set([...trained(ordered, plan.train), ...names])];
+  const weights = [...new Set([...trained(ordered, plan.train), ...names.flat()])];
   const engine = await recoveryEngine(ordered, calibrated, weights, options, progress);
   const batches = await recoveryBatches(calibrated, options, plan.steps);
   try {
@@ -123,15 +122,16 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
         throwIfAborted(signal);
       }
       const { feeds, loss, source } = await batches.at(state.step);
-      const levels = drawByLoss(source, state.losses, plan.between);
+      const levels = drawByLoss(source, state.losses, plan.draw);
       const losses = Float64Array.from(state.losses);
       const sum = zerosLike(state.shared.weights);
       const gradients: OwnTensors[] = [];
-      copyInto(engine.weights, state.shared.weights);
       for (const [i, level] of levels.entries()) {
         // Memory may run out at any of a step's levels.
         const place = state.step * levels.length + i;
         limits.before(LIMITS, place, engine);
+        // Levels that own all leave theirs there, so the shared ones are written for each.
+        copyInto(engine.weights, state.shared.weights);
         copyInto(engine.weights, (state.own[level] as Trained).weights);
         const result = await engine.step({ feeds, widths: plan.widths[level] as readonly number[], loss });
         await limits.after(LIMITS, place, engine);
@@ -141,8 +141,9 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
         }
         const before = losses[level] as number;
         losses[level] = Number.isNaN(before) ? result.loss : before + LATELY * (result.loss - before);
-        addInto(sum, result.weights, weightOf(losses, level));
-        gradients.push(copies(names, result.weights));
+        if (level >= plan.draw.always)
+          addInto(sum, result.weights, weightOf(losses, level, plan.draw.always));
+        gradients.push(copies(names[level] as string[], result.weights));
       }
       const rate = rateAt(state.step, plan.steps, plan.rate);
       const own = [...state.own];
@@ -165,11 +166,11 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
 async function start(
   { calibrated, order, plan, progress, signal }: OwnRecoveryRequest,
   ordered: PreparedModel,
-  names: readonly string[],
+  names: readonly (readonly string[])[],
   places: readonly Places[],
 ): Promise<OwnRecoveryState> {
   const levels = await buildLevels(calibrated, order, plan.widths, { compensate: true }, progress, signal);
-  const owned = new Set(names);
+  const owned = new Set(names.at(-1));
   const shared = trained(ordered, plan.train).filter((name) => !owned.has(name));
   return {
     step: 0,
@@ -199,11 +200,23 @@ function shownLosses(losses: Float64Array): Record<string, number> {
 
 /**
  * What a level counts for in the shared tensors: gradients of a loss near its least shrink with the root of the loss, so the inverse root
- * makes levels pull alike, and the sparsest one not drown the others.
+ * makes levels pull alike, and the sparsest ones not drown the others.
+ * @param first of the levels that share them
  */
-function weightOf(losses: Float64Array, level: number): number {
-  const largest = losses.reduce((most, loss) => (loss > most ? loss : most), 0);
+function weightOf(losses: Float64Array, level: number, first: number): number {
+  const largest = losses.subarray(first).reduce((most, loss) => (loss > most ? loss : most), 0);
   return 1 / Math.sqrt(Math.max(losses[level] as number, LEAST_LOSS * largest, Number.MIN_VALUE));
+}
+
+/** All that is trained for the levels of every step, else what `ownNames` says. */
+function namesByLevel(
+  model: PreparedModel,
+  pool: CalibratedModel['pool'],
+  { train, widths, draw }: RecoveryPlan,
+): string[][] {
+  const some = ownNames(model, pool, train);
+  const all = [...new Set([...trained(model, train), ...some])];
+  return widths.map((_, level) => (level < draw.always ? all : some));
 }
 
 /**
@@ -227,7 +240,7 @@ function ownNames(
 function finished(
   ordered: PreparedModel,
   widths: RecoveryPlan['widths'],
-  names: readonly string[],
+  names: readonly (readonly string[])[],
   places: readonly Places[],
   { shared, own }: OwnRecoveryState,
 ): RecoveredLevels {

@@ -1,7 +1,7 @@
 /** Recovery of a whole path, in the way that the options ask for and that fits: by level where compensation gives levels tensors of their own. */
 import type { LimitLog } from '../engine/memory-limits.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
-import { defaultRecovery, recoverySteps } from '../recovery/plan.ts';
+import { levelDraw, recoverySteps } from '../recovery/plan.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { BuildOptions } from './options.ts';
@@ -38,7 +38,7 @@ export function recoveryPlan(
   shares: readonly number[],
 ): RecoveryPlan {
   return {
-    ...defaultRecovery,
+    draw: levelDraw(shares),
     steps: recoverySteps(asked, { examples, batch, shares }),
     widths,
     train,

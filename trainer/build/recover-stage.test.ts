@@ -57,7 +57,13 @@ test('a refitted level is nearer to the dense model on examples that nothing was
 });
 
 test('joint recovery improves its sparse levels, and goes on bit for bit after an interruption', async () => {
-  const plan = { ...defaultRecovery, steps: 12, widths, train: 'all' as const };
+  const plan = {
+    draw: { always: 1, between: 2 },
+    rate: defaultRecovery.rate,
+    steps: 12,
+    widths,
+    train: 'all' as const,
+  };
   const whole = await recover(calibrated, order, plan, options, forgetful, silentProgress);
   const inPlace = order.map((units) => units.map((_, place) => place));
   const at = (model: typeof whole, level: number) =>

@@ -45,6 +45,8 @@ export interface RecoveryMemory {
 export const forgetful: RecoveryMemory = { state: undefined, save: async () => {} };
 
 const CHECKPOINT_EVERY = 50;
+/** Levels that a step trains beside the sparsest and the dense one. */
+const BETWEEN = 2;
 /** Of what is learnt about memory. */
 export const LIMITS = 'recover';
 
@@ -80,7 +82,7 @@ export async function recover(
         throwIfAborted(signal);
       }
       const { feeds, loss: target, source } = await batches.at(state.step);
-      const levels = drawLevels(source, plan.widths.length, plan.between);
+      const levels = drawLevels(source, plan.widths.length, BETWEEN);
       limits.before(LIMITS, state.step, engine);
       const { losses, weights: gradients } = await engine.stepAt(
         { feeds, loss: target },

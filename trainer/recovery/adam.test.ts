@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { randomSource } from '../search/random.ts';
 import { adamStart, adamStep, rateAt, stepSizes } from './adam.ts';
 import { drawByLoss, drawLevels, stepCost } from './draw-levels.ts';
-import { recoverySteps } from './plan.ts';
+import { levelDraw, recoverySteps } from './plan.ts';
 
 test('a first step moves every entry by the rate times its size, against the gradient', () => {
   const weights = new Map([['w', Float32Array.of(1, -1, 1)]]);
@@ -65,7 +65,7 @@ test('levels that are far from the dense model are drawn more often, and none is
   const counts = new Array<number>(6).fill(0);
   const losses = [4, 1, 0.25, 1e-6, Number.NaN, 0];
   for (let step = 0; step < 400; step++) {
-    const levels = drawByLoss(randomSource(0, 96, step), losses, 2);
+    const levels = drawByLoss(randomSource(0, 96, step), losses, { always: 1, between: 2 });
     expect(new Set(levels).size).toBe(4);
     for (const level of levels) counts[level]!++;
   }
@@ -74,11 +74,21 @@ test('levels that are far from the dense model are drawn more often, and none is
   expect(counts[1]).toBeGreaterThan(counts[2]!);
   expect(counts[2]).toBeGreaterThan(counts[3]!);
   expect(counts[3]).toBeGreaterThan(60);
-  expect(drawByLoss(randomSource(0, 96, 0), [1], 1)).toEqual([0]);
+  expect(drawByLoss(randomSource(0, 96, 0), [1], { always: 0, between: 1 })).toEqual([0]);
+  expect(drawByLoss(randomSource(0, 96, 0), losses, { always: 4, between: 1 })).toEqual([0, 1, 2, 3, 4, 5]);
+});
+
+test('the sparsest levels that together are no larger than the dense model are trained in every step', () => {
+  expect(levelDraw([0.1, 0.2, 0.3, 0.4, 0.5, 1])).toEqual({ always: 4, between: 1 });
+  expect(levelDraw([0.25, 0.5, 1])).toEqual({ always: 2, between: 1 });
+  expect(levelDraw([0.9, 0.95, 1])).toEqual({ always: 1, between: 1 });
+  expect(levelDraw([1])).toEqual({ always: 0, between: 1 });
 });
 
 test('a step costs its levels, and a budget of epochs bounds the steps', () => {
-  expect(stepCost([0.1, 0.4, 0.6, 1], 1)).toBeCloseTo(1.6, 9);
+  expect(stepCost([0.1, 0.4, 0.6, 1], { always: 1, between: 1 })).toBeCloseTo(1.6, 9);
+  expect(stepCost([0.1, 0.4, 0.6, 1], { always: 2, between: 1 })).toBeCloseTo(2.1, 9);
+  expect(stepCost([1], { always: 0, between: 1 })).toBe(1);
   const model = { examples: 1600, batch: 10, shares: [0.1, 0.4, 0.6, 1] };
   expect(recoverySteps('auto', model)).toBe(114);
   expect(recoverySteps('off', model)).toBe(0);

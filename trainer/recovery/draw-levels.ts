@@ -7,17 +7,29 @@ export function drawLevels(source: RandomSource, levels: number, between: number
   return [...new Set([0, ...inner.slice(0, between), levels - 1])];
 }
 
+/** How many levels a step trains beside the dense one. */
+export interface Draw {
+  /** The sparsest so many in every step. */
+  readonly always: number;
+  /** Drawn from those above them. */
+  readonly between: number;
+}
+
 /**
  * The same, each of those between drawn with a chance that grows with the root of its loss: levels that are near the dense model need
  * little more, and get a fifth of the largest chance at least.
  * @param losses by level; NaN where a level was never trained, which counts as much as the largest
  */
-export function drawByLoss(source: RandomSource, losses: ArrayLike<number>, between: number): number[] {
-  const known = Array.from(losses).filter((loss) => loss > 0);
-  const largest = known.reduce((most, loss) => Math.max(most, loss), 0) || 1;
-  const left = Array.from({ length: Math.max(0, losses.length - 2) }, (_, i) => ({
-    level: i + 1,
-    chance: Math.max(LEAST_CHANCE, Math.sqrt((losses[i + 1] || largest) / largest)),
+export function drawByLoss(
+  source: RandomSource,
+  losses: ArrayLike<number>,
+  { always, between }: Draw,
+): number[] {
+  const inner = Array.from(losses).slice(always, -1);
+  const largest = inner.reduce((most, loss) => (loss > most ? loss : most), 0) || 1;
+  const left = inner.map((loss, i) => ({
+    level: always + i,
+    chance: Math.max(LEAST_CHANCE, Math.sqrt((loss || largest) / largest)),
   }));
   const drawn: number[] = [];
   while (drawn.length < between && left.length > 0) {
@@ -29,7 +41,8 @@ export function drawByLoss(source: RandomSource, losses: ArrayLike<number>, betw
     const [taken] = left.splice(place < 0 ? left.length - 1 : place, 1);
     if (taken !== undefined) drawn.push(taken.level);
   }
-  return [...new Set([0, ...drawn, losses.length - 1])];
+  const first = Array.from({ length: Math.min(always, losses.length) }, (_, level) => level);
+  return [...new Set([...first, ...drawn, losses.length - 1])];
 }
 
 const LEAST_CHANCE = 0.2;
@@ -38,8 +51,11 @@ const LEAST_CHANCE = 0.2;
  * Steps that a budget allows, and what one costs, in dense training steps.
  * @param shares FLOPs of each level over the dense model's, ascending
  */
-export function stepCost(shares: readonly number[], between: number): number {
-  const inner = shares.slice(1, -1);
-  const mean = inner.reduce((a, b) => a + b, 0) / Math.max(1, inner.length);
-  return (shares[0] ?? 1) + Math.min(between, inner.length) * mean + (shares.length > 1 ? 1 : 0);
+export function stepCost(shares: readonly number[], { always, between }: Draw): number {
+  const sum = (some: readonly number[]) => some.reduce((a, b) => a + b, 0);
+  const inner = shares.slice(always, -1);
+  const mean = sum(inner) / Math.max(1, inner.length);
+  return (
+    sum(shares.slice(0, always)) + Math.min(between, inner.length) * mean + (shares.length > always ? 1 : 0)
+  );
 }

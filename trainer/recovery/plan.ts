@@ -1,19 +1,34 @@
 /** What a joint recovery does: how long, at which levels, on which weights. */
-import { stepCost } from './draw-levels.ts';
+import { type Draw, stepCost } from './draw-levels.ts';
 
 export interface RecoveryPlan {
   readonly steps: number;
   /** Kept units by pair, of every level, sparsest first, the last one dense. */
   readonly widths: readonly (readonly number[])[];
-  /** Levels beside the sparsest and the dense one that a step trains. */
-  readonly between: number;
+  /** Which levels a step trains. Those of every step own all that is trained, where levels may own anything. */
+  readonly draw: Draw;
   /** Only tensors of the pairs' linears, or all that training would change. */
   readonly train: 'all' | 'pairs';
   /** Relative step size at its peak. */
   readonly rate: number;
 }
 
-export const defaultRecovery = { between: 2, rate: 0.01, steps: 300 } as const;
+export const defaultRecovery = { between: 1, rate: 0.01, steps: 300 } as const;
+
+/**
+ * The sparsest levels, as many as together are no larger than the dense model, are trained in every step: that costs no more than it does,
+ * and keeping all of their weights apart no more bytes. They are those that differ most from the dense model, and from each other.
+ * @param shares FLOPs of each level over the dense model's, ascending
+ */
+export function levelDraw(shares: readonly number[], between: number = defaultRecovery.between): Draw {
+  let [always, sum] = [0, 0];
+  for (const share of shares.slice(0, -1)) {
+    sum += share;
+    if (always > 0 && sum > 1) break;
+    always += 1;
+  }
+  return { always, between };
+}
 
 /** Epochs of the dense model's training that a path may cost by default, all of its recovery. */
 const MOST_EPOCHS = 1.5;
@@ -28,6 +43,6 @@ export function recoverySteps(
 ): number {
   if (asked === 'off') return 0;
   if (asked !== 'auto') return asked;
-  const affordable = (MOST_EPOCHS * examples) / (batch * stepCost(shares, defaultRecovery.between));
+  const affordable = (MOST_EPOCHS * examples) / (batch * stepCost(shares, levelDraw(shares)));
   return Math.max(1, Math.min(defaultRecovery.steps, Math.floor(affordable)));
 }

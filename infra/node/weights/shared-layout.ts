@@ -15,6 +15,7 @@
  */
 import type { ModelProto, NodeProto } from 'onnx-buf';
 import { bornCount } from '../../../schema/artifact/layout.ts';
+import { ownedByAll } from '../../../schema/artifact/level-model.ts';
 import type { Manifest, ManifestTensor, UnitAxis } from '../../../schema/manifest.ts';
 
 /** Views begin at a page, so that what is mapped for one tensor holds no other. */
@@ -49,7 +50,7 @@ export interface SharedLayout {
 
 /** @param graph the artifact's graph: who takes a tensor decides how it may lie */
 export function sharedLayout(manifest: Manifest, graph: ModelProto): SharedLayout {
-  const owned = new Set(manifest.levels.flatMap(({ own }) => own?.extents.map(({ tensor }) => tensor) ?? []));
+  const owned = ownedByAll(manifest.levels.map(({ own }) => own?.extents.map(({ tensor }) => tensor) ?? []));
   const users = usersOf(graph);
   const widths = manifest.levels.map((level) => level.widths);
   let end = 0;

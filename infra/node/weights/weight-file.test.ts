@@ -20,17 +20,24 @@ const LEVELS = 3;
 const scope = disposables();
 afterEach(() => scope.dispose());
 const shared = disposables();
-const directories = new Map<boolean, string>();
+const directories = new Map<string, string>();
+const kindOf = (own: boolean, apart: number) => `${own} ${apart}`;
 beforeAll(async () => {
-  for (const own of [true, false]) {
+  for (const [own, apart] of [
+    [true, 0],
+    [true, 2],
+    [false, 0],
+    [false, 1],
+  ] as const) {
     const directory = await temporaryDirectory(shared);
-    await writeRandomVit(directory, { id: 'vit', size: SIZE, shares: evenShares(LEVELS, 0.3), own });
-    directories.set(own, directory);
+    const shares = evenShares(LEVELS, 0.3);
+    await writeRandomVit(directory, { id: 'vit', size: SIZE, shares, own, apart });
+    directories.set(kindOf(own, apart), directory);
   }
 });
 afterAll(() => shared.dispose());
 
-const artifactOf = (own: boolean) => openArtifact(directories.get(own)!);
+const artifactOf = (own: boolean, apart = 0) => openArtifact(directories.get(kindOf(own, apart))!);
 
 async function run(model: string | Uint8Array, disablePrepacking = false): Promise<Float32Array> {
   const extra = disablePrepacking ? { session: { disable_prepacking: '1' } } : {};
@@ -95,10 +102,12 @@ async function asGemm(artifact: Artifact): Promise<Artifact> {
 
 describe('levels as views of one file', () => {
   test.each([
-    ['with output matrices of their own', true],
-    ['that share all matrices', false],
-  ])('%s answer as whole models do, packed or not', async (_, own) => {
-    const artifact = await artifactOf(own);
+    ['with output matrices of their own', true, 0],
+    ['of which the sparsest own all, the others output matrices', true, 2],
+    ['that share all matrices', false, 0],
+    ['of which the sparsest owns all, the others nothing', false, 1],
+  ])('%s answer as whole models do, packed or not', async (_, own, apart) => {
+    const artifact = await artifactOf(own, apart);
     const file = await openWeightFile(artifact, await temporaryDirectory(scope));
     const whole = artifactLevels(artifact, 1);
     for (let level = 0; level < LEVELS; level++) {
@@ -139,8 +148,8 @@ describe('levels as views of one file', () => {
 
 describe('the file', () => {
   /** An artifact that tells what is read of it. */
-  async function counted() {
-    const artifact = await artifactOf(true);
+  async function counted(apart = 0) {
+    const artifact = await artifactOf(true, apart);
     const reads: string[] = [];
     const counting: Artifact = {
       ...artifact,
@@ -167,6 +176,16 @@ describe('the file', () => {
     await second.close();
   });
 
+  test('asks for no chunk of which a level reads nothing', async () => {
+    const { artifact, reads } = await counted(2);
+    const file = await openWeightFile(artifact, await temporaryDirectory(scope));
+    await file.model(1);
+    expect(reads.splice(0)).toEqual(['graph.onnx', 'own-01.bin']);
+    await file.model(2);
+    expect(reads).toEqual(['weights-00.bin', 'weights-01.bin', 'weights-02.bin', 'own-02.bin']);
+    await file.close();
+  });
+
   test('is read anew from the artifact where it was damaged or cut off meanwhile', async () => {
     const { artifact, reads } = await counted();
     const directory = await temporaryDirectory(scope);
@@ -189,7 +208,7 @@ describe('the file', () => {
 
   test('is not marked as filled by a chunk whose bytes are wrong', async () => {
     const directory = await temporaryDirectory(scope);
-    const from = directories.get(true)!;
+    const from = directories.get(kindOf(true, 0))!;
     const copy = await temporaryDirectory(scope);
     for (const name of await readdir(from))
       await copyFile(join(from, name), join(copy, name), constants.COPYFILE_FICLONE);

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
+import { filesOfLevel } from '../../../schema/artifact/level-model.ts';
 import type { Artifact } from '../../../schema/artifact/store.ts';
 import { writeDurably } from '../../../schema/artifact/write.ts';
 import { SppError } from '../../../schema/errors.ts';
@@ -56,10 +57,8 @@ export async function openWeightFile(artifact: Artifact, directory: string): Pro
   return {
     layout,
     async model(level) {
-      const { own } = manifest.levels[level] ?? {};
-      const chunks = manifest.levels.slice(0, level + 1).map(({ chunk }) => chunk);
       // One after the other, so that no more than one of them is in memory.
-      for (const path of own === undefined ? chunks : [...chunks, own.path]) await place(path);
+      for (const path of filesOfLevel(manifest, level)) await place(path);
       const parts = await readParts(manifest, layout, handle, level);
       const bytes = sharedModel({
         manifest,
