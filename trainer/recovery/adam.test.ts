@@ -90,7 +90,7 @@ test('a step costs its levels, and a budget of epochs bounds the steps', () => {
   expect(stepCost([0.1, 0.4, 0.6, 1], { always: 2, between: 1 })).toBeCloseTo(2.1, 9);
   expect(stepCost([1], { always: 0, between: 1 })).toBe(1);
   const model = { examples: 1600, batch: 10, shares: [0.1, 0.4, 0.6, 1] };
-  expect(recoverySteps('auto', model)).toBe(114);
+  expect(recoverySteps('auto', model)).toBe(133);
   expect(recoverySteps('off', model)).toBe(0);
   expect(recoverySteps(7, model)).toBe(7);
 });

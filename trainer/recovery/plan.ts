@@ -31,7 +31,7 @@ export function levelDraw(shares: readonly number[], between: number = defaultRe
 }
 
 /** Epochs of the dense model's training that a path may cost by default, all of its recovery. */
-const MOST_EPOCHS = 1.5;
+const MOST_EPOCHS = 1.75;
 
 /**
  * Steps of recovery: those asked for, or by default as many as a short build affords, within a share of the data.
