@@ -1,8 +1,6 @@
 /** `trainer build-path`: the offline job on one model. */
 import { basename, join } from 'node:path';
 import { Command, Option } from 'commander';
-import { z } from 'zod';
-import { SppError } from '../../schema/errors.ts';
 import { buildPath } from '../build/build-path.ts';
 import { MOST_HOLDOUT } from '../build/calibration.ts';
 import { type Estimate, estimateBuild } from '../build/estimate.ts';
@@ -19,6 +17,7 @@ import { preparePairs } from '../pairs/prepare.ts';
 import { defaultRecovery } from '../recovery/plan.ts';
 import { REPORT_FILE } from '../report/write-report.ts';
 import { addDataFlags, dataSettings, dataSpec } from './data-flags.ts';
+import { flagValues, numberOf } from './flag-values.ts';
 import { levelTable } from './level-table.ts';
 import { terminalProgress } from './progress.ts';
 import { textTable } from './table.ts';
@@ -195,22 +194,22 @@ function parseOptions(model: string, flags: Record<string, unknown>, { length = 
     search: flags.search,
     rotate: flags.rotate,
     compensate: flags.compensate,
-    grid: flags.grid === undefined ? undefined : String(flags.grid).split(',').map(Number),
+    grid: flags.grid === undefined ? undefined : String(flags.grid).split(',').map(numberOf),
     frontier: flags.frontier === true,
     recompute: flags.recompute === true,
-    align: flags.align === 'auto' ? 'auto' : Number(flags.align),
-    recover: Number.isNaN(Number(flags.recover)) ? flags.recover : Number(flags.recover),
+    align: flags.align === 'auto' ? 'auto' : numberOf(flags.align),
+    recover: Number.isNaN(numberOf(flags.recover)) ? flags.recover : numberOf(flags.recover),
     recoverWeights: flags.recoverWeights,
     backend: flags.backend,
     task: flags.task,
     outputs: flags.output === undefined ? undefined : String(flags.output).split(','),
     batch: hasTokens(String(flags.data)) ? Math.max(4, Math.round(TOKENS_A_STEP / length)) : undefined,
   };
-  for (const name of numeric) if (flags[name] !== undefined) given[name] = Number(flags[name]);
-  const parsed = buildOptionsSchema.safeParse(given);
-  if (parsed.success) return parsed.data;
-  throw new SppError('usage', `build-path: ${z.prettifyError(parsed.error).replaceAll(/\s+/g, ' ')}.`, {
-    hint: 'See trainer build-path --help.',
+  for (const name of numeric) if (flags[name] !== undefined) given[name] = numberOf(flags[name]);
+  return flagValues(buildOptionsSchema, given, {
+    command: 'build-path',
+    typed: flags,
+    names: { outputs: 'output' },
   });
 }
 

@@ -1,13 +1,18 @@
 /** The flags that say what data is and how it becomes inputs; all of them in one place, so that commands share them. */
 import { type Command, Option } from 'commander';
+import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import { dataAdvice, describeInput, feedsAny } from '../data/data-advice.ts';
 import { type DataSettings, DEFAULT_LENGTH, DEFAULT_MAX_BAD, type ImageSize } from '../data/data-settings.ts';
 import { mnistNormalisation, type Normalisation } from '../data/dataset.ts';
 import { dataForms } from '../data/open-dataset.ts';
 import type { ValueInfo } from '../graph/graph.ts';
+import { flagValue, numberOf } from './flag-values.ts';
 
 type Flags = Readonly<Record<string, unknown>>;
+
+/** The command that has them. */
+const COMMAND = 'build-path';
 
 export function addDataFlags(command: Command): Command {
   return command
@@ -39,13 +44,10 @@ export function dataSettings(flags: Flags, inputs: readonly ValueInfo[]): DataSe
   const image = imageSize(flags, inputs);
   const normalisation = normalisationOf(flags, image?.channels ?? 1);
   return {
-    crop: number(flags, 'crop', (x) => x > 0 && x <= 1),
-    length:
-      flags.length === undefined
-        ? lengthOf(inputs)
-        : number(flags, 'length', (x) => Number.isInteger(x) && x >= 2),
+    crop: number(flags, 'crop', z.number().gt(0).max(1)),
+    length: flags.length === undefined ? lengthOf(inputs) : number(flags, 'length', z.int().min(2)),
     apart: flags.apart === true,
-    maxBad: number(flags, 'maxBad', (x) => x >= 0 && x <= 1),
+    maxBad: number(flags, 'maxBad', z.number().min(0).max(1)),
     ...(image === undefined ? {} : { image }),
     ...(normalisation === undefined ? {} : { normalisation }),
     ...(flags.tokenizer === undefined ? {} : { tokenizer: String(flags.tokenizer) }),
@@ -78,9 +80,16 @@ function imageSize({ size }: Flags, inputs: readonly ValueInfo[]): ImageSize | u
     if (typeof height !== 'number' || typeof width !== 'number') return undefined;
     return { channels: channels === 1 ? 1 : 3, height, width };
   }
-  const match = /^(\d+)(?:x(\d+))?$/.exec(String(size));
+  const match = /^([1-9]\d*)(?:x([1-9]\d*))?$/.exec(String(size));
   const [height, width] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])];
-  if (!(height > 0 && width > 0)) throw wrong('size', size);
+  if (match === null)
+    throw new SppError(
+      'usage',
+      `--size ${String(size)} is not usable: it takes SIDE or HEIGHTxWIDTH in pixels.`,
+      {
+        hint: 'Give --size 224 or --size 192x256, for instance.',
+      },
+    );
   return { channels: channels === 1 ? 1 : 3, height, width };
 }
 
@@ -88,33 +97,20 @@ function imageSize({ size }: Flags, inputs: readonly ValueInfo[]): ImageSize | u
 function normalisationOf(flags: Flags, channels: number): Normalisation | undefined {
   if (flags.mean === undefined && flags.std === undefined) return undefined;
   if (channels > 1 && (flags.mean === undefined || flags.std === undefined))
-    throw new SppError('usage', '--mean and --std go together.');
-  const mean = numbers(flags, 'mean') ?? mnistNormalisation.mean;
-  const std = numbers(flags, 'std') ?? mnistNormalisation.std;
-  if (std.some((x) => x <= 0)) throw wrong('std', flags.std);
+    throw new SppError('usage', '--mean and --std go together.', {
+      hint: 'Give both, a number for each channel, or neither.',
+    });
+  const mean = numbers(flags, 'mean', z.number()) ?? mnistNormalisation.mean;
+  const std = numbers(flags, 'std', z.number().gt(0)) ?? mnistNormalisation.std;
   return { scale: 1 / 255, mean, std };
 }
 
-function numbers(flags: Flags, name: string): number[] | undefined {
+function numbers(flags: Flags, name: string, each: z.ZodNumber): number[] | undefined {
   const given = flags[name];
   if (given === undefined) return undefined;
-  const values = String(given).split(',').map(Number);
-  if (!values.every(Number.isFinite) || String(given).trim() === '') throw wrong(name, given);
-  return values;
+  return flagValue(z.array(each), [name, given, String(given).split(',').map(numberOf)], COMMAND);
 }
 
-function number(flags: Flags, name: string, fits: (value: number) => boolean): number {
-  const value = Number(flags[name]);
-  if (!fits(value))
-    throw wrong(
-      name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`),
-      flags[name],
-    );
-  return value;
-}
-
-function wrong(name: string, value: unknown): SppError {
-  return new SppError('usage', `--${name} ${String(value)} is not usable.`, {
-    hint: 'See trainer build-path --help.',
-  });
+function number(flags: Flags, name: string, schema: z.ZodNumber): number {
+  return flagValue(schema, [name, flags[name], numberOf(flags[name])], COMMAND);
 }

@@ -2,12 +2,12 @@
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { z } from 'zod';
-import { SppError } from '../../schema/errors.ts';
 import { adviceFor, type Findings } from '../doctor/advice.ts';
 import { lookAtMachine, type Machine } from '../doctor/machine.ts';
 import { measureBackend } from '../doctor/measure.ts';
 import { type BackendName, backendNames, candidateBackends, isInstalled } from '../engine/backend-names.ts';
 import { layoutText } from '../engine/lane-layout.ts';
+import { flagValue, numberOf } from './flag-values.ts';
 import { terminalProgress } from './progress.ts';
 import { textTable } from './table.ts';
 
@@ -30,7 +30,7 @@ export function doctorCommand(): Command {
     .option('--seconds <n>', 'time for each backend', '10')
     .option('--json', 'print JSON', false)
     .action(async (model: string, flags: Flags) => {
-      const seconds = secondsOf(flags.seconds);
+      const seconds = flagValue(secondsSchema, ['seconds', flags.seconds, numberOf(flags.seconds)], 'doctor');
       const machine = await lookAtMachine();
       const installed = backendNames.filter(isInstalled);
       const tried = installed.filter((name) => !NOT_MEASURED.includes(name));
@@ -53,11 +53,7 @@ export function doctorCommand(): Command {
     });
 }
 
-function secondsOf(text: string): number {
-  const parsed = z.coerce.number().positive().max(600).safeParse(text);
-  if (parsed.success) return parsed.data;
-  throw new SppError('usage', `--seconds takes a number of seconds up to 600, not ${text}.`);
-}
+const secondsSchema = z.number().gt(0).max(600);
 
 /** The first in order that works: one that is installed but does not start is passed over. */
 function automaticOf(measured: Findings['measured']): BackendName {

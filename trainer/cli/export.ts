@@ -1,9 +1,12 @@
 /** `trainer export`: one level as a plain ONNX file, for any runtime. */
 import { rename, writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
+import { z } from 'zod';
 import { assembleLevel, filesOfLevel } from '../../schema/artifact/level-model.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
-import { SppError } from '../../schema/errors.ts';
+import { flagValue, numberOf } from './flag-values.ts';
+
+const levelSchema = z.int().min(0);
 
 export function exportCommand(): Command {
   return new Command('export')
@@ -12,10 +15,7 @@ export function exportCommand(): Command {
     .requiredOption('--level <k>', '0 is the sparsest')
     .requiredOption('--out <file>', 'the ONNX file to write')
     .action(async (directory: string, flags: { level: string; out: string }) => {
-      const level = Number(flags.level);
-      if (!Number.isInteger(level) || flags.level.trim() === '') {
-        throw new SppError('usage', `--level ${flags.level} is not a level number.`);
-      }
+      const level = flagValue(levelSchema, ['level', flags.level, numberOf(flags.level)], 'export');
       const artifact = await openArtifact(directory);
       const paths = filesOfLevel(artifact.manifest, level);
       const files = new Map(
