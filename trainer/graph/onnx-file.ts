@@ -10,6 +10,7 @@ import {
 import { SppError } from '../../schema/errors.ts';
 import type { Graph, Tensor, ValueInfo } from './graph.ts';
 import { checkGraph, refuseQuantised } from './graph-check.ts';
+import { inlineFunctions } from './inline-functions.ts';
 import { everyNode, plainDomain, readContents, writeNode } from './onnx-node.ts';
 import { dtypeOf, type ExternalFiles, onnxElementTypes, writeTensor } from './onnx-tensor.ts';
 
@@ -21,7 +22,7 @@ const OLDEST_IR_WRITTEN = 4;
 /**
  * @param source how messages call the file
  * @param external reads the files that initializers with external data name; see `readOnnxFile`
- * @throws `bad-model` for whatever is not a usable float ONNX graph; `unsupported-op` for loops and model-local functions
+ * @throws `bad-model` for whatever is not a usable float ONNX graph; `unsupported-op` for loops
  */
 export function readOnnx(bytes: Uint8Array, source: string, external?: ExternalFiles): Graph {
   const model = parseModel(bytes, source);
@@ -76,7 +77,7 @@ export function writeOnnx(
   return toBinary(ModelProtoSchema, model);
 }
 
-/** @throws `bad-model` when the bytes are no complete ONNX file */
+/** The model with the functions that it defines inlined. @throws `bad-model` when the bytes are no complete ONNX file */
 export function parseModel(bytes: Uint8Array, source: string): ModelProto {
   if (bytes.byteLength === 0) throw notOnnx(source, 'it is empty');
   const start = new TextDecoder('latin1').decode(bytes.subarray(0, 40));
@@ -84,11 +85,13 @@ export function parseModel(bytes: Uint8Array, source: string): ModelProto {
     throw new SppError('bad-model', `${source} is a Git LFS pointer, not the model itself.`, {
       hint: 'Run `git lfs pull` where the file came from.',
     });
+  let model: ModelProto;
   try {
-    return fromBinary(ModelProtoSchema, bytes);
+    model = fromBinary(ModelProtoSchema, bytes);
   } catch (cause) {
     throw notOnnx(source, 'it is cut short or in another format', cause);
   }
+  return inlineFunctions(model, source);
 }
 
 function notOnnx(source: string, reason: string, cause?: unknown): SppError {
@@ -111,12 +114,6 @@ function readOpsets(model: ModelProto, source: string): Record<string, number> {
         hint: 'Export again with opset 17 or newer, or convert with onnx.version_converter.',
       },
     );
-  if (model.functions.length > 0) {
-    const names = model.functions.map(({ name }) => name).join(', ');
-    throw new SppError('unsupported-op', `${source} defines functions of its own: ${names}.`, {
-      hint: 'Inline them with onnx.inliner.inline_local_functions and save the model again.',
-    });
-  }
   return opsets;
 }
 

@@ -9,6 +9,7 @@ import { DRAWS_RANDOMLY, foldConstants, shapeOnlyValues } from './fold.ts';
 import { foldBatchNorms } from './fold-batch-norm.ts';
 import { foldTurnedWeights } from './fold-turned.ts';
 import type { Graph, Tensor } from './graph.ts';
+import { joinSoftmax } from './join-softmax.ts';
 import { mergeEqualMatrices } from './merge-equal.ts';
 import { mergeRepeats } from './merge-repeats.ts';
 import { ortModel } from './ort-model.ts';
@@ -68,7 +69,7 @@ export async function simplifyGraph(original: Graph, source: string): Promise<Si
   const fixed = shapeOnlyValues(unfused);
   const { traces, sizes } = await traceGraph(unfused, source, (value) => fixed.has(value));
   const [{ dims }] = traces;
-  const joined = joinWindowWrites(foldConstants(unfused, traces), traces);
+  const joined = joinSoftmax(joinWindowWrites(foldConstants(unfused, traces), traces), traces);
   const direct = readShapesDirectly(joined, (value) => dims.get(value)?.[0]);
   const folded = mergeEqualMatrices(direct);
   const plain = foldBatchNorms(normaliseShapes(folded, traces), traces[2]);

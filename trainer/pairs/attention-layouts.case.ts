@@ -11,6 +11,7 @@ import {
   INNER,
   mlp,
   model,
+  modelOf,
   norm,
   project,
   threeHeads,
@@ -302,6 +303,50 @@ export const attentionLayouts: readonly Architecture[] = [
         return b.op('Transpose', [out], { perm: [1, 0, 2] });
       }),
     pairs: ATTENTION,
+  },
+  {
+    name: 'Softmax written out, with and without its maximum, by quotient, reciprocal and repetition',
+    graph: () => {
+      const sumAlong = (b: GraphBuilder, x: string, keepdims: number) =>
+        b.op('ReduceSum', [x, b.ints(-1)], { keepdims });
+      const ways: ((b: GraphBuilder, scores: string) => string)[] = [
+        (b, scores) => {
+          const e = b.op('Exp', [b.op('Sub', [scores, b.op('ReduceMax', [scores], { axes: [-1] })])]);
+          return b.op('Div', [e, sumAlong(b, e, 1)]);
+        },
+        (b, scores) => {
+          const e = b.op('Exp', [scores]);
+          return b.op('Mul', [b.op('Reciprocal', [sumAlong(b, e, 1)]), e]);
+        },
+        (b, scores) => {
+          const e = b.op('Exp', [scores]);
+          const sum = b.op('Unsqueeze', [sumAlong(b, e, 0), b.ints(3)]);
+          return b.op('Div', [e, b.op('Expand', [sum, b.op('Shape', [e])])]);
+        },
+      ];
+      return modelOf(
+        17,
+        ...ways.map((softmax) => (b: GraphBuilder, x: string) => {
+          const [q, k, v] = threeHeads(b, x);
+          const scores = b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
+          return project(b, b.op('MatMul', [softmax(b, scores), v]));
+        }),
+      );
+    },
+    pairs: [...ATTENTION, ...ATTENTION, ...ATTENTION],
+  },
+  {
+    name: 'exponentials over another sum than their own',
+    graph: () =>
+      model((b, x) => {
+        const [q, k, v] = threeHeads(b, x);
+        const scores = b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
+        const e = b.op('Exp', [scores]);
+        const sum = b.op('ReduceSum', [b.op('Mul', [e, e]), b.ints(-1)]);
+        return project(b, b.op('MatMul', [b.op('Div', [e, sum]), v]));
+      }),
+    pairs: [ATTENTION[1] as string],
+    reason: /without a Softmax/,
   },
   {
     name: 'attention without Softmax',
