@@ -1,5 +1,5 @@
 /**
- * node scripts/large-models/watch-memory.ts [--every 1] -- COMMAND...
+ * node scripts/large-models/watch-memory.ts [--every 1] [--most 16] -- COMMAND...
  * Runs a command and looks at the memory of its whole process tree: the proportional set size, which counts a page that several sessions
  * or processes map once (Linux). Prints the largest of each stage that a trainer command reports in its progress lines.
  */
@@ -24,9 +24,15 @@ interface Peak {
 const command = new Command('watch-memory')
   .argument('<command...>', 'what to run, behind --')
   .option('--every <seconds>', 'between two looks', '1')
+  .option(
+    '--most <gib>',
+    'end the command where it takes more: a machine that is out of memory ends others too',
+    'Infinity',
+  )
   .parse();
 const [program = '', ...rest] = command.args;
-const every = 1000 * Number(command.opts<{ every: string }>().every);
+const flags = command.opts<{ every: string; most: string }>();
+const every = 1000 * Number(flags.every);
 
 const peaks = new Map<string, Peak>();
 const started = performance.now();
@@ -58,6 +64,7 @@ function look(root: number): void {
   peak.until = now;
   if (memory.all > peak.memory.all) peak.memory = memory;
   peaks.set(stage, peak);
+  if (memory.all > Number(flags.most)) child.kill('SIGKILL');
 }
 
 /** The process and all that descend from it. */

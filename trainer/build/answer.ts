@@ -1,7 +1,7 @@
 /** The one value that search and compensation hold a model to, and the one that it is measured by: made in the graph from the task's outputs. */
 import { SppError } from '../../schema/errors.ts';
 import type { Attribute, Graph, Tensor, ValueInfo } from '../graph/graph.ts';
-import { type Draft, draftOf, int64 } from '../graph/rewrite.ts';
+import { type Draft, draftOf, int64, withoutDeadCode } from '../graph/rewrite.ts';
 import type { ScorerName } from '../measure/scores.ts';
 import type { Task } from '../measure/task.ts';
 
@@ -40,14 +40,15 @@ const int = (value: number): Attribute => ({ kind: 'int', value });
 /**
  * The graph with what the search is to keep as its only output: scores as they are; directions as unit vectors, where
  * half the squared distance is 1 - cosine; two towers as scores among the bank's vectors, [examples, 2, bank]; anything
- * else in units of its own deviation, several outputs one behind the other. Padded tokens are zero.
+ * else in units of its own deviation, several outputs one behind the other. Padded tokens are zero. What only other outputs
+ * need is left out.
  */
 export function answerGraph(graph: Graph, plan: AnswerPlan): Graph {
   const { parts, form } = plan;
   const [only] = parts;
   if (only === undefined) throw new SppError('internal', 'An answer has no parts.');
   if (form === 'plain' && only.meaning === 'scores' && plan.mask === undefined) {
-    return { ...graph, outputs: [outputOf(graph, only.output)] };
+    return withoutDeadCode({ ...graph, outputs: [outputOf(graph, only.output)] });
   }
   const draft = draftOf(graph);
   const made = parts.map(({ output, meaning }) =>
@@ -168,12 +169,12 @@ function joined(draft: Draft, values: readonly string[]): string {
 }
 
 function finished(graph: Graph, draft: Draft, name: string, dims: ValueInfo['dims']): Graph {
-  return {
+  return withoutDeadCode({
     ...graph,
     initializers: draft.initializers,
     nodes: [...graph.nodes, ...draft.nodes],
     outputs: [{ name, dtype: 'float32', dims }],
-  };
+  });
 }
 
 function freeDims(rank: number): string[] {

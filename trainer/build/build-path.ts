@@ -19,22 +19,23 @@ import { limitEventsSchema, limitLog } from '../engine/memory-limits.ts';
 import { modelDigest } from '../graph/model-digest.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { droppedText, frontier } from '../measure/frontier.ts';
-import type { PreparedModel } from '../pairs/pair.ts';
 import { preparePairs, type TracedModel } from '../pairs/prepare.ts';
 import { recoverySteps } from '../recovery/plan.ts';
 import { writeReportData } from '../report/report-data.ts';
 import { writeReport } from '../report/write-report.ts';
-import { alignWidths, allocateLevels, evenGrid, namedGrid } from '../search/allocate.ts';
+import { alignWidths, allocateLevels } from '../search/allocate.ts';
 import { defaultInclusion, pathOrder } from '../search/inclusion.ts';
 import { indexUnits, orderByPair } from '../search/units.ts';
 import { type CalibratedModel, calibrate } from './calibrate-model.ts';
 import { Checkpoint, float64Array } from './checkpoint.ts';
 import { alignmentOf } from './choose-alignment.ts';
 import { chosenLayout } from './chosen-layout.ts';
+import { levelShares } from './level-shares.ts';
 import { buildLevels, ownTensors } from './level-stage.ts';
 import { measureLevels } from './measure-levels.ts';
 import type { BuildOptions } from './options.ts';
 import { epochsByStage, reportData, type TimedProgress, timedProgress } from './path-report.ts';
+import { planBuild } from './plan-build.ts';
 import type { Progress } from './progress.ts';
 import { recoverPath, recoveryPlan } from './recover-path.ts';
 import { type SearchMemory, searchPath, searchSettings } from './search-path.ts';
@@ -75,7 +76,6 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
   try {
     const timed = { ...request, progress };
     const manifest = await writePath(timed, {
-      prepared,
       calibrated,
       checkpoint,
       fingerprint,
@@ -94,7 +94,6 @@ interface TimedRequest extends BuildRequest {
 }
 
 interface Run {
-  readonly prepared: PreparedModel;
   readonly calibrated: CalibratedModel;
   readonly checkpoint: Checkpoint;
   readonly fingerprint: string;
@@ -106,7 +105,8 @@ interface Run {
 /** Everything behind calibration. */
 async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const { options, dataset, out, progress } = request;
-  const { prepared, calibrated, checkpoint } = run;
+  const { calibrated, checkpoint } = run;
+  const { model } = calibrated;
   const limits = limitLog((await checkpoint.read('limits', limitEventsSchema)) ?? [], (events) =>
     checkpoint.write('limits', events),
   );
@@ -117,17 +117,14 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
     saveCurvature: (curvature) => checkpoint.write('curvature', curvature),
     saveState: (state) => checkpoint.write('search', state),
   };
-  const state = await searchPath(
-    calibrated,
-    { ...options, ...laneOptions(run) },
-    progress,
-    memory,
-    request.signal,
-  );
+  const memoryPlan = await planBuild(calibrated, { ...options, ...laneOptions(run) });
+  for (const note of memoryPlan.notes) progress.note(note);
+  const laned = { ...options, ...laneOptions(run), microBatch: memoryPlan.microBatch };
+  const state = await searchPath(calibrated, laned, progress, memory, request.signal);
   const flat = pathOrder(state);
-  const shares =
-    options.grid === undefined ? evenGrid(options.levels, options.lowest) : namedGrid(options.grid);
-  const allocated = allocateLevels(prepared.pairs, flat, prepared, shares);
+  const { shares, notes: ofShares } = levelShares(model, options);
+  for (const note of ofShares) progress.note(note);
+  const allocated = allocateLevels(model.pairs, flat, model, shares);
   const found = await orderOf(calibrated, flat, options, progress, request.signal);
   const aligned = await alignmentOf(
     options,
@@ -136,9 +133,10 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
     checkpoint,
     progress,
   );
-  const widths = alignWidths(prepared.pairs, allocated, aligned.multiple);
-  const plan = recoveryPlan(options, calibrated.pool.all.length, widths, shares);
-  const recovering = { ...request, options: { ...options, ...laneOptions(run) }, checkpoint, limits };
+  const widths = alignWidths(model.pairs, allocated, aligned.multiple);
+  const plan = recoveryPlan(options, memoryPlan.train, calibrated.pool.all.length, widths, shares);
+  const { byLevel } = memoryPlan;
+  const recovering = { ...request, options: laned, byLevel, checkpoint, limits };
   const path = await recoverPath(recovering, { ...calibrated, order: found }, plan);
   const levels = await buildLevels(
     path,
@@ -156,11 +154,11 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
     : { kept: [...measured.keys()], dropped: [] };
   const droppings = dropped.map((each) => droppedText(each, measured));
   for (const note of droppings) progress.note(note);
-  const notes = [...aligned.notes, ...droppings];
+  const notes = [...memoryPlan.notes, ...ofShares, ...aligned.notes, ...droppings];
 
   const writing = progress.stage('write', 1);
-  const refitted = options.compensate ? ownTensors(prepared, calibrated.pool) : [];
-  const own = kept.map((level) => path.recovered?.names[level] ?? refitted);
+  const refitted = options.compensate ? ownTensors(model, calibrated.pool) : [];
+  const own = kept.map((level) => [...new Set([...(path.recovered?.names[level] ?? []), ...refitted])]);
   const {
     graph,
     weights,
@@ -192,7 +190,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
           batch: options.batch,
           shares,
         }),
-        recoverWeights: options.recoverWeights,
+        recoverWeights: memoryPlan.train,
         recoverRate: options.recoverRate,
       },
       seed: options.seed,
@@ -206,7 +204,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   writing.finish({ levels: manifest.levels.length });
   const { all, indices } = calibrated.pool;
   const epochs = epochsByStage(options, { examples: all.length, pool: indices.length, shares });
-  const index = indexUnits(prepared.pairs);
+  const index = indexUnits(model.pairs);
   const data = reportData(state, index, options.steps, progress, epochs, notes);
   await writeReportData(out, data);
   await writeReport(out, manifest, data);
@@ -285,7 +283,7 @@ function laneOptions({ workers, workerThreads }: Pick<Run, 'workers' | 'workerTh
 }
 
 /** Raised when the same options lead to another path, so that no checkpoint is gone on with that the rest would not follow from. */
-const METHOD_REVISION = 3;
+const METHOD_REVISION = 4;
 
 /** Equal exactly when two runs would give the same path on the same backend. */
 function fingerprintOf(sourceSha256: string, dataset: Dataset, options: BuildOptions): string {

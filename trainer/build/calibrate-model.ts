@@ -6,6 +6,7 @@ import { bindDataset } from '../data/bind-dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { chooseTask } from '../measure/task.ts';
+import { keptPairs } from '../pairs/kept-pairs.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { LEAST_LIFT } from '../rotation/basis.ts';
 import { rotatePairs, rotationTensors } from '../rotation/rotate-pairs.ts';
@@ -51,14 +52,20 @@ export async function calibrate(
 
 /** The model as it is, with its moments and its answers. */
 async function observe(
-  prepared: PreparedModel,
+  whole: PreparedModel,
   dataset: Dataset,
   options: BuildOptions,
   sessions: SessionPool,
   progress: Progress,
 ): Promise<CalibratedModel> {
   const threads = computeThreads();
-  const pool = await poolFor(prepared.graph, dataset, options);
+  const pool = await poolFor(whole.graph, dataset, options);
+  const prepared = keptPairs(whole, answerGraph(whole.graph, pool.task));
+  const alone = whole.pairs.length - prepared.pairs.length;
+  if (alone > 0)
+    progress.note(
+      `${alone} of ${whole.pairs.length} pairs do not reach ${pool.task.outputs.join(', ')}: they are left alone`,
+    );
   const statistics = progress.stage('calibrate', 100);
   // A matrix of units by units for each: of wide models no more are held than are read.
   const { pairs } = prepared;

@@ -23,7 +23,8 @@ export async function chosenLayout(
   const runs = candidateBackends(backend)[0] === 'onnxruntime';
   if (!runs || cores === 1 || weightBytes(model.graph) > MOST_TRIED_BYTES) return first;
   try {
-    const timed = await timeLayouts(model, await stepFor(model), cores);
+    const probe = await stepFor(model);
+    const timed = await timeLayouts(probe.model, probe.step, cores);
     const layout = fastestLayout(timed);
     const figures = timed.map((each) => `${layoutText(each.layout)} ${each.stepMs.toFixed(1)} ms`);
     progress.note(`a step with ${figures.join(', ')}: ${layoutText(layout)} it is`);

@@ -8,11 +8,12 @@ import type { TracedModel } from '../pairs/prepare.ts';
 import { stepCost } from '../recovery/draw-levels.ts';
 import { levelDraw, recoverySteps } from '../recovery/plan.ts';
 import { computeThreads } from '../runtime/compute.ts';
-import { evenGrid, namedGrid } from '../search/allocate.ts';
 import { answerGraph } from './answer.ts';
 import { calibrate } from './calibrate-model.ts';
 import { denseStreams, refitSites } from './dense-streams.ts';
+import { levelShares } from './level-shares.ts';
 import type { BuildOptions } from './options.ts';
+import { planBuild } from './plan-build.ts';
 import { silentProgress } from './progress.ts';
 import { trained } from './recover-stage.ts';
 import { FISHER_BATCHES } from './search-stage.ts';
@@ -27,6 +28,8 @@ export interface Estimate {
   readonly seconds: number;
   /** At its largest, in bytes: what the trial took, and what grows with the data. */
   readonly memoryBytes: number;
+  /** What is chosen because of memory. */
+  readonly notes: readonly string[];
 }
 
 const TRIAL_EXAMPLES = 64;
@@ -48,19 +51,20 @@ export async function estimateBuild(
   const { pool, model } = calibrated;
   const graph = answerGraph(model.graph, pool.task);
   const workers = options.workers ?? Math.min(8, computeThreads());
-  const shares =
-    options.grid === undefined ? evenGrid(options.levels, options.lowest) : namedGrid(options.grid);
+  const { shares, notes } = levelShares(model, options);
   const meanShare = shares.reduce((a, b) => a + b, 0) / shares.length;
 
   const places = Array.from({ length: options.batch }, (_, i) => i % pool.indices.length);
   const feeds = await pool.data.train.feeds(places.map((place) => pool.indices[place] as number));
   const teacher = await calibrated.teacher.rows(places);
   await calibrated.teacher.close();
+  const memoryPlan = await planBuild(calibrated, { ...options, workers });
   const loss = { kind: pool.task.loss, output: pool.output, teacher };
 
   const masks = model.pairs.map(({ units }) => new Float32Array(units).fill(1));
   const { backend, recompute } = options;
-  const shared = { graph, backend, workers, recompute };
+  const { microBatch } = memoryPlan;
+  const shared = { graph, backend, workers, recompute, microBatch };
   const searcher = await createMaskEngine({ ...shared, pairs: model.pairs });
   await searcher.step({ feeds, masks, loss });
   const [, searchStep] = await timed(() => searcher.step({ feeds, masks, loss }));
@@ -70,10 +74,16 @@ export async function estimateBuild(
   const steps = recoverySteps(options.recover, { examples: all, batch: options.batch, shares });
   let recoverStep = 0;
   if (steps > 0) {
-    const weights = trained(model, options.recoverWeights);
-    const engine = await createEngine({ ...shared, weights, nested: model });
-    await engine.step({ feeds, loss });
-    [, recoverStep] = await timed(() => engine.step({ feeds, loss }));
+    const weights = trained(model, memoryPlan.train);
+    const masked = { pairs: model.pairs, maskGradients: false };
+    const engine = await createEngine({
+      ...shared,
+      weights,
+      ...(memoryPlan.train === 'vectors' ? masked : { nested: model }),
+    });
+    const step = { feeds, loss, ...(memoryPlan.train === 'vectors' ? { masks } : {}) };
+    await engine.step(step);
+    [, recoverStep] = await timed(() => engine.step(step));
     await engine.close();
   }
 
@@ -111,5 +121,6 @@ export async function estimateBuild(
     stages,
     seconds: stages.reduce((sum, { seconds }) => sum + seconds, 0),
     memoryBytes: process.memoryUsage().rss + grows,
+    notes: [...memoryPlan.notes, ...notes],
   };
 }

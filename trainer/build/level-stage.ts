@@ -13,6 +13,7 @@ import { answersOf } from './answers.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { Pool } from './calibration.ts';
 import { type DenseStreams, denseStreams, refitSites, scoreRows, scoreSites } from './dense-streams.ts';
+import { isLarge } from './memory-plan.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import { refitLevel } from './refit-level.ts';
@@ -25,7 +26,7 @@ export interface LevelModel {
   readonly refitted: boolean;
 }
 
-/** While one level's matrices are solved for, the threads compute another's moments. */
+/** While one level's matrices are solved for, the threads compute another's moments; of large models, that of one is enough to hold. */
 const LEVELS_AT_ONCE = 2;
 
 /** Kept unit indices by pair: the first `width` of each pair's order. */
@@ -61,14 +62,15 @@ export async function buildLevels(
   return levels;
 
   async function addRefitted(targets: Targets): Promise<void> {
-    const sessions = startSessionPool(weightBytes(model.graph));
+    const weights = weightBytes(model.graph);
+    const sessions = startSessionPool(weights);
     const make = async ([place, row]: readonly [number, readonly number[]]) => {
       throwIfAborted(signal);
       const plain = plainAt(row, place);
       return isDense(plain) ? plain : best(plain, targets, sessions);
     };
     try {
-      await inOrder(widths.entries(), LEVELS_AT_ONCE, make, (level) => {
+      await inOrder(widths.entries(), isLarge(weights) ? 1 : LEVELS_AT_ONCE, make, (level) => {
         levels.push(level);
         stage.update(levels.length);
       });

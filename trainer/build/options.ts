@@ -36,8 +36,8 @@ export const buildOptionsSchema = z.strictObject({
   compensate: z.boolean().default(true),
   /** Steps of joint recovery; `auto` takes what a short build affords, `off` leaves the weights as they are. */
   recover: z.union([z.enum(['auto', 'off']), z.int().min(1).max(1_000_000)]).default('auto'),
-  /** What recovery trains: every weight, or those of the pairs' linears. */
-  recoverWeights: z.enum(['all', 'pairs']).default('all'),
+  /** What recovery trains: every weight, those of the pairs' linears, or scales and biases, of each level its own; `auto`: every weight where memory holds that. */
+  recoverWeights: z.enum(['auto', 'all', 'pairs', 'vectors']).default('auto'),
   /** Relative step size of recovery at its peak. */
   recoverRate: z.number().gt(0).lt(1).default(defaultRecovery.rate),
   backend: z.enum(backendChoices).default('auto'),

@@ -90,3 +90,24 @@ test('of no steps, levels are what compensation makes of them', async () => {
   for (const [level, { cut }] of compensated.entries())
     expect(await loss(levels[level]!.cut)).toBeCloseTo(await loss(cut), 5);
 });
+
+test('of vectors alone, each level has its own, matrices stay the model’s, and the dense level what it was', async () => {
+  const plan = { draw, steps: 12, rate: 0.01, widths, train: 'vectors' as const };
+  const memory = { state: undefined, save: async () => {} };
+  const { levels, names } = await recoverOwn({
+    calibrated,
+    order,
+    plan,
+    options,
+    memory,
+    progress: silentProgress,
+  });
+  const cut = await buildLevels(calibrated, order, widths, { compensate: false }, silentProgress);
+  expect(await loss(levels[0]!.cut)).toBeLessThan(0.95 * (await loss(cut[0]!.cut)));
+  expect(await loss(levels[2]!.cut)).toBeLessThan(1e-3);
+  const lengths = names[1]!.map((name) => calibrated.model.graph.initializers.get(name)!.dims);
+  expect(lengths.every((dims) => dims.filter((length) => length > 1).length === 1)).toBe(true);
+  const [first] = calibrated.model.pairs[0]!.producers;
+  const weightOf = (graph: Graph) => graph.initializers.get(first!.weight.tensor)!.data;
+  expect(weightOf(levels[2]!.cut)).toEqual(weightOf(cut[2]!.cut));
+});

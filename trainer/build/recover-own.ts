@@ -3,10 +3,10 @@
  * compensation; everything else is one nested set, shared by all but the sparsest levels, which own all that is trained. A step trains
  * those, the dense level and some between, so one run still serves all levels.
  */
-import { totalmem } from 'node:os';
 import { z } from 'zod';
+import { prefixMasks } from '../engine/engine.ts';
 import { type LimitLog, noLimitLog } from '../engine/memory-limits.ts';
-import { elementCount, type Graph } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
 import { cutGraph, orderGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
@@ -14,13 +14,14 @@ import { drawByLoss } from '../recovery/draw-levels.ts';
 import { addInto, copies, copyInto, zerosLike } from '../recovery/named-arrays.ts';
 import { type OwnTensors, ownOf, type Places, placesAt, withOwn } from '../recovery/own-tensors.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
+import { answerGraph } from './answer.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import { buildLevels, type LevelModel, ownTensors } from './level-stage.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import { diverged, LIMITS, trained } from './recover-stage.ts';
 import { recoveryBatches } from './recovery-batches.ts';
-import { recoveryEngine } from './recovery-engine.ts';
+import { type RecoveryEngineOptions, recoveryEngine } from './recovery-engine.ts';
 import { throwIfAborted } from './search-stage.ts';
 
 interface Trained extends AdamState {
@@ -72,10 +73,7 @@ export interface OwnRecoveryRequest {
   /** Units of each pair in path order. */
   readonly order: readonly (readonly number[])[];
   readonly plan: RecoveryPlan;
-  readonly options: Pick<
-    BuildOptions,
-    'backend' | 'workers' | 'workerThreads' | 'batch' | 'seed' | 'recompute'
-  >;
+  readonly options: RecoveryEngineOptions & Pick<BuildOptions, 'batch' | 'seed'>;
   readonly memory: OwnRecoveryMemory;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
@@ -87,18 +85,6 @@ const LATELY = 0.2;
 /** Of the largest level's loss: below, a level counts no more for being nearer to the dense model. */
 const LEAST_LOSS = 1e-2;
 
-/** Of the machine's memory, for what levels own, with both moments of the optimiser and gradients. */
-const MEMORY_SHARE = 0.25;
-const COPIES = 4;
-
-/** Whether what levels own can be trained by level on this machine; else one nested set is. */
-export function fitsByLevel({ model, pool }: CalibratedModel, plan: RecoveryPlan): boolean {
-  const entries = namesByLevel(model, pool, plan)
-    .flat()
-    .reduce((sum, name) => sum + elementCount(model.graph.initializers.get(name)?.dims ?? []), 0);
-  return 4 * COPIES * entries <= MEMORY_SHARE * totalmem();
-}
-
 /** @throws `numerical-failure` with the step and the level; the last good state is kept */
 export async function recoverOwn(request: OwnRecoveryRequest): Promise<RecoveredLevels> {
   const { calibrated, order, plan, options, memory, progress, signal } = request;
@@ -108,11 +94,14 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
   const names = namesByLevel(ordered, pool, plan);
   const places = plan.widths.map((row, level) => placesAt(ordered, names[level] as string[], row));
   let state = memory.state ?? (await start(request, ordered, names, places));
-  if (state.step >= plan.steps) return finished(ordered, plan.widths, names, places, state);
+  if (state.step >= plan.steps) return finished(ordered, plan, names, places, state);
   const stage = progress.stage('recover', plan.steps);
   const weights = [...new Set([...trained(ordered, plan.train), ...names.flat()])];
-  const engine = await recoveryEngine(ordered, calibrated, weights, options, progress);
-  const batches = await recoveryBatches(calibrated, options, plan.steps);
+  const engine = await recoveryEngine(ordered, calibrated, plan, weights, options, progress);
+  const at = plan.widths.map((row) =>
+    plan.train === 'vectors' ? { masks: prefixMasks(row, ordered) } : { widths: row },
+  );
+  const batches = await recoveryBatches({ ...calibrated, model: ordered }, options, plan.steps);
   try {
     // The engine still has the weights as the run began, also when it goes on.
     const sizes = stepSizes(engine.weights);
@@ -133,7 +122,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
         // Levels that own all leave theirs there, so the shared ones are written for each.
         copyInto(engine.weights, state.shared.weights);
         copyInto(engine.weights, (state.own[level] as Trained).weights);
-        const result = await engine.step({ feeds, widths: plan.widths[level] as readonly number[], loss });
+        const result = await engine.step({ feeds, loss, ...at[level] });
         await limits.after(LIMITS, place, engine);
         if (!Number.isFinite(result.loss)) {
           await memory.save(state);
@@ -155,26 +144,27 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
     }
     await memory.save(state);
     stage.finish();
-    return finished(ordered, plan.widths, names, places, state);
+    return finished(ordered, plan, names, places, state);
   } finally {
     await batches.close();
     await engine.close();
   }
 }
 
-/** From compensation: what it refits is each level's own from the first step on. */
+/** From compensation, where it refits what is trained: that is each level's own from the first step on. Else levels are as they are cut. */
 async function start(
   { calibrated, order, plan, progress, signal }: OwnRecoveryRequest,
   ordered: PreparedModel,
   names: readonly (readonly string[])[],
   places: readonly Places[],
 ): Promise<OwnRecoveryState> {
-  const levels = await buildLevels(calibrated, order, plan.widths, { compensate: true }, progress, signal);
+  const compensate = plan.train !== 'vectors';
+  const levels = await buildLevels(calibrated, order, plan.widths, { compensate }, progress, signal);
   const owned = new Set(names.at(-1));
   const shared = trained(ordered, plan.train).filter((name) => !owned.has(name));
   return {
     step: 0,
-    shared: begun(copies(shared, valuesOf(ordered.graph))),
+    shared: begun(copies(shared, valuesOf(ordered.graph, shared))),
     own: levels.map(({ cut }, level) => begun(ownOf(ordered.graph, cut, places[level] as Places))),
     losses: new Float64Array(levels.length).fill(Number.NaN),
   };
@@ -209,10 +199,10 @@ function weightOf(losses: Float64Array, level: number, first: number): number {
 }
 
 /** All that is trained for the levels of every step, else what `ownNames` says. */
-function namesByLevel(
+export function namesByLevel(
   model: PreparedModel,
   pool: CalibratedModel['pool'],
-  { train, widths, draw }: RecoveryPlan,
+  { train, widths, draw }: Pick<RecoveryPlan, 'train' | 'draw'> & { readonly widths: readonly unknown[] },
 ): string[][] {
   const some = ownNames(model, pool, train);
   const all = [...new Set([...trained(model, train), ...some])];
@@ -220,26 +210,26 @@ function namesByLevel(
 }
 
 /**
- * What compensation refits, and unless only pairs are trained all vectors that training changes: biases and scales are small, and say
- * much of what a level's features are like.
+ * What levels own: what compensation refits, and unless only pairs are trained all vectors that training changes: biases and scales are
+ * small, and say much of what a level's features are like. Those alone where only they are trained.
  */
 function ownNames(
   model: PreparedModel,
   pool: CalibratedModel['pool'],
   train: RecoveryPlan['train'],
 ): string[] {
+  // Others lead to outputs that the path does not keep.
+  const { initializers } = answerGraph(model.graph, pool.task);
+  const vectors = trained(model, 'vectors').filter((name) => initializers.has(name));
+  if (train === 'vectors') return vectors;
   const refitted = ownTensors(model, pool);
   if (train === 'pairs') return refitted;
-  const vectors = trained(model, 'all').filter((name) => {
-    const dims = model.graph.initializers.get(name)?.dims ?? [];
-    return elementCount(dims) === Math.max(0, ...dims);
-  });
   return [...new Set([...refitted, ...vectors])];
 }
 
 function finished(
   ordered: PreparedModel,
-  widths: RecoveryPlan['widths'],
+  { widths, train }: Pick<RecoveryPlan, 'widths' | 'train'>,
   names: readonly (readonly string[])[],
   places: readonly Places[],
   { shared, own }: OwnRecoveryState,
@@ -256,11 +246,11 @@ function finished(
   const levels = widths.map((row, level): LevelModel => {
     const keep = row.map((width) => Array.from({ length: width }, (_, unit) => unit));
     const cut = withOwn(cutGraph(model, keep), own[level]?.weights ?? new Map(), places[level] as Places);
-    return { cut, keep, refitted: true };
+    return { cut, keep, refitted: train !== 'vectors' };
   });
   return { model, names, levels };
 }
 
-function valuesOf({ initializers }: Graph): OwnTensors {
-  return new Map([...initializers].map(([name, { data }]) => [name, data as Float32Array]));
+function valuesOf({ initializers }: Graph, names: readonly string[]): OwnTensors {
+  return new Map(names.map((name) => [name, initializers.get(name)?.data as Float32Array]));
 }

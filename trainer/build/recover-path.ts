@@ -4,10 +4,10 @@ import type { RecoveryPlan } from '../recovery/plan.ts';
 import { levelDraw, recoverySteps } from '../recovery/plan.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import type { MemoryPlan } from './memory-plan.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import {
-  fitsByLevel,
   type OwnRecoveryState,
   ownRecoveryStateSchema,
   type RecoveredLevels,
@@ -23,7 +23,9 @@ interface Path extends CalibratedModel {
 }
 
 interface RecoveryRequest {
-  readonly options: BuildOptions;
+  readonly options: BuildOptions & Pick<MemoryPlan, 'microBatch'>;
+  /** Whether levels own what recovery trains. */
+  readonly byLevel: boolean;
   readonly checkpoint: Checkpoint;
   readonly limits: LimitLog;
   readonly progress: Progress;
@@ -32,7 +34,8 @@ interface RecoveryRequest {
 
 /** @param examples that recovery draws from @param shares of the dense FLOPs, by level */
 export function recoveryPlan(
-  { batch, recover: asked, recoverWeights: train, recoverRate: rate }: BuildOptions,
+  { batch, recover: asked, recoverRate: rate }: BuildOptions,
+  train: RecoveryPlan['train'],
   examples: number,
   widths: readonly (readonly number[])[],
   shares: readonly number[],
@@ -47,13 +50,13 @@ export function recoveryPlan(
 }
 
 export async function recoverPath(
-  { options, checkpoint, limits, progress, signal }: RecoveryRequest,
+  { options, byLevel, checkpoint, limits, progress, signal }: RecoveryRequest,
   path: Path,
   plan: RecoveryPlan,
 ): Promise<Path> {
   if (plan.steps === 0) return path;
   const order = path.order.map((units) => units.map((_, place) => place));
-  if (options.compensate && fitsByLevel(path, plan)) {
+  if (byLevel) {
     const memory = {
       limits,
       state: await checkpoint.read('recovery-own', ownRecoveryStateSchema),

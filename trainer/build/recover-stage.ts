@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import type { Engine } from '../engine/engine.ts';
 import { type LimitLog, noLimitLog } from '../engine/memory-limits.ts';
-import type { Graph } from '../graph/graph.ts';
+import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import { trainableWeights } from '../graph/trainable-weights.ts';
 import { orderGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
@@ -69,8 +69,15 @@ export async function recover(
   const ordered: PreparedModel = { ...model, graph: orderGraph(model, order) };
   const { state: saved, limits = noLimitLog } = memory;
   if (saved !== undefined && saved.step >= plan.steps) return withWeights(ordered, saved.weights);
-  const engine = await recoveryEngine(ordered, calibrated, trained(ordered, plan.train), options, progress);
-  const batches = await recoveryBatches(calibrated, options, plan.steps);
+  const engine = await recoveryEngine(
+    ordered,
+    calibrated,
+    plan,
+    trained(ordered, plan.train),
+    options,
+    progress,
+  );
+  const batches = await recoveryBatches({ ...calibrated, model: ordered }, options, plan.steps);
   try {
     // Sizes are those of the weights as the run began, also when it goes on.
     const sizes = stepSizes(engine.weights);
@@ -112,6 +119,7 @@ export async function recover(
 export function trained(model: PreparedModel, which: RecoveryPlan['train']): string[] {
   const all = trainableWeights(model.graph);
   if (which === 'all') return all;
+  if (which === 'vectors') return all.filter((name) => isVector(model.graph.initializers.get(name)));
   const own = new Set(
     model.pairs.flatMap(({ producers, consumers }) =>
       [...producers, ...consumers].flatMap(({ weight, bias }) => [
@@ -121,6 +129,12 @@ export function trained(model: PreparedModel, which: RecoveryPlan['train']): str
     ),
   );
   return all.filter((name) => own.has(name));
+}
+
+/** One axis, whatever others of length 1 stand around it. */
+function isVector(tensor: Tensor | undefined): boolean {
+  const dims = tensor?.dims ?? [];
+  return elementCount(dims) === Math.max(0, ...dims);
 }
 
 function restored(engine: Engine, saved: RecoveryState | undefined): AdamState {

@@ -22,7 +22,10 @@ export interface RecoveryBatches {
   close(): Promise<void>;
 }
 
-/** @param steps of the whole recovery: nothing is made for a step behind the last one */
+/**
+ * @param calibrated with the weights as the engine has them, so that both map the same file
+ * @param steps of the whole recovery: nothing is made for a step behind the last one
+ */
 export async function recoveryBatches(
   calibrated: CalibratedModel,
   { batch, seed }: Pick<BuildOptions, 'batch' | 'seed'>,

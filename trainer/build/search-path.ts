@@ -41,6 +41,8 @@ export function searchSettings({ search, steps }: Pick<BuildOptions, 'search' | 
 
 /** A build's options, and what a sweep sets differently. */
 export type SearchOptions = BuildOptions & {
+  /** Examples that a worker computes at once, at most. */
+  readonly microBatch?: number | undefined;
   readonly inclusion?: Partial<Pick<InclusionOptions, 'stepSize' | 'couplingQuantiles'>>;
 };
 
@@ -75,6 +77,7 @@ export async function searchPath(
     workers,
     workerThreads: options.workerThreads ?? 1,
     recompute: options.recompute,
+    microBatch: options.microBatch,
     onHalved: sayHalved(progress),
     onRecompute: sayRecompute(progress),
   });

@@ -87,8 +87,11 @@ export function buildPathCommand(): Command {
     .option('--no-compensate', 'leave output matrices as they are')
     .option('--recover <steps>', 'steps of joint recovery of all levels, auto, or off', 'auto')
     .addOption(
-      new Option('--recover-weights <which>', 'what recovery trains')
-        .choices(['all', 'pairs'])
+      new Option(
+        '--recover-weights <which>',
+        'what recovery trains; auto: all where memory holds that, else vectors (scales and biases)',
+      )
+        .choices(['auto', 'all', 'pairs', 'vectors'])
         .default(defaults.recoverWeights),
     )
     .option(
@@ -181,9 +184,10 @@ function recovered({ recover, batch }: BuildOptions): number {
   return batch * (recover === 'auto' ? defaultRecovery.steps : recover);
 }
 
-function estimateTable({ stages, seconds, memoryBytes }: Estimate): string {
+function estimateTable({ stages, seconds, memoryBytes, notes }: Estimate): string {
   const rows = [...stages, { stage: 'all', seconds }].map((each) => [each.stage, each.seconds.toFixed(0)]);
-  return `${textTable(['stage', 'seconds'], rows)}\nabout ${(memoryBytes / 2 ** 20).toFixed(0)} MiB of memory; nothing was written\n`;
+  const chosen = notes.map((note) => `${note}\n`).join('');
+  return `${textTable(['stage', 'seconds'], rows)}\n${chosen}about ${(memoryBytes / 2 ** 20).toFixed(0)} MiB of memory; nothing was written\n`;
 }
 
 /** @throws `usage` with every wrong option named */

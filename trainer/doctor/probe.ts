@@ -13,8 +13,7 @@ const argumentsSchema = z.tuple([z.enum(backendNames), z.string(), z.coerce.numb
 
 async function probe(): Promise<void> {
   const [backend, path, seconds] = argumentsSchema.parse(process.argv.slice(2));
-  const model = await preparePairs(readOnnxFile(path), path);
-  const step = await stepFor(model);
+  const { model, step } = await stepFor(await preparePairs(readOnnxFile(path), path));
   const layouts = backend === 'onnxruntime' ? await timeLayouts(model, step, computeThreads()) : [];
   const [first, ...more] = layouts;
   const layout = first && fastestLayout([first, ...more]);

@@ -62,7 +62,7 @@ export interface EngineOptions {
   /** onnxruntime on the cpu only: threads that an operator of a worker may use; 1 by default. */
   readonly workerThreads?: number;
   /** Examples computed at once in a thread; default 32 on onnxruntime, 64 on wasm and cpu, 128 on native backends. Larger batches are added up: memory stays bounded and caches warm. */
-  readonly microBatch?: number;
+  readonly microBatch?: number | undefined;
   /** Told the new size when a step did not fit into memory and is tried with half as many examples at once. */
   readonly onHalved?: (microBatch: number) => void;
   /** onnxruntime only: compute activations between values of the residual stream twice instead of keeping them. False until a step does not fit into memory. */
@@ -129,7 +129,8 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-const MICRO_BATCH = {
+/** Examples computed at once in a thread where nothing else is asked for. */
+export const MICRO_BATCH = {
   wasm: 64,
   cpu: 64,
   'tfjs-node': 128,
@@ -353,7 +354,11 @@ function checkedWidths(
   );
 }
 
-function prefixMasks(widths: readonly number[], { pairs }: NestedPairs): Float32Array[] {
+/** Masks that leave the first so many units of each pair. */
+export function prefixMasks(
+  widths: readonly number[],
+  { pairs }: { readonly pairs: readonly Pick<MaskedPair, 'units'>[] },
+): Float32Array[] {
   return pairs.map(({ units }, pair) =>
     Float32Array.from({ length: units }, (_, unit) => (unit < (widths[pair] ?? units) ? 1 : 0)),
   );

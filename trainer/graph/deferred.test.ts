@@ -12,9 +12,10 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { preparePairs } from '../pairs/prepare.ts';
 import { createOrtSession, type OrtModel } from '../runtime/ort-session.ts';
 import { sampleInputs } from '../runtime/sample-inputs.ts';
-import { deferredTensor, derivedTensor, placeOf, tensorCache } from './deferred.ts';
+import { deferredTensor, derivedTensor, inPlaceOf, isDeferred, placeOf, tensorCache } from './deferred.ts';
 import { gather } from './gather.ts';
 import type { Graph, Tensor } from './graph.ts';
+import { keptTensors, readKept } from './kept-tensors.ts';
 import { transposeMatrix } from './linear.ts';
 import { modelDigest } from './model-digest.ts';
 import { readOnnx } from './onnx-file.ts';
@@ -217,4 +218,20 @@ describe('deferred tensors', () => {
     const copy = { ...tensor, data: Float32Array.of(9, 9, 9, 9, 9, 9) };
     expect([...derivedTensor(copy, [6], (data) => data).data]).toEqual([9, 9, 9, 9, 9, 9]);
   });
+});
+
+test('what takes the place of a deferred tensor lies in a file too, and is brought back as it was', () => {
+  const dims = [256, 128];
+  const data = Float32Array.from({ length: 256 * 128 }, (_, i) => Math.sin(i));
+  const zeros = () => new Float32Array(data.length);
+  const held: Tensor = { dtype: 'float32', dims, data };
+  const old = deferredTensor('float32', dims, zeros, tensorCache(0), { keep: keptTensors() });
+  const made = inPlaceOf(inPlaceOf(old, { ...held, data: zeros() }, readKept), held, readKept);
+  expect(isDeferred(made)).toBe(true);
+  expect(placeOf(made)?.bytes).toBe(data.byteLength);
+  expect(made.data).toEqual(data);
+  // Small ones, and those of models that are held, stay where they are.
+  expect(inPlaceOf(held, held, readKept)).toBe(held);
+  const small: Tensor = { dtype: 'float32', dims: [2], data: Float32Array.of(1, 2) };
+  expect(inPlaceOf(old, small, readKept)).toBe(small);
 });

@@ -154,6 +154,20 @@ export function elementAt(tensor: Tensor, index: number): number {
   return (tensor as Marks)[ELEMENT]?.(index) ?? Number(tensor.data[index]);
 }
 
+/**
+ * What takes another tensor's place: written to a temporary file and brought back when asked for where that one is brought too, else as
+ * it is.
+ * @param read brings float32 elements back
+ */
+export function inPlaceOf(old: Tensor, tensor: Tensor, read: (place: FilePlace) => Float32Array): Tensor {
+  const { [CACHE]: cache, [KEEP]: keeping } = old as Marks;
+  const { dtype, dims } = tensor;
+  if (!cache || !keeping || dtype !== 'float32' || 4 * elementCount(dims) < KEPT_BYTES) return tensor;
+  const { keep } = keeping;
+  const place = keep(tensor.data);
+  return deferredTensor(dtype, dims, () => read(place), cache, { place, keep });
+}
+
 /** A tensor made of another one: deferred like that, or at once. */
 export function derivedTensor(
   from: Tensor,

@@ -1,5 +1,5 @@
-/** A temporary file of tensors as they are in memory, for those that no file holds so: half floats that were widened. */
-import { closeSync, openSync, writeSync } from 'node:fs';
+/** A temporary file of tensors as they are in memory, for those that no file holds so: half floats that were widened, refitted matrices. */
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { scratchFolder } from '../runtime/scratch-folder.ts';
 import type { FilePlace } from './deferred.ts';
@@ -27,6 +27,20 @@ export function keptTensors(): (data: TensorData) => FilePlace {
     end = offset + data.byteLength;
     return { folder, file: FILE, offset, bytes: data.byteLength };
   };
+}
+
+/** What was written there. */
+export function readKept({ folder, file: name, offset, bytes }: FilePlace): Float32Array {
+  const data = new Float32Array(bytes / Float32Array.BYTES_PER_ELEMENT);
+  const into = new Uint8Array(data.buffer);
+  const file = openSync(join(folder, name), 'r');
+  try {
+    for (let done = 0; done < bytes; )
+      done += readSync(file, into, done, Math.min(bytes - done, MOST_AT_ONCE), offset + done);
+  } finally {
+    closeSync(file);
+  }
+  return data;
 }
 
 /** A whole tensor at a place in a file. */

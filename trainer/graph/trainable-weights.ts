@@ -3,7 +3,7 @@
  * linear maps and convolutions, tables that are looked up and added, vectors that scale or shift. Masks, rotary tables and
  * frequencies, epsilons and running statistics are none.
  */
-import { consumers, type Graph, type GraphNode, intAttribute, type Tensor } from './graph.ts';
+import { consumers, elementCount, type Graph, type GraphNode, intAttribute, type Tensor } from './graph.ts';
 
 /** Nothing trained is as low as what hides attention scores. */
 const HIDES = -1e4;
@@ -41,7 +41,7 @@ export function trainableWeights(graph: Graph): string[] {
   const angles = beforeAngles(graph);
   return [...graph.initializers]
     .filter(([name, tensor]) => {
-      if (tensor.dtype !== 'float32' || tensor.data.length < 2 || angles.has(name)) return false;
+      if (tensor.dtype !== 'float32' || elementCount(tensor.dims) < 2 || angles.has(name)) return false;
       return isRead(name, tensor, readers);
     })
     .map(([name]) => name);

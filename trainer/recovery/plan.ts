@@ -7,8 +7,8 @@ export interface RecoveryPlan {
   readonly widths: readonly (readonly number[])[];
   /** Which levels a step trains. Those of every step own all that is trained, where levels may own anything. */
   readonly draw: Draw;
-  /** Only tensors of the pairs' linears, or all that training would change. */
-  readonly train: 'all' | 'pairs';
+  /** Only tensors of the pairs' linears, all that training would change, or of these the scales and biases, by level. */
+  readonly train: 'all' | 'pairs' | 'vectors';
   /** Relative step size at its peak. */
   readonly rate: number;
 }

@@ -1,6 +1,8 @@
 /** A pair's matrices read out of the graph's initializers as [other, units...] in float64, and written back. */
 import { SppError } from '../../schema/errors.ts';
+import { inPlaceOf } from '../graph/deferred.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
+import { readKept } from '../graph/kept-tensors.ts';
 import type { LinearMap, UnitAxisOf } from '../pairs/pair.ts';
 
 /** Row-major [rows, cols]: rows are the axis that is not the units', cols the unit axis `outer * units * inner`. */
@@ -28,13 +30,15 @@ export function readMatrix(weights: Weights, map: LinearMap): UnitMatrix {
 }
 
 export function writeMatrix(weights: Weights, map: LinearMap, matrix: UnitMatrix): void {
+  const old = weights.get(map.weight.tensor);
   const tensor = floatTensor(weights, map.weight.tensor);
   const { rows, cols, rowStride, colStride } = matrixLayout(tensor, map);
   const data = new Float32Array(tensor.data.length);
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < cols; c++) data[r * rowStride + c * colStride] = matrix.data[r * cols + c] ?? 0;
   }
-  weights.set(map.weight.tensor, { ...tensor, data });
+  // A path has as many of these as levels: those of a large model go to a file.
+  weights.set(map.weight.tensor, inPlaceOf(old ?? tensor, { ...tensor, data }, readKept));
 }
 
 /** A bias as float64; undefined where the graph has none. */

@@ -1,0 +1,27 @@
+/** Which shares of the dense FLOPs a build's levels are to keep. */
+import type { PreparedModel } from '../pairs/pair.ts';
+import { evenGrid, namedGrid, sizeAt } from '../search/allocate.ts';
+import type { BuildOptions } from './options.ts';
+
+/**
+ * The grid that was asked for, from where the model can be cut to: with one unit of each pair the rest of it is still there, and levels
+ * that ask for less would all be the same.
+ * @returns ascending shares, the last one 1, and what is to be said of them
+ */
+export function levelShares(
+  model: Pick<PreparedModel, 'pairs' | 'flops' | 'params' | 'shared'>,
+  { grid, levels, lowest }: Pick<BuildOptions, 'grid' | 'levels' | 'lowest'>,
+): { readonly shares: readonly number[]; readonly notes: readonly string[] } {
+  const ones = model.pairs.map(() => 1);
+  const least = Math.min(1, sizeAt(model.pairs, ones, model).flops / model.flops);
+  const asked = grid === undefined ? lowest : Math.min(...grid);
+  const shares =
+    grid === undefined
+      ? evenGrid(levels, Math.max(lowest, least))
+      : namedGrid(grid.map((share) => Math.max(share, least)));
+  if (asked >= least) return { shares, notes: [] };
+  return {
+    shares,
+    notes: [`the model can be cut down to ${(100 * least).toFixed(1)} % of its FLOPs: levels begin there`],
+  };
+}

@@ -1,0 +1,76 @@
+/** Sizes of a build, measured on the model, and the memory plan that follows from them. */
+import { totalmem } from 'node:os';
+import { candidateBackends, isOnnxruntime } from '../engine/backend-names.ts';
+import { MICRO_BATCH } from '../engine/engine.ts';
+import { elementCount, type Graph } from '../graph/graph.ts';
+import { traceOnce } from '../graph/trace.ts';
+import { levelDraw, type RecoveryPlan } from '../recovery/plan.ts';
+import { computeThreads } from '../runtime/compute.ts';
+import { weightBytes } from '../runtime/session-pool.ts';
+import { answerGraph } from './answer.ts';
+import type { CalibratedModel } from './calibrate-model.ts';
+import { levelShares } from './level-shares.ts';
+import { isLarge, type MemoryPlan, planMemory } from './memory-plan.ts';
+import type { BuildOptions } from './options.ts';
+import { namesByLevel } from './recover-own.ts';
+import { trained } from './recover-stage.ts';
+
+type Planned = Pick<
+  BuildOptions,
+  'recover' | 'recoverWeights' | 'compensate' | 'backend' | 'workers' | 'levels' | 'grid' | 'lowest'
+>;
+
+/** @param machine bytes of memory that it has */
+export async function planBuild(
+  { model, pool }: Pick<CalibratedModel, 'model' | 'pool'>,
+  options: Planned,
+  machine: number = totalmem(),
+): Promise<MemoryPlan> {
+  const weights = weightBytes(model.graph);
+  const { shares } = levelShares(model, options);
+  const draw = levelDraw(shares);
+  const namesOf = (train: RecoveryPlan['train']) =>
+    namesByLevel(model, pool, { train, widths: shares, draw });
+  const bytesOf = (names: readonly string[]) =>
+    names.reduce((sum, name) => sum + 4 * elementCount(model.graph.initializers.get(name)?.dims ?? []), 0);
+  const byWeights = (of: (train: RecoveryPlan['train']) => readonly string[]) => ({
+    all: bytesOf(of('all')),
+    pairs: bytesOf(of('pairs')),
+  });
+  const [backend = 'onnxruntime'] = candidateBackends(options.backend);
+  const graph = answerGraph(model.graph, pool.task);
+  return planMemory(
+    {
+      weights,
+      trainable: byWeights((train) => trained(model, train)),
+      own: byWeights((train) => namesOf(train).flat()),
+      shared: byWeights((train) => {
+        const own = new Set(namesOf(train).at(-1));
+        return trained(model, train).filter((name) => !own.has(name));
+      }),
+      activations:
+        isLarge(weights) && isOnnxruntime(backend)
+          ? await activationBytes(graph, pool.data.length)
+          : undefined,
+      workers: options.workers ?? computeThreads(),
+      machine,
+    },
+    {
+      recovers: options.recover !== 'off',
+      compensates: options.compensate,
+      train: options.recoverWeights,
+      microBatch: MICRO_BATCH[backend],
+    },
+  );
+}
+
+/** Of all values that the graph computes on one example; undefined where it does not run on one of that length. */
+async function activationBytes(graph: Graph, length: number): Promise<number | undefined> {
+  const trace = await traceOnce(graph, { batch: 1, length }).catch(() => undefined);
+  return (
+    trace &&
+    graph.nodes
+      .flatMap(({ outputs }) => outputs)
+      .reduce((sum, output) => sum + 4 * elementCount(trace.dims.get(output) ?? []), 0)
+  );
+}
