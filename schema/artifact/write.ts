@@ -1,5 +1,5 @@
 /** Writing an artifact to a directory: weights cut into chunks by level, then the graph, the manifest last. */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SppError } from '../errors.ts';
@@ -164,17 +164,22 @@ async function appendedFile(directory: string, path: string): Promise<AppendedFi
   };
 }
 
-/** Writes beside, syncs, renames: a crash leaves the old file or the new one, never half. */
+/** Writes beside, syncs, renames: a crash leaves the old file or the new one, never half; of several that write at once, one wins. */
 export async function writeDurably(directory: string, path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = join(directory, `.${path}.partial`);
-  const handle = await open(temporary, 'w');
+  const temporary = join(directory, `.${path}.${randomUUID()}.partial`);
   try {
-    await handle.writeFile(bytes);
-    await handle.sync();
-  } finally {
-    await handle.close();
+    const handle = await open(temporary, 'wx');
+    try {
+      await handle.writeFile(bytes);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, join(directory, path));
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
   }
-  await rename(temporary, join(directory, path));
 }
 
 function weightsOf(source: ArtifactSource, tensor: ManifestTensor): Float32Array {
