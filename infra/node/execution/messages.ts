@@ -11,13 +11,16 @@ export type ModelData =
   | { readonly kind: 'whole'; readonly bytes: Uint8Array<SharedArrayBuffer> }
   | { readonly kind: 'views'; readonly path: string };
 
+/**
+ * Whether a session has the weights in the order in which its kernels read them, which is faster: `no`, it computes on them
+ * as they lie; in a copy of its own, a whole level's memory for each thread; or in a packed model's file at a path, which
+ * all threads map. A whole model always makes a copy.
+ */
+export type Packed = 'no' | 'copy' | `file:${string}`;
+
 export interface ThreadModel {
   readonly data: ModelData;
-  /**
-   * Whether the thread makes itself a copy of the weights in the order in which its kernels read them: faster, and a
-   * whole level's memory for each thread. Of a model of views only; a whole one always is.
-   */
-  readonly packed: boolean;
+  readonly packed: Packed;
 }
 
 export type ToThread =

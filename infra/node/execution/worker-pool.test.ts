@@ -93,6 +93,20 @@ describe('worker pool', () => {
     expect(feeds.map(({ data }) => data.byteLength)).toEqual(wanted);
   });
 
+  test('runs a level as it lies where its packed file is gone', async () => {
+    const directory = await tinyArtifact(scope);
+    const file = await openWeightFile(await openArtifact(directory), await temporaryDirectory(scope));
+    scope.onDispose(() => file.close());
+    const { pool, until } = open();
+    await until(() => pool.idle === 1);
+    pool.pack(1, 'file:/no/such/level.onnx');
+    const model: LevelModel = { level: 1, data: { kind: 'views', path: await file.model(1) } };
+    const wanted = tinyReference(1, X, TOKEN).logits.flat();
+    const result = await pool.start({ ...(await tinyTask(1)), model });
+    for (const [i, value] of [...result!.outputs[0]!.data].entries())
+      expect(value).toBeCloseTo(wanted[i]!, 5);
+  });
+
   test('gives threads the sessions they lack, packed for the level that is to be', async () => {
     const directory = await tinyArtifact(scope);
     const file = await openWeightFile(await openArtifact(directory), await temporaryDirectory(scope));
@@ -112,7 +126,7 @@ describe('worker pool', () => {
           terminate: () => thread.terminate(),
           postMessage(message) {
             if ((message.kind === 'run' || message.kind === 'prepare') && message.model !== undefined)
-              made.push(`${message.level}${message.model.packed ? ' packed' : ''}`);
+              made.push(`${message.level}${message.model.packed === 'copy' ? ' packed' : ''}`);
             thread.postMessage(message);
           },
         };

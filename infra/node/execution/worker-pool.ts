@@ -5,7 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import { SppError } from '../../../schema/errors.ts';
 import type { RawTensor } from '../tensors.ts';
-import type { FromThread, ModelData, ThreadData, ToThread } from './messages.ts';
+import type { FromThread, ModelData, Packed, ThreadData, ToThread } from './messages.ts';
 import { refusal } from './refusal.ts';
 
 /** What the pool needs of a worker thread. */
@@ -65,8 +65,8 @@ export interface WorkerPool {
   expect(model: LevelModel): void;
   /** Lets threads drop a level's session. */
   unload(level: number): void;
-  /** The level whose sessions are to be packed (see `ThreadModel`); undefined for none. `upkeep` exchanges those that exist. */
-  pack(level: number | undefined): void;
+  /** The level whose sessions are to be packed, and how; undefined for none. `upkeep` exchanges those that exist. */
+  pack(level: number | undefined, how?: Packed): void;
   /**
    * Uses idle threads, one at a time, to make the sessions they lack of levels that others have, and to exchange those that
    * are packed otherwise than they should be. Ends when nothing is left to do, no thread is idle, or `calm` turns false.
@@ -91,8 +91,8 @@ interface Slot {
   thread: Thread;
   ready: boolean;
   idle: boolean;
-  /** Levels it has sessions of, and whether they are packed. */
-  levels: Map<number, boolean>;
+  /** Levels it has sessions of, and how they are packed. */
+  levels: Map<number, Packed>;
   /** Takes the thread's next answer. */
   answer: ((message: FromThread) => void) | undefined;
   lost: ((error: WorkerLost) => void) | undefined;
@@ -117,8 +117,10 @@ export function workerPool(options: PoolOptions): WorkerPool {
   /** Of levels that some thread was given. */
   const models = new Map<number, LevelModel>();
   let packedLevel: number | undefined;
+  let packedHow: Packed = 'copy';
   let keeping: Promise<void> | undefined;
-  const isPacked = ({ level, data }: LevelModel) => data.kind === 'whole' || level === packedLevel;
+  const packedAs = ({ level, data }: LevelModel): Packed =>
+    data.kind === 'whole' ? 'copy' : level === packedLevel ? packedHow : 'no';
 
   const open = () => {
     const thread = spawn({ ep: options.ep });
@@ -191,7 +193,7 @@ export function workerPool(options: PoolOptions): WorkerPool {
     const begun = performance.now();
     const { level } = model;
     const held = slot.levels.has(level);
-    const packed = isPacked(model);
+    const packed = packedAs(model);
     if (!held) slot.levels.set(level, packed);
     models.set(level, model);
     const answer = await ask(
@@ -224,14 +226,15 @@ export function workerPool(options: PoolOptions): WorkerPool {
   const lacks = ({ levels }: Slot): LevelModel | undefined => {
     const known = [...models.values()];
     return (
-      known.find((model) => levels.get(model.level) === true && !isPacked(model)) ??
-      known.find((model) => levels.get(model.level) !== isPacked(model))
+      known.find(
+        (model) => packedAs(model) === 'no' && (levels.get(model.level) ?? 'no') !== packedAs(model),
+      ) ?? known.find((model) => levels.get(model.level) !== packedAs(model))
     );
   };
 
   const prepare = async (slot: Slot, model: LevelModel) => {
     const { level, data } = model;
-    const packed = isPacked(model);
+    const packed = packedAs(model);
     slot.idle = false;
     try {
       const answer = await ask(slot, { kind: 'prepare', level, model: { data, packed } });
@@ -283,8 +286,9 @@ export function workerPool(options: PoolOptions): WorkerPool {
       for (const slot of slots)
         if (slot.levels.delete(level)) slot.thread.postMessage({ kind: 'unload', level });
     },
-    pack(level) {
+    pack(level, how = 'copy') {
       packedLevel = level;
+      packedHow = how;
     },
     upkeep(calm) {
       keeping ??= keep(calm).finally(() => {

@@ -9,7 +9,11 @@ import { levelModels } from './level-models.ts';
 const scope = disposables();
 afterEach(() => scope.dispose());
 
-async function models(ep: string, spoil: (directory: string) => Promise<unknown> = async () => {}) {
+async function models(
+  ep: string,
+  spoil: (directory: string) => Promise<unknown> = async () => {},
+  worthAFileBytes?: number,
+) {
   const artifact = await tinyArtifact(scope);
   const directory = await temporaryDirectory(scope);
   await spoil(directory);
@@ -20,6 +24,7 @@ async function models(ep: string, spoil: (directory: string) => Promise<unknown>
     retryAfterS: 1,
     directory,
     log: createLogger('silent', 'test'),
+    ...(worthAFileBytes === undefined ? {} : { worthAFileBytes }),
   });
   scope.onDispose(() => levels.close());
   return levels;
@@ -39,6 +44,15 @@ describe('levels as threads load them', () => {
     expect(sparse.sharedBytes).toBeLessThan(dense.sharedBytes);
     expect(dense.packedBytes).toBe(2 * levels.manifest.levels[2]!.bytes);
     expect(dense.ownBytes).toBe(sparse.ownBytes);
+  });
+
+  test('are packed once for all threads where they are large, and by each thread where they are small', async () => {
+    const [small, large] = [await models('cpu'), await models('cpu', async () => {}, 0)];
+    const bytes = small.manifest.levels[2]!.bytes;
+    expect([small.packsInFile(2), (await small.model(2)).packedBytes]).toEqual([false, 2 * bytes]);
+    expect([large.packsInFile(2), (await large.model(2)).packedBytes]).toEqual([true, bytes]);
+    expect(await large.packedFile(await large.model(2))).toContain('packed-');
+    expect((await models('webgpu', async () => {}, 0)).packsInFile(2)).toBe(false);
   });
 
   test.each([

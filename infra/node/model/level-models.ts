@@ -4,6 +4,7 @@ import { type Artifact, isRemote } from '../../../schema/artifact/store.ts';
 import { SppError } from '../../../schema/errors.ts';
 import type { Manifest } from '../../../schema/manifest.ts';
 import type { LevelModel } from '../execution/worker-pool.ts';
+import { packedFile } from '../weights/packed-file.ts';
 import { openWeightFile, type WeightFile } from '../weights/weight-file.ts';
 import { unavailable } from './level-fault.ts';
 import { artifactLevels } from './level-source.ts';
@@ -24,6 +25,10 @@ export interface LevelModels {
   readonly remote: boolean;
   /** @throws `unknown-level`; `level-unavailable` naming the file that is damaged, missing or out of reach */
   model(level: number): Promise<SizedLevel>;
+  /** Whether threads that pack a level are to share one file for it (`packedFile`), instead of making a copy each. */
+  packsInFile(level: number): boolean;
+  /** Path of a level's packed model; undefined where the disk does not take it, or took no views of it either. */
+  packedFile(model: LevelModel): Promise<string | undefined>;
   close(): Promise<void>;
 }
 
@@ -36,7 +41,12 @@ export interface LevelModelOptions {
   /** Where the file of weights is kept; undefined keeps levels in memory. */
   readonly directory: string | undefined;
   readonly log: Logger;
+  /** From how many bytes of weights on threads share a packed file; `WORTH_A_FILE_BYTES` unless told. */
+  readonly worthAFileBytes?: number;
 }
+
+/** Smaller levels are packed by each thread for itself: that costs less memory than a session, and no disk. */
+const WORTH_A_FILE_BYTES = 32 * 2 ** 20;
 
 /** What a session takes beyond weights and scratch memory, for a byte of its graph: measured on graphs of 12 layers. */
 const SESSION_BYTES_PER_GRAPH_BYTE = 40;
@@ -50,6 +60,11 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
     options.ep === 'cpu' && directory !== undefined ? await openViews(artifact, directory, log) : undefined;
   const graphBytes = manifest.files.find(({ path }) => path === manifest.graph)?.bytes ?? 0;
   const sessionBytes = graphBytes * SESSION_BYTES_PER_GRAPH_BYTE * workers;
+  const packed = views && directory !== undefined ? await packedFile(directory) : undefined;
+  const packsInFile = (level: number) =>
+    packed !== undefined &&
+    workers > 1 &&
+    (manifest.levels[level]?.bytes ?? 0) >= (options.worthAFileBytes ?? WORTH_A_FILE_BYTES);
   let warned = false;
 
   const inMemory = async (level: number): Promise<SizedLevel> => {
@@ -74,7 +89,7 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
           data: { kind: 'views', path },
           ownBytes: ownBytes + sessionBytes,
           sharedBytes: bytes - ownBytes,
-          packedBytes: bytes * workers,
+          packedBytes: bytes * (packsInFile(level) ? 1 : workers),
         };
       } catch (error) {
         if (!(error instanceof SppError) || error.details?.reason !== 'disk')
@@ -84,7 +99,19 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
         return inMemory(level);
       }
     },
-    close: async () => views?.close(),
+    packsInFile,
+    async packedFile({ level, data }) {
+      try {
+        return data.kind === 'views' ? await packed?.path(level, data.path) : undefined;
+      } catch (error) {
+        log.warn({ level, err: error }, 'a level stays as it is: its packed weights cannot be kept on disk');
+        return undefined;
+      }
+    },
+    async close() {
+      await packed?.close();
+      await views?.close();
+    },
   };
 }
 

@@ -1,7 +1,11 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { openArtifact } from '../../../schema/artifact/store.ts';
 import { disposables, temporaryDirectory, tinyArtifact } from '../../../test/support/node-client.ts';
 import { TINY } from '../../../test/support/tiny-model.ts';
+import type { ToThread } from '../execution/messages.ts';
+import { type SpawnThread, spawnSessionThread, type Thread } from '../execution/worker-pool.ts';
 import { createLogger } from '../log.ts';
 import { zeroInputs } from '../tensors.ts';
 import { levelModels } from './level-models.ts';
@@ -11,20 +15,23 @@ import { type ServedModelOptions, servedModel } from './served-model.ts';
 const scope = disposables();
 afterEach(() => scope.dispose());
 
-async function tiny(options: Partial<ServedModelOptions> = {}) {
+async function tiny(options: Partial<ServedModelOptions> = {}, worthAFileBytes?: number) {
   const directory = await tinyArtifact(scope);
+  const kept = await temporaryDirectory(scope);
+  const workers = options.workers ?? 1;
   const log = createLogger('silent', 'test');
   const artifact = await openArtifact(directory);
   const model = servedModel({
     source: await levelModels({
       artifact,
       ep: 'cpu',
-      workers: 1,
+      workers,
       retryAfterS: 1,
-      directory: await temporaryDirectory(scope),
+      directory: kept,
       log,
+      ...(worthAFileBytes === undefined ? {} : { worthAFileBytes }),
     }),
-    workers: 1,
+    workers,
     ep: 'cpu',
     lingerMs: 0,
     queueLimit: 8,
@@ -40,7 +47,7 @@ async function tiny(options: Partial<ServedModelOptions> = {}) {
       .report()
       .levels.filter(({ profiles }) => profiles.length > 0)
       .map(({ level }) => level);
-  return { model, profiled };
+  return { model, profiled, kept };
 }
 
 describe('a served model', () => {
@@ -57,6 +64,34 @@ describe('a served model', () => {
     await model.measure(() => atUse.push(profiled()));
     expect(atUse[0]).toEqual([0, 2]);
     expect(profiled()).toEqual([0, 1, 2]);
+  });
+
+  test('packs the dense level once for all threads where that saves memory, and takes that away again', async () => {
+    const messages: ToThread[] = [];
+    const spawn: SpawnThread = (data) => {
+      const thread = spawnSessionThread(data);
+      return {
+        on: thread.on.bind(thread) as Thread['on'],
+        terminate: () => thread.terminate(),
+        postMessage(message) {
+          messages.push(message);
+          thread.postMessage(message);
+        },
+      };
+    };
+    const { model, kept } = await tiny({ workers: 2, spawn }, 0);
+    const packedOf = (level: number) =>
+      messages.flatMap((message) =>
+        'model' in message && message.level === level ? [message.model?.packed] : [],
+      );
+    await model.measure();
+    const homes = async () => (await readdir(kept)).filter((name) => name.startsWith('packed-'));
+    const [home] = await homes();
+    const loads = packedOf(2).filter((packed) => packed !== undefined);
+    expect(loads).toEqual([1, 2].map(() => `file:${join(kept, home ?? '', 'level.onnx')}`));
+    expect(packedOf(0).filter((packed) => packed !== undefined)).toEqual(['no', 'no']);
+    await model.close();
+    expect(await homes()).toEqual([]);
   });
 
   test('measures once, however often it is asked to', async () => {

@@ -119,11 +119,34 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   // Before anything has run, the dense level is the one that most will ask for.
   let packed: number | undefined = denseLevel;
   const chosen = packing();
+  /** Made last, for which level; without a path where the disk did not take it. */
+  let file: { readonly level: number; readonly path: string | undefined } | undefined;
   const pack = (level: number | undefined) => {
     packed = level;
-    pool.pack(cache.pack(level) ? level : undefined);
+    if (!cache.pack(level) || level === undefined) pool.pack(undefined);
+    else if (!source.packsInFile(level)) pool.pack(level, 'copy');
+    else if (file?.level === level && file.path !== undefined) pool.pack(level, `file:${file.path}`);
+    // Until its file is there, a level runs as it lies.
+    else pool.pack(undefined);
   };
   pack(packed);
+  let filing: Promise<void> | undefined;
+  const packIntoFile = async () => {
+    const level = packed;
+    const model = level === undefined || file?.level === level ? undefined : cache.peek(level);
+    if (closed || level === undefined || model === undefined) return;
+    if (!source.packsInFile(level) || !cache.pack(level)) return;
+    filing ??= source
+      .packedFile(model)
+      .then((path) => {
+        file = { level, path };
+        if (packed === level) pack(level);
+      })
+      .finally(() => {
+        filing = undefined;
+      });
+    await filing;
+  };
   const upkeep = () => pool.upkeep(() => jobs.queueLength === 0);
   /** The levels beside the one that runs most come before anybody steps to them, as far as there is room. */
   const preload = async () => {
@@ -140,7 +163,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const tick = setInterval(() => {
     const choice = chosen.choose(packed);
     if (choice !== packed) pack(choice);
-    void preload().then(upkeep);
+    void preload().then(packIntoFile).then(upkeep);
   }, UPKEEP_MS);
   tick.unref();
 
@@ -189,6 +212,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const runZeros = async (level: number, inputs: PackedInputs) => {
     const model = await cache.get(level);
     arrived.add(level);
+    if (level === packed) await packIntoFile();
     return jobs.submit({
       level,
       minLevel: level,

@@ -1,0 +1,89 @@
+/**
+ * A level's weights in the order in which onnxruntime's kernels read them, in a file that all threads map: each would else
+ * make a copy of its own. The order depends on the processor and on onnxruntime's version, so a file serves one process, and
+ * goes with it; what a process that was killed has left is removed by the next one.
+ */
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+
+export interface PackedFile {
+  /**
+   * Path of the level's packed model, made at the first call; that of any other level is removed, which does not hurt who has loaded it.
+   * @param model path of the level's model as its views lie
+   * @throws what the disk or onnxruntime refuses
+   */
+  path(level: number, model: string): Promise<string>;
+  close(): Promise<void>;
+}
+
+export interface PackingJob {
+  readonly model: string;
+  /** Path to write the packed model to. */
+  readonly target: string;
+}
+
+const NAME = /^packed-(\d+)-/;
+
+/** @param directory of this artifact version alone, which other processes may use too */
+export async function packedFile(directory: string): Promise<PackedFile> {
+  await removeLeftovers(directory);
+  let current: { readonly level: number; readonly home: string; readonly path: Promise<string> } | undefined;
+  let last: Promise<unknown> = Promise.resolve();
+
+  const make = async (home: string, model: string) => {
+    await mkdir(home, { mode: 0o700 });
+    try {
+      const target = join(home, 'level.onnx');
+      const job: PackingJob = { model, target };
+      const thread = new Worker(new URL('./packing-thread.ts', import.meta.url), { workerData: job });
+      await once(thread, 'exit');
+      return target;
+    } catch (error) {
+      await rm(home, { recursive: true, force: true });
+      throw error;
+    }
+  };
+
+  return {
+    path(level, model) {
+      if (current?.level === level) return current.path;
+      const previous = current;
+      const home = join(directory, `packed-${process.pid}-${randomUUID()}`);
+      // One after the other: packing takes a whole level's memory.
+      const path = last
+        .catch(() => {})
+        .then(async () => {
+          if (previous !== undefined) await rm(previous.home, { recursive: true, force: true });
+          return make(home, model);
+        });
+      last = path;
+      current = { level, home, path };
+      return path;
+    },
+    async close() {
+      await last.catch(() => {});
+      if (current !== undefined) await rm(current.home, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Of processes that are no more. */
+async function removeLeftovers(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const pid = Number(NAME.exec(name)?.[1]);
+    if (pid > 0 && !isAlive(pid)) await rm(join(directory, name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // A process of another user is alive too.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
