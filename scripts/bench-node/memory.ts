@@ -1,12 +1,18 @@
 /**
- * What levels in memory cost: the node with the dense level alone beside the node with all levels, each of which has
- * answered. What a change of the level takes: `level-change.ts`.
+ * What levels in memory cost: the node with all levels, each of which has answered, beside ordinary onnxruntime sessions of
+ * the dense model, one a thread, and beside the node with the dense level alone. What a change of the level takes: `level-change.ts`.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { artifactLevels } from '../../infra/node/model/level-source.ts';
 import { zeroInputs } from '../../infra/node/tensors.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
 import { benchArtifact } from './artifacts.ts';
 import type { ClientAnswer, ClientRound } from './client-thread.ts';
-import { nodeUnderTest } from './node-under-test.ts';
+import { nodeUnderTest, pssMb } from './node-under-test.ts';
 import { binaryRequest } from './requests.ts';
 import { rounded } from './statistics.ts';
 import { type Ask, threads } from './threads.ts';
@@ -42,6 +48,10 @@ export async function memory({
     '--memory-budget-mb',
     '16384',
   ];
+  const plainMb = await plainSessionsMb(
+    await benchArtifact(directory, { size, levels: 1, from: 0.2, own: false }),
+    workers,
+  );
   const measured: Record<string, Awaited<ReturnType<typeof measure>>> = {};
   for (const [name, count, own] of [
     ['dense', 1, false],
@@ -60,10 +70,37 @@ export async function memory({
     levels,
     workers,
     maxBatch,
-    dense,
-    shared: { ...shared, toDense: rounded(shared.pssMb / dense.pssMb) },
-    owned: owned && { ...owned, toDense: rounded(owned.pssMb / dense.pssMb) },
+    plainMb: rounded(plainMb, 0),
+    dense: { ...dense, toPlain: rounded(dense.pssMb / plainMb) },
+    shared: {
+      ...shared,
+      toPlain: rounded(shared.pssMb / plainMb),
+      toDense: rounded(shared.pssMb / dense.pssMb),
+    },
+    owned: owned && {
+      ...owned,
+      toPlain: rounded(owned.pssMb / plainMb),
+      toDense: rounded(owned.pssMb / dense.pssMb),
+    },
   };
+}
+
+/** Of a process that does nothing but hold the sessions, each of which has run. */
+async function plainSessionsMb(artifact: string, workers: number): Promise<number> {
+  const model = join(artifact, 'whole.onnx');
+  await writeFile(model, await artifactLevels(await openArtifact(artifact), 1).model(0));
+  const script = fileURLToPath(new URL('plain-sessions.ts', import.meta.url));
+  const child = spawn(process.execPath, [script, model, artifact, String(workers)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = once(child, 'exit');
+  const isReady = await Promise.race([once(child.stdout, 'data').then(() => true), ended.then(() => false)]);
+  const mb = isReady ? await pssMb(child.pid ?? 0) : Number.NaN;
+  child.kill();
+  await ended;
+  await rm(model);
+  if (!isReady) throw new Error('the plain sessions ended before they were ready');
+  return mb;
 }
 
 async function measure(artifact: string, flags: readonly string[], ask: Ask<ClientRound, ClientAnswer>) {
@@ -94,18 +131,22 @@ async function measure(artifact: string, flags: readonly string[], ask: Ask<Clie
 }
 
 export function memoryReport(result: Awaited<ReturnType<typeof memory>>): string {
-  const { size, levels, workers, maxBatch, dense, shared, owned } = result;
+  const { size, levels, workers, maxBatch, plainMb, dense, shared, owned } = result;
+  const line = (name: string, mb: number, toPlain: string, toDense: string, after: string) =>
+    `  ${name.padEnd(38)}${String(mb).padStart(6)}${toPlain.padStart(12)}${toDense.padStart(14)}${after.padStart(16)}`;
+  const rows = [
+    [`${levels} levels, all matrices shared`, shared] as const,
+    ...(owned === undefined ? [] : [[`${levels} levels, output matrices owned`, owned] as const]),
+  ];
   return [
     `vit-${size}, ${dense.weightsMb} MB of weights; ${workers} worker threads, batches to ${maxBatch}; every level has answered`,
     '',
-    '                                        PSS MB   of dense alone   PSS MB after changes',
-    `  dense level alone                     ${String(dense.pssMb).padStart(6)}                    ${dense.pssAfterChangesMb}`,
-    `  ${levels} levels, all matrices shared       ${String(shared.pssMb).padStart(6)}   ${shared.toDense}            ${shared.pssAfterChangesMb}`,
-    ...(owned === undefined
-      ? []
-      : [
-          `  ${levels} levels, output matrices owned     ${String(owned.pssMb).padStart(6)}   ${owned.toDense}            ${owned.pssAfterChangesMb}`,
-        ]),
+    '                                        PSS MB   of plain   of dense alone   after changes',
+    line('plain sessions of the dense model', plainMb, '1', '', ''),
+    line('node, dense level alone', dense.pssMb, String(dense.toPlain), '1', String(dense.pssAfterChangesMb)),
+    ...rows.map(([name, of]) =>
+      line(`node, ${name}`, of.pssMb, String(of.toPlain), String(of.toDense), String(of.pssAfterChangesMb)),
+    ),
     '',
   ].join('\n');
 }

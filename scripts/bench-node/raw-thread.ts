@@ -6,7 +6,8 @@ import { sessionOptions } from '../../infra/node/execution/session-options.ts';
 import type { RawTensor } from '../../infra/node/tensors.ts';
 
 export interface RawThreadData {
-  readonly model: Uint8Array;
+  /** Its bytes, or the path of its file. */
+  readonly model: Uint8Array | string;
   readonly outputs: readonly string[];
 }
 
@@ -25,7 +26,10 @@ export interface RawAnswer {
 }
 
 const { model, outputs } = workerData as RawThreadData;
-const session = await InferenceSession.create(Uint8Array.from(model), sessionOptions('cpu'));
+const session =
+  typeof model === 'string'
+    ? await InferenceSession.create(model, sessionOptions('cpu'))
+    : await InferenceSession.create(Uint8Array.from(model), sessionOptions('cpu'));
 
 parentPort?.on('message', async ({ feeds, ms, pauseMs = 0 }: RawRound) => {
   const runsMs: number[] = [];

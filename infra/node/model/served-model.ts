@@ -73,6 +73,8 @@ export interface ServedModel {
 const MEASURE_BUDGET_MS = 8000;
 /** Between looks at which level is worth packing, and which sessions threads lack. */
 const UPKEEP_MS = 1000;
+/** How long a level is the one to pack before a file is made for it; the first is at once. */
+const STEADY_MS = 10_000;
 /** Between writings of measured times. */
 const SAVE_MS = 60_000;
 /** Lengths of sequences that levels are measured at, as far as the model takes them. */
@@ -121,7 +123,9 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const chosen = packing();
   /** Made last, for which level; without a path where the disk did not take it. */
   let file: { readonly level: number; readonly path: string | undefined } | undefined;
+  let chosenMs = Number.NEGATIVE_INFINITY;
   const pack = (level: number | undefined) => {
+    if (packed !== level) chosenMs = performance.now();
     packed = level;
     if (!cache.pack(level) || level === undefined) pool.pack(undefined);
     else if (!source.packsInFile(level)) pool.pack(level, 'copy');
@@ -135,6 +139,8 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     const level = packed;
     const model = level === undefined || file?.level === level ? undefined : cache.peek(level);
     if (closed || level === undefined || model === undefined) return;
+    // A file takes work and disk, so it is made for a level that stays the choice, and in a quiet moment.
+    if (performance.now() - chosenMs < STEADY_MS || jobs.queueLength > 0) return;
     if (!source.packsInFile(level) || !cache.pack(level)) return;
     filing ??= source
       .packedFile(model)

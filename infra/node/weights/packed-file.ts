@@ -3,11 +3,12 @@
  * make a copy of its own. The order depends on the processor and on onnxruntime's version, so a file serves one process, and
  * goes with it; what a process that was killed has left is removed by the next one.
  */
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 export interface PackedFile {
   /**
@@ -19,12 +20,8 @@ export interface PackedFile {
   close(): Promise<void>;
 }
 
-export interface PackingJob {
-  readonly model: string;
-  /** Path to write the packed model to. */
-  readonly target: string;
-}
-
+const PROGRAM = fileURLToPath(new URL('pack-level.ts', import.meta.url));
+const run = promisify(execFile);
 const NAME = /^packed-(\d+)-/;
 
 /** @param directory of this artifact version alone, which other processes may use too */
@@ -32,14 +29,13 @@ export async function packedFile(directory: string): Promise<PackedFile> {
   await removeLeftovers(directory);
   let current: { readonly level: number; readonly home: string; readonly path: Promise<string> } | undefined;
   let last: Promise<unknown> = Promise.resolve();
+  const stop = new AbortController();
 
   const make = async (home: string, model: string) => {
     await mkdir(home, { mode: 0o700 });
     try {
       const target = join(home, 'level.onnx');
-      const job: PackingJob = { model, target };
-      const thread = new Worker(new URL('./packing-thread.ts', import.meta.url), { workerData: job });
-      await once(thread, 'exit');
+      await run(process.execPath, [PROGRAM, model, target], { signal: stop.signal });
       return target;
     } catch (error) {
       await rm(home, { recursive: true, force: true });
@@ -64,6 +60,7 @@ export async function packedFile(directory: string): Promise<PackedFile> {
       return path;
     },
     async close() {
+      stop.abort();
       await last.catch(() => {});
       if (current !== undefined) await rm(current.home, { recursive: true, force: true });
     },

@@ -1,10 +1,14 @@
-/** Packs a level's weights into a file, once for all threads, and ends. Packing blocks, which is why it has a thread of its own. */
-import { workerData } from 'node:worker_threads';
+/**
+ * Packs a level's weights into a file, once for all threads, and ends: node pack-level.ts MODEL TARGET. A process of its own, as
+ * it takes a whole level's memory, which a process gives back when it ends and glibc does not when a thread does.
+ */
+import { setPriority } from 'node:os';
 import { InferenceSession } from 'onnxruntime-node';
 import { sessionOptions } from '../execution/session-options.ts';
-import type { PackingJob } from './packed-file.ts';
 
-const { model, target } = workerData as PackingJob;
+// Requests go first.
+setPriority(10);
+const [model = '', target = ''] = process.argv.slice(2);
 const { extra, ...options } = sessionOptions('cpu');
 const session = await InferenceSession.create(model, {
   ...options,
@@ -21,3 +25,4 @@ const session = await InferenceSession.create(model, {
   },
 });
 await session.release();
+process.exit(0);
