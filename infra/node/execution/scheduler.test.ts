@@ -9,12 +9,26 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const RESULT: TaskResult = { outputs: [], loadMs: 0, executeMs: 1, runMs: 1 };
+const RESULT: TaskResult = { outputs: [], loadMs: 0, executeMs: 1, runMs: 1, behindMs: 0 };
 
 /** A pool whose tasks end when and how the test says. */
 function scriptedPool(size: number) {
   const running: { task: Task; end: (outcome: TaskResult | Error) => void }[] = [];
-  const state = { idle: size, fault: undefined as SppError | undefined };
+  const state = { idle: size, roomBehind: 0, fault: undefined as SppError | undefined };
+  const hand = (task: Task, room: 'idle' | 'roomBehind') => {
+    if (state[room] === 0) return undefined;
+    state[room]--;
+    return new Promise<TaskResult>((resolve, reject) => {
+      running.push({
+        task,
+        end(outcome) {
+          state[room]++;
+          if (outcome instanceof Error) reject(outcome);
+          else resolve(outcome);
+        },
+      });
+    });
+  };
   const pool: WorkerPool = {
     size,
     get idle() {
@@ -23,20 +37,9 @@ function scriptedPool(size: number) {
     get fault() {
       return state.fault;
     },
-    start(task) {
-      if (state.idle === 0) return undefined;
-      state.idle--;
-      return new Promise<TaskResult>((resolve, reject) => {
-        running.push({
-          task,
-          end(outcome) {
-            state.idle++;
-            if (outcome instanceof Error) reject(outcome);
-            else resolve(outcome);
-          },
-        });
-      });
-    },
+    start: (task) => hand(task, 'idle'),
+    hasRoomBehind: () => state.roomBehind > 0,
+    startBehind: (task) => hand(task, 'roomBehind'),
     expect: () => {},
     unload: () => {},
     pack: () => {},
@@ -97,6 +100,42 @@ function set(
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('scheduler', () => {
+  test('hands a whole batch to a busy thread behind its run, where nobody has a deadline', async () => {
+    const { jobs, running, state } = set({ maxRows: 2, times: taking(1) });
+    state.roomBehind = 1;
+    const results = [1, 2, 3].map((value) => jobs.submit(sharing(value)));
+    expect(running.map(inputs)).toEqual([[1], [2, 3]]);
+    const last = [4, 5].map((value) => jobs.submit(sharing(value)));
+    expect([running.length, jobs.queueLength, jobs.inFlight]).toEqual([2, 2, 3]);
+    running[1]!.end({ ...echo(running[1]!), behindMs: 7 });
+    const [, second] = await Promise.all([undefined, results[1]]);
+    expect(second!.queueMs).toBeGreaterThanOrEqual(7);
+    await settled();
+    expect(inputs(running[2]!)).toEqual([4, 5]);
+    for (const run of [running[0]!, running[2]!]) run.end(echo(run));
+    await Promise.all([...results, ...last]);
+  });
+
+  test('hands nothing over before its turn while requests with deadlines come, or less than a whole batch', async () => {
+    vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
+    const { jobs, running, state } = set({ maxRows: 2, times: taking(1) });
+    state.roomBehind = 1;
+    const all = [
+      jobs.submit(sharing(1)),
+      jobs.submit(sharing(2, { deadlineMs: performance.now() + 60_000 })),
+    ];
+    all.push(...[3, 4].map((value) => jobs.submit(sharing(value))));
+    expect(running.map(inputs)).toEqual([[1]]);
+    running[0]!.end(echo(running[0]!));
+    await vi.advanceTimersByTimeAsync(1);
+    expect(running.map(inputs)).toEqual([[1], [2, 3]]);
+    await vi.advanceTimersByTimeAsync(20_000);
+    all.push(jobs.submit(sharing(5)));
+    expect(running.map(inputs)).toEqual([[1], [2, 3], [4, 5]]);
+    for (const run of running.slice(1)) run.end(echo(run));
+    await Promise.all(all);
+  });
+
   test('starts what there are idle threads for and the rest in the order of arrival', async () => {
     const { jobs, running, levels } = set({ workers: 2 });
     const results = [1, 2, 3, 4].map((level) => jobs.submit(job(level)));

@@ -61,6 +61,8 @@ export interface Waiting extends BatchEntry {
 type Batch = NonNullable<NextBatch<Waiting>['batch']>;
 
 const MAX_ATTEMPTS = 2;
+/** How long no request with a deadline must have come for runs to be handed over before their turn. */
+const NO_HURRY_MS = 10_000;
 /** Of joined inputs that is kept for the next ones. */
 const SPARE_BYTES = 16 * 2 ** 20;
 
@@ -81,7 +83,7 @@ export function scheduler(
   let inFlight = 0;
   let closed: SppError | undefined;
 
-  const takeNext = (): Batch | undefined => {
+  const takeNext = (idle: number): Batch | undefined => {
     const now = performance.now();
     for (let retry = again.shift(); retry !== undefined; retry = again.shift()) {
       const { signal } = retry.job;
@@ -93,7 +95,7 @@ export function scheduler(
       if (level !== undefined) return { level, entries: [retry] };
       retry.settle({ error: overrun() });
     }
-    const { batch, hopeless } = nextRun(queue, now, rules, { threads: pool.size, idle: pool.idle, arrivals });
+    const { batch, hopeless } = nextRun(queue, now, rules, { threads: pool.size, idle, arrivals });
     for (const entry of hopeless) {
       queue.remove(entry);
       entry.settle({ error: overrun() });
@@ -102,18 +104,19 @@ export function scheduler(
     return batch;
   };
 
-  const start = ({ level, entries }: Batch): Promise<TaskResult> | undefined => {
+  const start = ({ level, entries }: Batch, behind: boolean): Promise<TaskResult> | undefined => {
     const [{ job }] = entries;
     const model = job.model(level);
     if (model === undefined) throw new Error(`level ${level} is at hand but has no model`);
     const { outputs } = job;
-    if (entries.length === 1) return pool.start({ model, feeds: job.feeds, outputs });
+    const hand = behind ? pool.startBehind : pool.start;
+    if (entries.length === 1) return hand({ model, feeds: job.feeds, outputs });
     const feeds = joinFeeds(
       entries.map((entry) => entry.job.feeds),
       padded,
       spare.take,
     );
-    return pool.start({ model, feeds, outputs, reuse: spare.give });
+    return hand({ model, feeds, outputs, reuse: spare.give });
   };
 
   const dispatch = async ({ level, entries }: Batch, running: Promise<TaskResult>, startedMs: number) => {
@@ -136,7 +139,7 @@ export function scheduler(
             result: {
               ...result,
               outputs: parts[i] ?? [],
-              queueMs: startedMs - entry.enqueuedAtMs,
+              queueMs: startedMs - entry.enqueuedAtMs + result.behindMs,
               level,
               runRows: rows.reduce((sum, count) => sum + count, 0),
               leads: i === 0,
@@ -168,11 +171,34 @@ export function scheduler(
     if (fault !== undefined)
       for (const entry of [...again.splice(0), ...queue.clear()]) entry.settle({ error: fault });
     while (pool.idle > 0) {
-      const batch = takeNext();
-      const running = batch && start(batch);
+      const batch = takeNext(pool.idle);
+      const running = batch && start(batch, false);
       if (batch === undefined || running === undefined) break;
       void dispatch(batch, running, performance.now());
     }
+    while (mayGoBehind()) {
+      const batch = takeNext(1);
+      const running = batch && start(batch, true);
+      if (batch === undefined || running === undefined) break;
+      void dispatch(batch, running, performance.now());
+    }
+  };
+
+  /**
+   * Whether a whole batch waits that could be handed to a thread behind its present run, which then loses no time between
+   * the two. It could not be overtaken there, so only where nobody has a deadline.
+   */
+  const mayGoBehind = () => {
+    if (again.length > 0 || arrivals.sinceBudgetMs(performance.now()) < NO_HURRY_MS) return false;
+    const [first] = queue.inOrder();
+    if (first === undefined || first.deadlineMs !== undefined || !pool.hasRoomBehind(first.level))
+      return false;
+    let rows = 0;
+    for (const entry of queue.inOrder()) {
+      rows += entry.rows;
+      if (rows >= rules.maxRows) return true;
+    }
+    return false;
   };
 
   /** @throws why a job need not wait, because it would wait in vain */

@@ -93,6 +93,44 @@ describe('worker pool', () => {
     expect(feeds.map(({ data }) => data.byteLength)).toEqual(wanted);
   });
 
+  test('takes one run behind the present one of a level that it has, and answers both', async () => {
+    const task = await tinyTask(1);
+    const { pool, until } = open();
+    await until(() => pool.idle === 1);
+    const first = pool.start(task);
+    // Nothing behind a run that has to load its level first: it may fail to.
+    expect([pool.hasRoomBehind(1), pool.startBehind(task)]).toEqual([false, undefined]);
+    await first;
+    await until(() => pool.idle === 1);
+    expect(pool.startBehind(task)).toBeUndefined();
+    const running = pool.start(task);
+    expect([pool.hasRoomBehind(0), pool.hasRoomBehind(1)]).toEqual([false, true]);
+    const behind = pool.startBehind(task);
+    expect([pool.hasRoomBehind(1), pool.idle]).toEqual([false, 0]);
+    const [one, two] = await Promise.all([running, behind]);
+    expect(two?.outputs).toEqual(one?.outputs);
+    expect([one!.behindMs, two!.behindMs > 0, two!.executeMs >= two!.runMs]).toEqual([0, true, true]);
+    await until(() => pool.idle === 1);
+  });
+
+  test('tells the run behind the present one, too, that its thread was lost', async () => {
+    const task = await tinyTask(1);
+    const gate = gatedThreads();
+    const { pool, until } = open({ spawn: gate.spawn });
+    await until(() => pool.idle === 1);
+    await pool.start(task);
+    await until(() => pool.idle === 1);
+    gate.hold();
+    const lost = [pool.start(task), pool.startBehind(task)].map((run) =>
+      expect(run).rejects.toBeInstanceOf(WorkerLost),
+    );
+    await gate.held(1);
+    await gate.killHeld();
+    await Promise.all(lost);
+    gate.release();
+    await until(() => pool.idle === 1);
+  });
+
   test('runs a level as it lies where its packed file is gone', async () => {
     const directory = await tinyArtifact(scope);
     const file = await openWeightFile(await openArtifact(directory), await temporaryDirectory(scope));

@@ -39,8 +39,10 @@ export interface TaskResult {
   readonly outputs: readonly RawTensor[];
   /** Creating the session, where this thread had none for the level yet; else 0. */
   readonly loadMs: number;
-  /** From handing the task to a thread until its answer is here, without `loadMs`. */
+  /** From handing the task to a thread, or from the answer to the run before it, until its answer is here, without `loadMs`. */
   readonly executeMs: number;
+  /** How long it lay behind another run with its thread; 0 where it was handed over to an idle one. */
+  readonly behindMs: number;
   /** The part of `executeMs` that the run took inside its thread; the rest is the way there and back. */
   readonly runMs: number;
 }
@@ -61,6 +63,10 @@ export interface WorkerPool {
    * Rejects with `WorkerLost`, `bad-request` (the model refused the input) or `level-unavailable` (the model did not load).
    */
   start(task: Task): Promise<TaskResult> | undefined;
+  /** Whether a busy thread that has the level's session could take a task behind its present run. */
+  hasRoomBehind(level: number): boolean;
+  /** As `start`, behind a thread's present run, so that it loses no time between the two; undefined where there is no room. */
+  startBehind(task: Task): Promise<TaskResult> | undefined;
   /** Lets `upkeep` make sessions of a level before any task asks for one. */
   expect(model: LevelModel): void;
   /** Lets threads drop a level's session. */
@@ -93,9 +99,22 @@ interface Slot {
   idle: boolean;
   /** Levels it has sessions of, and how they are packed. */
   levels: Map<number, Packed>;
-  /** Takes the thread's next answer. */
-  answer: ((message: FromThread) => void) | undefined;
-  lost: ((error: WorkerLost) => void) | undefined;
+  /** What the thread has been asked and has not answered yet: what it is at, and at most one run behind that. */
+  readonly asked: Asked[];
+  /** Whether it is at a run of a level that it had a session of before. */
+  isPlainRun: boolean;
+}
+
+interface Asked {
+  answer(message: FromThread): void;
+  lost(error: WorkerLost): void;
+  /** When what came before it was answered; undefined where nothing did. */
+  afterMs: number | undefined;
+}
+
+interface Answered {
+  readonly message: FromThread;
+  readonly afterMs: number | undefined;
 }
 
 const FIRST_RESPAWN_MS = 50;
@@ -129,13 +148,18 @@ export function workerPool(options: PoolOptions): WorkerPool {
       ready: false,
       idle: false,
       levels: new Map(),
-      answer: undefined,
-      lost: undefined,
+      asked: [],
+      isPlainRun: false,
     };
     let reason = 'it ended';
     slots.add(slot);
     thread.on('message', (message) => {
-      if (message.kind !== 'ready') return slot.answer?.(message);
+      if (message.kind !== 'ready') {
+        const answered = slot.asked.shift();
+        const next = slot.asked[0];
+        if (next !== undefined) next.afterMs = performance.now();
+        return answered?.answer(message);
+      }
       slot.ready = true;
       slot.idle = true;
       deathsBeforeReady = 0;
@@ -147,11 +171,14 @@ export function workerPool(options: PoolOptions): WorkerPool {
     });
     thread.on('exit', (code) => {
       slots.delete(slot);
-      if (closed) return slot.lost?.(new WorkerLost('The pool was closed.'));
+      const all = (error: WorkerLost) => {
+        for (const { lost } of slot.asked.splice(0)) lost(error);
+      };
+      if (closed) return all(new WorkerLost('The pool was closed.'));
       options.onLost(`exit code ${code}: ${reason}`);
       if (!slot.ready) deathsBeforeReady++;
       replace(reason);
-      slot.lost?.(new WorkerLost(`A worker thread was lost: ${reason}.`));
+      all(new WorkerLost(`A worker thread was lost: ${reason}.`));
     });
   };
 
@@ -171,13 +198,14 @@ export function workerPool(options: PoolOptions): WorkerPool {
   };
 
   const ask = (slot: Slot, message: ToThread, transfer: readonly ArrayBuffer[] = []) =>
-    new Promise<FromThread>((resolve, reject) => {
-      slot.answer = resolve;
-      slot.lost = reject;
+    new Promise<Answered>((resolve, reject) => {
+      const asked: Asked = {
+        answer: (answer) => resolve({ message: answer, afterMs: asked.afterMs }),
+        lost: reject,
+        afterMs: undefined,
+      };
+      slot.asked.push(asked);
       slot.thread.postMessage(message, transfer);
-    }).finally(() => {
-      slot.answer = undefined;
-      slot.lost = undefined;
     });
 
   const end = async ({ thread }: Slot) => {
@@ -190,13 +218,14 @@ export function workerPool(options: PoolOptions): WorkerPool {
   };
 
   const run = async (slot: Slot, { model, feeds, outputs, reuse }: Task): Promise<TaskResult> => {
-    const begun = performance.now();
+    const handedMs = performance.now();
     const { level } = model;
     const held = slot.levels.has(level);
+    slot.isPlainRun = held;
     const packed = packedAs(model);
     if (!held) slot.levels.set(level, packed);
     models.set(level, model);
-    const answer = await ask(
+    const { message: answer, afterMs } = await ask(
       slot,
       {
         kind: 'run',
@@ -213,9 +242,16 @@ export function workerPool(options: PoolOptions): WorkerPool {
     );
     if (answer.kind === 'done') {
       for (const buffer of answer.spare) reuse?.(buffer);
-      const elapsedMs = performance.now() - begun;
       const { outputs: results, loadMs, runMs } = answer;
-      return { outputs: results, loadMs, executeMs: elapsedMs - loadMs, runMs };
+      const elapsedMs = performance.now() - (afterMs ?? handedMs) - loadMs;
+      return {
+        outputs: results,
+        loadMs,
+        // An answer that lay here for a while may have been taken up after the next run had begun.
+        executeMs: Math.max(runMs, elapsedMs),
+        runMs,
+        behindMs: afterMs === undefined ? 0 : afterMs - handedMs,
+      };
     }
     if (answer.kind !== 'failed') throw new Error(`a worker thread answered ${answer.kind} to a task`);
     if (answer.stage === 'load') slot.levels.delete(level);
@@ -237,8 +273,9 @@ export function workerPool(options: PoolOptions): WorkerPool {
     const packed = packedAs(model);
     slot.idle = false;
     try {
-      const answer = await ask(slot, { kind: 'prepare', level, model: { data, packed } });
-      if (answer.kind === 'prepared') slot.levels.set(level, packed);
+      slot.isPlainRun = false;
+      const { message } = await ask(slot, { kind: 'prepare', level, model: { data, packed } });
+      if (message.kind === 'prepared') slot.levels.set(level, packed);
       else models.delete(level);
     } catch {
       // The thread was lost, which is dealt with where it is noticed.
@@ -257,6 +294,17 @@ export function workerPool(options: PoolOptions): WorkerPool {
     }
   };
 
+  const begin = (slot: Slot, task: Task) => {
+    slot.idle = false;
+    return run(slot, task).finally(() => {
+      slot.idle = slots.has(slot) && slot.asked.length === 0;
+      if (slots.has(slot)) options.onChange();
+    });
+  };
+
+  const withRoomBehind = (level: number) =>
+    [...slots].find(({ levels, asked, isPlainRun }) => isPlainRun && asked.length === 1 && levels.has(level));
+
   for (let i = 0; i < options.size; i++) open();
   return {
     size: options.size,
@@ -271,12 +319,12 @@ export function workerPool(options: PoolOptions): WorkerPool {
     start(task) {
       const idle = [...slots].filter((slot) => slot.idle);
       const slot = idle.find((candidate) => candidate.levels.has(task.model.level)) ?? idle[0];
-      if (slot === undefined) return undefined;
-      slot.idle = false;
-      return run(slot, task).finally(() => {
-        slot.idle = slots.has(slot);
-        if (slot.idle) options.onChange();
-      });
+      return slot && begin(slot, task);
+    },
+    hasRoomBehind: (level) => withRoomBehind(level) !== undefined,
+    startBehind(task) {
+      const slot = withRoomBehind(task.model.level);
+      return slot && begin(slot, task);
     },
     expect(model) {
       models.set(model.level, model);

@@ -210,9 +210,10 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     return result;
   };
 
-  const record = ({ level, runMs, executeMs }: JobResult, rows: number, length: number) => {
+  const record = ({ level, runMs, executeMs, behindMs }: JobResult, rows: number, length: number) => {
     paced.record(level, rows, runMs, length);
-    windows.recordHandover(executeMs - runMs);
+    // Who has a deadline is not handed over before its turn.
+    if (behindMs === 0) windows.recordHandover(executeMs - runMs);
   };
 
   const runZeros = async (level: number, inputs: PackedInputs) => {

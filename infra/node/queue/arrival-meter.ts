@@ -7,6 +7,8 @@ export interface ArrivalMeter {
   rate(nowMs: number): number;
   /** The shortest budget; infinite where nothing with a budget came. */
   shortestBudgetMs(nowMs: number): number;
+  /** Since the last arrival with a budget; infinite where none came. */
+  sinceBudgetMs(nowMs: number): number;
 }
 
 /** Arrivals that are looked at: enough to tell a rate from chance, few enough to see a burst while it lasts. */
@@ -37,6 +39,7 @@ export function arrivalMeter(): ArrivalMeter {
       if (latest.length < FEWEST || spanMs <= 0) return 0;
       return latest.reduce((sum, { rows }) => sum + rows, 0) / spanMs;
     },
+    sinceBudgetMs: (nowMs) => nowMs - lastBudgetAtMs,
     shortestBudgetMs(nowMs) {
       let least = Number.POSITIVE_INFINITY;
       if (nowMs - lastBudgetAtMs > WINDOW_MS) return least;
