@@ -26,6 +26,9 @@ const ROWS = [
   [-1, -1, 0, 0.1],
 ];
 
+/** Far off, and yet a deadline: requests without one may be handed to a thread before their turn. */
+const FAR = { 'x-latency-budget': '60s' };
+
 /** Runs recorded of a level, of all sizes. */
 function runs(node: RunningNode, level: number): number {
   const profiles = node.report().models[0]?.levels[level]?.profiles ?? [];
@@ -42,7 +45,7 @@ describe('requests that wait', () => {
     const first = inferOk(url, tinyRequest([ROWS[0]!], [0]));
     await gate.held(1);
     const waiting = ROWS.map((row, i) =>
-      inferOk(url, tinyRequest([row, ROWS[0]!], [i % 5, 1], { id: `r${i}` })),
+      inferOk(url, tinyRequest([row, ROWS[0]!], [i % 5, 1], { id: `r${i}` }), FAR),
     );
     await expect.poll(() => node.report().queueLength).toBe(ROWS.length);
     gate.release();
@@ -54,6 +57,26 @@ describe('requests that wait', () => {
         expect(body.outputs[0]?.data[at]).toBeCloseTo(value, 5);
     }
     expect(runs(node, 1) - before).toBeLessThan(1 + ROWS.length);
+  });
+
+  test('share runs that are handed over before their turn, where nobody has a deadline', async () => {
+    const gate = gatedThreads();
+    const options = { artifact: await tinyArtifact(scope), maxBatch: 4, workers: 1 };
+    const node = await readyNode(scope, options, { spawn: gate.spawn });
+    const url = `${node.url}/v2/models/tiny/versions/1/infer`;
+    gate.hold();
+    const first = inferOk(url, tinyRequest([ROWS[0]!], [0]));
+    await gate.held(1);
+    const others = ROWS.map((row, i) => inferOk(url, tinyRequest([row], [i % 5])));
+    await expect.poll(() => node.report().inFlight).toBe(5);
+    expect(node.report().queueLength).toBe(2);
+    gate.release();
+    await first;
+    for (const [i, { body }] of (await Promise.all(others)).entries())
+      for (const [at, value] of tinyReference(1, [ROWS[i]!], [i % 5])
+        .logits.flat()
+        .entries())
+        expect(body.outputs[0]?.data[at]).toBeCloseTo(value, 5);
   });
 
   test('of which one cannot be computed: that one is refused, the others are answered', async () => {
@@ -83,7 +106,7 @@ describe('requests that wait', () => {
     const url = `${node.url}/v2/models/tiny/infer`;
     const before = runs(node, 2);
     gate.hold();
-    const all = [0, 1, 2].map((token) => post(url, tinyRequest([ROWS[0]!], [token])));
+    const all = [0, 1, 2].map((token) => post(url, tinyRequest([ROWS[0]!], [token]), FAR));
     await expect.poll(() => node.report().queueLength).toBe(2);
     gate.release();
     await Promise.all(all);

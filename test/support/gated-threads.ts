@@ -9,14 +9,14 @@ export interface GatedThreads {
   hold(): void;
   /** Opens the gate and lets through what stands there. */
   release(): void;
-  /** Resolves when `count` runs stand at the gate. */
+  /** Resolves when `count` threads have runs that stand at the gate. */
   held(count: number): Promise<void>;
   /** Ends the threads whose run stands at the gate. */
   killHeld(): Promise<void>;
 }
 
 export function gatedThreads(): GatedThreads {
-  const standing = new Map<Thread, ToThread>();
+  const standing = new Map<Thread, ToThread[]>();
   const waiters: { count: number; wake: () => void }[] = [];
   let closed = false;
   let spawned = 0;
@@ -32,7 +32,7 @@ export function gatedThreads(): GatedThreads {
         terminate: () => thread.terminate(),
         postMessage(message) {
           if (!closed || message.kind !== 'run') return thread.postMessage(message);
-          standing.set(thread, message);
+          standing.set(thread, [...(standing.get(thread) ?? []), message]);
           wake();
         },
       };
@@ -46,7 +46,7 @@ export function gatedThreads(): GatedThreads {
     },
     release() {
       closed = false;
-      for (const [thread, message] of standing) thread.postMessage(message);
+      for (const [thread, messages] of standing) for (const message of messages) thread.postMessage(message);
       standing.clear();
     },
     held: (count) =>
