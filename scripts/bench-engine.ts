@@ -12,6 +12,7 @@ import { textTable } from '../trainer/cli/table.ts';
 import type { BackendName } from '../trainer/engine/backend-names.ts';
 import { trainableWeights } from '../trainer/graph/trainable-weights.ts';
 import { benchDevice, deviceReport } from './bench-engine/device.ts';
+import { inclusionSides } from './bench-engine/inclusion.ts';
 import { optimiserSides } from './bench-engine/optimiser.ts';
 import { benchPasses, passesReport } from './bench-engine/passes.ts';
 import { peakBytes } from './bench-engine/peak-bytes.ts';
@@ -141,7 +142,9 @@ async function timesOf(name: string, torch: TorchSide | undefined): Promise<{ me
     (weight) => [weight, graph.initializers.get(weight)?.data as Float32Array] as const,
   );
   const optimiser = await optimiserSides(new Map(weights), threads);
-  sides.push(optimiser.host, optimiser.graph);
+  const units = model.pairs.reduce((sum, pair) => sum + pair.units, 0);
+  const inclusion = await inclusionSides(units, threads);
+  sides.push(optimiser.host, optimiser.graph, inclusion.host, inclusion.graph);
   const times = new Map<string, number[]>();
   const note = (side: string, ms: number) => times.set(side, [...(times.get(side) ?? []), ms]);
   for (const { run } of sides) await run();
@@ -206,7 +209,7 @@ function report(
     const peak = memory[side];
     return [
       side,
-      ms.toFixed(1),
+      ms.toFixed(ms < 1 ? 3 : 1),
       (ms / forward).toFixed(2),
       peak === undefined ? '-' : (peak / MIB).toFixed(0),
     ];

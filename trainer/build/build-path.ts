@@ -20,7 +20,6 @@ import { modelDigest } from '../graph/model-digest.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { droppedText, frontier } from '../measure/frontier.ts';
 import { preparePairs, type TracedModel } from '../pairs/prepare.ts';
-import { recoverySteps } from '../recovery/plan.ts';
 import { writeReportData } from '../report/report-data.ts';
 import { writeReport } from '../report/write-report.ts';
 import { alignWidths, allocateLevels } from '../search/allocate.ts';
@@ -147,6 +146,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
     request.signal,
     path.recovered?.levels,
   );
+  const recoverTaken = path.recovered?.steps ?? plan.steps;
   const measured = await measureLevels(request, path, levels, widths, checkpoint);
 
   const { kept, dropped } = options.frontier
@@ -185,11 +185,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
         rotate: options.rotate,
         compensate: options.compensate,
         align: aligned.multiple,
-        recover: recoverySteps(options.recover, {
-          examples: calibrated.pool.all.length,
-          batch: options.batch,
-          shares,
-        }),
+        recover: recoverTaken,
         recoverWeights: memoryPlan.train,
         recoverRate: options.recoverRate,
       },
@@ -203,7 +199,8 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   });
   writing.finish({ levels: manifest.levels.length });
   const { all, indices } = calibrated.pool;
-  const epochs = epochsByStage(options, { examples: all.length, pool: indices.length, shares });
+  const taken = { ...options, recover: recoverTaken };
+  const epochs = epochsByStage(taken, { examples: all.length, pool: indices.length, shares });
   const index = indexUnits(model.pairs);
   const data = reportData(state, index, options.steps, progress, epochs, notes);
   await writeReportData(out, data);

@@ -24,8 +24,12 @@ export interface LevelModel {
   readonly keep: readonly (readonly number[])[];
   /** Whether the output matrices are the level's own. */
   readonly refitted: boolean;
+  /** From the dense model on held-out examples, where it was measured. */
+  readonly loss?: number;
 }
 
+/** A loss of a thousandth of a nat, or of the variance, is less than any test split can tell: such a level needs nothing. */
+const NEAR = 1e-3;
 /** While one level's matrices are solved for, the threads compute another's moments; of large models, that of one is enough to hold. */
 const LEVELS_AT_ONCE = 2;
 
@@ -79,13 +83,15 @@ export async function buildLevels(
     }
   }
 
-  /** What is nearest to the dense model on held-out examples: the level as cut or with its output matrices refitted, then the nearer one as it is or with its scores' matrix refitted. */
+  /**
+   * What is nearest to the dense model on held-out examples: the level as cut or with its output matrices refitted, then the nearer one
+   * as it is or with its scores' matrix refitted.
+   */
   async function best(
     plain: LevelModel,
     { matrices, scores }: Targets,
     sessions: SessionPool,
   ): Promise<LevelModel> {
-    const refitted = await refitLevel(plain.cut, privateBiases(model.pairs), matrices, sessions);
     const biases = new Set(scores.sites.flatMap(({ consumer }) => consumer.bias?.tensor ?? []));
     let [nearest, least] = [plain.cut, Number.POSITIVE_INFINITY];
     const offer = async (graph: Graph) => {
@@ -93,9 +99,10 @@ export async function buildLevels(
       if (loss < least) [nearest, least] = [graph, loss];
     };
     await offer(plain.cut);
-    await offer(refitted);
+    if (least <= NEAR) return { ...plain, loss: least };
+    await offer(await refitLevel(plain.cut, privateBiases(model.pairs), matrices, sessions));
     if (scores.sites.length > 0) await offer(await refitLevel(nearest, biases, scores, sessions));
-    return { ...plain, cut: nearest, refitted: plain.refitted || nearest !== plain.cut };
+    return { ...plain, cut: nearest, refitted: plain.refitted || nearest !== plain.cut, loss: least };
   }
 }
 

@@ -4,6 +4,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { openDataset } from '../data/open-dataset.ts';
 import type { Graph } from '../graph/graph.ts';
 import { prepareModel } from '../pairs/prepare.ts';
+import { need } from '../recovery/plan.ts';
 import { type CalibratedModel, calibrate } from './calibrate-model.ts';
 import { buildLevels, holdoutLoss } from './level-stage.ts';
 import { buildOptionsSchema } from './options.ts';
@@ -80,6 +81,19 @@ test('levels start from compensation and get nearer to the dense model; a run go
   for (const [level, { cut }] of whole.levels.entries())
     for (const [name, { data }] of cut.initializers)
       expect(resumed.levels[level]!.cut.initializers.get(name)?.data, name).toEqual(data);
+});
+
+test('levels that begin near the dense model take fewer steps', async () => {
+  const near = [[...widths[1]!.map((width) => Math.ceil(1.6 * width))], widths[2]!];
+  const plan = { draw, rate: 0.003, steps: 10, byNeed: true, widths: near, train: 'all' as const };
+  const memory = { state: undefined, save: async () => {} };
+  const asked = { calibrated, order, options, memory, progress: silentProgress };
+  const { steps, levels } = await recoverOwn({ ...asked, plan });
+  const [compensated] = await buildLevels(calibrated, order, near, { compensate: true }, silentProgress);
+  expect(compensated!.loss).toBeCloseTo(await loss(compensated!.cut), 6);
+  expect(steps).toBe(Math.ceil(10 * need([compensated!.loss!])));
+  expect(steps).toBeLessThan(10);
+  expect(levels).toHaveLength(2);
 });
 
 test('of no steps, levels are what compensation makes of them', async () => {

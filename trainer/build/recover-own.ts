@@ -13,7 +13,7 @@ import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recov
 import { drawByLoss } from '../recovery/draw-levels.ts';
 import { addInto, copies, copyInto, zerosLike } from '../recovery/named-arrays.ts';
 import { type OwnTensors, ownOf, type Places, placesAt, withOwn } from '../recovery/own-tensors.ts';
-import type { RecoveryPlan } from '../recovery/plan.ts';
+import { need, type RecoveryPlan } from '../recovery/plan.ts';
 import { answerGraph } from './answer.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import { buildLevels, type LevelModel, ownTensors } from './level-stage.ts';
@@ -31,6 +31,10 @@ interface Trained extends AdamState {
 /** Everything the next step depends on. */
 export interface OwnRecoveryState {
   readonly step: number;
+  /** Of the whole run. */
+  readonly steps: number;
+  /** At its peak. */
+  readonly rate: number;
   readonly shared: Trained;
   /** By level, sparsest first. */
   readonly own: readonly Trained[];
@@ -47,6 +51,8 @@ const trainedSchema = z.object({
 });
 export const ownRecoveryStateSchema: z.ZodType<OwnRecoveryState> = z.object({
   step: z.int().nonnegative(),
+  steps: z.int().nonnegative(),
+  rate: z.number().nonnegative(),
   shared: trainedSchema,
   own: z.array(trainedSchema),
   losses: z.instanceof(Float64Array),
@@ -62,6 +68,8 @@ export interface OwnRecoveryMemory {
 export interface RecoveredLevels {
   /** In path order, with the dense level's tensors. */
   readonly model: PreparedModel;
+  /** That were taken. */
+  readonly steps: number;
   /** By level, the tensors that it owns. */
   readonly names: readonly (readonly string[])[];
   /** Sparsest first. */
@@ -94,18 +102,19 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
   const names = namesByLevel(ordered, pool, plan);
   const places = plan.widths.map((row, level) => placesAt(ordered, names[level] as string[], row));
   let state = memory.state ?? (await start(request, ordered, names, places));
-  if (state.step >= plan.steps) return finished(ordered, plan, names, places, state);
-  const stage = progress.stage('recover', plan.steps);
+  const { steps } = state;
+  if (state.step >= steps) return finished(ordered, plan, names, places, state);
+  const stage = progress.stage('recover', steps);
   const weights = [...new Set([...trained(ordered, plan.train), ...names.flat()])];
   const engine = await recoveryEngine(ordered, calibrated, plan, weights, options, progress);
   const at = plan.widths.map((row) =>
     plan.train === 'vectors' ? { masks: prefixMasks(row, ordered) } : { widths: row },
   );
-  const batches = await recoveryBatches({ ...calibrated, model: ordered }, options, plan.steps);
+  const batches = await recoveryBatches({ ...calibrated, model: ordered }, options, steps);
   try {
     // The engine still has the weights as the run began, also when it goes on.
     const sizes = stepSizes(engine.weights);
-    while (state.step < plan.steps) {
+    while (state.step < steps) {
       if (signal?.aborted) {
         await memory.save(state);
         throwIfAborted(signal);
@@ -134,11 +143,11 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
           addInto(sum, result.weights, weightOf(losses, level, plan.draw.always));
         gradients.push(copies(names[level] as string[], result.weights));
       }
-      const rate = rateAt(state.step, plan.steps, plan.rate);
+      const rate = rateAt(state.step, steps, state.rate);
       const own = [...state.own];
       for (const [i, level] of levels.entries())
         own[level] = moved(own[level] as Trained, gradients[i] as OwnTensors, sizes, rate);
-      state = { step: state.step + 1, shared: moved(state.shared, sum, sizes, rate), own, losses };
+      state = { ...state, step: state.step + 1, shared: moved(state.shared, sum, sizes, rate), own, losses };
       if (state.step % CHECKPOINT_EVERY === 0) await memory.save(state);
       stage.update(state.step, shownLosses(losses));
     }
@@ -162,8 +171,17 @@ async function start(
   const levels = await buildLevels(calibrated, order, plan.widths, { compensate }, progress, signal);
   const owned = new Set(names.at(-1));
   const shared = trained(ordered, plan.train).filter((name) => !owned.has(name));
+  const losses = levels.flatMap(({ loss }) => loss ?? []);
+  const share = plan.byNeed === true && losses.length > 0 ? need(losses) : 1;
+  const steps = Math.ceil(share * plan.steps);
+  if (share < 1)
+    progress.note(
+      `recovery takes ${steps} steps instead of ${plan.steps}, and smaller ones: levels begin at most ${Math.max(...losses).toPrecision(2)} from the dense model`,
+    );
   return {
     step: 0,
+    steps,
+    rate: share * plan.rate,
     shared: begun(copies(shared, valuesOf(ordered.graph, shared))),
     own: levels.map(({ cut }, level) => begun(ownOf(ordered.graph, cut, places[level] as Places))),
     losses: new Float64Array(levels.length).fill(Number.NaN),
@@ -232,7 +250,7 @@ function finished(
   { widths, train }: Pick<RecoveryPlan, 'widths' | 'train'>,
   names: readonly (readonly string[])[],
   places: readonly Places[],
-  { shared, own }: OwnRecoveryState,
+  { steps, shared, own }: OwnRecoveryState,
 ): RecoveredLevels {
   const set = (values: OwnTensors): PreparedModel => {
     const initializers = new Map(ordered.graph.initializers);
@@ -248,7 +266,7 @@ function finished(
     const cut = withOwn(cutGraph(model, keep), own[level]?.weights ?? new Map(), places[level] as Places);
     return { cut, keep, refitted: train !== 'vectors' };
   });
-  return { model, names, levels };
+  return { model, steps, names, levels };
 }
 
 function valuesOf({ initializers }: Graph, names: readonly string[]): OwnTensors {

@@ -43,6 +43,7 @@ export function recoveryPlan(
   return {
     draw: levelDraw(shares),
     steps: recoverySteps(asked, { examples, batch, shares }),
+    byNeed: asked === 'auto',
     widths,
     train,
     rate,

@@ -39,6 +39,8 @@ export function refit(fit: RefitSums, validation: RefitSums, withConstant: boole
   for (const damping of REFIT_DAMPINGS) {
     const error = errorOf(solveDamped(fit, damping, withConstant), validation);
     if (error < least) [best, least] = [damping, error];
+    // Along the dampings the error falls once and rises once.
+    else if (best !== undefined) break;
   }
   if (best === undefined) return { change: new Float64Array(fit.cross.length), damping: undefined };
   return { change: solveDamped(addSums(fit, validation), best, withConstant), damping: best };

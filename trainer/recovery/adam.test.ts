@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { randomSource } from '../search/random.ts';
 import { adamStart, adamStep, rateAt, stepSizes } from './adam.ts';
 import { drawByLoss, drawLevels, stepCost } from './draw-levels.ts';
-import { levelDraw, recoverySteps } from './plan.ts';
+import { levelDraw, need, recoverySteps } from './plan.ts';
 
 test('a first step moves every entry by the rate times its size, against the gradient', () => {
   const weights = new Map([['w', Float32Array.of(1, -1, 1)]]);
@@ -93,4 +93,10 @@ test('a step costs its levels, and a budget of epochs bounds the steps', () => {
   expect(recoverySteps('auto', model)).toBe(133);
   expect(recoverySteps('off', model)).toBe(0);
   expect(recoverySteps(7, model)).toBe(7);
+});
+
+test('what recovery has to do follows the level that is farthest from the dense model', () => {
+  expect(need([0.4, 0.01, 0])).toBe(1);
+  expect(need([0.025, 0.01, 0])).toBeCloseTo(0.5, 9);
+  expect(need([0, 0])).toBe(0);
 });

@@ -3,6 +3,8 @@ import { type Draw, stepCost } from './draw-levels.ts';
 
 export interface RecoveryPlan {
   readonly steps: number;
+  /** Whether fewer and smaller ones do where levels begin near the dense model. */
+  readonly byNeed?: boolean;
   /** Kept units by pair, of every level, sparsest first, the last one dense. */
   readonly widths: readonly (readonly number[])[];
   /** Which levels a step trains. Those of every step own all that is trained, where levels may own anything. */
@@ -32,6 +34,19 @@ export function levelDraw(shares: readonly number[], between: number = defaultRe
 
 /** Epochs of the dense model's training that a path may cost by default, all of its recovery. */
 const MOST_EPOCHS = 1.75;
+
+/** The loss from which on recovery is as long as it may be: a tenth of a nat, or of the variance. */
+const FAR = 0.1;
+
+/**
+ * How far weights have to go, and so how many steps and how large ones are worth taking, as a share of the most: near its least a loss
+ * grows with the square of the distance.
+ * @param losses by level, as recovery begins, on held-out examples
+ */
+export function need(losses: readonly number[]): number {
+  const largest = losses.reduce((max, loss) => Math.max(max, loss), 0);
+  return Math.min(1, Math.sqrt(largest / FAR));
+}
 
 /**
  * Steps of recovery: those asked for, or by default as many as a short build affords, within a share of the data.

@@ -14,7 +14,7 @@ import { startWorkerPool } from './worker-pool.ts';
 export interface SessionPool {
   /** Runs that are computed side by side. */
   readonly size: number;
-  /** Runs to have under way: while each thread computes one, its next one is read. */
+  /** Runs to have under way: while each thread computes one, its next one is there and the one behind that is read. */
   readonly ahead: number;
   /** @throws `bad-model` when onnxruntime cannot load it */
   open(model: Uint8Array | OrtModel): Promise<PooledSession>;
@@ -59,7 +59,7 @@ export function startSessionPool(modelBytes: number, cores = computeThreads()): 
   let opened = 0;
   return {
     size,
-    ahead: 2 * size,
+    ahead: 3 * size,
     async open(given) {
       opened += 1;
       const id = opened;

@@ -1,11 +1,11 @@
-/** Worker threads that take questions from one queue, each as soon as it is idle. */
+/** Worker threads that take questions from one queue: each has the next one there before it is done with the one at hand. */
 import { once } from 'node:events';
 import { type MessagePort, parentPort, type TransferListItem, Worker } from 'node:worker_threads';
 import { type ProblemCode, SppError } from '../../schema/errors.ts';
 
 export interface WorkerPool<Question, Answer> {
   readonly size: number;
-  /** Answered by whichever thread is free first. @throws what the thread threw, or `internal` when it died */
+  /** Answered by whichever thread comes to it first. @throws what the thread threw, or `internal` when it died */
   ask(question: Question, transfer?: readonly TransferListItem[]): Promise<Answer>;
   /** Answered by every thread. */
   askAll(question: Question): Promise<Answer[]>;
@@ -26,9 +26,13 @@ interface Member<Question, Answer> {
   readonly worker: Worker;
   /** What this thread alone is to answer, before anything of the common queue. */
   readonly own: Asked<Question, Answer>[];
-  current: Asked<Question, Answer> | undefined;
+  /** What was sent to the thread and is not answered yet, in its order. */
+  readonly sent: Asked<Question, Answer>[];
   dead: Error | undefined;
 }
+
+/** Questions that a thread has at a time: one to work on, and one for when whoever asks is busy as that is answered. */
+const AT_ONCE = 2;
 
 /** @param script calls `answerQuestions` */
 export function startWorkerPool<Question, Answer>(script: URL, size: number): WorkerPool<Question, Answer> {
@@ -37,21 +41,19 @@ export function startWorkerPool<Question, Answer>(script: URL, size: number): Wo
 
   function startMember(): Member<Question, Answer> {
     const worker = new Worker(script);
-    const member: Member<Question, Answer> = { worker, own: [], current: undefined, dead: undefined };
+    const member: Member<Question, Answer> = { worker, own: [], sent: [], dead: undefined };
     worker.on('message', (reply: Reply<Answer>) => {
-      const asked = member.current;
-      member.current = undefined;
+      const asked = member.sent.shift();
       if ('answer' in reply) asked?.resolve(reply.answer);
       else asked?.reject(thrownThere(reply));
-      next(member);
+      fill(member, AT_ONCE);
     });
     const die = (reason: string, cause?: unknown) => {
       member.dead ??= new SppError('internal', `A worker thread died: ${reason}.`, {
         hint: 'Often memory: use a smaller batch or fewer workers. A checkpointed run goes on with --resume.',
         cause,
       });
-      for (const asked of [member.current, ...member.own.splice(0)]) asked?.reject(member.dead);
-      member.current = undefined;
+      for (const asked of [...member.sent.splice(0), ...member.own.splice(0)]) asked.reject(member.dead);
       if (members.every(({ dead }) => dead)) for (const asked of queue.splice(0)) asked.reject(member.dead);
     };
     worker.on('error', (error) => die((error as Error).message, error));
@@ -59,12 +61,13 @@ export function startWorkerPool<Question, Answer>(script: URL, size: number): Wo
     return member;
   }
 
-  function next(member: Member<Question, Answer>): void {
-    if (member.current !== undefined || member.dead) return;
-    const asked = member.own.shift() ?? queue.shift();
-    if (asked === undefined) return;
-    member.current = asked;
-    member.worker.postMessage({ question: asked.question }, asked.transfer as TransferListItem[]);
+  function fill(member: Member<Question, Answer>, most: number): void {
+    while (member.sent.length < most && !member.dead) {
+      const asked = member.own.shift() ?? queue.shift();
+      if (asked === undefined) return;
+      member.sent.push(asked);
+      member.worker.postMessage({ question: asked.question }, asked.transfer as TransferListItem[]);
+    }
   }
 
   function enter(question: Question, transfer: readonly TransferListItem[], only?: Member<Question, Answer>) {
@@ -72,7 +75,9 @@ export function startWorkerPool<Question, Answer>(script: URL, size: number): Wo
     const dead = only === undefined ? members.find(({ dead: why }) => why) : only;
     if (dead?.dead) asked.reject(dead.dead);
     else (only?.own ?? queue).push(asked);
-    for (const member of only === undefined ? members : [only]) next(member);
+    // Nobody gets a second question while another has none.
+    for (let most = 1; most <= AT_ONCE; most++)
+      for (const member of only === undefined ? members : [only]) fill(member, most);
     return asked.promise;
   }
 
@@ -117,22 +122,26 @@ export function answerQuestions<Question, Answer>(
   end: () => Promise<void> = async () => {},
 ): void {
   const port: MessagePort | null = parentPort;
-  port?.on('message', async (message: { question: Question } | 'end') => {
+  const handle = async (message: { question: Question } | 'end') => {
     if (message === 'end') {
       await end();
-      port.close();
+      port?.close();
       return;
     }
     try {
       const given = await answer(message.question);
-      port.postMessage({ answer: given.answer } satisfies Reply<Answer>, [...(given.transfer ?? [])]);
+      port?.postMessage({ answer: given.answer } satisfies Reply<Answer>, [...(given.transfer ?? [])]);
     } catch (error) {
       const known = error instanceof SppError;
-      port.postMessage({
+      port?.postMessage({
         code: known ? error.code : undefined,
         message: known ? error.message : String((error as Error)?.stack ?? error),
         hint: known ? error.hint : undefined,
       } satisfies Reply<Answer>);
     }
+  };
+  let last: Promise<void> = Promise.resolve();
+  port?.on('message', (message: { question: Question } | 'end') => {
+    last = last.then(() => handle(message));
   });
 }
