@@ -62,7 +62,8 @@ export async function buildLevels(
   const isDense = ({ keep }: LevelModel) => keep.every((units, p) => units.length === model.pairs[p]?.units);
   if (streams === undefined) levels.push(...widths.map(plainAt));
   else await addRefitted(streams);
-  stage.finish();
+  const losses = levels.flatMap(({ loss }) => loss ?? []);
+  stage.finish(losses.length === 0 ? {} : { farthest: Math.max(...losses), together: sumOf(losses) });
   return levels;
 
   async function addRefitted(targets: Targets): Promise<void> {
@@ -119,6 +120,8 @@ async function targetsOf(model: PreparedModel, pool: Pool, threads: number): Pro
     scores: await denseStreams(model, sites, pool, threads, scoreRows(model, sites)),
   };
 }
+
+const sumOf = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
 
 /** Initializers that compensation may change: what a level owns. */
 export function ownTensors(
