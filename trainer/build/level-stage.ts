@@ -28,8 +28,8 @@ export interface LevelModel {
   readonly loss?: number;
 }
 
-/** A loss of a thousandth of a nat, or of the variance, is less than any test split can tell: such a level needs nothing. */
-const NEAR = 1e-3;
+/** A loss of two thousandths of a nat, or of the variance, is less than a test split can tell: such a level needs nothing. */
+const NEAR = 2e-3;
 /** While one level's matrices are solved for, the threads compute another's moments; of large models, that of one is enough to hold. */
 const LEVELS_AT_ONCE = 2;
 
