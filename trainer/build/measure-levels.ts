@@ -1,7 +1,7 @@
 /** Measures every level the way it will be served: quality on the test split, latency by batch size. */
 
 import { z } from 'zod';
-import { qualitySchema } from '../../schema/manifest.ts';
+import { type Quality, qualitySchema } from '../../schema/manifest.ts';
 import type { PathLevel } from '../artifact/path-artifact.ts';
 import { leanForward } from '../autodiff/lean-forward.ts';
 import { keptFeeds } from '../data/kept-feeds.ts';
@@ -12,13 +12,14 @@ import { scorers } from '../measure/scores.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import { fastestBlock } from '../runtime/fastest-block.ts';
 import type { OrtModel } from '../runtime/ort-session.ts';
-import { type SessionPool, startSessionPool, weightBytes } from '../runtime/session-pool.ts';
+import { inOrder, type SessionPool, startSessionPool, weightBytes } from '../runtime/session-pool.ts';
 import { sizeAt } from '../search/allocate.ts';
 import { measuredGraph } from './answer.ts';
 import { type Answers, denseAnswers } from './answers.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { LevelModel } from './level-stage.ts';
+import { isLarge } from './memory-plan.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import { throwIfAborted } from './search-stage.ts';
@@ -27,6 +28,8 @@ import { throwIfAborted } from './search-stage.ts';
 const TOGETHER_BYTES = 2 ** 30;
 /** Of test examples that are kept between levels. */
 const KEPT_BYTES = 2 ** 28;
+/** While one level's last examples are computed and the next level's model is made, the threads have the other's to do. */
+const LEVELS_AT_ONCE = 2;
 const LATENCY_BATCHES = [1, 8] as const;
 
 export interface MeasureRequest {
@@ -49,16 +52,17 @@ export async function measureLevels(
   const done = (await checkpoint.read('qualities', z.array(qualitySchema))) ?? [];
   const dense = await testAnswers(calibrated, samples);
   const measuring = progress.stage('measure', levels.length * samples);
-  const sessions = startSessionPool(weightBytes(model.graph));
+  const weights = weightBytes(model.graph);
+  const sessions = startSessionPool(weights);
   const modelOf = async ({ cut }: LevelModel) => ortModel(await leanForward(measuredGraph(cut, pool.task)));
   try {
     const left = (levels.length - done.length) * samples;
     const first = levels[done.length];
     const block = first && (await blockFor(await modelOf(first), calibrated, left, sessions));
-    for (const [level, cut] of levels.entries()) {
+    const counted = levels.map((_, level) => (level < done.length ? samples : 0));
+    const qualityOf = async (level: number): Promise<Quality> => {
       throwIfAborted(request.signal);
-      if (done[level] !== undefined || block === undefined) continue;
-      const measured = await modelOf(cut);
+      const measured = await modelOf(levels[level] as LevelModel);
       const quality = await measureQuality({
         task: pool.task.measure,
         model: measured,
@@ -66,14 +70,21 @@ export async function measureLevels(
         dense,
         split: test,
         samples,
-        block,
+        block: block as number,
         sessions,
-        onProgress: (n) => measuring.update(level * samples + n),
+        onProgress: (n) => {
+          counted[level] = n;
+          measuring.update(counted.reduce((a, b) => a + b, 0));
+        },
       });
       discardModel(measured);
+      return quality;
+    };
+    const missing = Array.from(levels.keys()).slice(done.length);
+    await inOrder(missing, isLarge(weights) ? 1 : LEVELS_AT_ONCE, qualityOf, async (quality) => {
       done.push(quality);
       await checkpoint.write('qualities', done);
-    }
+    });
   } finally {
     await sessions.close();
     await dense.close();

@@ -114,6 +114,14 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
   try {
     // The engine still has the weights as the run began, also when it goes on.
     const sizes = stepSizes(engine.weights);
+    // Made once: arrays of this size in every step would keep the collector busy.
+    const sum = zerosLike(state.shared.weights);
+    const gradients = new Map<number, ReadonlyMap<string, Float32Array>>();
+    const gradientsOf = (level: number) => {
+      const made = gradients.get(level) ?? zerosLike((state.own[level] as Trained).weights);
+      gradients.set(level, made);
+      return made;
+    };
     while (state.step < steps) {
       if (signal?.aborted) {
         await memory.save(state);
@@ -122,8 +130,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
       const { feeds, loss, source } = await batches.at(state.step);
       const levels = drawByLoss(source, state.losses, plan.draw);
       const losses = Float64Array.from(state.losses);
-      const sum = zerosLike(state.shared.weights);
-      const gradients: OwnTensors[] = [];
+      for (const values of sum.values()) values.fill(0);
       for (const [i, level] of levels.entries()) {
         // Memory may run out at any of a step's levels.
         const place = state.step * levels.length + i;
@@ -141,12 +148,11 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
         losses[level] = Number.isNaN(before) ? result.loss : before + LATELY * (result.loss - before);
         if (level >= plan.draw.always)
           addInto(sum, result.weights, weightOf(losses, level, plan.draw.always));
-        gradients.push(copies(names[level] as string[], result.weights));
+        copyInto(gradientsOf(level), result.weights);
       }
       const rate = rateAt(state.step, steps, state.rate);
       const own = [...state.own];
-      for (const [i, level] of levels.entries())
-        own[level] = moved(own[level] as Trained, gradients[i] as OwnTensors, sizes, rate);
+      for (const level of levels) own[level] = moved(own[level] as Trained, gradientsOf(level), sizes, rate);
       state = { ...state, step: state.step + 1, shared: moved(state.shared, sum, sizes, rate), own, losses };
       if (state.step % CHECKPOINT_EVERY === 0) await memory.save(state);
       stage.update(state.step, shownLosses(losses));

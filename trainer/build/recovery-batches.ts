@@ -32,10 +32,12 @@ export async function recoveryBatches(
   steps: number,
 ): Promise<RecoveryBatches> {
   const { pool } = calibrated;
-  const teacher = await teacherOfAll(calibrated);
+  // A short recovery sees no more examples than those that the dense model has answered already.
+  const drawn = steps * batch <= pool.indices.length ? pool.indices.length : pool.all.length;
+  const teacher = await teacherOf(drawn, calibrated);
   const make = async (step: number): Promise<RecoveryBatch> => {
     const source = randomSource(seed, streams.recovery, step);
-    const places = sampleIndices(source, pool.all.length, batch);
+    const places = sampleIndices(source, drawn, batch);
     const [feeds, answers] = await Promise.all([
       pool.data.train.feeds(places.map((place) => pool.all[place] as number)),
       teacher.rows(places),
@@ -58,9 +60,9 @@ export async function recoveryBatches(
   };
 }
 
-/** Recovery sees more examples than the search, each of them seldom twice. */
-async function teacherOfAll({ model, pool, teacher }: CalibratedModel): Promise<Answers> {
-  if (pool.all.length === pool.indices.length)
+/** A long recovery sees more examples than the search, each of them seldom twice. */
+async function teacherOf(drawn: number, { model, pool, teacher }: CalibratedModel): Promise<Answers> {
+  if (drawn === pool.indices.length)
     return { rows: (places) => teacher.rows(places), close: async () => {} };
   const { data, all, block } = pool;
   const dense = answerGraph(model.graph, pool.task);

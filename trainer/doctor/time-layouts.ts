@@ -23,7 +23,12 @@ export async function timeLayouts(
       const options = { graph, pairs, backend: 'onnxruntime', workers, workerThreads: threads } as const;
       tried.push({ layout, engine: await createMaskEngine(options), stepMs: Number.POSITIVE_INFINITY });
     }
-    for (const { engine } of tried) for (let i = 0; i < WARM_UP; i++) await engine.step(step);
+    // Sessions are made side by side.
+    await Promise.all(
+      tried.map(async ({ engine }) => {
+        for (let i = 0; i < WARM_UP; i++) await engine.step(step);
+      }),
+    );
     for (let round = 0; round < ROUNDS; round++)
       for (const each of round % 2 === 0 ? tried : tried.toReversed()) {
         const started = performance.now();
