@@ -62,8 +62,7 @@ export async function recoveryBatches(
 
 /** A long recovery sees more examples than the search, each of them seldom twice. */
 async function teacherOf(drawn: number, { model, pool, teacher }: CalibratedModel): Promise<Answers> {
-  if (drawn === pool.indices.length)
-    return { rows: (places) => teacher.rows(places), close: async () => {} };
+  if (drawn === pool.indices.length) return { rows: (places) => teacher.rows(places), close: async () => {} };
   const { data, all, block } = pool;
   const dense = answerGraph(model.graph, pool.task);
   const asked = { split: data.train, indices: all, block, threads: computeThreads() };
