@@ -349,6 +349,46 @@ export const attentionLayouts: readonly Architecture[] = [
     reason: /without a Softmax/,
   },
   {
+    name: 'a gate on each unit of what is mixed, with fewer heads of values',
+    graph: () =>
+      model((b, x) => {
+        const q = heads(b, b.linear(x, b.weight(WIDTH, INNER)), HEADS, HEAD);
+        const few = () => heads(b, b.linear(x, b.weight(WIDTH, 2 * HEAD)), 2, HEAD);
+        const [k, v] = [few(), few()].map((value) => {
+          const wide = b.op('Expand', [b.op('Unsqueeze', [value, b.ints(2)]), b.ints(1, 1, 2, 1, 1)]);
+          return b.op('Reshape', [wide, b.ints(0, HEADS, -1, HEAD)]);
+        }) as [string, string];
+        const scores = b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
+        const mixed = b.op('MatMul', [b.op('Softmax', [scores], { axis: -1 }), v]);
+        const gate = b.op('Sigmoid', [b.linear(x, b.weight(WIDTH, INNER), b.weight(INNER))]);
+        const rows = b.op('Reshape', [
+          b.op('Transpose', [mixed], { perm: [0, 2, 1, 3] }),
+          b.ints(0, 0, INNER),
+        ]);
+        return b.linear(b.op('Mul', [rows, gate]), b.weight(INNER, WIDTH), b.weight(WIDTH));
+      }),
+    pairs: ['query-key 4/2x6', 'value-projection 4/2x6'],
+  },
+  {
+    name: 'adapters beside the matrices of query and value and of an MLP',
+    graph: () => {
+      const adapted = (b: GraphBuilder, x: string, outer: number) =>
+        b.op('Add', [
+          b.linear(x, b.weight(WIDTH, outer), b.weight(outer)),
+          b.op('Mul', [b.linear(b.linear(x, b.weight(WIDTH, 3)), b.weight(3, outer)), b.scalar(2)]),
+        ]);
+      return model(
+        (b, x) => {
+          const [, k] = threeHeads(b, x);
+          const made = () => heads(b, adapted(b, x, INNER), HEADS, HEAD);
+          return attend(b, made(), k, made());
+        },
+        (b, x) => b.linear(b.op('Relu', [adapted(b, x, 32)]), b.weight(32, WIDTH)),
+      );
+    },
+    pairs: ['sequential 1x3', 'sequential 1x3', ...ATTENTION, 'sequential 1x3', 'sequential 1x32'],
+  },
+  {
     name: 'attention without Softmax',
     graph: () =>
       model((b, x) => {

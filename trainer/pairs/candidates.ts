@@ -86,9 +86,13 @@ function judge(
     return 'is summed over where it is added to something else (a residual stream)';
   if (producers.length === 1)
     return { ...base, kind: mixes.length > 0 ? 'value-projection' : 'sequential', producers };
-  const gated =
-    mixes.length === 0 && producers.length === 2 ? gateFirst(flow, reach, atom, producers) : undefined;
-  if (gated) return { ...base, kind: 'gated', producers: gated };
+  const kind = mixes.length > 0 ? 'value-projection' : undefined;
+  const gated = producers.length === 2 ? meeting(flow, reach, atom, producers, 'Mul') : undefined;
+  if (gated && kind === undefined) return { ...base, kind: 'gated', producers: gated };
+  if (gated) return { ...base, kind: 'value-projection', producers: mixedFirst(reach, atom, mixes, gated) };
+  // A matrix and what was learnt beside it, an adapter for one: the units are their sum.
+  const summedUp = producers.length === 2 ? meeting(flow, reach, atom, producers, 'Add') : undefined;
+  if (summedUp) return { ...base, kind: kind ?? 'sequential', producers: summedUp };
   return `${made(producers)}, which do not form a pair`;
 }
 
@@ -188,18 +192,31 @@ function reachesSoftmax(flow: Flow, score: Contraction): boolean {
   return false;
 }
 
+/** Of a value and the gate on what attention mixes of it, first the value. */
+function mixedFirst(
+  reach: Reach,
+  atom: Atom,
+  mixes: readonly Contraction[],
+  [first, second]: readonly [Linear, Linear],
+): readonly Linear[] {
+  const isMixed = ({ weight }: Linear) =>
+    mixes.some(({ left, right }) => [left, right].some((value) => reach.get(value)?.get(atom)?.has(weight)));
+  return isMixed(first) ? [first, second] : [second, first];
+}
+
 /**
- * Two linears whose units some product multiplies, one on each side; first the gate, which comes through an activation while the
- * other comes as it is.
+ * Two linears whose units some product multiplies or some sum adds, one on each side; first the one that comes through something (a gate
+ * through its activation) while the other comes as it is.
  */
-function gateFirst(
+function meeting(
   flow: Flow,
   reach: Reach,
   atom: Atom,
   producers: readonly Linear[],
-): readonly Linear[] | undefined {
+  by: 'Mul' | 'Add',
+): readonly [Linear, Linear] | undefined {
   for (const { opType, inputs } of flow.graph.nodes) {
-    if (opType !== 'Mul') continue;
+    if (opType !== by) continue;
     const sides = inputs.map((input) => [...(reach.get(input)?.get(atom) ?? [])]);
     const [left, right] = sides.map(([weight]) => producers.find((linear) => linear.weight === weight));
     if (sides.some(({ length }) => length !== 1) || !left || !right || left === right) continue;
