@@ -20,7 +20,9 @@ export function dotPicture(model: Inspected): string {
   const { nodes, edges } = linearGraph(model);
   return [
     'digraph model {',
-    '  rankdir=TB; node [shape=box, style="filled,rounded", fontname="Helvetica", fontsize=11, color="#666666"];',
+    // Browsers' letters are wider than those that the layout is computed with.
+    '  rankdir=TB; bgcolor="transparent"; margin=0.1;',
+    '  node [shape=box, style="filled,rounded", fontname="Helvetica", fontsize=11, color="#666666", margin="0.3,0.08"];',
     '  edge [color="#888888", arrowsize=0.6];',
     ...nodes.map((node) => `  ${quoted(node.id)} [${attributesOf(model, node)}];`),
     ...edges.map(([from, to]) => `  ${quoted(from)} -> ${quoted(to)};`),
@@ -61,14 +63,19 @@ export async function htmlPicture(title: string, report: string, model: Inspecte
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escaped(title)}</title>
 <style>
-  body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #1b1b1b; background: #fff; }
-  pre { font: 13px/1.45 ui-monospace, monospace; background: #f6f6f6; padding: 1rem; overflow-x: auto; }
-  .legend span { padding: .2rem .6rem; margin-right: .5rem; border-radius: .3rem; }
-  svg { max-width: 100%; height: auto; }
+  :root { color-scheme: light dark; --text: #1b1b1b; --page: #fff; --block: #f6f6f6; }
+  @media (prefers-color-scheme: dark) { :root { --text: #e8e8e8; --page: #16181c; --block: #22252b; } }
+  body { font: 15px/1.5 system-ui, sans-serif; margin: clamp(1rem, 4vw, 2rem); color: var(--text); background: var(--page); }
+  h1 { font-size: clamp(1.2rem, 5vw, 2rem); overflow-wrap: anywhere; }
+  pre { font: 13px/1.45 ui-monospace, monospace; background: var(--block); padding: 1rem; overflow-x: auto; }
+  .legend { display: flex; flex-wrap: wrap; gap: .4rem; }
+  .legend span { padding: .2rem .6rem; border-radius: .3rem; color: #1b1b1b; white-space: nowrap; }
+  .picture { overflow-x: auto; }
+  .picture svg { max-width: max(100%, 60rem); height: auto; }
 </style>
 <h1>${escaped(title)}</h1>
 <p class="legend">${legend}</p>
-${svg.slice(svg.indexOf('<svg'))}
+<div class="picture">${svg.slice(svg.indexOf('<svg'))}</div>
 <pre>${escaped(report)}</pre>
 </html>
 `;
