@@ -9,7 +9,7 @@ import { type CalibratedModel, calibrate } from './calibrate-model.ts';
 import { buildLevels, holdoutLoss } from './level-stage.ts';
 import { buildOptionsSchema } from './options.ts';
 import { silentProgress } from './progress.ts';
-import { type OwnRecoveryState, recoverOwn } from './recover-own.ts';
+import { type OwnRecoveryState, recoverOwn, weightOf } from './recover-own.ts';
 
 const options = buildOptionsSchema.parse({
   id: 'digits',
@@ -124,4 +124,16 @@ test('of vectors alone, each level has its own, matrices stay the model’s, and
   const [first] = calibrated.model.pairs[0]!.producers;
   const weightOf = (graph: Graph) => graph.initializers.get(first!.weight.tensor)!.data;
   expect(weightOf(levels[2]!.cut)).toEqual(weightOf(cut[2]!.cut));
+});
+
+test('a level counts by the root of its loss, and for something finite where that is rounding', () => {
+  expect(weightOf(Float64Array.of(9, 4, 1), 1, 1)).toBe(0.5);
+  expect(weightOf(Float64Array.of(9, 4, 1e-9), 2, 1)).toBeCloseTo(5, 9);
+  for (const losses of [
+    [4e-4, 1e-4, -7e-9],
+    [4e-4, 1e-4, 0],
+    [0, 0, 0],
+    [Number.NaN, Number.NaN, -1e-9],
+  ])
+    expect(weightOf(Float64Array.from(losses), 2, 2)).toBeLessThan(1e4);
 });

@@ -214,12 +214,15 @@ function shownLosses(losses: Float64Array): Record<string, number> {
 
 /**
  * What a level counts for in the shared tensors: gradients of a loss near its least shrink with the root of the loss, so the inverse root
- * makes levels pull alike, and the sparsest ones not drown the others.
+ * makes levels pull alike, and the sparsest ones not drown the others. The dense level's loss alone is nothing but rounding, of either
+ * sign: then the other levels' losses say what is little.
  * @param first of the levels that share them
  */
-function weightOf(losses: Float64Array, level: number, first: number): number {
-  const largest = losses.subarray(first).reduce((most, loss) => (loss > most ? loss : most), 0);
-  return 1 / Math.sqrt(Math.max(losses[level] as number, LEAST_LOSS * largest, Number.MIN_VALUE));
+export function weightOf(losses: Float64Array, level: number, first: number): number {
+  const largestOf = (of: Float64Array) => of.reduce((most, loss) => (loss > most ? loss : most), 0);
+  const largest = largestOf(losses.subarray(first)) || largestOf(losses);
+  const least = Math.max(losses[level] as number, LEAST_LOSS * largest);
+  return least > 0 ? 1 / Math.sqrt(least) : 1;
 }
 
 /** All that is trained for the levels of every step, else what `ownNames` says. */
