@@ -47,6 +47,7 @@ export function dataSettings(flags: Flags, inputs: readonly ValueInfo[]): DataSe
     crop: number(flags, 'crop', z.number().gt(0).max(1)),
     length: flags.length === undefined ? lengthOf(inputs) : number(flags, 'length', z.int().min(2)),
     apart: flags.apart === true,
+    withoutLabels: flags.task === 'next-token',
     maxBad: number(flags, 'maxBad', z.number().min(0).max(1)),
     ...(image === undefined ? {} : { image }),
     ...(normalisation === undefined ? {} : { normalisation }),

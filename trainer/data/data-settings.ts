@@ -14,6 +14,8 @@ export interface DataSettings {
   readonly length?: number;
   /** Texts are an example each, padded, even without labels; else they run on into windows. */
   readonly apart?: boolean;
+  /** Text is read as text alone, whatever class its records are labelled with. */
+  readonly withoutLabels?: boolean;
   /** Seed of shuffles and of splits that the data does not make itself. */
   readonly seed?: number;
   /** Share of records that may be unusable; 0.01 by default. */

@@ -38,6 +38,16 @@ describe('JSON Lines', () => {
     expect(dataset.test.labels?.([0])).toEqual(Int32Array.of(8, 9, -1, -1, -1));
   });
 
+  test('where labels are not wanted, labelled texts run on into windows too', async () => {
+    const path = await file(
+      'labelled.jsonl',
+      Array.from({ length: 30 }, (_, i) => JSON.stringify({ tokens: [i, i, i], label: i % 2 })).join('\n'),
+    );
+    const dataset = await openDataset(`jsonl:${path}`, { length: 4, withoutLabels: true });
+    expect(dataset.targets).toEqual({ kind: 'next-token' });
+    expect((await dataset.train.read([1])).tokens?.data).toEqual(Int32Array.of(1, 1, 2, 2));
+  });
+
   test('unlabelled token ids run on into windows', async () => {
     const path = await file(
       'ids.jsonl',

@@ -24,11 +24,12 @@ export async function openJsonl(file: string, settings: DataSettings, name: stri
       if (content.trim() === '' || kind?.full?.()) continue;
       total++;
       const where = `${file}:${line + offset}`;
-      const record = parseRecord(content);
-      if (typeof record === 'string') {
-        bad.add(where, record);
+      const parsed = parseRecord(content);
+      if (typeof parsed === 'string') {
+        bad.add(where, parsed);
         continue;
       }
+      const record = settings.withoutLabels === true ? unlabelled(parsed) : parsed;
       kind ??= await kindOf(record, settings, file, name);
       const difference = kind.differs(record);
       if (difference === undefined) block.push({ where, record });
@@ -46,6 +47,12 @@ export async function openJsonl(file: string, settings: DataSettings, name: stri
   const dataset = kind.finish({ name, sha256: hash.digest('hex') }, bad);
   bad.settle(file, total, settings);
   return dataset;
+}
+
+function unlabelled(record: JsonRecord): JsonRecord {
+  if (record.kind === 'arrays') return record;
+  const { label: _, ...rest } = record;
+  return rest;
 }
 
 function kindOf(
