@@ -75,6 +75,8 @@ const MOST_LAYERS = 8;
 
 /** Adds row i of [count, inner] to row `indices[i]` of [length, inner]: layer by layer, each with at most one copy of a row. */
 function sumCopies(dy: tf.Tensor2D, indices: readonly number[], length: number): tf.Tensor {
+  // A one-hot matrix of one column is refused.
+  if (length === 1) return tf.sum(dy, 0, true);
   const layers = layersOf(indices, length);
   if (layers.length > MOST_LAYERS) {
     const oneHot = tf.oneHot(tf.tensor1d(indices as number[], 'int32'), length); // [count, n]

@@ -123,6 +123,12 @@ const picking: OpCase[] = [
   ...both('Gather', 'Gather of many', [2, 40, 3], () => integers([30], 0, 39).map((i) => [i]), {
     axis: int(1),
   }),
+  ...indexed(
+    'Gather',
+    'Gather of one row, many times',
+    [1, 3],
+    int64([12], ...new Array<number>(12).fill(0)),
+  ),
   ...indexed('GatherND', 'GatherND', [3, 4, 2], int64([2, 2], 0, 3, 2, 1)),
   ...indexed('GatherND', 'GatherND in batches', [2, 4, 3], int64([2, 1], 3, 1), { batch_dims: int(1) }),
   ...indexed('GatherElements', 'GatherElements', [3, 4], int64([2, 4], 0, 1, 2, 0, 2, -1, 1, 0), {

@@ -61,6 +61,7 @@ const topK: Evaluate = (call) => {
 const hardmax: Evaluate = (call) => {
   const x = toDevice(input(call, 0));
   const axis = positiveAxis(intAttribute(call.node, 'axis', -1), x.rank);
+  if (x.shape[axis] === 1) return tf.onesLike(x);
   const oneHot = tf.cast(tf.oneHot(tf.argMax(x, axis) as tf.Tensor1D, x.shape[axis] as number), 'float32');
   const order = x.shape.map((_, a) => (a < axis ? a : a === axis ? x.rank - 1 : a - 1));
   return tf.transpose(oneHot, order);

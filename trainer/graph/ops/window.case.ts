@@ -228,6 +228,12 @@ const ordering: OpCase[] = [
     attributes: { axis: int(1) },
   },
   {
+    name: 'Hardmax of one',
+    opType: 'Hardmax',
+    inputs: distinct([3, 1, 2]).map((x) => [x]),
+    attributes: { axis: int(1) },
+  },
+  {
     name: 'Compress',
     opType: 'Compress',
     inputs: fc.tuple(floats([3, 4]), bools([4])).map((both) => [...both]),
