@@ -112,7 +112,9 @@ async function answer(gateway: Gateway, { request, context, param }: Asked, rout
     : undefined;
   try {
     const admission = admitted(gateway, route, request, told, background, receivedMs);
-    const identity = await (clock === undefined ? admission : clock.bound(admission));
+    // What is in hand is not waited for: a wait costs a turn of the runtime's queue.
+    const waits = admission instanceof Promise;
+    const identity = waits ? await (clock?.bound(admission) ?? admission) : admission;
     const response = await route.handle({
       gateway,
       request,

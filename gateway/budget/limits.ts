@@ -3,7 +3,7 @@ import type { ApiKeyRow } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import { formatNanoUsd } from '../../schema/headers.ts';
 import type { Background } from '../state/cell.ts';
-import type { Reservation, Standing } from './purse.ts';
+import type { Purse, Reservation, Standing } from './purse.ts';
 import type { Purses } from './purses.ts';
 
 export interface LimitsContext {
@@ -51,13 +51,22 @@ async function countAgainst(
  * Sets aside what a request may cost. A key without a budget spends freely.
  * @throws `cost-exhausted`, with the time to the next period where there is one
  */
-export async function reserveCost(
+export function reserveCost(
   key: ApiKeyRow,
+  nanoUsd: number,
+  context: LimitsContext,
+): Reservation | Promise<Reservation> {
+  const purse = context.purses.of(key, 'cost');
+  return purse === undefined ? NOTHING : reserveFrom(purse, nanoUsd, context);
+}
+
+const NOTHING: Reservation = { settle: () => {}, refund: () => {} };
+
+async function reserveFrom(
+  purse: Purse,
   nanoUsd: number,
   { purses, background, nowMs }: LimitsContext,
 ): Promise<Reservation> {
-  const purse = purses.of(key, 'cost');
-  if (purse === undefined) return { settle: () => {}, refund: () => {} };
   const taken = await purse.take(nanoUsd);
   purses.tend(purse, background);
   if (taken.kind === 'reserved') return taken.reservation;

@@ -9,14 +9,14 @@ export type AnswerBody =
   /** `stop` breaks off what has not arrived yet. */
   | { readonly kind: 'stream'; readonly stream: ReadableStream; stop(): void };
 
-const WHOLE_BYTES = 256 * 1024;
+export const WHOLE_BYTES = 256 * 1024;
 
-/** @throws when the answer breaks off, or is aborted, before it was whole or began to stream */
-export async function readAnswer(response: Response): Promise<AnswerBody> {
-  const length = Number(response.headers.get('content-length') ?? Number.NaN);
-  // Before the body is looked at as a stream, which costs the runtime as much as reading it.
-  if (length <= WHOLE_BYTES) return { kind: 'whole', bytes: await response.arrayBuffer() };
-  const { body } = response;
+/**
+ * An answer that is larger than `WHOLE_BYTES`, or does not say.
+ * @param length as it announces; NaN without
+ * @throws when it breaks off, or is aborted, before it was whole or began to stream
+ */
+export async function readLarge({ body }: Response, length: number): Promise<AnswerBody> {
   if (body === null) return { kind: 'whole', bytes: new Uint8Array(0) };
   if (length > WHOLE_BYTES) return handedOn([], body, new FixedLengthStream(length));
   const reader = body.getReader();

@@ -41,8 +41,10 @@ export class Deadline {
     }
     this.#stops.push(stop);
     return () => {
-      const place = this.#stops.indexOf(stop);
-      if (place >= 0) this.#stops.splice(place, 1);
+      // The one that came last, mostly.
+      const place = this.#stops.lastIndexOf(stop);
+      if (place === this.#stops.length - 1) this.#stops.length = Math.max(0, place);
+      else if (place >= 0) this.#stops.splice(place, 1);
     };
   }
 
@@ -64,9 +66,11 @@ export class Deadline {
     });
   }
 
-  /** For an answer that is complete: nothing is stopped any more. */
+  /**
+   * For an answer that is complete: nothing is stopped any more. The timer is left alone: it ends with the request, for less
+   * than it costs to take it back, and otherwise finds nothing to do.
+   */
   release(): void {
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
     this.#stops.length = 0;
   }
 

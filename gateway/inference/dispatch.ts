@@ -50,7 +50,8 @@ async function run(request: InferenceRequest, context: DispatchContext, course: 
     else if (!decision.fits && deadline.leftMs() < decision.chosen.predicted.totalMs) break;
     course.selectMs = context.now() - selectStartedMs;
     const probed = count === 1 ? probedNode(planned, request, context) : undefined;
-    const first = await started(planned, request, context, course, probed !== undefined);
+    const starting = started(planned, request, context, course, probed !== undefined);
+    const first = starting instanceof Promise ? await starting : starting;
     if (probed !== undefined) probe(probed, planned, request, context);
     const result = await withHedge(first, planned, failed, request, context, course);
     const { forwarded, chosen } = result;

@@ -25,7 +25,7 @@ export interface Plan {
 /** @param failed nodes that this request has tried in vain */
 export function plan(
   request: InferenceRequest,
-  { fleet, policy, priceOf, random, now, ...context }: DispatchContext,
+  { fleet, policy, priceOf, random, now, explain: explains }: DispatchContext,
   course: Course,
   failed: ReadonlyMap<string, string>,
 ): Plan {
@@ -57,7 +57,7 @@ export function plan(
   const { decision, shed } = decide(table, selection);
   course.decision = decision;
   course.shed = shed;
-  if (context.explain)
+  if (explains)
     course.drops = explain(table, selection, decision.kind === 'serve' ? decision.chosen : undefined);
   return { version, spec, table, selection, decision };
 }

@@ -1,13 +1,14 @@
 /** What is sent for one request: to the chosen node, to a second one where that is slow, and copies that show how nodes are. */
 import { expectedOf } from '../selector/candidate-table.ts';
+import type { Candidate } from '../selector/select.ts';
 import { type AttemptRequest, type AttemptResult, attempt } from './attempt.ts';
 import type { Course } from './course.ts';
 import { Deadline } from './deadline.ts';
-import { hedged } from './hedging.ts';
+import { type Attempt, hedged } from './hedging.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
 import { declined } from './node-answer.ts';
 import { lowestAllowed, type Plan, plan } from './plan.ts';
-import { unlimited } from './reservation.ts';
+import { type Reservation, unlimited } from './reservation.ts';
 
 /** A probe is a request of its own, which nobody waits for. */
 const PROBE_BOUND_MS = 5000;
@@ -15,24 +16,39 @@ const PROBE_BOUND_MS = 5000;
 /**
  * Sets the money aside and sends.
  * @param outlived something will go on behind the answer, besides what has begun already
- * @throws to refuse what cannot be paid
+ * @throws to refuse what cannot be paid, also through the promise
  */
-export async function started(
-  { version, spec, table, selection, decision }: Plan,
+export function started(
+  planned: Plan,
   request: InferenceRequest,
   context: DispatchContext,
   course: Course,
   outlived: boolean,
-) {
+): Attempt<AttemptResult> | Promise<Attempt<AttemptResult>> {
+  const { decision } = planned;
   if (decision.kind !== 'serve') throw new Error('Only what is to be served can be sent.');
-  const { chosen } = decision;
-  const reserve = context.reserve ?? unlimited;
-  const reservation = await reserve(chosen.costNanoUsd);
+  const reserved = (context.reserve ?? unlimited)(decision.chosen.costNanoUsd);
+  const send = (reservation: Reservation) =>
+    sent(planned, decision.chosen, reservation, request, context, course, outlived);
+  return reserved instanceof Promise ? reserved.then(send) : send(reserved);
+}
+
+function sent(
+  { version, spec, table, selection }: Plan,
+  chosen: Candidate,
+  reservation: Reservation,
+  request: InferenceRequest,
+  context: DispatchContext,
+  course: Course,
+  outlived: boolean,
+): Attempt<AttemptResult> {
   course.attempts.push(chosen.node);
-  const sent: AttemptRequest = {
+  const { expectedQueueMs, usualMs } = expectedOf(table, chosen);
+  const asked: AttemptRequest = {
     chosen,
     minLevel: request.pinnedLevel ?? lowestAllowed(version, selection.rules, chosen.level),
-    ...expectedOf(table, chosen),
+    expectedQueueMs,
+    usualMs,
     model: spec.model,
     version: spec.version.version,
     batch: spec.batch,
@@ -42,12 +58,12 @@ export async function started(
     reservation,
     abortable: outlived || request.abortable || request.rules.hedgeShare > 0 || context.background.kept,
   };
-  return attempt(sent, context);
+  return attempt(asked, context);
 }
 
 /** @param failed nodes that this request has tried in vain */
-export async function withHedge(
-  first: Awaited<ReturnType<typeof started>>,
+export function withHedge(
+  first: Attempt<AttemptResult>,
   { decision }: Plan,
   failed: ReadonlyMap<string, string>,
   request: InferenceRequest,
@@ -66,7 +82,7 @@ export async function withHedge(
     // The record tells of the choice that was made first.
     course.decision = decision;
     if (planned.decision.kind === 'serve' && planned.decision.fits) {
-      const other = await started(planned, request, context, course, true).catch(() => undefined);
+      const other = await startedIfPaid(planned, request, context, course);
       if (other !== undefined) {
         course.hedges++;
         return other;
@@ -76,6 +92,20 @@ export async function withHedge(
     return undefined;
   };
   return hedged(first, chosen.predicted.totalMs, second, isGood);
+}
+
+/** @returns undefined where it cannot be paid */
+async function startedIfPaid(
+  planned: Plan,
+  request: InferenceRequest,
+  context: DispatchContext,
+  course: Course,
+): Promise<Attempt<AttemptResult> | undefined> {
+  try {
+    return await started(planned, request, context, course, true);
+  } catch {
+    return undefined;
+  }
 }
 
 function isGood({ forwarded }: AttemptResult): boolean {

@@ -25,20 +25,29 @@ const PREFIX_BYTES = 16 * 1024;
 
 /**
  * @throws `unsupported-media-type`, `body-too-large`, `bad-header` for a wrong `Inference-Header-Content-Length`,
- *   `bad-json`, or `bad-request` naming what is missing
+ *   `bad-json`, or `bad-request` naming what is missing; also through the promise
  */
-export async function readUpload(request: Request, maxBytes: number): Promise<Upload> {
+export function readUpload(request: Request, maxBytes: number): Promise<Upload> {
   const headerLength = request.headers.get(headerLengthName);
   const headers = { 'content-type': mediaType(request.headers, headerLength !== null) };
   const kept = headerLength === null ? headers : { ...headers, [headerLengthName]: headerLength };
   const declared = requireLength(request.headers, maxBytes);
-  if (declared > HELD_BYTES && request.body !== null) {
-    const streamed = await streamedUpload(request.body, declared, headerLength);
-    if (streamed.batch !== undefined) return { ...streamed, batch: streamed.batch, headers: kept };
-    return heldUpload(await readBody(new Response(streamed.body()), maxBytes), headerLength, kept);
-  }
-  const bytes = declared >= 0 ? await readAnnounced(request) : await readBody(request, maxBytes);
-  return heldUpload(bytes, headerLength, kept);
+  if (declared > HELD_BYTES && request.body !== null)
+    return largeUpload(request.body, declared, headerLength, kept, maxBytes);
+  const reading = declared >= 0 ? readAnnounced(request) : readBody(request, maxBytes);
+  return reading.then((bytes) => heldUpload(bytes, headerLength, kept));
+}
+
+async function largeUpload(
+  body: ReadableStream<Uint8Array>,
+  declared: number,
+  headerLength: string | null,
+  headers: Upload['headers'],
+  maxBytes: number,
+): Promise<Upload> {
+  const streamed = await streamedUpload(body, declared, headerLength);
+  if (streamed.batch !== undefined) return { ...streamed, batch: streamed.batch, headers };
+  return heldUpload(await readBody(new Response(streamed.body()), maxBytes), headerLength, headers);
 }
 
 function heldUpload(

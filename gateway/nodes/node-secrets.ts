@@ -3,6 +3,8 @@
  * the one that it took last, and the other when it refuses that, so that no request fails for it.
  */
 export interface NodeSecrets {
+  /** Whether there are two. */
+  readonly changing: boolean;
   /** @param node its name */
   of(node: string): string;
   /** @returns the other secret, to be tried once; undefined where there is none */
@@ -15,6 +17,7 @@ export interface NodeSecrets {
 export function nodeSecrets(current: string, before: string | undefined): NodeSecrets {
   const behind = new Set<string>();
   return {
+    changing: before !== undefined,
     of: (node) => (before !== undefined && behind.has(node) ? before : current),
     insteadOf: (refused) => (refused === current ? before : current),
     taken(node, secret) {

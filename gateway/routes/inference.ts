@@ -116,16 +116,20 @@ async function infer(
   const budgets = readBudgets(request.headers);
   const key = clientKey(call);
   const explain = wantsReasons(request.headers.get(headerNames.explain), key?.mayExplain ?? false);
-  const inForce = await clock.bound(gateway.policy.get(background));
+  // What is in hand is not waited for: a wait costs a turn of the runtime's queue.
+  const held = gateway.policy.get(background);
+  const inForce = held instanceof Promise ? await clock.bound(held) : held;
   const policy = governing<VersionedPolicy>(inForce, inForce.baseline, requestId);
   const rules = rulesForRequest(policy.document, budgets, key);
   const { defaultLatencyBudgetMs, canary, prices } = policy.document;
   clock.grant(
     rules.infeasible === 'refuse' ? rules.budgetMs : Math.max(rules.budgetMs, defaultLatencyBudgetMs),
   );
-  const model = findModel(call, await clock.bound(gateway.catalog.get(background)));
+  const models = gateway.catalog.get(background);
+  const model = findModel(call, models instanceof Promise ? await clock.bound(models) : models);
   const upload = await clock.bound(readUpload(request, gateway.settings.maxBodyBytes));
-  await clock.bound(gateway.fleet.refresh(background, model.id));
+  const refreshing = gateway.fleet.refresh(background, model.id);
+  if (refreshing instanceof Promise) await clock.bound(refreshing);
   const route = () => routedVersion(model, gateway.fleet, canaryVersion(canary, model.id, requestId));
   const pinnedLevel = pin(call, model, route());
   const limits = { purses: gateway.purses, background, nowMs: call.receivedMs };

@@ -50,7 +50,10 @@ export function select(table: CandidateTable, request: SelectionRequest): Decisi
   const { rules, bytes } = request;
   if (rules.budgetMs < rules.minBudgetMs)
     return { kind: 'infeasible', by: 'class', nearest: undefined, tally: NOT_LOOKED_AT };
-  const { best, second, sparsest, sparsestNext, cheapest, allowed, tight, ...tally } = scan(table, request);
+  const found = scan(table, request);
+  const { best, second, sparsest, sparsestNext, cheapest, allowed } = found;
+  const { considered, overLatency, overCost } = found;
+  const tally: Tally = { considered, overLatency, overCost };
   const candidate = (cell: number) => (cell === NONE ? undefined : candidateAt(table, cell, bytes));
   if (best !== NONE) {
     const drawn = drawnPeer(table, best, request);
