@@ -106,7 +106,7 @@ async function answer(gateway: Gateway, { request, context, param }: Asked, rout
   const receivedMs = gateway.now();
   const background = new RequestBackground(context);
   const id = requestId(request, gateway.randomHex);
-  const told = new Map([['x-request-id', id]]);
+  const told = new Map<string, string>().set('x-request-id', id);
   const clock = route.timed
     ? new Deadline(receivedMs, firstBoundMs(request.headers), gateway.now)
     : undefined;

@@ -59,7 +59,20 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
   });
   const node = fleet.addressOf(chosen.node);
   const startedMs = now();
-  const sending = forward({ ...request, node, nodeSecrets: context.nodeSecrets, level: chosen.level, now });
+  const { model, minLevel, upload, headers, abortable } = request;
+  const { nodeSecrets } = context;
+  const sending = forward({
+    node,
+    nodeSecrets,
+    model,
+    level: chosen.level,
+    minLevel,
+    upload,
+    headers,
+    deadline,
+    abortable,
+    now,
+  });
   const done = sending.done.then((forwarded): AttemptResult => {
     const level = forwarded.kind === 'answered' ? servedLevel(forwarded.answer, chosen.level) : chosen.level;
     const served = forwarded.kind === 'answered' && forwarded.answer.status === 200;

@@ -50,7 +50,7 @@ export function recordOf(
 ): DecisionRecord {
   const serving = decision?.kind === 'serve' ? decision : undefined;
   const answer = result?.forwarded.kind === 'answered' ? result.forwarded.answer : undefined;
-  return {
+  const record: DecisionRecord = {
     atMs: deadline.receivedMs,
     requestId: id,
     model: model.id,
@@ -70,7 +70,6 @@ export function recordOf(
     chosen: serving?.chosen ?? null,
     runnerUp: serving?.runnerUp ?? null,
     tally: decision === undefined || decision.kind === 'no-node' ? null : decision.tally,
-    ...(drops === undefined ? {} : { drops }),
     outcome: {
       status,
       level: answer?.status === 200 ? (result?.level ?? null) : null,
@@ -84,4 +83,5 @@ export function recordOf(
       hedges,
     },
   };
+  return drops === undefined ? record : { ...record, drops };
 }

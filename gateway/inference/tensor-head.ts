@@ -93,14 +93,27 @@ function readInteger(cursor: Cursor): number | undefined {
 function readString(cursor: Cursor): string | undefined {
   if (!take(cursor, QUOTE)) return undefined;
   const from = cursor.at;
-  let text = '';
   for (let byte = peek(cursor); byte !== QUOTE; byte = peek(cursor)) {
     // Names of one of ours and most others are ASCII; for the rest the whole is parsed.
     if (byte < 0x20 || byte > 0x7e || byte === BACKSLASH || cursor.at - from > 256) return undefined;
-    text += String.fromCharCode(byte);
     cursor.at++;
   }
   cursor.at++;
+  return textOf(cursor.bytes, from, cursor.at - 1);
+}
+
+/** What nearly all strings before the data are: put together from their characters they would cost more than all the rest. */
+const WORDS = ['id', 'inputs', 'name', 'shape', 'data', 'datatype', 'parameters', ...Object.keys(datatypes)];
+
+function textOf(bytes: Uint8Array, from: number, to: number): string {
+  for (const word of WORDS) {
+    if (word.length !== to - from) continue;
+    let same = 0;
+    while (same < word.length && word.charCodeAt(same) === bytes[from + same]) same++;
+    if (same === word.length) return word;
+  }
+  let text = '';
+  for (let at = from; at < to; at++) text += String.fromCharCode(bytes[at] as number);
   return text;
 }
 

@@ -33,15 +33,14 @@ interface Task {
 const OVERDUE_SHARE = 0.1;
 
 export function workAhead(): WorkAhead {
-  let running: Task[] = [];
+  const running: Task[] = [];
   /** The earliest deadline first; of equal ones the one that came first. */
   const waiting: Task[] = [];
   let workersKnown = 1;
 
   const start = (nowMs: number) => {
-    while (running.length < workersKnown) {
-      const next = waiting.shift();
-      if (next === undefined) return;
+    while (waiting.length > 0 && running.length < workersKnown) {
+      const next = waiting.shift() as Task;
       next.startedMs = nowMs;
       running.push(next);
     }
@@ -52,9 +51,10 @@ export function workAhead(): WorkAhead {
     waiting.splice(place, 0, task);
   };
   const forgetEnded = (nowMs: number) => {
-    const ended = (task: Task) => task.abandoned && task.startedMs + task.executeMs <= nowMs;
-    if (!running.some(ended)) return;
-    running = running.filter((task) => !ended(task));
+    for (let place = running.length - 1; place >= 0; place--) {
+      const { abandoned, startedMs, executeMs } = running[place] as Task;
+      if (abandoned && startedMs + executeMs <= nowMs) running.splice(place, 1);
+    }
     start(nowMs);
   };
   const setWorkers = (workers: number, nowMs: number) => {
@@ -72,8 +72,10 @@ export function workAhead(): WorkAhead {
         abandoned: false,
       };
       forgetEnded(nowMs);
-      wait(task);
-      start(nowMs);
+      if (running.length < workersKnown) {
+        task.startedMs = nowMs;
+        running.push(task);
+      } else wait(task);
       return (stopped, atMs) => {
         const place = running.indexOf(task);
         if (place < 0) {

@@ -102,13 +102,13 @@ export const inferenceRoutes: readonly Route[] = [
     path: `${LEVEL}/infer`,
     access: 'client',
     timed: true,
-    handle: (call) => infer(call, findLevel),
+    handle: (call) => infer(call, (asked, model, version) => findLevel(asked, model, version())),
   },
 ];
 
 async function infer(
   call: Call,
-  pin: (call: Call, model: CatalogModel, version: CatalogVersion) => number | undefined,
+  pin: (call: Call, model: CatalogModel, version: () => CatalogVersion) => number | undefined,
 ): Promise<Response> {
   const { gateway, request, background, requestId } = call;
   const { clock } = call;
@@ -131,7 +131,7 @@ async function infer(
   const refreshing = gateway.fleet.refresh(background, model.id);
   if (refreshing instanceof Promise) await clock.bound(refreshing);
   const route = () => routedVersion(model, gateway.fleet, canaryVersion(canary, model.id, requestId));
-  const pinnedLevel = pin(call, model, route());
+  const pinnedLevel = pin(call, model, route);
   const limits = { purses: gateway.purses, background, nowMs: call.receivedMs };
   const abortable = gateway.decisions.wantsCarrier();
   const response = await dispatch(
