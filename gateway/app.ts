@@ -108,7 +108,7 @@ async function answer(gateway: Gateway, { request, context, param }: Asked, rout
   const id = requestId(request, gateway.randomHex);
   const told = new Map<string, string>().set('x-request-id', id);
   const clock = route.timed
-    ? new Deadline(receivedMs, firstBoundMs(request.headers), gateway.now)
+    ? new Deadline(receivedMs, firstBoundMs(request.headers), gateway.now, gateway.timerLateness)
     : undefined;
   try {
     const admission = admitted(gateway, route, request, told, background, receivedMs);

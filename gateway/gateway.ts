@@ -7,6 +7,7 @@ import { type OidcVerifier, oidcVerifier } from './auth/oidc.ts';
 import { type LedgerClient, type Purses, purses } from './budget/purses.ts';
 import { type DecisionLog, decisionLog } from './decisions/decision-log.ts';
 import { type HedgeCredit, hedgeCredit } from './inference/hedging.ts';
+import { type TimerLateness, timerLateness } from './inference/timer-lateness.ts';
 import { logEvent, logFailure } from './log.ts';
 import { type GatewayMetrics, gatewayMetrics } from './metrics/metrics.ts';
 import { type Fleet, fleet } from './nodes/fleet.ts';
@@ -46,6 +47,7 @@ export interface Gateway {
   readonly decisions: DecisionLog;
   readonly metrics: GatewayMetrics;
   readonly hedges: HedgeCredit;
+  readonly timerLateness: TimerLateness;
   /** So many random bytes as hex, for the names of requests and traces. */
   readonly randomHex: (bytes: number) => string;
   /** Numbers in [0, 1). */
@@ -143,6 +145,7 @@ export function createGateway(
     roster: members,
     metrics: gatewayMetrics(randomHex(4), nodes),
     hedges: hedgeCredit(),
+    timerLateness: timerLateness(),
     nodeSecrets: secrets,
     randomHex: pooledRandomHex(),
     random,

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Deadline } from './deadline.ts';
+import { timerLateness } from './timer-lateness.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -44,6 +45,29 @@ describe('a deadline', () => {
     expect(stopped).toHaveBeenCalledOnce();
     clock.grant(1000);
     await expect(clock.bound(never)).rejects.toMatchObject({ code: 'budget-overrun' });
+  });
+
+  test('is told in time by timers that are late, and of a short budget takes little for that', async () => {
+    const lateness = timerLateness();
+    for (let i = 0; i < 100; i++) lateness.wentOff(1.9);
+    const passedAfter = async (budgetMs: number) => {
+      const startMs = Date.now();
+      const clock = new Deadline(startMs, budgetMs, Date.now, lateness);
+      let atMs = Number.NaN;
+      clock.onPassed(() => {
+        atMs = Date.now() - startMs;
+      });
+      await vi.advanceTimersByTimeAsync(2 * budgetMs);
+      expect(clock.leftMs()).toBeLessThanOrEqual(0);
+      return atMs;
+    };
+    expect(await passedAfter(200)).toBeGreaterThanOrEqual(198);
+    expect(await passedAfter(200)).toBeLessThan(200);
+    expect(await passedAfter(10)).toBe(10);
+    for (let i = 0; i < 100; i++) lateness.wentOff(500);
+    expect(lateness.ms()).toBeLessThanOrEqual(2);
+    for (let i = 0; i < 100; i++) lateness.wentOff(-1);
+    expect(lateness.ms()).toBeCloseTo(0, 3);
   });
 
   test('that has passed stops what begins later at once', async () => {

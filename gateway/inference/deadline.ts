@@ -1,9 +1,14 @@
 /** One clock for a request, from receipt to answer. When it runs out, all work stops, and the answer is that it ran out. */
 import { SppError } from '../../schema/errors.ts';
+import { type TimerLateness, timerLateness } from './timer-lateness.ts';
+
+/** A timer is set so much of the budget ahead of its end at most, however late timers are. */
+const EARLY_SHARE = 0.02;
 
 export class Deadline {
   readonly receivedMs: number;
   readonly #now: () => number;
+  readonly #lateness: TimerLateness;
   readonly #stops: (() => void)[] = [];
   #endMs: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -11,16 +16,24 @@ export class Deadline {
   #wakesMs = Number.POSITIVE_INFINITY;
   #passed = false;
 
-  constructor(receivedMs: number, budgetMs: number, now: () => number) {
+  /** @param lateness of the runtime's timers, which are set ahead by it */
+  constructor(
+    receivedMs: number,
+    budgetMs: number,
+    now: () => number,
+    lateness: TimerLateness = timerLateness(),
+  ) {
     this.receivedMs = receivedMs;
     this.#now = now;
+    this.#lateness = lateness;
     this.#endMs = receivedMs + budgetMs;
     this.#arm();
   }
 
-  /** Milliseconds until it passes. */
+  /** Milliseconds until it passes; none once it has. */
   leftMs(): number {
-    return this.#endMs - this.#now();
+    const leftMs = this.#endMs - this.#now();
+    return this.#passed ? Math.min(0, leftMs) : leftMs;
   }
 
   /** Moves it to this long after receipt. */
@@ -28,7 +41,7 @@ export class Deadline {
     if (this.#passed) return;
     this.#endMs = this.receivedMs + ms;
     // Budgets are moved with nearly every request, and mostly to and fro: setting a timer costs more than leaving it.
-    if (this.#wakesMs <= this.#endMs) return;
+    if (this.#wakesMs <= this.#dueMs()) return;
     if (this.#timer !== undefined) clearTimeout(this.#timer);
     this.#arm();
   }
@@ -74,14 +87,21 @@ export class Deadline {
     this.#stops.length = 0;
   }
 
+  /** When a timer has to be due to go off at the end. */
+  #dueMs(): number {
+    return this.#endMs - Math.min(this.#lateness.ms(), EARLY_SHARE * (this.#endMs - this.receivedMs));
+  }
+
   #arm(): void {
-    this.#wakesMs = this.#endMs;
-    this.#timer = setTimeout(() => this.#pass(), Math.max(0, this.#endMs - this.#now()));
+    this.#wakesMs = this.#dueMs();
+    this.#timer = setTimeout(() => this.#pass(), Math.ceil(Math.max(0, this.#wakesMs - this.#now())));
   }
 
   #pass(): void {
+    const nowMs = this.#now();
+    this.#lateness.wentOff(nowMs - this.#wakesMs);
     // Timers keep their own time, and may come a little early by ours.
-    if (this.#now() < this.#endMs - 1) {
+    if (nowMs < this.#dueMs() - 1) {
       this.#arm();
       return;
     }
