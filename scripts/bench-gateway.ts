@@ -1,7 +1,8 @@
 /**
  * The gateway in workerd beside a bare Hono pass-through in workerd and, if it can be had, Portkey's gateway in Node, all
- * before the same node that answers at once. Closed loops of 1, 16 and 128 connections in alternating rounds, one run.
- * Client, node and gateways share this machine's cores.
+ * before the same node that answers at once, and a worker that asks of the runtime what the gateway asks and does nothing
+ * else (`least`). Closed loops of 1, 16 and 128 connections in alternating rounds, one run. Client, node and gateways share
+ * this machine's cores.
  *
  * Then how late the end of a latency budget is told, beside the runtime's own timer.
  *
@@ -43,6 +44,11 @@ const PATH = '/v2/models/bench/infer';
 const BUDGET_MS = 100;
 const WARM_UP = { connections: 16, ms: 3000 };
 const BODY = bodyOf('bench');
+/** As long as what our gateway is asked with. */
+const LIKE_OURS = {
+  authorization: `Bearer sp_0123456789ab_${'k'.repeat(43)}`,
+  'x-latency-budget': '10s',
+};
 const secrets = {
   operatorToken: 'operator-token-of-the-benchmark',
   nodeToken: 'node-token-of-the-benchmark-01',
@@ -68,7 +74,8 @@ try {
   const nodePort = await thread<number>('bench-gateway/stub-node.ts');
   const node = `http://127.0.0.1:${nodePort}`;
   const targets: Record<string, { port: number; request: Buffer }> = {
-    bare: { port: await bareGateway(node), request: httpRequest(PATH, {}) },
+    bare: { port: await workerBefore(node, 'bare-worker.ts'), request: httpRequest(PATH, {}) },
+    least: { port: await workerBefore(node, 'least-worker.ts'), request: httpRequest(PATH, LIKE_OURS) },
     ours: await ourGateway(node),
   };
   if (flags.portkey !== 'off') {
@@ -135,26 +142,28 @@ async function measure(
     perSecond: median(samples[name]?.map((s) => s.perSecond)),
     failures: samples[name]?.reduce((sum, s) => sum + s.failures, 0) ?? 0,
   });
-  const ratio = (pick: (measured: Measured) => number) =>
-    median(samples.ours?.map((ours, i) => pick(ours) / pick(samples.bare?.[i] as Measured)));
+  const ratio = (name: string, pick: (measured: Measured) => number) =>
+    median(samples[name]?.map((side, i) => pick(side) / pick(samples.bare?.[i] as Measured)));
+  const toBare = (name: string) => ({
+    p50ToBare: ratio(name, (m) => m.p50Ms),
+    throughputToBare: ratio(name, (m) => m.perSecond),
+  });
   return {
     connections: count,
-    of: Object.fromEntries(Object.keys(targets).map((name) => [name, of(name)])),
-    p50ToBare: ratio((m) => m.p50Ms),
-    throughputToBare: ratio((m) => m.perSecond),
+    of: Object.fromEntries(Object.keys(targets).map((name) => [name, { ...of(name), ...toBare(name) }])),
   };
 }
 
 function report(result: Awaited<ReturnType<typeof measure>>): string {
   const rows = Object.entries(result.of).map(
-    ([name, { p50Ms, p99Ms, perSecond, failures }]) =>
-      `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms  p99 ${p99Ms.toFixed(2)} ms  ${perSecond.toFixed(0)} requests/s${failures === 0 ? '' : `  ${failures} FAILED`}`,
+    ([name, { p50Ms, p99Ms, perSecond, failures, p50ToBare, throughputToBare }]) =>
+      [
+        `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms (${p50ToBare.toFixed(2)} x bare)  p99 ${p99Ms.toFixed(2)} ms`,
+        `${perSecond.toFixed(0)} requests/s (${throughputToBare.toFixed(2)} x)`,
+        ...(failures === 0 ? [] : [`${failures} FAILED`]),
+      ].join('  '),
   );
-  return [
-    `${result.connections} connections: p50 ${result.p50ToBare.toFixed(2)} x bare, throughput ${result.throughputToBare.toFixed(2)} x bare`,
-    ...rows,
-    '',
-  ].join('\n');
+  return [`${result.connections} connections:`, ...rows, ''].join('\n');
 }
 
 /** The gateway is told to go by medians, so that it goes on sending to a node that hangs now and then. */
@@ -189,10 +198,10 @@ function latenessReport(late: Awaited<ReturnType<typeof lateness>>): string {
   ].join('\n');
 }
 
-async function bareGateway(node: string): Promise<number> {
+async function workerBefore(node: string, file: string): Promise<number> {
   const miniflare = new Miniflare({
     modules: true,
-    script: await bundleModule(fileURLToPath(new URL('./bench-gateway/bare-worker.ts', import.meta.url))),
+    script: await bundleModule(fileURLToPath(new URL(`./bench-gateway/${file}`, import.meta.url))),
     compatibilityDate: COMPATIBILITY_DATE,
     cf: false,
     host: '127.0.0.1',

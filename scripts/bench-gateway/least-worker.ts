@@ -1,0 +1,47 @@
+/**
+ * What the gateway asks of the runtime with each request, and nothing else: no key, no policy, no choice. It has both bodies
+ * whole before it goes on (the one to look at it and to be able to send it twice, the other to be able to tell of a node that
+ * breaks off), a timer for the budget's end, and as many headers. What the gateway takes beyond this is its own.
+ */
+interface Bindings {
+  readonly NODE: string;
+}
+
+const steady = new Headers({
+  'content-type': 'application/json',
+  'x-artifact-version': 'v1',
+  'x-path-level': '3',
+  'x-path-sparsity': '0',
+  'x-path-quality': '0.95',
+  'x-policy-version': '2',
+  'x-path-decision': 'fits',
+});
+
+export default {
+  async fetch(request: Request, { NODE }: Bindings): Promise<Response> {
+    const timer = setTimeout(() => {}, 10_000);
+    const body = await request.arrayBuffer();
+    const answer = await fetch(`${NODE}/v2/models/bench/versions/3/infer`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        authorization: 'Bearer node-token-of-the-benchmark-01',
+        'x-request-id': '0123456789abcdef0123456789abcdef',
+        traceparent: '00-0123456789abcdef0123456789abcdef-0123456789abcdef-00',
+        'x-latency-budget-remaining': '9999.5',
+        'x-path-min-level': '0',
+      },
+      body,
+      redirect: 'manual',
+    });
+    const bytes = await answer.arrayBuffer();
+    clearTimeout(timer);
+    const response = new Response(bytes, { status: answer.status, headers: steady });
+    const { headers } = response;
+    headers.set('x-latency-budget-remaining', '9998');
+    headers.set('x-cost', '0');
+    headers.set('server-timing', answer.headers.get('server-timing') ?? '');
+    headers.set('x-request-id', '0123456789abcdef0123456789abcdef');
+    return response;
+  },
+};
