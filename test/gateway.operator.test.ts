@@ -312,6 +312,10 @@ describe('addresses', () => {
       expect(await response.json()).toMatchObject({ code, status, title });
     }
     expect((await send(gateway.url, 'GET', '/problems/toString', undefined)).status).toBe(404);
+    const page = await send(gateway.url, 'GET', '/problems', undefined, { headers: { accept: 'text/html' } });
+    const html = await page.text();
+    expect(html).toContain('<code>predictedMs</code>');
+    expect(html).not.toContain('`');
   });
 
   test('a request keeps its id, and gets one if it has none', async () => {

@@ -42,10 +42,10 @@ function shown(request: Request, codes: readonly ProblemCode[], title: string, l
     return Response.json(list ? { problems: pages } : pages[0], { headers });
   const entries = pages.map(
     ({ code, title: heading, status, meaning }) =>
-      `<h2 id="${code}">${escaped(heading)}</h2><p><code>${code}</code>, HTTP ${status}</p><p>${escaped(meaning)}</p>`,
+      `<h2 id="${code}">${escaped(heading)}</h2><p><code>${code}</code>, HTTP ${status}</p><p>${withCode(meaning)}</p>`,
   );
   return new Response(
-    `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escaped(title)}</title><style>body{font:1rem/1.5 system-ui;max-width:42rem;margin:3rem auto;padding:0 1rem}</style>${entries.join('')}</html>`,
+    `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(title)}</title><style>:root{color-scheme:light dark}body{font:1rem/1.5 system-ui;max-width:42rem;margin:3rem auto;padding:0 1rem}</style>${entries.join('')}</html>`,
     {
       headers: {
         ...headers,
@@ -54,6 +54,11 @@ function shown(request: Request, codes: readonly ProblemCode[], title: string, l
       },
     },
   );
+}
+
+/** Names in backticks as the code that they are. */
+function withCode(text: string): string {
+  return escaped(text).replaceAll(/`([^`]+)`/g, '<code>$1</code>');
 }
 
 function escaped(text: string): string {
