@@ -25,6 +25,7 @@ import { MOST_WORKERS } from './lane-layout.ts';
 import type { LossTarget } from './loss.ts';
 import type { MemoryLimits } from './memory-limits.ts';
 import { createOnnxruntimeLanes } from './onnxruntime-lanes.ts';
+import { sayingWhoElse } from './other-engine.ts';
 import { type Shard, splitBatch } from './shard.ts';
 import { sharedFloats } from './shared-floats.ts';
 import { lossesOf, meanGradients } from './sums.ts';
@@ -283,6 +284,8 @@ async function createLanes(
       workers,
       threads: options.workerThreads ?? 1,
       recompute: options.recompute ?? false,
+    }).catch((failure: unknown) => {
+      throw sayingWhoElse(failure, graph);
     });
   }
   if (options.recompute)

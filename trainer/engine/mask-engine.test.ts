@@ -197,6 +197,7 @@ describe('backends', () => {
     await expect(named).rejects.toMatchObject({
       code: 'unsupported-op',
       message: expect.stringContaining('node Max'),
+      hint: expect.stringContaining('TensorFlow.js has it'),
     });
     const engine = await createEngine({ ...options, backend: 'auto' });
     await engine.close();
