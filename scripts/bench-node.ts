@@ -91,6 +91,7 @@ benchOf(
   small12,
 )
   .option('--seconds <s>', 'of each load', Number, 10)
+  .option('--slice <s>', 'of a load that one policy serves before the next has its turn', Number, 10)
   .option('--load <share>', 'mean load, of what the dense level holds', Number, 1.3)
   .action(async (flags) => print(await burst(flags), burstReport, flags.json));
 

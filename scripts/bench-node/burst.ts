@@ -19,6 +19,8 @@ export interface BurstOptions {
   readonly maxBatch: number;
   /** Of each part. */
   readonly seconds: number;
+  /** Policies take turns at slices of a load this long: where a machine's speed swings, all of them meet with it. */
+  readonly slice: number;
   /** Mean load, as a share of what the dense level holds. */
   readonly load: number;
   /** Budgets in ms, asked for in equal shares; multiples of the dense level's time for one request unless told. */
@@ -32,7 +34,7 @@ interface Policy {
 }
 
 export async function burst(options: BurstOptions) {
-  const { workers, maxBatch, seconds, load } = options;
+  const { workers, maxBatch, seconds, slice, load } = options;
   const { manifest } = await openArtifact(options.artifact);
   const dense = manifest.levels.length - 1;
   const node = await nodeUnderTest(options.artifact, [
@@ -76,13 +78,18 @@ export async function burst(options: BurstOptions) {
   for (const { name, arrivals } of loads) {
     const uniform = uniforms(7);
     const kinds = arrivals.map(() => Math.floor(uniform() * budgetsMs.length));
-    const rows = [];
-    for (const policy of policies) {
-      const requests = budgetsMs.map((budgetMs) => request(manifest, policy, budgetMs));
-      const schedule = arrivals.map((atMs, i) => ({ atMs, kind: kinds[i] ?? 0 }));
-      const { outcomes } = await open.ask[0]!({ port: node.port, requests, schedule });
-      rows.push({ policy: policy.name, ...score(manifest, outcomes, kinds, budgetsMs) });
-    }
+    const outcomesOf = policies.map((): OpenLoopAnswer['outcomes'][number][] => []);
+    for (const part of slices(arrivals, slice * 1000))
+      for (const [at, policy] of policies.entries()) {
+        const requests = budgetsMs.map((budgetMs) => request(manifest, policy, budgetMs));
+        const schedule = part.map(({ atMs, index }) => ({ atMs, kind: kinds[index] ?? 0 }));
+        const { outcomes } = await open.ask[0]!({ port: node.port, requests, schedule });
+        outcomesOf[at]?.push(...outcomes);
+      }
+    const rows = policies.map((policy, at) => ({
+      policy: policy.name,
+      ...score(manifest, outcomesOf[at] ?? [], kinds, budgetsMs),
+    }));
     const ours = rows[0]!;
     const rivals = rows.filter(
       ({ policy, attainment }) => policy.startsWith('static') && attainment >= ours.attainment,
@@ -108,6 +115,18 @@ export async function burst(options: BurstOptions) {
     budgetsMs,
     results,
   };
+}
+
+/** Arrivals cut at even times, each part with times of its own and the places of its arrivals in the whole. */
+function slices(arrivals: readonly number[], lengthMs: number): { atMs: number; index: number }[][] {
+  const parts = new Map<number, { atMs: number; index: number }[]>();
+  for (const [index, atMs] of arrivals.entries()) {
+    const at = Math.floor(atMs / lengthMs);
+    const part = parts.get(at) ?? [];
+    part.push({ atMs: atMs - at * lengthMs, index });
+    parts.set(at, part);
+  }
+  return [...parts.values()];
 }
 
 function request(manifest: Manifest, policy: Policy, budgetMs: number): Uint8Array {
