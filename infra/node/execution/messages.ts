@@ -9,7 +9,12 @@ export interface ThreadData {
 /** A level's ONNX model: whole, in shared memory, so that threads get no copy each; or a file, beside the file of weights that it maps. */
 export type ModelData =
   | { readonly kind: 'whole'; readonly bytes: Uint8Array<SharedArrayBuffer> }
-  | { readonly kind: 'views'; readonly path: string };
+  | {
+      readonly kind: 'views';
+      readonly path: string;
+      /** Whether convolutions are worth a copy of their weights in blocks of channels for each session that is not packed; true unless told. */
+      readonly blocksConvolutions?: boolean;
+    };
 
 /**
  * Whether a session has the weights in the order in which its kernels read them, which is faster: `no`, it computes on them

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { RawTensor } from '../tensors.ts';
-import type { FromThread, Packed, ThreadData, ThreadModel, ToThread } from './messages.ts';
+import type { FromThread, ModelData, Packed, ThreadData, ThreadModel, ToThread } from './messages.ts';
 import { sessionOptions } from './session-options.ts';
 
 const { ep } = workerData as ThreadData;
@@ -106,20 +106,24 @@ async function load(level: number, model: ThreadModel | undefined): Promise<Infe
   const { data, packed } = model;
   const session =
     data.kind === 'views'
-      ? await loadViews(data.path, packed)
+      ? await loadViews(data, packed)
       : // onnxruntime does not take shared memory, so the bytes are copied for as long as it parses them.
         await InferenceSession.create(Uint8Array.from(data.bytes), sessionOptions(ep));
   sessions.set(level, session);
   return session;
 }
 
-async function loadViews(path: string, packed: Packed): Promise<InferenceSession> {
-  if (packed === 'no' || packed === 'copy')
-    return InferenceSession.create(path, sessionOptions(ep, packed === 'copy'));
+async function loadViews(
+  { path, blocksConvolutions }: Extract<ModelData, { kind: 'views' }>,
+  packed: Packed,
+): Promise<InferenceSession> {
+  const asItLies = () => InferenceSession.create(path, sessionOptions(ep, false, blocksConvolutions));
+  if (packed === 'no') return asItLies();
+  if (packed === 'copy') return InferenceSession.create(path, sessionOptions(ep));
   const file = packed.slice('file:'.length);
   // It was optimised when it was packed. Where it is gone or damaged, the level itself is still there.
   return InferenceSession.create(file, { ...sessionOptions(ep), graphOptimizationLevel: 'disabled' }).catch(
-    () => InferenceSession.create(path, sessionOptions(ep, false)),
+    asItLies,
   );
 }
 

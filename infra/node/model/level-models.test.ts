@@ -36,6 +36,10 @@ describe('levels as threads load them', () => {
     expect((await (await models('webgpu')).model(1)).data.kind).toBe('whole');
   });
 
+  test('leave the weights of convolutions as they lie where there are next to none', async () => {
+    expect((await (await models('cpu')).model(1)).data).toMatchObject({ blocksConvolutions: false });
+  });
+
   test('count what is their own, what they share, and what packing them takes', async () => {
     const levels = await models('cpu');
     const [sparse, dense] = [await levels.model(0), await levels.model(2)];

@@ -45,6 +45,9 @@ export interface LevelModelOptions {
   readonly worthAFileBytes?: number;
 }
 
+/** A transformer that cuts an image into patches has one convolution, which takes next to no time however its weights lie. */
+const MOST_UNBLOCKED = 1;
+
 /** Smaller levels are packed by each thread for itself: that costs less memory than a session, and no disk. */
 const WORTH_A_FILE_BYTES = 32 * 2 ** 20;
 
@@ -86,7 +89,7 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
         const ownBytes = own?.extents.reduce((sum, extent) => sum + extent.bytes, 0) ?? 0;
         return {
           level,
-          data: { kind: 'views', path },
+          data: { kind: 'views', path, blocksConvolutions: views.convolutions > MOST_UNBLOCKED },
           ownBytes: ownBytes + sessionBytes,
           sharedBytes: bytes - ownBytes,
           packedBytes: bytes * (packsInFile(level) ? 1 : workers),

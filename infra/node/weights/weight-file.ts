@@ -18,6 +18,8 @@ import { type SharedLayout, sharedLayout, unitsFirst } from './shared-layout.ts'
 
 export interface WeightFile {
   readonly layout: SharedLayout;
+  /** In the model's graph. */
+  readonly convolutions: number;
   /**
    * Path of a level's ONNX model; what it needs has been placed.
    * @throws what `Artifact.read` throws; `level-unavailable` where the disk does not take it
@@ -56,6 +58,7 @@ export async function openWeightFile(artifact: Artifact, directory: string): Pro
 
   return {
     layout,
+    convolutions: graph.graph?.node.filter(({ opType }) => opType === 'Conv').length ?? 0,
     async model(level) {
       // One after the other, so that no more than one of them is in memory.
       for (const path of filesOfLevel(manifest, level)) await place(path);
