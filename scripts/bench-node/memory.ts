@@ -30,6 +30,8 @@ export interface MemoryOptions {
 /** Requests at each level before memory is read: more than one a worker, so that each has run it. */
 const REQUESTS_PER_LEVEL = 4;
 const SWITCHES = 10;
+/** Under requests for the dense level alone, so that it is the one in use and has been packed, which takes a node some ten seconds to decide. */
+const SETTLE_MS = 20_000;
 
 export async function memory({
   directory,
@@ -115,7 +117,7 @@ async function measure(artifact: string, flags: readonly string[], ask: Ask<Clie
     return answer;
   };
   for (const { level } of manifest.levels) await send(level, REQUESTS_PER_LEVEL, 1);
-  await send(dense, REQUESTS_PER_LEVEL, 1);
+  await send(dense, REQUESTS_PER_LEVEL, SETTLE_MS);
   const pss = await node.pssMb();
   // Back and forth, one request at a time.
   for (let i = 0; i < SWITCHES; i++)
