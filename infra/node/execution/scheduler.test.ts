@@ -116,6 +116,23 @@ describe('scheduler', () => {
     await Promise.all([...results, ...last]);
   });
 
+  test('does not count a thread that was lost before it came to a run', async () => {
+    const { jobs, running, state } = set({ maxRows: 1 });
+    state.roomBehind = 1;
+    const [first, second] = [jobs.submit(job(1)), jobs.submit(job(1))];
+    running[0]!.end(RESULT);
+    state.idle = 0;
+    running[1]!.end(new WorkerLost('gone', false));
+    await first;
+    await settled();
+    state.idle = 1;
+    jobs.pump();
+    running[2]!.end(new WorkerLost('gone'));
+    await settled();
+    running[3]!.end(RESULT);
+    await expect(second).resolves.toMatchObject({ executeMs: 1 });
+  });
+
   test('hands nothing over before its turn while requests with deadlines come, or less than a whole batch', async () => {
     vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
     const { jobs, running, state } = set({ maxRows: 2, times: taking(1) });

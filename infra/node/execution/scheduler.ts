@@ -156,6 +156,7 @@ export function scheduler(
   /** What fails in company may be another's fault: each is tried alone, where its failure is its own. */
   const failed = (entry: Waiting, error: unknown, inCompany: boolean) => {
     const lost = error instanceof WorkerLost;
+    if (lost && !error.begun) entry.attempts--;
     if (closed !== undefined && (lost || inCompany)) entry.settle({ error: closed });
     else if (inCompany || (lost && entry.attempts < MAX_ATTEMPTS)) again.push(entry);
     else

@@ -50,6 +50,13 @@ export interface TaskResult {
 /** The thread ended under its task. */
 export class WorkerLost extends Error {
   override readonly name = 'WorkerLost';
+  /** Whether it can have been at the task; false where that lay behind another. */
+  readonly begun: boolean;
+
+  constructor(message: string, begun = true) {
+    super(message);
+    this.begun = begun;
+  }
 }
 
 export interface WorkerPool {
@@ -171,14 +178,14 @@ export function workerPool(options: PoolOptions): WorkerPool {
     });
     thread.on('exit', (code) => {
       slots.delete(slot);
-      const all = (error: WorkerLost) => {
-        for (const { lost } of slot.asked.splice(0)) lost(error);
+      const all = (message: string) => {
+        for (const [i, { lost }] of slot.asked.splice(0).entries()) lost(new WorkerLost(message, i === 0));
       };
-      if (closed) return all(new WorkerLost('The pool was closed.'));
+      if (closed) return all('The pool was closed.');
       options.onLost(`exit code ${code}: ${reason}`);
       if (!slot.ready) deathsBeforeReady++;
       replace(reason);
-      all(new WorkerLost(`A worker thread was lost: ${reason}.`));
+      all(`A worker thread was lost: ${reason}.`);
     });
   };
 
