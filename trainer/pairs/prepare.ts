@@ -132,18 +132,27 @@ function isNeeded({ flow, plans }: Analysis, name: string): boolean {
   );
 }
 
-/** Reasons for nodes that were linears only while they were written plainly, by what stood for them. */
-function withSketched({ flow, linears, reasons, replaced }: Analysis): (name: string) => string | undefined {
+/** A better reason than the one that was found, where there is one. */
+type Sketched = (name: string, reason: string) => string | undefined;
+
+/**
+ * Reasons for nodes that were linears only while they were written plainly, by what stood for them, and for linears that seem to end at a
+ * mean that is only not written plainly because something else keeps them from being a pair.
+ */
+function withSketched({ flow, linears, reasons, replaced }: Analysis): Sketched {
   const seen = leftAlone(flow, linears, [], reasons);
   const known = new Set(replaced);
-  return (name) => (known.has(name) ? seen.find((entry) => standsFor(entry.name, name))?.reason : undefined);
+  return (name, reason) => {
+    if (known.has(name)) return seen.find((entry) => standsFor(entry.name, name))?.reason;
+    return / is reduced by /.test(reason) ? seen.find((entry) => entry.name === name)?.reason : undefined;
+  };
 }
 
 /** Pairs that really are; perhaps none. */
 async function settle(
   analysis: Analysis,
   standIns: StandIns | undefined,
-  sketched: (name: string) => string | undefined,
+  sketched: Sketched,
 ): Promise<TracedModel> {
   const { flow, linears, graph, traces, sizes } = analysis;
   const [, , single] = traces;
@@ -164,7 +173,7 @@ async function settle(
     sizes,
     leftAlone: leftAlone(flow, linears, taken, reasons).map(({ name, reason }) => ({
       name,
-      reason: sketched(name) ?? reason,
+      reason: sketched(name, reason) ?? reason,
     })),
     flops: [...flopsByNode(graph, single).values()].reduce((a, b) => a + b, 0),
     params: countParams(built.graph),

@@ -173,4 +173,24 @@ export const rotaryLayouts: readonly Architecture[] = [
       ),
     pairs: [`query-key 4/2x${HEAD / 2}`, `value-projection 4/2x${HEAD}`, 'gated 1x20'],
   },
+  {
+    name: 'normalised queries and keys turned by tables of unequal parts',
+    graph: () =>
+      model((b, x) => {
+        const table = (kind: string) => {
+          const all = b.op(kind, [angles(b, x, HEAD)]);
+          return b.op('Concat', [b.slice(all, 1, 1, HEAD), b.slice(all, 1, 0, 1)], { axis: 1 });
+        };
+        const [cos, sin] = [table('Cos'), table('Sin')];
+        const normal = (value: string) => {
+          const mean = b.op('ReduceMean', [b.op('Mul', [value, value]), b.ints(-1)]);
+          return b.op('Div', [value, b.op('Sqrt', [b.op('Add', [mean, b.scalar(1e-6)])])]);
+        };
+        const [q, k, v] = threeHeads(b, x);
+        const turn = (value: string) => rotateHalves(b, normal(value), cos, sin, HEAD);
+        return attend(b, turn(q), turn(k), v);
+      }),
+    pairs: [`value-projection ${HEADS}x${HEAD}`],
+    reason: /unequal parts|joined by Concat/,
+  },
 ];
