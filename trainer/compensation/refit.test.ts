@@ -42,3 +42,13 @@ test('changes nothing where unseen rows say that any change is worse', () => {
   expect(damping).toBeUndefined();
   expect(Math.max(...change.map(Math.abs))).toBe(0);
 });
+
+test('of wide outputs, all are changed by the damping that some of them choose', () => {
+  const wide = new Matrix(
+    Array.from({ length: 4 }, (_, row) => Array.from({ length: 700 }, (_, c) => Math.sin(row + c))),
+  );
+  const { change, damping } = refit(sums(400, wide, 0.01), sums(100, wide, 0.01), true);
+  expect(damping).toBe(1e-4);
+  const left = Matrix.sub(Matrix.from1DArray(4, 700, change), wide);
+  expect(Math.max(...left.to1DArray().map(Math.abs))).toBeLessThan(0.01);
+});

@@ -29,21 +29,39 @@ export interface Refit {
 }
 
 /**
- * The change with the damping that leaves the least error on rows that the fit has not seen, then fitted on all rows.
+ * The change with the damping that leaves the least error on rows that the fit has not seen, then fitted on all rows. Of wide outputs some
+ * tell which damping that is: all would take most of the time.
  * @param withConstant whether the last entry of u is the constant 1
  */
 export function refit(fit: RefitSums, validation: RefitSums, withConstant: boolean): Refit {
   let best: number | undefined;
   // Error of no change at all, up to what does not depend on the change.
   let least = 0;
+  const [tried, judging] = [fit, validation].map(someOutputs) as [RefitSums, RefitSums];
   for (const damping of REFIT_DAMPINGS) {
-    const error = errorOf(solveDamped(fit, damping, withConstant), validation);
+    const error = errorOf(solveDamped(tried, damping, withConstant), judging);
     if (error < least) [best, least] = [damping, error];
     // Along the dampings the error falls once and rises once.
     else if (best !== undefined) break;
   }
   if (best === undefined) return { change: new Float64Array(fit.cross.length), damping: undefined };
   return { change: solveDamped(addSums(fit, validation), best, withConstant), damping: best };
+}
+
+/** Outputs that the damping is chosen by, at most about. */
+const CHOSEN_BY = 256;
+
+/** The same of every so many-th output. */
+function someOutputs(sums: RefitSums): RefitSums {
+  const { size, cross } = sums;
+  const columns = cross.length / Math.max(1, size);
+  const step = Math.floor(columns / CHOSEN_BY);
+  if (step < 2) return sums;
+  const count = Math.ceil(columns / step);
+  const some = new Float64Array(size * count);
+  for (let i = 0; i < size; i++)
+    for (let c = 0; c < count; c++) some[i * count + c] = cross[i * columns + c * step] as number;
+  return { ...sums, cross: some };
 }
 
 /** Sums over no rows. @param crossLength size * dOut */
