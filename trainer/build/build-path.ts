@@ -137,11 +137,13 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const { byLevel } = memoryPlan;
   const recovering = { ...request, options: laned, byLevel, checkpoint, limits };
   const path = await recoverPath(recovering, { ...calibrated, order: found }, plan);
+  // Levels that moved little are still as they were refitted.
+  const compensate = options.compensate && path.recovered?.near !== true;
   const levels = await buildLevels(
     path,
     path.order,
     widths,
-    options,
+    { compensate },
     progress,
     request.signal,
     path.recovered?.levels,

@@ -70,6 +70,8 @@ export interface RecoveredLevels {
   readonly model: PreparedModel;
   /** That were taken. */
   readonly steps: number;
+  /** Whether levels began near the dense model, and so moved little. */
+  readonly near: boolean;
   /** By level, the tensors that it owns. */
   readonly names: readonly (readonly string[])[];
   /** Sparsest first. */
@@ -256,10 +258,10 @@ function ownNames(
 
 function finished(
   ordered: PreparedModel,
-  { widths, train }: Pick<RecoveryPlan, 'widths' | 'train'>,
+  { widths, train, rate: planned }: Pick<RecoveryPlan, 'widths' | 'train' | 'rate'>,
   names: readonly (readonly string[])[],
   places: readonly Places[],
-  { steps, shared, own }: OwnRecoveryState,
+  { steps, rate, shared, own }: OwnRecoveryState,
 ): RecoveredLevels {
   const set = (values: OwnTensors): PreparedModel => {
     const initializers = new Map(ordered.graph.initializers);
@@ -275,7 +277,7 @@ function finished(
     const cut = withOwn(cutGraph(model, keep), own[level]?.weights ?? new Map(), places[level] as Places);
     return { cut, keep, refitted: train !== 'vectors' };
   });
-  return { model, steps, names, levels };
+  return { model, steps, near: rate < planned, names, levels };
 }
 
 function valuesOf({ initializers }: Graph, names: readonly string[]): OwnTensors {

@@ -20,7 +20,7 @@ export interface LatencyRequest {
 
 const WARM_UP = 3;
 /** Of all levels together, for one batch size; larger models are timed less often, but never less than this. */
-const BUDGET_MS = 2500;
+const BUDGET_MS = 1500;
 const LEAST_ROUNDS = 30;
 
 /**

@@ -97,6 +97,6 @@ test('a step costs its levels, and a budget of epochs bounds the steps', () => {
 
 test('what recovery has to do follows the level that is farthest from the dense model', () => {
   expect(need([0.4, 0.01, 0])).toBe(1);
-  expect(need([0.025, 0.01, 0])).toBeCloseTo(0.5, 9);
+  expect(need([0.05, 0.01, 0])).toBeCloseTo(0.5, 9);
   expect(need([0, 0])).toBe(0);
 });
