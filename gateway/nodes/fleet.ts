@@ -183,10 +183,12 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
     return false;
   };
 
-  /** @returns what comes when the first of them has ended; undefined when there are none */
-  const startPolls = (background: Background, models: readonly string[]): Promise<unknown> | undefined => {
+  /**
+   * @param needed no usable node serves what is asked for
+   * @returns what comes when the first of them has ended; undefined when there are none
+   */
+  const startPolls = (background: Background, needed: boolean): Promise<unknown> | undefined => {
     const at = now();
-    const needed = !anyUsable(models);
     const polls: Promise<void>[] = [];
     for (const node of records.values()) if (pollDue(node, at, needed)) polls.push(poll(node));
     if (polls.length === 0) return undefined;
@@ -207,14 +209,15 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
     while (!anyUsable(models) && [...records.values()].some((node) => pollUnderWay(node, now()))) {
       const look = pause(LOOK_MS);
       await (answered === undefined ? look : Promise.race([answered, look]));
-      answered = startPolls(background, models);
+      answered = startPolls(background, !anyUsable(models));
     }
   };
 
   const all: Fleet = {
     refresh(background, ...models) {
-      const started = startPolls(background, models);
-      if (!anyUsable(models)) return untilUsable(started, background, models);
+      const needed = !anyUsable(models);
+      const started = startPolls(background, needed);
+      if (needed) return untilUsable(started, background, models);
     },
     serves(model, version) {
       const nowMs = now();

@@ -37,6 +37,8 @@ export function workAhead(): WorkAhead {
   /** The earliest deadline first; of equal ones the one that came first. */
   const waiting: Task[] = [];
   let workersKnown = 1;
+  /** Of each worker, until it is free: filled anew for each question. */
+  let left = new Float64Array(0);
 
   const start = (nowMs: number) => {
     while (waiting.length > 0 && running.length < workersKnown) {
@@ -95,7 +97,7 @@ export function workAhead(): WorkAhead {
       forgetEnded(nowMs);
       if (workers !== workersKnown) setWorkers(workers, nowMs);
       if (running.length < workers) return 0;
-      const left = new Float64Array(workers);
+      if (left.length !== workers) left = new Float64Array(workers);
       for (let place = 0; place < workers; place++) {
         const { executeMs, startedMs } = running[place] as Task;
         left[place] = Math.max(startedMs + executeMs - nowMs, OVERDUE_SHARE * executeMs);
