@@ -1,7 +1,8 @@
 /**
  * What the gateway asks of the runtime with each request, and nothing else: no key, no policy, no choice. It has both bodies
  * whole before it goes on (the one to look at it and to be able to send it twice, the other to be able to tell of a node that
- * breaks off), a timer for the budget's end, and as many headers. What the gateway takes beyond this is its own.
+ * breaks off), a timer for the budget's end, and the same headers, read and written. What the gateway takes beyond this is
+ * its own.
  */
 interface Bindings {
   readonly NODE: string;
@@ -17,9 +18,42 @@ const steady = new Headers({
   'x-path-decision': 'fits',
 });
 
+const asked = [
+  'x-request-id',
+  'x-latency-budget',
+  'authorization',
+  'x-cost-budget',
+  'x-min-quality',
+  'x-sla-class',
+  'x-explain',
+  'inference-header-content-length',
+  'content-type',
+  'content-encoding',
+  'content-length',
+  'traceparent',
+];
+const answered = [
+  'content-length',
+  'server-timing',
+  'x-path-level',
+  'x-artifact-version',
+  'content-type',
+  'retry-after',
+  'inference-header-content-length',
+  'x-path-stepped-from',
+];
+
+/** @returns how many of them are there */
+function looked(headers: Headers, names: readonly string[]): number {
+  let there = 0;
+  for (const name of names) if (headers.get(name) !== null) there++;
+  return there;
+}
+
 export default {
   async fetch(request: Request, { NODE }: Bindings): Promise<Response> {
-    const timer = setTimeout(() => {}, 10_000);
+    setTimeout(() => {}, 10_000);
+    let seen = looked(request.headers, asked);
     const body = await request.arrayBuffer();
     const answer = await fetch(`${NODE}/v2/models/bench/versions/3/infer`, {
       method: 'POST',
@@ -35,11 +69,11 @@ export default {
       redirect: 'manual',
     });
     const bytes = await answer.arrayBuffer();
-    clearTimeout(timer);
+    seen += looked(answer.headers, answered);
     const response = new Response(bytes, { status: answer.status, headers: steady });
     const { headers } = response;
     headers.set('x-latency-budget-remaining', '9998');
-    headers.set('x-cost', '0');
+    headers.set('x-cost', String(seen));
     headers.set('server-timing', answer.headers.get('server-timing') ?? '');
     headers.set('x-request-id', '0123456789abcdef0123456789abcdef');
     return response;
