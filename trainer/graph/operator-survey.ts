@@ -32,15 +32,12 @@ export function surveyOperators(model: ModelProto): OperatorUse[] {
   const opsets = new Map(
     model.opsetImport.map(({ domain, version }) => [plainDomain(domain), Number(version)]),
   );
-  const functions = new Set(model.functions.map(({ domain, name }) => `${domain}.${name}`));
   const uses = new Map<string, OperatorUse & { nodes: string[] }>();
   for (const [i, node] of (model.graph ? everyNode(model.graph) : []).entries()) {
     if (node.opType === 'Constant') continue;
     const domain = plainDomain(node.domain);
     const opset = opsets.get(domain) ?? 0;
-    const found = functions.has(`${node.domain}.${node.opType}`)
-      ? { state: 'missing' as const, reason: 'a function that the model defines; inline it' }
-      : judge(node, domain, opset);
+    const found = judge(node, domain, opset);
     const key = [domain, node.opType, found.state, found.reason].join('\u0000');
     const known = uses.get(key) ?? { opType: node.opType, domain, opset, nodes: [], ...found };
     known.nodes.push(node.name || node.output.find((output) => output !== '') || `number ${i}`);

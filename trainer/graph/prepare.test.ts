@@ -152,12 +152,18 @@ describe('preparing a graph', () => {
     });
   });
 
-  test('an operator that onnxruntime does not have is named', async () => {
+  test('an operator that nobody knows is named with its node and opset', async () => {
     const b = new GraphBuilder();
-    const graph = b.build({ y: [b.op('FancyNorm', [b.input('x', ['n', 4])]), ['n', 4]] });
-    await expect(prepareGraph(graph, 'fancy.onnx')).rejects.toMatchObject({
-      code: 'bad-model',
-      message: expect.stringMatching(/^fancy\.onnx: .*FancyNorm/s),
+    const x = b.input('x', ['batch', 4]);
+    const graph = b.build({ y: [b.op('Relu', [x]), ['batch', 4]] });
+    const strange = {
+      ...graph,
+      opsets: { ...graph.opsets, 'my.domain': 3 },
+      nodes: graph.nodes.map((node) => ({ ...node, opType: 'Weird', domain: 'my.domain', name: 'middle' })),
+    };
+    await expect(prepareGraph(strange, 'odd.onnx')).rejects.toMatchObject({
+      code: 'unsupported-op',
+      message: expect.stringContaining('my.domain.Weird (opset 3) at middle'),
     });
   });
 

@@ -6,7 +6,9 @@ import { SppError } from '../../schema/errors.ts';
 import { likelySides } from '../runtime/image-inputs.ts';
 import { type FreeSizes, sampleInputs, takesCaches } from '../runtime/sample-inputs.ts';
 import type { Graph, Tensor } from './graph.ts';
+import { resolveOps } from './ops/index.ts';
 import { openProbe, type Trace } from './shape-probe.ts';
+import { canUnfuse } from './unfuse/unfuse.ts';
 
 export type { Trace };
 
@@ -67,7 +69,7 @@ function sizesOf({ lengths: [first, second, , unseen], fixed }: Attempt): TraceS
 /**
  * @param keep whose contents to keep
  * @returns the traces, and the sizes that the model accepted
- * @throws `bad-model` when onnxruntime does not load it, or runs it at none
+ * @throws `bad-model` when onnxruntime does not load it, or runs it at none; `unsupported-op` where operators are why
  */
 export async function traceGraph(
   graph: Graph,
@@ -75,6 +77,8 @@ export async function traceGraph(
   keep: (value: string) => boolean,
 ): Promise<{ traces: Traces; sizes: TraceSizes }> {
   const probe = await openProbe(graph, keep).catch((cause: Error) => {
+    // onnxruntime names the first operator that it does not know, and not where it stands.
+    resolveOps({ ...graph, nodes: graph.nodes.filter((node) => !canUnfuse(node)) });
     throw new SppError('bad-model', `${source}: ${cause.message}`, {
       hint: 'Export the model again; operators of runtimes other than onnxruntime cannot be run here.',
       cause,
