@@ -2,6 +2,7 @@
  * `bench:engine --passes`: forward passes over many examples as calibration, the teacher and measuring make them, with reading beside the
  * computing; against the same without any reading, and with reading before each run.
  */
+import { dataSettings } from '../../trainer/cli/data-flags.ts';
 import { bindDataset } from '../../trainer/data/bind-dataset.ts';
 import { blocks } from '../../trainer/data/dataset.ts';
 import { openDataset } from '../../trainer/data/open-dataset.ts';
@@ -21,7 +22,8 @@ export interface Passes {
 
 /** @param spec of a data set, as `--data` takes it */
 export async function benchPasses({ graph }: TracedModel, spec: string, examples: number): Promise<Passes> {
-  const { train } = bindDataset(await openDataset(spec), graph.inputs);
+  const settings = { ...dataSettings({ crop: 1, maxBad: 0 }, graph.inputs), most: { train: examples, test: 1 } };
+  const { train } = bindDataset(await openDataset(spec, settings), graph.inputs);
   const count = Math.min(examples, train.count);
   const pool = startSessionPool(weightBytes(graph));
   const session = await pool.open(ortModel(graph));
