@@ -22,7 +22,10 @@ export interface Passes {
 
 /** @param spec of a data set, as `--data` takes it */
 export async function benchPasses({ graph }: TracedModel, spec: string, examples: number): Promise<Passes> {
-  const settings = { ...dataSettings({ crop: 1, maxBad: 0 }, graph.inputs), most: { train: examples, test: 1 } };
+  const settings = {
+    ...dataSettings({ crop: 1, maxBad: 0 }, graph.inputs),
+    most: { train: examples, test: 1 },
+  };
   const { train } = bindDataset(await openDataset(spec, settings), graph.inputs);
   const count = Math.min(examples, train.count);
   const pool = startSessionPool(weightBytes(graph));
