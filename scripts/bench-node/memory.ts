@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { artifactLevels } from '../../infra/node/model/level-source.ts';
 import { zeroInputs } from '../../infra/node/tensors.ts';
@@ -30,7 +31,9 @@ export interface MemoryOptions {
 /** Requests at each level before memory is read: more than one a worker, so that each has run it. */
 const REQUESTS_PER_LEVEL = 4;
 const SWITCHES = 10;
-/** Under requests for the dense level alone, so that it is the one in use and has been packed, which takes a node some ten seconds to decide. */
+/** Of requests for the dense level alone, so that it is the one in use. */
+const USE_MS = 4000;
+/** Without any: a node packs what has been in use for some ten seconds, and in a quiet moment. */
 const SETTLE_MS = 20_000;
 
 export async function memory({
@@ -117,13 +120,17 @@ async function measure(artifact: string, flags: readonly string[], ask: Ask<Clie
     return answer;
   };
   for (const { level } of manifest.levels) await send(level, REQUESTS_PER_LEVEL, 1);
-  await send(dense, REQUESTS_PER_LEVEL, SETTLE_MS);
+  const asItLiesMb = rounded(await node.pssMb(), 0);
+  await send(dense, REQUESTS_PER_LEVEL, USE_MS);
+  await sleep(SETTLE_MS);
   const pss = await node.pssMb();
   // Back and forth, one request at a time.
   for (let i = 0; i < SWITCHES; i++)
     for (const level of [Math.max(0, dense - 1), dense]) await send(level, 1, 1);
   const result = {
     pssMb: rounded(pss, 0),
+    /** When all levels had just answered: where there are several, none is packed for long then. */
+    asItLiesMb,
     /** Once levels have been changed back and forth. */
     pssAfterChangesMb: rounded(await node.pssMb(), 0),
     weightsMb: rounded((manifest.levels[dense]?.bytes ?? 0) / 2 ** 20, 0),
@@ -134,8 +141,8 @@ async function measure(artifact: string, flags: readonly string[], ask: Ask<Clie
 
 export function memoryReport(result: Awaited<ReturnType<typeof memory>>): string {
   const { size, levels, workers, maxBatch, plainMb, dense, shared, owned } = result;
-  const line = (name: string, mb: number, toPlain: string, toDense: string, after: string) =>
-    `  ${name.padEnd(38)}${String(mb).padStart(6)}${toPlain.padStart(12)}${toDense.padStart(14)}${after.padStart(16)}`;
+  const line = (name: string, mb: number, toPlain: string, toDense: string, before: string, after: string) =>
+    `  ${name.padEnd(38)}${String(mb).padStart(6)}${toPlain.padStart(12)}${toDense.padStart(14)}${before.padStart(18)}${after.padStart(16)}`;
   const rows = [
     [`${levels} levels, all matrices shared`, shared] as const,
     ...(owned === undefined ? [] : [[`${levels} levels, output matrices owned`, owned] as const]),
@@ -143,11 +150,25 @@ export function memoryReport(result: Awaited<ReturnType<typeof memory>>): string
   return [
     `vit-${size}, ${dense.weightsMb} MB of weights; ${workers} worker threads, batches to ${maxBatch}; every level has answered`,
     '',
-    '                                        PSS MB   of plain   of dense alone   after changes',
-    line('plain sessions of the dense model', plainMb, '1', '', ''),
-    line('node, dense level alone', dense.pssMb, String(dense.toPlain), '1', String(dense.pssAfterChangesMb)),
+    '                                        PSS MB   of plain   of dense alone   before packing   after changes',
+    line('plain sessions of the dense model', plainMb, '1', '', '', ''),
+    line(
+      'node, dense level alone',
+      dense.pssMb,
+      String(dense.toPlain),
+      '1',
+      String(dense.asItLiesMb),
+      String(dense.pssAfterChangesMb),
+    ),
     ...rows.map(([name, of]) =>
-      line(`node, ${name}`, of.pssMb, String(of.toPlain), String(of.toDense), String(of.pssAfterChangesMb)),
+      line(
+        `node, ${name}`,
+        of.pssMb,
+        String(of.toPlain),
+        String(of.toDense),
+        String(of.asItLiesMb),
+        String(of.pssAfterChangesMb),
+      ),
     ),
     '',
   ].join('\n');
