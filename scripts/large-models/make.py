@@ -184,12 +184,18 @@ def just_large(folder):
     llama(folder, "llama-600m", layers=11)
 
 
+def vocabulary(folder):
+    """Above 2 GB by its vocabulary, as small multilingual decoders are: few and narrow layers, so that refitting takes little."""
+    llama(folder, "llama-vocabulary", width=1024, layers=4, count=16, groups=4, inner=1024, vocabulary=256000)
+
+
 MAKERS = {
     "deit-base": deit_base,
     "deit-half": half,
     "llama-1b": llama,
     "llama-600m": just_large,
     "llama-small": small,
+    "llama-vocabulary": vocabulary,
 }
 folder, *names = sys.argv[1:]
 for name in names or ["deit-base", "llama-1b"]:
