@@ -62,7 +62,7 @@ export const methods = {
   'ours-compensated': {
     ...ordered('ours comp.', 'rotated', (subject) => subject.order('inclusion'), true),
     ours: true,
-    revision: 4,
+    revision: 5,
   },
   'ours-recovered': {
     label: 'ours joint',
@@ -75,7 +75,7 @@ export const methods = {
     label: 'ours joint own',
     training: 'joint',
     ours: true,
-    revision: 5,
+    revision: 6,
     make: { levels: (subject) => jointLevels(subject, true) },
   },
   'tuned-total': {
