@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isAlive } from '../../schema/process-alive.ts';
 
 /** Processes of other machines and containers may share the folder, and their numbers mean nothing here. */
 const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
@@ -57,15 +58,5 @@ function sweep(): void {
     const owner = OWN.exec(name)?.[1];
     if (owner !== undefined && !isAlive(Number(owner)))
       rmSync(join(tmpdir(), name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (refusal) {
-    // A process of another user is one.
-    return (refusal as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

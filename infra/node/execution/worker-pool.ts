@@ -269,9 +269,8 @@ export function workerPool(options: PoolOptions): WorkerPool {
   const lacks = ({ levels }: Slot): LevelModel | undefined => {
     const known = [...models.values()];
     return (
-      known.find(
-        (model) => packedAs(model) === 'no' && (levels.get(model.level) ?? 'no') !== packedAs(model),
-      ) ?? known.find((model) => levels.get(model.level) !== packedAs(model))
+      known.find((model) => packedAs(model) === 'no' && (levels.get(model.level) ?? 'no') !== 'no') ??
+      known.find((model) => levels.get(model.level) !== packedAs(model))
     );
   };
 
