@@ -7,7 +7,7 @@
  */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { Command } from 'commander';
 import type { PriceOf } from '../gateway/selector/candidates.ts';
 import { writeRoutingChart } from './simulate/chart.ts';
 import { replay } from './simulate/real.ts';
@@ -15,16 +15,17 @@ import { routers } from './simulate/routers.ts';
 import { type Outcome, type SimulatedLevel, simulate } from './simulate/run.ts';
 import { burstyTrace } from './simulate/trace.ts';
 
-const { values: flags } = parseArgs({
-  options: {
-    /** 300 in simulated time; real time is dear. */
-    seconds: { type: 'string' },
-    real: { type: 'boolean', default: false },
-    seed: { type: 'string', default: '1' },
-    chart: { type: 'string' },
-    json: { type: 'boolean', default: false },
-  },
-});
+const flags = new Command('npm run simulate --')
+  .description(
+    'bursts on three nodes, of which one is slow and one comes and goes: ours beside simpler ways to route',
+  )
+  .option('--seconds <s>', 'of the trace (default: 300 in simulated time, 40 in real time)')
+  .option('--real', 'on three node processes behind the gateway in workerd', false)
+  .option('--seed <n>', 'of the trace', '1')
+  .option('--chart <file>', 'draws time and quality into an SVG file')
+  .option('--json', 'print one JSON object', false)
+  .parse()
+  .opts<{ seconds?: string; real: boolean; seed: string; chart?: string; json: boolean }>();
 
 /** A path such as a small vision transformer has: quality falls slowly at first, time in proportion to the FLOPs. */
 const levels: SimulatedLevel[] = [0.87, 0.93, 0.95, 0.96, 0.965, 0.97].map((quality, level) => {
