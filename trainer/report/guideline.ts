@@ -41,9 +41,10 @@ export function guideline({ levels }: Pick<Manifest, 'levels'>): Advice[] {
 
 /** How much less than the dense level's quality a value is; see `Advice.tolerance`. */
 export function lossOf(value: number, { quality }: Pick<ManifestLevel, 'quality'>): number {
-  const absolute = quality.unit === undefined || quality.unit === 'share' || quality.unit === 'cosine';
   const difference = quality.value - value;
-  return absolute ? difference : difference / Math.max(Math.abs(quality.value), Number.MIN_VALUE);
+  return isAbsolute(quality.unit)
+    ? difference
+    : difference / Math.max(Math.abs(quality.value), Number.MIN_VALUE);
 }
 
 function speedupOf(level: ManifestLevel, dense: ManifestLevel): number | undefined {
@@ -54,8 +55,26 @@ function speedupOf(level: ManifestLevel, dense: ManifestLevel): number | undefin
 
 /** One line as people say it. */
 export function adviceText({ tolerance, level, relativeFlops, speedup }: Advice): string {
-  const faster = speedup === undefined ? '' : `, ${speedup.toFixed(1)}x faster`;
-  return `for at most ${percent(tolerance)} loss use level ${level}: ${percent(relativeFlops)} of the FLOPs${faster}`;
+  const flops = relativeFlops < 1 ? `${percent(relativeFlops)} of the FLOPs` : 'the dense one';
+  return `for at most ${percent(tolerance)} loss use level ${level}: ${flops}${fasterText(relativeFlops, speedup)}`;
 }
 
-const percent = (share: number) => `${Number((100 * share).toPrecision(2))} %`;
+function fasterText(relativeFlops: number, speedup: number | undefined): string {
+  if (speedup === undefined || relativeFlops === 1) return '';
+  // As it is shown: 1.04 is no gain.
+  const shown = speedup.toFixed(1);
+  return Number(shown) > 1 ? `, ${shown}x faster` : ', not faster';
+}
+
+/** What the tolerances of the advice count in. */
+export function lossText({ quality: { metric, unit, value } }: Pick<ManifestLevel, 'quality'>): string {
+  return isAbsolute(unit)
+    ? `Loss counts in points of ${metric}, of which the dense level has ${percent(value, 4)}.`
+    : `Loss is relative to the dense level's ${metric}.`;
+}
+
+function isAbsolute(unit: ManifestLevel['quality']['unit']): boolean {
+  return unit === undefined || unit === 'share' || unit === 'cosine';
+}
+
+const percent = (share: number, digits = 2) => `${Number((100 * share).toPrecision(digits))} %`;

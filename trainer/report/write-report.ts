@@ -3,8 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { writeDurably } from '../../schema/artifact/write.ts';
-import type { Manifest } from '../../schema/manifest.ts';
-import { adviceText, guideline } from './guideline.ts';
+import type { Manifest, ManifestLevel } from '../../schema/manifest.ts';
+import { adviceText, guideline, lossText } from './guideline.ts';
+import { qualityRange } from './quality-range.ts';
 import type { ReportData } from './report-data.ts';
 
 export const REPORT_FILE = 'report.html';
@@ -31,6 +32,8 @@ export async function reportPage(manifest: Manifest, data: ReportData | undefine
   ]);
   const { model, createdAt, task, pairs, levels, search, seed, dataSha256, inputs } = manifest;
   const advice = guideline(manifest).map((each) => ({ ...each, text: adviceText(each) }));
+  const { quality } = levels.at(-1) as ManifestLevel;
+  const metrics = [quality.metric, ...Object.keys(quality.details ?? {})];
   const content = {
     model,
     createdAt,
@@ -44,6 +47,9 @@ export async function reportPage(manifest: Manifest, data: ReportData | undefine
     })),
     levels: levels.map(({ extents: _, chunk: __, own: ___, ...shown }) => shown),
     advice,
+    lossMeans: lossText({ quality }),
+    metrics,
+    ranges: Object.fromEntries(metrics.map((metric) => [metric, rangeOf(metric, levels, data)])),
     run: {
       ...search,
       seed,
@@ -59,6 +65,24 @@ export async function reportPage(manifest: Manifest, data: ReportData | undefine
     .replace('/*SCRIPT*/', () => script)
     .replace('/*DATA*/', () => JSON.stringify(content).replaceAll('<', '\\u003c'))
     .replaceAll('/*TITLE*/', () => `${escaped(model.id)} ${escaped(model.version)}`);
+}
+
+/** Of all charts of a metric: of the levels' intervals, and of other ways of pruning that were measured by it. */
+function rangeOf(
+  metric: string,
+  levels: readonly ManifestLevel[],
+  data: ReportData | undefined,
+): ReturnType<typeof qualityRange> {
+  const own = levels.flatMap(({ quality }) => {
+    const its = metric === quality.metric ? quality : quality.details?.[metric];
+    return its === undefined ? [] : [its.low, its.high];
+  });
+  const main = levels.at(-1)?.quality.metric;
+  const others = (data?.baselines ?? []).filter((each) => (each.metric ?? main) === metric);
+  return qualityRange(
+    own,
+    others.flatMap(({ points }) => points.map(({ value }) => value)),
+  );
 }
 
 function escaped(text: string): string {

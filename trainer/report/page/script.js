@@ -1,7 +1,7 @@
 // Draws the report from the data in the page. Runs in the browser, beside the chart library.
 (() => {
   const data = JSON.parse(document.getElementById('data').textContent);
-  const { levels, pairs, advice, path } = data;
+  const { levels, pairs, advice, metrics, path } = data;
   const dense = levels.at(-1);
   const byId = (id) => document.getElementById(id);
   const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
@@ -24,7 +24,9 @@
     ]),
   );
   const one = advice.find(({ tolerance }) => tolerance === 0.01);
-  if (one) byId('advice-note').textContent = `${one.text[0].toUpperCase()}${one.text.slice(1)}.`;
+  if (one)
+    byId('advice-note').textContent =
+      `${one.text[0].toUpperCase()}${one.text.slice(1)}. ${data.lossMeans} Times are of the machine that built the path.`;
   for (const note of path?.notes ?? []) byId('notes').append(element('li', note));
 
   const batches = [...new Set(levels.flatMap(({ latency }) => latency.map(({ batch }) => batch)))];
@@ -35,8 +37,7 @@
       'FLOPs',
       'params',
       'MiB',
-      dense.quality.metric,
-      '95 %',
+      ...metrics.flatMap((metric) => [metric, '95 %']),
       ...batches.map((b) => `p50 ms, batch ${b}`),
     ],
     levels.map((level) => [
@@ -44,8 +45,10 @@
       percent(level.relativeFlops),
       percent(level.relativeParams),
       (level.bytes / 2 ** 20).toFixed(2),
-      level.quality.value.toFixed(4),
-      `${level.quality.low.toFixed(4)} to ${level.quality.high.toFixed(4)}`,
+      ...metrics.flatMap((metric) => {
+        const { value, low, high } = qualityOf(level, metric);
+        return [value.toFixed(4), `${low.toFixed(4)} to ${high.toFixed(4)}`];
+      }),
       ...batches.map((batch) => {
         const profile = level.latency.find((each) => each.batch === batch);
         return profile === undefined ? '-' : profile.p50Ms.toFixed(2);
@@ -55,6 +58,7 @@
 
   widthsTable();
   kindsLegend();
+  baselinesTable();
   table(
     'run',
     ['setting', 'value'],
@@ -78,8 +82,13 @@
   if (path?.baselines.length > 0)
     byId('baselines-note').textContent =
       '; other ways of pruning are dashed, and take as long as levels of the path with as many FLOPs';
-  const metrics = [dense.quality.metric, ...Object.keys(dense.quality.details ?? {})];
   for (const metric of metrics) byId('metric').append(element('option', metric));
+  const SYMBOLS = [
+    ['circle', '\u25CF'],
+    ['rect', '\u25A0'],
+    ['triangle', '\u25B2'],
+    ['diamond', '\u25C6'],
+  ];
   const charts = ['by-flops', 'by-params', 'by-latency', 'path'].map((id) => [
     id,
     window.echarts.init(byId(id), null, { renderer: 'svg' }),
@@ -120,31 +129,18 @@
 
   function qualityOptions(xName, at, atPoint) {
     const metric = byId('metric').value;
-    const main = metric === dense.quality.metric;
     const baselines = (path?.baselines ?? [])
       .filter((each) => (each.metric ?? dense.quality.metric) === metric)
       .map(({ name, points }) => ({
         name,
-        colour: colours().baselines[path.baselines.findIndex((each) => each.name === name) % 9],
+        ...wayOf(path.baselines.findIndex((each) => each.name === name)),
         points: points.filter((point) => Number.isFinite(atPoint(point))),
       }))
       .filter(({ points }) => points.length > 0);
-    const quality = (level) => (main ? level.quality : level.quality.details[metric]);
+    const quality = (level) => qualityOf(level, metric);
     const points = levels.filter((level) => at(level) !== undefined).toSorted((a, b) => at(a) - at(b));
     const line = (pick) => points.map((level) => [at(level), pick(quality(level))]);
     const c = colours();
-    // Ways of pruning that fall to chance would press the path to a line.
-    const own = points.flatMap((level) => [quality(level).low, quality(level).high]);
-    const [lowest, highest] = [Math.min(...own), Math.max(...own)];
-    const others = baselines.flatMap(({ points: drawn }) => drawn.map(({ value }) => value));
-    const room = 2 * (highest - lowest);
-    const range =
-      others.length === 0
-        ? {}
-        : {
-            min: Math.max(lowest - room, Math.min(lowest, ...others)),
-            max: Math.min(highest + room, Math.max(highest, ...others)),
-          };
     const band = {
       type: 'line',
       stack: 'band',
@@ -161,20 +157,26 @@
         formatter: ({ seriesName, dataIndex, value }) => {
           if (seriesName !== 'path') {
             const point = baselines.find(({ name }) => name === seriesName)?.points[dataIndex];
-            const range = point?.low === undefined ? '' : ` (${short(point.low)} to ${short(point.high)})`;
-            return `${seriesName}<br>${short(value[1])}${range} at ${short(value[0])}`;
+            const interval = point?.low === undefined ? '' : ` (${short(point.low)} to ${short(point.high)})`;
+            return `${seriesName}<br>${short(value[1])}${interval} at ${short(value[0])}`;
           }
           const level = points[dataIndex];
           const { value: mean, low, high } = quality(level);
           return `level ${level.level}: ${percent(level.relativeFlops)} of the FLOPs<br>${short(mean)} (${short(low)} to ${short(high)})`;
         },
       },
-      xAxis: { ...axis(c), type: 'value', name: xName, nameLocation: 'middle', nameGap: 26, min: 0 },
+      xAxis: {
+        ...axis(c),
+        type: 'value',
+        name: xName,
+        nameLocation: 'middle',
+        nameGap: 26,
+        ...(atPoint === timeLike ? { scale: true } : { min: 0, max: 100 }),
+      },
       yAxis: {
         ...axis(c),
         type: 'value',
-        scale: true,
-        ...range,
+        ...data.ranges[metric],
         name: metric,
         nameTextStyle: { align: 'left', color: c.quiet },
       },
@@ -189,10 +191,11 @@
           lineStyle: { width: 2.5 },
           data: line(({ value }) => value),
         },
-        ...baselines.map(({ name, colour, points: own }) => ({
+        ...baselines.map(({ name, colour, symbol, points: own }) => ({
           name,
           type: 'line',
-          symbolSize: 4,
+          symbol,
+          symbolSize: 5,
           color: colour,
           lineStyle: { width: 1.2, type: 'dashed' },
           data: own.map((point) => [atPoint(point), point.value]),
@@ -254,26 +257,64 @@
     };
   }
 
+  /** Of the main metric or of one of the details. */
+  function qualityOf(level, metric) {
+    return metric === dense.quality.metric ? level.quality : level.quality.details[metric];
+  }
+
+  /** How a baseline is drawn: names are told apart without colour, too. */
+  function wayOf(place) {
+    const [symbol, mark] = SYMBOLS[place % SYMBOLS.length];
+    return { symbol, mark, colour: colours().baselines[place % colours().baselines.length] };
+  }
+
+  /** A coloured mark and a name that is as dark as any text. */
+  function named(mark, name, colour) {
+    const [entry, sign] = [element('span', ''), element('span', mark)];
+    sign.style.color = colour;
+    sign.className = 'mark';
+    sign.setAttribute('aria-hidden', 'true');
+    entry.append(sign, name);
+    return entry;
+  }
+
   /** One legend for the three charts of quality. */
   function nameWays() {
-    const c = colours();
     const names = (path?.baselines ?? []).map(({ name }) => name);
-    const coloured = (text, colour) => {
-      const name = element('span', text);
-      name.style.color = colour;
-      return name;
-    };
-    const spans = names.map((name, place) => coloured(name, c.baselines[place % c.baselines.length]));
-    byId('ways').replaceChildren(...(names.length > 0 ? [coloured('this path', c.accent), ...spans] : []));
+    const entries = names.map((name, place) => {
+      const { mark, colour } = wayOf(place);
+      return named(mark, name, colour);
+    });
+    byId('ways').replaceChildren(
+      ...(names.length > 0 ? [named('\u25CB', 'this path', colours().accent), ...entries] : []),
+    );
+  }
+
+  /** What is drawn of other ways of pruning, for those who do not see charts. */
+  function baselinesTable() {
+    const ways = path?.baselines ?? [];
+    byId('baselines-details').hidden = ways.length === 0;
+    table(
+      'baselines',
+      ['way', 'FLOPs', 'quality', '95 %'],
+      ways.flatMap(({ name, points }) =>
+        points.map(({ relativeFlops, value, low, high }) => [
+          name,
+          percent(relativeFlops),
+          short(value),
+          low === undefined ? '-' : `${short(low)} to ${short(high)}`,
+        ]),
+      ),
+    );
   }
 
   function kindsLegend() {
-    for (const kind of new Set(pairs.map((pair) => pair.kind))) {
-      const name = element('span', kind);
-      name.style.color = `var(--${kind})`;
-      byId('kinds').append(name);
-    }
-    byId('kinds').append('first layers strong, last layers faint');
+    const kinds = [...new Set(pairs.map((pair) => pair.kind))];
+    const strokes = ['\u2501\u2501', '\u2505\u2505', '\u2509\u2509', '\u2501\u2509'];
+    byId('kinds').append(
+      ...kinds.map((kind, place) => named(strokes[place % 4], kind, `var(--${kind})`)),
+      element('span', 'first layers strong, last layers faint'),
+    );
   }
 
   function dashOf(place) {
@@ -288,7 +329,8 @@
       tr.firstChild.title = name;
       levels.forEach(({ widths }, i) => {
         const share = widths[p] / units;
-        tr.children[i + 2].style.background = `rgba(var(--accent-rgb), ${(0.04 + 0.56 * share).toFixed(3)})`;
+        tr.children[i + 2].style.background =
+          `rgba(var(--accent-rgb), calc(0.04 + var(--heat) * ${share.toFixed(3)}))`;
       });
       heat.append(tr);
     });
@@ -350,6 +392,7 @@
   function row(tag, cells) {
     const tr = document.createElement('tr');
     tr.append(...cells.map((cell) => element(tag, String(cell))));
+    if (tag === 'th') for (const cell of tr.children) cell.scope = 'col';
     return tr;
   }
   function element(tag, text) {
