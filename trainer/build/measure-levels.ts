@@ -51,7 +51,7 @@ export async function measureLevels(
   const samples = Math.min(options.testSamples, test.count);
   const done = (await checkpoint.read('qualities', z.array(qualitySchema))) ?? [];
   const dense = await testAnswers(calibrated, samples);
-  const measuring = progress.stage('measure', levels.length * samples);
+  const measuring = progress.stage('measure', levels.length * samples, done.length * samples);
   const weights = weightBytes(model.graph);
   const sessions = startSessionPool(weights);
   const modelOf = async ({ cut }: LevelModel) => ortModel(await leanForward(measuredGraph(cut, pool.task)));

@@ -22,8 +22,8 @@ export function timedProgress(
   const seconds = new Map<string, number>();
   return {
     note: (message) => progress.note(message),
-    stage(name, total) {
-      const [inner, started] = [progress.stage(name, total), now()];
+    stage(name, total, before) {
+      const [inner, started] = [progress.stage(name, total, before), now()];
       seconds.set(name, seconds.get(name) ?? 0);
       return {
         update: (done, values) => inner.update(done, values),

@@ -6,7 +6,8 @@ export interface StageProgress {
 }
 
 export interface Progress {
-  stage(name: string, total: number): StageProgress;
+  /** @param before what an interrupted run had done of the total */
+  stage(name: string, total: number, before?: number): StageProgress;
   note(message: string): void;
 }
 

@@ -106,7 +106,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
   let state = memory.state ?? (await start(request, ordered, names, places));
   const { steps } = state;
   if (state.step >= steps) return finished(ordered, plan, names, places, state);
-  const stage = progress.stage('recover', steps);
+  const stage = progress.stage('recover', steps, state.step);
   const weights = [...new Set([...trained(ordered, plan.train), ...names.flat()])];
   const engine = await recoveryEngine(ordered, calibrated, plan, weights, options, progress);
   const at = plan.widths.map((row) =>

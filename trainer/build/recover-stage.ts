@@ -64,7 +64,7 @@ export async function recover(
   progress: Progress,
   signal?: AbortSignal,
 ): Promise<PreparedModel> {
-  const stage = progress.stage('recover', plan.steps);
+  const stage = progress.stage('recover', plan.steps, memory.state?.step);
   const { model } = calibrated;
   const ordered: PreparedModel = { ...model, graph: orderGraph(model, order) };
   const { state: saved, limits = noLimitLog } = memory;

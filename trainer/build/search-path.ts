@@ -105,7 +105,7 @@ export async function searchPath(
       await memory.saveCurvature(curvature);
       estimating.finish();
     }
-    const searching = progress.stage('search', options.steps);
+    const searching = progress.stage('search', options.steps, memory.state?.step);
     const form = formOf(options, unitScales(model.pairs, curvature));
     const state = await runSearch(context, form, memory.state, memory.saveState, searching);
     await memory.saveState(state);

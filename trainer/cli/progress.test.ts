@@ -28,8 +28,49 @@ describe('progress off a terminal', () => {
       loss: 0.5,
     });
     expect(lines).toHaveLength(6);
-    expect(lines.at(-2)).toMatchObject({ done: 41, elapsedS: 4, etaS: 5.76 });
+    expect(lines.at(-2)).toMatchObject({ done: 41, elapsedS: 4, etaS: 5.9 });
     expect(lines.at(-1)).toMatchObject({ done: 100, share: 1, etaS: 0 });
+  });
+});
+
+describe('the time that a stage has left', () => {
+  /** @param reports what was done after how many ms @returns what each said, in seconds */
+  const etas = (total: number, before: number, reports: readonly (readonly [done: number, ms: number])[]) => {
+    const lines: { etaS: number | null }[] = [];
+    let now = 0;
+    const progress = lineProgress(
+      (line) => lines.push(JSON.parse(line)),
+      () => now,
+    );
+    const stage = progress.stage('measure', total, before);
+    for (const [done, ms] of reports) {
+      now = ms;
+      stage.update(done);
+    }
+    return lines.map(({ etaS }) => etaS);
+  };
+
+  test('does not count what is prepared before the first report', () => {
+    expect(
+      etas(160_000, 0, [
+        [16, 770],
+        [8016, 1770],
+        [16_016, 2770],
+      ]),
+    ).toEqual([null, 19, 18]);
+  });
+
+  test('is known from the first of a few long parts', () => {
+    expect(etas(4, 0, [[1, 60_000]])).toEqual([180]);
+  });
+
+  test('of a run that goes on counts what this run did', () => {
+    expect(
+      etas(300, 150, [
+        [151, 3000],
+        [153, 5000],
+      ]),
+    ).toEqual([null, 147]);
   });
 });
 

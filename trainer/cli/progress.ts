@@ -17,7 +17,7 @@ function barProgress(stream: NodeJS.WriteStream): DisposableProgress {
     note: (message) => {
       if (!open) stream.write(`${message}\n`);
     },
-    stage(name, total) {
+    stage(name, total, before = 0) {
       const bar = new SingleBar(
         {
           stream,
@@ -27,7 +27,7 @@ function barProgress(stream: NodeJS.WriteStream): DisposableProgress {
         },
         Presets.shades_grey,
       );
-      bar.start(total, 0, { values: '' });
+      bar.start(total, before, { values: '' });
       open = bar;
       return {
         update: (done, values) => bar.update(done, { values: shown(values) }),
@@ -48,8 +48,9 @@ export function lineProgress(
 ): Progress {
   return {
     note: (message) => write(JSON.stringify({ note: message })),
-    stage(name, total): StageProgress {
+    stage(name, total, before = 0): StageProgress {
       const started = now();
+      const remaining = remainingTime(total, { done: before, at: started });
       let last = Number.NEGATIVE_INFINITY;
       const emit = (
         done: number,
@@ -57,10 +58,10 @@ export function lineProgress(
         finished: boolean,
       ) => {
         const at = now();
+        const etaMs = remaining({ done, at });
         if (!finished && at - last < 1000) return;
         last = at;
         const elapsedS = (at - started) / 1000;
-        const etaS = done > 0 ? (elapsedS / done) * (total - done) : null;
         const round = (value: number) => Number(value.toFixed(2));
         write(
           JSON.stringify({
@@ -69,7 +70,7 @@ export function lineProgress(
             total,
             share: round(total === 0 ? 1 : done / total),
             elapsedS: round(elapsedS),
-            etaS: etaS === null ? null : round(etaS),
+            etaS: etaMs === undefined ? null : round(etaMs / 1000),
             ...values,
           }),
         );
@@ -79,6 +80,32 @@ export function lineProgress(
         finish: (values) => emit(total, values, true),
       };
     },
+  };
+}
+
+interface Moment {
+  readonly done: number;
+  /** In ms. */
+  readonly at: number;
+}
+
+/** Of a stage, what must be done before its first report says how fast it goes: what is begun with takes longer than the rest. */
+const LEAST_SHARE = 0.01;
+
+/**
+ * From each report of a stage to the time that is left, at the rate since its first report: what comes before that is preparation. Undefined
+ * while no rate is known.
+ */
+function remainingTime(total: number, begun: Moment): (report: Moment) => number | undefined {
+  let first: Moment | undefined;
+  return ({ done, at }) => {
+    if (done >= total) return 0;
+    first ??= { done, at };
+    const since = done > first.done ? first : begun;
+    const gained = done - since.done;
+    return gained > 0 && (since === first || gained >= LEAST_SHARE * total)
+      ? ((at - since.at) / gained) * (total - done)
+      : undefined;
   };
 }
 
