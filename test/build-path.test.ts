@@ -164,6 +164,47 @@ describe('build-path', () => {
     });
   });
 
+  test('other options behind the search keep what was searched, and end as if they had been given at once', async () => {
+    const plain = { ...options, compensate: false, testSamples: 64, latencyRounds: 3 };
+    const interrupted = request('changed', { ...abortAt('measure', 1), options: plain });
+    await expect(buildPath(interrupted)).rejects.toMatchObject({ code: 'interrupted' });
+    const other = { ...plain, levels: 3, recover: 2 };
+    const stages: string[] = [];
+    const progress: Progress = {
+      note: () => {},
+      stage: (name) => {
+        stages.push(name);
+        return { update: () => {}, finish: () => {} };
+      },
+    };
+    const resumed = await buildPath(request('changed', { resume: true, options: other, progress }));
+    expect(stages).not.toContain('curvature');
+    const atOnce = await buildPath(request('at-once', { options: other }));
+    expect(weightFiles(resumed)).toEqual(weightFiles(atOnce));
+    expect(resumed.model).toEqual(atOnce.model);
+  });
+
+  test('options that do not fit the model leave nothing that the right ones would have to be forced over', async () => {
+    const wrong = { ...options, outputs: ['nope'] };
+    await expect(buildPath(request('outputs', { options: wrong }))).rejects.toMatchObject({ code: 'usage' });
+    await expect(buildPath(request('outputs', abortAt('search', 1)))).rejects.toMatchObject({
+      code: 'interrupted',
+    });
+  });
+
+  test('levels that would keep the same units are one, and the run says so', async () => {
+    const notes: string[] = [];
+    const progress = { ...silentProgress, note: (message: string) => notes.push(message) };
+    const grid = [0.5, 0.50001, 0.3, 0.3, 0.99999];
+    const few = { ...options, grid, compensate: false, testSamples: 32, latencyRounds: 3 };
+    const { levels } = await buildPath(request('repeated', { options: few, progress }));
+    expect(levels.map(({ widths }) => widths.join()).length).toBe(
+      new Set(levels.map(({ widths }) => widths.join())).size,
+    );
+    expect(levels.map(({ relativeFlops }) => Math.round(10 * relativeFlops))).toEqual([3, 5, 10, 10]);
+    expect(notes).toContainEqual(expect.stringContaining('50.0 %'));
+  });
+
   test('a finished artifact is not overwritten unasked', async () => {
     await expect(buildPath(request('whole'))).rejects.toMatchObject({
       code: 'usage',

@@ -4,13 +4,10 @@
  * Each stage's result is a plain value; the expensive ones are checkpointed, the rest follow from them exactly.
  */
 
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { writeArtifact } from '../../schema/artifact/write.ts';
-import { SppError } from '../../schema/errors.ts';
-import { MANIFEST_FILE, type Manifest } from '../../schema/manifest.ts';
+import type { Manifest } from '../../schema/manifest.ts';
 import { type PathLevel, pathArtifact } from '../artifact/path-artifact.ts';
 import { compensatedOrder } from '../compensation/compensated-order.ts';
 import { type BoundDataset, bindDataset } from '../data/bind-dataset.ts';
@@ -19,17 +16,16 @@ import { limitEventsSchema, limitLog } from '../engine/memory-limits.ts';
 import { modelDigest } from '../graph/model-digest.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { droppedText, frontier } from '../measure/frontier.ts';
-import { preparePairs, type TracedModel } from '../pairs/prepare.ts';
+import { preparePairs } from '../pairs/prepare.ts';
 import { writeReportData } from '../report/report-data.ts';
 import { writeReport } from '../report/write-report.ts';
 import { alignWidths, allocateLevels } from '../search/allocate.ts';
-import { defaultInclusion, pathOrder } from '../search/inclusion.ts';
+import { pathOrder } from '../search/inclusion.ts';
 import { indexUnits, orderByPair } from '../search/units.ts';
 import { type CalibratedModel, calibrate } from './calibrate-model.ts';
 import { Checkpoint, float64Array } from './checkpoint.ts';
 import { alignmentOf } from './choose-alignment.ts';
-import { chosenLayout } from './chosen-layout.ts';
-import { levelShares } from './level-shares.ts';
+import { levelShares, withoutRepeats } from './level-shares.ts';
 import { buildLevels, ownTensors } from './level-stage.ts';
 import { measureLevels } from './measure-levels.ts';
 import type { BuildOptions } from './options.ts';
@@ -37,6 +33,7 @@ import { epochsByStage, reportData, type TimedProgress, timedProgress } from './
 import { planBuild } from './plan-build.ts';
 import type { Progress } from './progress.ts';
 import { recoverPath, recoveryPlan } from './recover-path.ts';
+import { begin, fingerprintsOf, refuseToOverwrite, savedRun } from './run-identity.ts';
 import { type SearchMemory, searchPath, searchSettings } from './search-path.ts';
 import { inclusionStateSchema, throwIfAborted } from './search-stage.ts';
 
@@ -67,17 +64,17 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
   stage.finish({ pairs: prepared.pairs.length });
 
   const sourceSha256 = await modelDigest(request.modelPath);
-  const fingerprint = fingerprintOf(sourceSha256, dataset, options);
-  const run = await continueOrBegin(request, prepared, checkpoint, fingerprint);
+  const fingerprints = fingerprintsOf(sourceSha256, dataset, options);
+  const saved = await savedRun(request, checkpoint, fingerprints);
   const calibrated = await calibrate(prepared, dataset, options, progress);
-  throwIfAborted(request.signal);
-
   try {
+    throwIfAborted(request.signal);
+    // Options that do not fit the model are refused by now: nothing is left behind that the right ones would have to be forced over.
+    const run = saved ?? (await begin(request, prepared, checkpoint, fingerprints));
     const timed = { ...request, progress };
     const manifest = await writePath(timed, {
       calibrated,
       checkpoint,
-      fingerprint,
       ...run,
       sourceSha256,
     });
@@ -121,9 +118,8 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const laned = { ...options, ...laneOptions(run), microBatch: memoryPlan.microBatch };
   const state = await searchPath(calibrated, laned, progress, memory, request.signal);
   const flat = pathOrder(state);
-  const { shares, notes: ofShares } = levelShares(model, options);
-  for (const note of ofShares) progress.note(note);
-  const allocated = allocateLevels(model.pairs, flat, model, shares);
+  const asked = levelShares(model, options);
+  const allocated = allocateLevels(model.pairs, flat, model, asked.shares);
   const found = await orderOf(calibrated, flat, options, progress, request.signal);
   const aligned = await alignmentOf(
     options,
@@ -132,7 +128,10 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
     checkpoint,
     progress,
   );
-  const widths = alignWidths(model.pairs, allocated, aligned.multiple);
+  const cut = withoutRepeats(alignWidths(model.pairs, allocated, aligned.multiple), asked.shares);
+  const { widths, shares } = cut;
+  const ofShares = [...asked.notes, ...cut.notes];
+  for (const note of ofShares) progress.note(note);
   const plan = recoveryPlan(options, memoryPlan.train, calibrated.pool.all.length, widths, shares);
   const { byLevel } = memoryPlan;
   const recovering = { ...request, options: laned, byLevel, checkpoint, limits };
@@ -232,70 +231,8 @@ async function orderOf(
   return order;
 }
 
-/** @throws `usage` when `out` holds a finished or unfinished build and neither --resume nor --force was given */
-async function refuseToOverwrite(request: BuildRequest, checkpoint: Checkpoint): Promise<void> {
-  if (request.force) return;
-  const finished = await readFile(join(request.out, MANIFEST_FILE)).then(
-    () => true,
-    () => false,
-  );
-  const unfinished = (await checkpoint.run()) !== undefined;
-  if (finished && !unfinished) {
-    throw new SppError('usage', `${request.out} already holds an artifact.`, {
-      hint: 'Choose another --out, or replace it with --force.',
-    });
-  }
-  if (unfinished && !request.resume) {
-    throw new SppError('usage', `${request.out} holds an unfinished build.`, {
-      hint: 'Go on with --resume, or start over with --force.',
-    });
-  }
-}
-
-async function continueOrBegin(
-  request: BuildRequest,
-  prepared: TracedModel,
-  checkpoint: Checkpoint,
-  fingerprint: string,
-): Promise<{ workers: number; workerThreads: number }> {
-  const saved = request.resume && !request.force ? await checkpoint.run() : undefined;
-  if (saved !== undefined) {
-    if (saved.fingerprint !== fingerprint) {
-      throw new SppError(
-        'bad-checkpoint',
-        `The unfinished build in ${request.out} is of another model, data or options.`,
-        {
-          hint: 'Give the same command as before with --resume, or start over with --force.',
-        },
-      );
-    }
-    return saved;
-  }
-  const { workers, threads } = await chosenLayout(prepared, request.options, request.progress);
-  const run = { formatVersion: 1, fingerprint, workers, workerThreads: threads } as const;
-  await checkpoint.begin(run);
-  return run;
-}
-
 function laneOptions({ workers, workerThreads }: Pick<Run, 'workers' | 'workerThreads'>) {
   return { workers, workerThreads };
-}
-
-/** Raised when the same options lead to another path, so that no checkpoint is gone on with that the rest would not follow from. */
-const METHOD_REVISION = 4;
-
-/** Equal exactly when two runs would give the same path on the same backend. */
-function fingerprintOf(sourceSha256: string, dataset: Dataset, options: BuildOptions): string {
-  const { workers: _, workerThreads: __, recompute: ___, ...deciding } = options;
-  const text = JSON.stringify([
-    sourceSha256,
-    dataset.sha256,
-    dataset.recipe,
-    deciding,
-    defaultInclusion,
-    METHOD_REVISION,
-  ]);
-  return createHash('sha256').update(text).digest('hex');
 }
 
 function versionOf(fingerprint: string): string {

@@ -3,7 +3,7 @@
  * Files are written beside and renamed, so a kill at any moment leaves the last whole one. Numbers are kept in full
  * (structured clone), because a resumed run must go on bit for bit.
  */
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import { z } from 'zod';
@@ -14,8 +14,10 @@ const FOLDER = '.checkpoint';
 
 /** What a run must have in common with the checkpoint that it continues. */
 const runSchema = z.object({
-  formatVersion: z.literal(1),
+  formatVersion: z.literal(2),
   fingerprint: z.string(),
+  /** Of what decides the search: with that alone the same, a run goes on behind it. */
+  searchFingerprint: z.string(),
   workers: z.int().positive(),
   workerThreads: z.int().positive(),
 });
@@ -36,6 +38,14 @@ export class Checkpoint {
   async begin(run: RunIdentity): Promise<void> {
     await this.remove();
     await mkdir(this.directory, { recursive: true });
+    await this.write('run', run);
+  }
+
+  /** Forgets all stages but these, and is the given run's from now on. */
+  async keepOnly(stages: readonly string[], run: RunIdentity): Promise<void> {
+    const kept = new Set([...stages, 'run']);
+    for (const stage of await readdir(this.directory))
+      if (!kept.has(stage)) await rm(join(this.directory, stage), { force: true });
     await this.write('run', run);
   }
 

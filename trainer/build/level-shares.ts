@@ -1,6 +1,6 @@
 /** Which shares of the dense FLOPs a build's levels are to keep. */
 import type { PreparedModel } from '../pairs/pair.ts';
-import { evenGrid, namedGrid, sizeAt } from '../search/allocate.ts';
+import { distinctLevels, evenGrid, namedGrid, sizeAt } from '../search/allocate.ts';
 import type { BuildOptions } from './options.ts';
 
 /**
@@ -23,5 +23,30 @@ export function levelShares(
   return {
     shares,
     notes: [`the model can be cut down to ${(100 * least).toFixed(1)} % of its FLOPs: levels begin there`],
+  };
+}
+
+interface DistinctLevels {
+  readonly widths: readonly (readonly number[])[];
+  readonly shares: readonly number[];
+  /** What is to be said of those that were left out. */
+  readonly notes: readonly string[];
+}
+
+/** Levels without repeats of the next one. @param shares that the widths were cut to, by level */
+export function withoutRepeats(
+  widths: readonly (readonly number[])[],
+  shares: readonly number[],
+): DistinctLevels {
+  const places = distinctLevels(widths);
+  const repeated = shares.filter((_, level) => !places.includes(level));
+  const named = repeated.map((share) => `${(100 * share).toFixed(1)} %`).join(', ');
+  return {
+    widths: places.map((level) => widths[level] as readonly number[]),
+    shares: places.map((level) => shares[level] as number),
+    notes:
+      repeated.length === 0
+        ? []
+        : [`levels that keep the same units as the next one were left out: ${named} of the FLOPs`],
   };
 }

@@ -171,7 +171,7 @@ export function diverged(loss: number, step: number, level: number): SppError {
     'numerical-failure',
     `The loss is ${loss} at step ${step} of the recovery, at level ${level}.`,
     {
-      hint: 'Try --recover-rate at a third of what it was, or --recover off; --resume goes on from the last good state.',
+      hint: 'Try --recover-rate at a third of what it was, or --recover off, with --resume: what was searched is kept, and recovery begins anew.',
     },
   );
 }

@@ -130,7 +130,7 @@ export async function runSearch(
     if (!Number.isFinite(loss)) {
       await save(state);
       throw new SppError('numerical-failure', `The loss is ${loss} at step ${state.step} of the search.`, {
-        hint: 'Check the data and its normalisation; the last good state is kept, and --resume goes on from it.',
+        hint: 'Check the data and its normalisation, or try another --backend, and start over with --force. The last good state is kept: --resume tries the step again, which helps where a device failed.',
       });
     }
     state = form.step(state, joinPairs(index, gradients));

@@ -24,6 +24,16 @@ test('drops a level that another beats or equals in quality at every batch size,
   expect(droppedText(dropped[0]!, levels)).toContain('was dropped');
 });
 
+test('names a level that is kept, not one that was dropped itself', () => {
+  // Each beats the one before it, which is slower.
+  const { kept, dropped } = frontier([level(0.7, 5), level(0.8, 4), level(0.9, 3), level(0.95, 6)]);
+  expect(kept).toEqual([2, 3]);
+  expect(dropped).toEqual([
+    { level: 0, better: 2 },
+    { level: 1, better: 2 },
+  ]);
+});
+
 test('keeps a level that is faster at one batch size, and the dense one whatever is measured', () => {
   expect(frontier([level(0.9, 1, 9), level(0.9, 2, 8), level(0.9, 3, 9)]).kept).toEqual([0, 1, 2]);
   expect(frontier([level(0.9, 1), level(0.8, 2)]).kept).toEqual([0, 1]);
@@ -37,6 +47,7 @@ test('quality never falls along what is kept, up to the dense level, when latenc
       expect([...kept, ...dropped.map((each) => each.level)].toSorted((a, b) => a - b)).toEqual([
         ...levels.keys(),
       ]);
+      expect(dropped.every(({ better }) => kept.includes(better))).toBe(true);
       const offered = kept.slice(0, -1).map((place) => values[place]!);
       expect(offered).toEqual(offered.toSorted((a, b) => a - b));
     }),

@@ -6,6 +6,7 @@ export type Measured = Pick<ManifestLevel, 'quality' | 'latency' | 'relativeFlop
 export interface Dropped {
   /** Places in the list of levels. */
   readonly level: number;
+  /** One that is kept. */
   readonly better: number;
 }
 
@@ -21,16 +22,19 @@ export interface Frontier {
  */
 export function frontier(levels: readonly Measured[]): Frontier {
   const dense = levels.length - 1;
-  const kept: number[] = [];
-  const dropped: Dropped[] = [];
-  for (const [level, own] of levels.entries()) {
-    const better =
-      level === dense
-        ? -1
-        : levels.findIndex((other, place) => place !== level && beats(other, own, place < level));
-    if (better >= 0) dropped.push({ level, better });
-    else kept.push(level);
-  }
+  const betterThan = (level: number) =>
+    level === dense
+      ? []
+      : [...levels.keys()].filter(
+          (place) =>
+            place !== level && beats(levels[place] as Measured, levels[level] as Measured, place < level),
+        );
+  const kept = [...levels.keys()].filter((level) => betterThan(level).length === 0);
+  // What beats a level that beats another beats that, too: one of those that are kept always does.
+  const dropped = [...levels.keys()].flatMap((level) => {
+    const [better] = betterThan(level).filter((place) => kept.includes(place));
+    return better === undefined ? [] : [{ level, better }];
+  });
   return { kept, dropped };
 }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Pair } from '../pairs/pair.ts';
-import { alignWidths, allocateLevels, evenGrid, sizeAt } from './allocate.ts';
+import { alignWidths, allocateLevels, distinctLevels, evenGrid, sizeAt } from './allocate.ts';
 import { randomSource, shuffledRange } from './random.ts';
 import { indexUnits, orderByPair } from './units.ts';
 
@@ -136,5 +136,18 @@ describe('level allocation', () => {
       [0, 1, 2],
       [2, 0, 1],
     ]);
+  });
+
+  test('of levels that keep the same units the last one stays, so that the dense one does; two stay in any case', () => {
+    expect(
+      distinctLevels([
+        [1, 2],
+        [1, 2],
+        [2, 2],
+        [4, 8],
+        [4, 8],
+      ]),
+    ).toEqual([1, 2, 4]);
+    expect(distinctLevels([[1], [1]])).toEqual([0, 1]);
   });
 });

@@ -74,6 +74,18 @@ export function alignWidths(
   );
 }
 
+/**
+ * Levels without those that keep the same units as the next one: shares that lie nearer to each other than a unit costs, or widths
+ * that were rounded to the same multiple. A path has two levels at least.
+ * @returns places of those that differ, ascending, the dense one among them
+ */
+export function distinctLevels(widths: readonly (readonly number[])[]): number[] {
+  const isSame = (row: readonly number[], next: readonly number[] | undefined) =>
+    next !== undefined && row.every((width, p) => width === next[p]);
+  const places = widths.flatMap((row, level) => (isSame(row, widths[level + 1]) ? [] : [level]));
+  return places.length > 1 ? places : [...widths.keys()];
+}
+
 /** FLOPs and parameters at given widths. */
 export function sizeAt(
   pairs: readonly Pair[],

@@ -1,0 +1,110 @@
+/** Which run a checkpoint belongs to: what may be gone on with, what of it is kept, and what is refused. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SppError } from '../../schema/errors.ts';
+import { MANIFEST_FILE } from '../../schema/manifest.ts';
+import type { Dataset } from '../data/dataset.ts';
+import type { TracedModel } from '../pairs/prepare.ts';
+import { defaultInclusion } from '../search/inclusion.ts';
+import type { BuildRequest } from './build-path.ts';
+import type { Checkpoint, RunIdentity } from './checkpoint.ts';
+import { chosenLayout } from './chosen-layout.ts';
+import type { BuildOptions } from './options.ts';
+
+/** Raised when the same options lead to another path, so that no checkpoint is gone on with that the rest would not follow from. */
+const METHOD_REVISION = 4;
+
+export interface Fingerprints {
+  /** Equal exactly when two runs would give the same path on the same backend. */
+  readonly fingerprint: string;
+  /** Equal exactly when they would search alike. */
+  readonly searchFingerprint: string;
+}
+
+export function fingerprintsOf(sourceSha256: string, dataset: Dataset, options: BuildOptions): Fingerprints {
+  const { workers: _, workerThreads: __, recompute: ___, ...deciding } = options;
+  const digest = (its: unknown, ...more: unknown[]) => {
+    const { sha256, recipe } = dataset;
+    const text = JSON.stringify([
+      sourceSha256,
+      sha256,
+      recipe,
+      its,
+      defaultInclusion,
+      METHOD_REVISION,
+      ...more,
+    ]);
+    return createHash('sha256').update(text).digest('hex');
+  };
+  const { id, levels, lowest, grid, align, frontier: ____, ...rest } = deciding;
+  const { recover, recoverWeights, recoverRate, testSamples, latencyRounds, ...searching } = rest;
+  return {
+    fingerprint: digest(deciding),
+    // Of some data only as much is read as recovery asks for, and what is drawn follows from how much there is.
+    searchFingerprint: digest(searching, dataset.train.count),
+  };
+}
+
+/** @throws `usage` when `out` holds a finished or unfinished build and neither --resume nor --force was given */
+export async function refuseToOverwrite(request: BuildRequest, checkpoint: Checkpoint): Promise<void> {
+  if (request.force) return;
+  const finished = await readFile(join(request.out, MANIFEST_FILE)).then(
+    () => true,
+    () => false,
+  );
+  const unfinished = (await checkpoint.run()) !== undefined;
+  if (finished && !unfinished) {
+    throw new SppError('usage', `${request.out} already holds an artifact.`, {
+      hint: 'Choose another --out, or replace it with --force.',
+    });
+  }
+  if (unfinished && !request.resume) {
+    throw new SppError('usage', `${request.out} holds an unfinished build.`, {
+      hint: 'Go on with --resume, or start over with --force.',
+    });
+  }
+}
+
+/**
+ * The run to go on with, where there is one. Whoever has changed only what decides nothing before the search keeps what was searched.
+ * @throws `bad-checkpoint` when it is of something else
+ */
+export async function savedRun(
+  request: BuildRequest,
+  checkpoint: Checkpoint,
+  fingerprints: Fingerprints,
+): Promise<RunIdentity | undefined> {
+  const saved = request.resume && !request.force ? await checkpoint.run() : undefined;
+  if (saved === undefined || saved.fingerprint === fingerprints.fingerprint) return saved;
+  if (saved.searchFingerprint !== fingerprints.searchFingerprint) {
+    throw new SppError(
+      'bad-checkpoint',
+      `The unfinished build in ${request.out} is of another model, data or options.`,
+      {
+        hint: 'Give the same command as before with --resume, or start over with --force.',
+      },
+    );
+  }
+  const run = { ...saved, ...fingerprints };
+  await checkpoint.keepOnly(SEARCH_STAGES, run);
+  request.progress.note(
+    'options behind the search have changed: what was searched is kept, the rest begins anew',
+  );
+  return run;
+}
+
+/** What the checkpoint holds of the search and before. */
+const SEARCH_STAGES = ['limits', 'curvature', 'search'] as const;
+
+export async function begin(
+  request: BuildRequest,
+  prepared: TracedModel,
+  checkpoint: Checkpoint,
+  fingerprints: Fingerprints,
+): Promise<RunIdentity> {
+  const { workers, threads } = await chosenLayout(prepared, request.options, request.progress);
+  const run: RunIdentity = { formatVersion: 2, ...fingerprints, workers, workerThreads: threads };
+  await checkpoint.begin(run);
+  return run;
+}
