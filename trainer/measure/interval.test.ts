@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { wilsonInterval } from './interval.ts';
+import { meanInterval, wilsonInterval } from './interval.ts';
 
 describe('Wilson interval', () => {
   test('matches published values', () => {
@@ -17,5 +17,15 @@ describe('Wilson interval', () => {
       expect(low).toBeLessThanOrEqual(successes / 50);
       expect(high).toBeGreaterThanOrEqual(successes / 50);
     }
+  });
+});
+
+describe('interval of a mean', () => {
+  test('matches what another library computes', () => {
+    // Python: statistics.NormalDist().inv_cdf(0.975) * stdev(x) / sqrt(5) on either side.
+    const { value, low, high } = meanInterval([0.91, 0.97, 0.88, 0.99, 0.95]);
+    expect(value).toBeCloseTo(0.94, 12);
+    expect(low).toBeCloseTo(0.9008007203, 9);
+    expect(high).toBeCloseTo(0.9791992797, 9);
   });
 });
