@@ -16,6 +16,7 @@ import { taskNames } from '../measure/task.ts';
 import { preparePairs } from '../pairs/prepare.ts';
 import { defaultRecovery } from '../recovery/plan.ts';
 import { REPORT_FILE } from '../report/write-report.ts';
+import { publishedForm } from '../search/published-form.ts';
 import { addDataFlags, dataSettings, dataSpec } from './data-flags.ts';
 import { flagValues, numberOf } from './flag-values.ts';
 import { levelTable } from './level-table.ts';
@@ -61,7 +62,10 @@ export function buildPathCommand(): Command {
       String(defaults.align),
     )
     .option('--frontier', 'leave out levels that another beats in quality without being slower', false)
-    .option('--steps <n>', 'steps of the search', String(defaults.steps))
+    .option(
+      '--steps <n>',
+      `steps of the search (default: ${defaults.steps}, of the published form ${publishedForm.steps}: before, none of its units enter)`,
+    )
     .option(
       '--batch <n>',
       `examples a step (default: ${defaults.batch}, of text as many as have ${TOKENS_A_STEP} tokens)`,
@@ -191,7 +195,7 @@ function estimateTable({ stages, seconds, memoryBytes, notes }: Estimate): strin
 }
 
 /** @throws `usage` with every wrong option named */
-function parseOptions(model: string, flags: Record<string, unknown>, { length = 1 }: DataSettings) {
+export function parseOptions(model: string, flags: Record<string, unknown>, { length = 1 }: DataSettings) {
   const given: Record<string, unknown> = {
     id: flags.id ?? modelId(model),
     loss: flags.loss,
@@ -207,6 +211,7 @@ function parseOptions(model: string, flags: Record<string, unknown>, { length = 
     backend: flags.backend,
     task: flags.task,
     outputs: flags.output === undefined ? undefined : String(flags.output).split(','),
+    steps: flags.search === 'published' ? publishedForm.steps : undefined,
     batch: hasTokens(String(flags.data)) ? Math.max(4, Math.round(TOKENS_A_STEP / length)) : undefined,
   };
   for (const name of numeric) if (flags[name] !== undefined) given[name] = numberOf(flags[name]);

@@ -94,7 +94,7 @@ export function inclusionStep(
         'numerical-failure',
         `The gradient of unit ${j} is not finite at step ${state.step}.`,
         {
-          hint: 'Try a smaller step size, or check the data and its normalisation.',
+          hint: 'Check the data and its normalisation, or try another --backend.',
         },
       );
     }
