@@ -69,6 +69,14 @@ export function drawPool(
   };
 }
 
+/** Of the pool, the examples that moments are taken of. @param known moments that were taken of `seen` examples */
+export function momentExamples(known: ReadonlyMap<string, Moments>, seen: number, pool: number): number {
+  const all = [...known.values()];
+  const widest = all.reduce((most, { size }) => Math.max(most, size), 0);
+  const rows = all.reduce((most, { count }) => Math.max(most, count), 0);
+  return rows === 0 ? 0 : Math.min(pool, Math.ceil((ROWS_AN_ENTRY * widest * seen) / rows));
+}
+
 /** Moments of some activations of a graph on the pool's first examples. */
 export async function measureMoments(
   graph: Graph,

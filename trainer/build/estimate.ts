@@ -1,22 +1,48 @@
 /** What a build will take, before it is begun: a few examples and steps are timed, the rest is multiplied out. Nothing is written. */
 
 import type { Dataset } from '../data/dataset.ts';
-import { createEngine } from '../engine/engine.ts';
-import { createMaskEngine } from '../engine/mask-engine.ts';
 import { elementCount } from '../graph/graph.ts';
+import type { Pair } from '../pairs/pair.ts';
 import type { TracedModel } from '../pairs/prepare.ts';
-import { stepCost } from '../recovery/draw-levels.ts';
 import { levelDraw, recoverySteps } from '../recovery/plan.ts';
-import { computeThreads } from '../runtime/compute.ts';
-import { answerGraph } from './answer.ts';
+import { startSessionPool, weightBytes } from '../runtime/session-pool.ts';
+import { allocateLevels, sizeAt } from '../search/allocate.ts';
+import { indexUnits } from '../search/units.ts';
 import { calibrate } from './calibrate-model.ts';
-import { denseStreams, refitSites } from './dense-streams.ts';
-import { levelShares } from './level-shares.ts';
+import { drawPool, momentExamples } from './calibration.ts';
+import { chosenLayout } from './chosen-layout.ts';
+import * as trials from './estimate-trials.ts';
+import { levelShares, withoutRepeats } from './level-shares.ts';
+import { KEPT_BYTES, LATENCY_BATCHES } from './measure-levels.ts';
+import { isLarge } from './memory-plan.ts';
 import type { BuildOptions } from './options.ts';
-import { planBuild } from './plan-build.ts';
+import { timedProgress } from './path-report.ts';
+import { buildSizes, planOf } from './plan-build.ts';
 import { silentProgress } from './progress.ts';
 import { trained } from './recover-stage.ts';
 import { FISHER_BATCHES } from './search-stage.ts';
+
+/** Seconds on this machine, and how often. */
+export interface BuildWork {
+  /** By level, sparsest first, the last one dense. */
+  readonly shares: readonly number[];
+  /** Examples that statistics are taken of, that the dense model answers, and that each level is measured on. */
+  readonly examples: Readonly<Record<'statistics' | 'answered' | 'heldOut' | 'tested', number>>;
+  /** An example's statistics. */
+  readonly statistics: number;
+  /** A level's pass over one example, where many are computed. */
+  readonly pass: trials.LinearCost;
+  readonly searchSteps: number;
+  readonly searchStep: number;
+  readonly recovery: {
+    readonly steps: number;
+    /** Dense passes for each step's answers. */
+    readonly answers: number;
+    readonly level: trials.LinearCost;
+  };
+  readonly refit: Pick<trials.RefitCost, 'streams' | 'level'> | undefined;
+  readonly latency: { readonly rounds: number; readonly runs: readonly trials.LinearCost[] };
+}
 
 export interface StageEstimate {
   readonly stage: string;
@@ -26,14 +52,16 @@ export interface StageEstimate {
 export interface Estimate {
   readonly stages: readonly StageEstimate[];
   readonly seconds: number;
-  /** At its largest, in bytes: what the trial took, and what grows with the data. */
+  /** At its largest, in bytes: what the trial took, and what grows with the data and the levels. */
   readonly memoryBytes: number;
-  /** What is chosen because of memory. */
+  /** What is chosen because of memory, and what the estimate does not know. */
   readonly notes: readonly string[];
 }
 
-const TRIAL_EXAMPLES = 64;
-const FLOAT_BYTES = 4;
+/** A level's held-out loss as cut, refitted, and with its scores' matrix refitted. */
+const OFFERS = 3;
+/** Levels that are refitted or measured at once. */
+const LEVELS_AT_ONCE = 2;
 
 export async function estimateBuild(
   prepared: TracedModel,
@@ -41,86 +69,137 @@ export async function estimateBuild(
   options: BuildOptions,
   now: () => number = () => performance.now(),
 ): Promise<Estimate> {
-  const timed = async <Value>(work: () => Promise<Value>): Promise<[Value, number]> => {
-    const from = now();
-    const value = await work();
-    return [value, (now() - from) / 1000];
-  };
-  const trial = { ...options, calibration: TRIAL_EXAMPLES };
-  const calibrated = await calibrate(prepared, dataset, trial, silentProgress);
-  const { pool, model } = calibrated;
-  const graph = answerGraph(model.graph, pool.task);
-  const workers = options.workers ?? Math.min(8, computeThreads());
-  const { shares, notes } = levelShares(model, options);
-  const meanShare = shares.reduce((a, b) => a + b, 0) / shares.length;
-
-  const places = Array.from({ length: options.batch }, (_, i) => i % pool.indices.length);
-  const feeds = await pool.data.train.feeds(places.map((place) => pool.indices[place] as number));
-  const teacher = await calibrated.teacher.rows(places);
-  await calibrated.teacher.close();
-  const memoryPlan = await planBuild(calibrated, { ...options, workers });
-  const loss = { kind: pool.task.loss, output: pool.output, teacher };
-
-  const masks = model.pairs.map(({ units }) => new Float32Array(units).fill(1));
-  const { backend, recompute } = options;
-  const { microBatch } = memoryPlan;
-  const shared = { graph, backend, workers, recompute, microBatch };
-  const searcher = await createMaskEngine({ ...shared, pairs: model.pairs });
-  await searcher.step({ feeds, masks, loss });
-  const [, searchStep] = await timed(() => searcher.step({ feeds, masks, loss }));
-  await searcher.close();
-
-  const all = pool.all.length;
-  const steps = recoverySteps(options.recover, { examples: all, batch: options.batch, shares });
-  let recoverStep = 0;
-  if (steps > 0) {
-    const weights = trained(model, memoryPlan.train);
-    const masked = { pairs: model.pairs, maskGradients: false };
-    const engine = await createEngine({
-      ...shared,
-      weights,
-      ...(memoryPlan.train === 'vectors' ? masked : { nested: model }),
-    });
-    const step = { feeds, loss, ...(memoryPlan.train === 'vectors' ? { masks } : {}) };
-    await engine.step(step);
-    [, recoverStep] = await timed(() => engine.step(step));
-    await engine.close();
-  }
-
-  const [streams, streamSeconds] = await timed(() =>
-    denseStreams(model, refitSites(model), pool, computeThreads()),
+  const clock = timedProgress(silentProgress, now);
+  const calibrated = await calibrate(
+    prepared,
+    dataset,
+    { ...options, calibration: trials.TRIAL_EXAMPLES },
+    clock,
   );
-  const streamed = streams.blocks.reduce((sum, { targets }) => sum + (targets[0]?.dims[0] ?? 0), 0);
-  const perExample = streamSeconds / Math.max(1, Math.min(pool.indices.length, streamed));
-  const drawn = Math.min(options.calibration, all);
-  const tested = Math.min(options.testSamples, pool.data.test.count);
-  const stages: StageEstimate[] = [
-    { stage: 'calibrate and teacher', seconds: 2 * drawn * perExample },
-    { stage: 'curvature and search', seconds: (FISHER_BATCHES + options.steps) * searchStep },
-    {
-      stage: 'recover',
-      seconds: steps * recoverStep * stepCost(shares, levelDraw(shares)),
-    },
-    {
-      stage: 'compensate',
-      // Each matrix is refitted on a forward pass up to it: half of one on average. Recovery begins and ends with it.
-      seconds: options.compensate
-        ? (steps > 0 ? 2 : 1) *
-          shares.length *
-          meanShare *
-          refitSites(model).length *
-          0.5 *
-          Math.min(drawn, 512) *
-          perExample
-        : 0,
-    },
-    { stage: 'measure', seconds: shares.length * meanShare * tested * perExample },
-  ];
-  const grows = drawn * elementCount(pool.answer) * FLOAT_BYTES;
-  return {
-    stages,
-    seconds: stages.reduce((sum, { seconds }) => sum + seconds, 0),
-    memoryBytes: process.memoryUsage().rss + grows,
-    notes: [...memoryPlan.notes, ...notes],
+  const { model, moments } = calibrated;
+  const { data, indices: tried } = calibrated.pool;
+  const pool = drawPool(data, calibrated.pool, options.calibration, options.seed);
+  const asked = levelShares(model, options);
+  const levels = withoutRepeats(
+    allocateLevels(model.pairs, evenOrder(model.pairs), model, asked.shares),
+    asked.shares,
+  );
+  const { workers, threads } = await chosenLayout(prepared, options, silentProgress);
+  const sizes = await buildSizes({ model, pool }, { ...options, workers });
+  const memoryPlan = planOf(sizes, options);
+  const { microBatch, train, byLevel } = memoryPlan;
+  const engines = { ...options, workers, workerThreads: threads, microBatch };
+
+  const weights = weightBytes(model.graph);
+  const sessions = startSessionPool(weights);
+  const scene = { calibrated: { ...calibrated, pool }, ...levels, sessions, now };
+  const steps = recoverySteps(options.recover, {
+    examples: pool.all.length,
+    batch: options.batch,
+    shares: levels.shares,
+  });
+  const refitted = options.compensate && !isLarge(weights);
+  const examples = {
+    statistics: momentExamples(moments, tried.length, pool.indices.length),
+    answered: pool.indices.length,
+    heldOut: pool.holdout.length,
+    tested: Math.min(options.testSamples, data.test.count),
   };
+  try {
+    const runs: trials.LinearCost[] = [];
+    for (const batch of LATENCY_BATCHES) runs.push(await trials.passes(scene, batch));
+    const refit = refitted ? await trials.refitCost(scene) : undefined;
+    const work: BuildWork = {
+      shares: levels.shares,
+      examples,
+      statistics: (clock.seconds().get('calibrate') ?? 0) / tried.length,
+      pass: await trials.examplePass(scene),
+      searchSteps: FISHER_BATCHES + options.steps,
+      searchStep: await trials.searchStep(scene, engines),
+      recovery: {
+        steps,
+        answers: steps * options.batch <= pool.indices.length ? 0 : options.batch,
+        level:
+          steps === 0
+            ? { fixed: 0, slope: 0 }
+            : await trials.recoveryStep(scene, trained(model, train), train, engines),
+      },
+      refit,
+      latency: { rounds: options.latencyRounds, runs },
+    };
+    const stages = stagesOf(work);
+    const grows =
+      examples.answered * elementCount(pool.answer) * 4 +
+      Math.min(KEPT_BYTES, examples.tested * (await trials.feedBytes({ pool }))) +
+      LEVELS_AT_ONCE * (refit?.bytes ?? 0) +
+      (steps > 0 && byLevel ? 4 * sizes.own[train === 'pairs' ? 'pairs' : 'all'] : 0) +
+      levels.widths.reduce((sum, row) => sum + 4 * sizeAt(model.pairs, row, model).params, 0);
+    const needed = process.resourceUsage().maxRSS * 1024 + grows;
+    return {
+      stages,
+      seconds: stages.reduce((sum, { seconds }) => sum + seconds, 0),
+      memoryBytes: isLarge(weights) ? Math.min(needed, memoryPlan.budget) : needed,
+      notes: [
+        ...memoryPlan.notes,
+        ...asked.notes,
+        ...levels.notes,
+        ...(steps > 0 && options.recover === 'auto'
+          ? [
+              'at most: where levels begin near the dense model, recovery takes fewer steps and nothing is refitted after it',
+            ]
+          : []),
+        ...(options.compensate && !refitted
+          ? [
+              'compensation of a model of this size is not tried: it is not in these figures, and may take longer than all of them',
+            ]
+          : []),
+      ],
+    };
+  } finally {
+    await sessions.close();
+    await calibrated.teacher.close();
+  }
+}
+
+/** Pure: what was timed, as often as a build does it. */
+export function stagesOf(work: BuildWork): StageEstimate[] {
+  const { shares, examples, pass, recovery, refit, latency } = work;
+  const at = ({ fixed, slope }: trials.LinearCost, share: number) => fixed + slope * share;
+  const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+  const ofAll = (cost: trials.LinearCost, some: readonly number[] = shares) =>
+    sum(some.map((share) => at(cost, share)));
+  const { always, between } = levelDraw(shares);
+  const inner = shares.slice(always, -1);
+  const drawn = Math.min(between, inner.length) / Math.max(1, inner.length);
+  const step =
+    ofAll(recovery.level, shares.slice(0, always)) +
+    drawn * ofAll(recovery.level, inner) +
+    at(recovery.level, 1) +
+    recovery.answers * at(pass, 1);
+  const pruned = shares.slice(0, -1);
+  const refitting =
+    refit === undefined
+      ? 0
+      : refit.streams + pruned.length * refit.level + OFFERS * examples.heldOut * ofAll(pass, pruned);
+  return [
+    { stage: 'calibrate', seconds: examples.statistics * work.statistics },
+    { stage: 'teacher', seconds: (examples.answered + examples.heldOut) * at(pass, 1) },
+    { stage: 'curvature and search', seconds: work.searchSteps * work.searchStep },
+    { stage: 'recover', seconds: recovery.steps * step },
+    // Recovery begins and ends with it.
+    { stage: 'compensate', seconds: (recovery.steps > 0 ? 2 : 1) * refitting },
+    { stage: 'measure', seconds: examples.tested * ofAll(pass) },
+    { stage: 'latency', seconds: latency.rounds * sum(latency.runs.map((run) => ofAll(run))) },
+  ];
+}
+
+/** Before a search, all pairs are cut alike. */
+function evenOrder(pairs: readonly Pair[]): number[] {
+  const { offsets } = indexUnits(pairs);
+  return pairs
+    .flatMap(({ units }, p) =>
+      Array.from({ length: units }, (_, unit) => ({ flat: (offsets[p] ?? 0) + unit, depth: unit / units })),
+    )
+    .toSorted((a, b) => a.depth - b.depth)
+    .map(({ flat }) => flat);
 }

@@ -27,10 +27,10 @@ import { throwIfAborted } from './search-stage.ts';
 /** Weights of levels whose latency is measured in turns: all are held at once. */
 const TOGETHER_BYTES = 2 ** 30;
 /** Of test examples that are kept between levels. */
-const KEPT_BYTES = 2 ** 28;
+export const KEPT_BYTES = 2 ** 28;
 /** While one level's last examples are computed and the next level's model is made, the threads have the other's to do. */
 const LEVELS_AT_ONCE = 2;
-const LATENCY_BATCHES = [1, 8] as const;
+export const LATENCY_BATCHES = [1, 8] as const;
 
 export interface MeasureRequest {
   readonly options: BuildOptions;

@@ -10,7 +10,7 @@ import { weightBytes } from '../runtime/session-pool.ts';
 import { answerGraph } from './answer.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import { levelShares } from './level-shares.ts';
-import { isLarge, type MemoryPlan, planMemory } from './memory-plan.ts';
+import { type BuildSizes, isLarge, type MemoryPlan, planMemory } from './memory-plan.ts';
 import type { BuildOptions } from './options.ts';
 import { namesByLevel } from './recover-own.ts';
 import { trained } from './recover-stage.ts';
@@ -20,12 +20,32 @@ type Planned = Pick<
   'recover' | 'recoverWeights' | 'compensate' | 'backend' | 'workers' | 'levels' | 'grid' | 'lowest'
 >;
 
-/** @param machine bytes of memory that it has */
 export async function planBuild(
+  calibrated: Pick<CalibratedModel, 'model' | 'pool'>,
+  options: Planned,
+): Promise<MemoryPlan> {
+  return planOf(await buildSizes(calibrated, options), options);
+}
+
+export function planOf(
+  sizes: BuildSizes,
+  { backend: asked, recover, compensate, recoverWeights }: Planned,
+): MemoryPlan {
+  const [backend = 'onnxruntime'] = candidateBackends(asked);
+  return planMemory(sizes, {
+    recovers: recover !== 'off',
+    compensates: compensate,
+    train: recoverWeights,
+    microBatch: MICRO_BATCH[backend],
+  });
+}
+
+/** @param machine bytes of memory that it has */
+export async function buildSizes(
   { model, pool }: Pick<CalibratedModel, 'model' | 'pool'>,
   options: Planned,
   machine: number = totalmem(),
-): Promise<MemoryPlan> {
+): Promise<BuildSizes> {
   const weights = weightBytes(model.graph);
   const { shares } = levelShares(model, options);
   const draw = levelDraw(shares);
@@ -39,29 +59,19 @@ export async function planBuild(
   });
   const [backend = 'onnxruntime'] = candidateBackends(options.backend);
   const graph = answerGraph(model.graph, pool.task);
-  return planMemory(
-    {
-      weights,
-      trainable: byWeights((train) => trained(model, train)),
-      own: byWeights((train) => namesOf(train).flat()),
-      shared: byWeights((train) => {
-        const own = new Set(namesOf(train).at(-1));
-        return trained(model, train).filter((name) => !own.has(name));
-      }),
-      activations:
-        isLarge(weights) && isOnnxruntime(backend)
-          ? await activationBytes(graph, pool.data.length)
-          : undefined,
-      workers: options.workers ?? computeThreads(),
-      machine,
-    },
-    {
-      recovers: options.recover !== 'off',
-      compensates: options.compensate,
-      train: options.recoverWeights,
-      microBatch: MICRO_BATCH[backend],
-    },
-  );
+  return {
+    weights,
+    trainable: byWeights((train) => trained(model, train)),
+    own: byWeights((train) => namesOf(train).flat()),
+    shared: byWeights((train) => {
+      const own = new Set(namesOf(train).at(-1));
+      return trained(model, train).filter((name) => !own.has(name));
+    }),
+    activations:
+      isLarge(weights) && isOnnxruntime(backend) ? await activationBytes(graph, pool.data.length) : undefined,
+    workers: options.workers ?? computeThreads(),
+    machine,
+  };
 }
 
 /** Of all values that the graph computes on one example; undefined where it does not run on one of that length. */
