@@ -184,6 +184,18 @@ describe('build-path', () => {
     expect(resumed.model).toEqual(atOnce.model);
   });
 
+  test('a recovery that leaves nothing of the dense level says so, in the report too', async () => {
+    const notes: string[] = [];
+    const progress = { ...silentProgress, note: (message: string) => notes.push(message) };
+    const few = { ...options, compensate: false, testSamples: 32, latencyRounds: 3 };
+    const far = { ...few, levels: 2, recover: 12, recoverRate: 0.99 };
+    await buildPath(request('astray', { options: far, progress }));
+    const said = expect.stringMatching(/dense level .* nats from the model as it was.*--recover-rate/);
+    expect(notes).toContainEqual(said);
+    const report = JSON.parse(await readFile(join(root, 'astray', 'report.json'), 'utf8'));
+    expect(report.notes).toContainEqual(said);
+  });
+
   test('options that do not fit the model leave nothing that the right ones would have to be forced over', async () => {
     const wrong = { ...options, outputs: ['nope'] };
     await expect(buildPath(request('outputs', { options: wrong }))).rejects.toMatchObject({ code: 'usage' });

@@ -136,6 +136,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const { byLevel } = memoryPlan;
   const recovering = { ...request, options: laned, byLevel, checkpoint, limits };
   const path = await recoverPath(recovering, { ...calibrated, order: found }, plan);
+  for (const note of path.notes ?? []) progress.note(note);
   // Levels that moved little are still as they were refitted.
   const compensate = options.compensate && path.recovered?.near !== true;
   const levels = await buildLevels(
@@ -155,7 +156,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
     : { kept: [...measured.keys()], dropped: [] };
   const droppings = dropped.map((each) => droppedText(each, measured));
   for (const note of droppings) progress.note(note);
-  const notes = [...memoryPlan.notes, ...ofShares, ...aligned.notes, ...droppings];
+  const notes = [...memoryPlan.notes, ...ofShares, ...aligned.notes, ...(path.notes ?? []), ...droppings];
 
   const writing = progress.stage('write', 1);
   const refitted = options.compensate ? ownTensors(model, calibrated.pool) : [];

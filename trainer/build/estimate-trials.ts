@@ -1,6 +1,7 @@
 /** What a build's work takes on this machine, timed on a few examples: passes of levels, steps of the engines, one level's refit. */
 import { leanForward } from '../autodiff/lean-forward.ts';
 import { privateBiases } from '../compensation/compensate-level.ts';
+import type { Tensors } from '../data/dataset.ts';
 import { createMaskEngine } from '../engine/mask-engine.ts';
 import { elementCount, type Graph } from '../graph/graph.ts';
 import { ortModel } from '../graph/ort-model.ts';
@@ -9,7 +10,7 @@ import type { PreparedModel } from '../pairs/pair.ts';
 import { adamStart, adamStep, stepSizes } from '../recovery/adam.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
 import { computeThreads } from '../runtime/compute.ts';
-import type { SessionPool } from '../runtime/session-pool.ts';
+import type { PooledSession, SessionPool } from '../runtime/session-pool.ts';
 import { answerGraph } from './answer.ts';
 import { pooledBlock } from './answers.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
@@ -50,12 +51,21 @@ export function levelGraph(model: PreparedModel, row: readonly number[]): Graph 
 export async function examplePass(scene: TrialScene): Promise<LinearCost> {
   const { pool } = scene.calibrated;
   const block = Math.min(pooledBlock(pool.block, scene.sessions), pool.indices.length);
-  const seconds = await passes(scene, block);
-  return scaled(seconds, 1 / (block * scene.sessions.size));
+  const together = await passes(scene, block, (session, feeds) => session.time(feeds));
+  return scaled(together, 1 / (block * scene.sessions.size));
 }
 
-/** Seconds that a run of so many examples takes by itself. */
-export function passes(scene: TrialScene, examples: number): Promise<LinearCost> {
+/** Seconds that a run of so many examples takes where nothing else runs. */
+export function runAlone(scene: TrialScene, examples: number): Promise<LinearCost> {
+  return passes(scene, examples, (session, feeds) => timed(scene.now, () => session.run(feeds))());
+}
+
+/** @param measure in ms */
+function passes(
+  scene: TrialScene,
+  examples: number,
+  measure: (session: PooledSession, feeds: Tensors) => Promise<number>,
+): Promise<LinearCost> {
   const { calibrated, sessions } = scene;
   const { model, pool } = calibrated;
   return betweenEnds(scene, async (row) => {
@@ -64,7 +74,7 @@ export function passes(scene: TrialScene, examples: number): Promise<LinearCost>
     try {
       const places = Array.from({ length: examples }, (_, i) => i % pool.indices.length);
       const feeds = await pool.data.train.feeds(places.map((place) => pool.indices[place] as number));
-      return await middleOf(() => session.time(feeds));
+      return await middleOf(() => measure(session, feeds));
     } finally {
       await session.close();
     }

@@ -107,7 +107,7 @@ export async function estimateBuild(
   };
   try {
     const runs: trials.LinearCost[] = [];
-    for (const batch of LATENCY_BATCHES) runs.push(await trials.passes(scene, batch));
+    for (const batch of LATENCY_BATCHES) runs.push(await trials.runAlone(scene, batch));
     const refit = refitted ? await trials.refitCost(scene) : undefined;
     const work: BuildWork = {
       shares: levels.shares,

@@ -1,9 +1,12 @@
 /** Recovery of a whole path, in the way that the options ask for and that fits: by level where compensation gives levels tensors of their own. */
 import type { LimitLog } from '../engine/memory-limits.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
-import { levelDraw, recoverySteps } from '../recovery/plan.ts';
+import { FAR, levelDraw, recoverySteps } from '../recovery/plan.ts';
+import { computeThreads } from '../runtime/compute.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
+import type { Pool } from './calibration.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { holdoutLoss } from './level-stage.ts';
 import type { MemoryPlan } from './memory-plan.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
@@ -18,6 +21,8 @@ import { type RecoveryState, recover, recoveryStateSchema } from './recover-stag
 /** A calibrated model with the order of its units: recovery puts them into path order. */
 interface Path extends CalibratedModel {
   readonly order: readonly (readonly number[])[];
+  /** What recovery has to say. */
+  readonly notes?: readonly string[];
   /** Where levels own more than what compensation refits: as recovery left them. */
   readonly recovered?: RecoveredLevels;
 }
@@ -65,7 +70,7 @@ export async function recoverPath(
     };
     const request = { calibrated: path, order: path.order, plan, options, memory, progress };
     const recovered = await recoverOwn({ ...request, ...(signal ? { signal } : {}) });
-    return { ...path, model: recovered.model, order, recovered };
+    return withWord({ ...path, model: recovered.model, order, recovered });
   }
   const memory = {
     limits,
@@ -73,5 +78,21 @@ export async function recoverPath(
     save: (state: RecoveryState) => checkpoint.write('recovery', state),
   };
   const model = await recover(path, path.order, plan, options, memory, progress, signal);
-  return { ...path, model, order };
+  return withWord({ ...path, model, order });
+}
+
+/**
+ * The path with what is to be said of its dense level: a loss that is finite is no failure, but steps that are too large can leave
+ * nothing of the model.
+ */
+async function withWord(path: Path): Promise<Path> {
+  const { model, pool, holdoutTeacher } = path;
+  const loss = await holdoutLoss(model.graph, pool, holdoutTeacher, computeThreads());
+  return loss > FAR ? { ...path, notes: [astray(loss, pool.task.loss)] } : path;
+}
+
+/** @param loss of the dense level, from the model as it was given */
+function astray(loss: number, kind: Pool['task']['loss']): string {
+  const distance = `${loss.toPrecision(2)} ${kind === 'kl' ? 'nats' : 'of the variance'}`;
+  return `recovery left the dense level ${distance} from the model as it was: try --recover-rate at a third of what it was, or --recover off, with --force`;
 }

@@ -36,7 +36,7 @@ export function levelDraw(shares: readonly number[], between: number = defaultRe
 const MOST_EPOCHS = 1.75;
 
 /** The loss from which on recovery is as long as it may be: a fifth of a nat, or of the variance. */
-const FAR = 0.2;
+export const FAR = 0.2;
 
 /**
  * How far weights have to go, and so how many steps and how large ones are worth taking, as a share of the most: near its least a loss
