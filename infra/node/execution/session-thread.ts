@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { RawTensor } from '../tensors.ts';
+import { giveWay } from './give-way.ts';
 import type { FromThread, ModelData, Packed, ThreadData, ThreadModel, ToThread } from './messages.ts';
 import { sessionOptions } from './session-options.ts';
 
@@ -17,6 +18,7 @@ parentPort?.on('message', (message: ToThread) => {
   awakeUntilMs = 0;
   last = last.then(() => handle(message));
 });
+giveWay();
 answer({ kind: 'ready' });
 
 function handle(message: ToThread): Promise<void> {
