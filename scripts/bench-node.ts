@@ -102,8 +102,10 @@ bench(
   .option('--seconds <s>', 'of each load', Number, 10)
   .option('--load <share>', 'mean load, of what the dense level holds', Number, 1.3)
   .option('--levels <n>', 'levels', Number, 12)
-  .option('--dense-ms <ms>', 'of one row at the dense level', Number, 4)
-  .option('--fixed <share>', 'of that which no level saves', Number, 0.2)
+  .option('--cores <n>', 'that workers share with the main thread and the client', Number, Number(cores))
+  .option('--no-yields', 'threads that run keep a core for their whole slice, as if they did not give way')
+  .option('--dense-ms <ms>', 'of one row at the dense level', Number, 2.6)
+  .option('--fixed <share>', 'of that which no level saves', Number, 0.12)
   .option('--noise <share>', 'by which runs take longer, at most', Number, 0.5)
   .option(
     '--slowness <factor>',

@@ -6,24 +6,33 @@
 import { latencyWindows } from '../../infra/node/model/latency-window.ts';
 import { pacedTimes } from '../../infra/node/model/paced-times.ts';
 import { arrivalMeter } from '../../infra/node/queue/arrival-meter.ts';
-import {
-  type BatchEntry,
-  type BatchRules,
-  leastWaitMs,
-  levelInTime,
-  nextRun,
-} from '../../infra/node/queue/batcher.ts';
+import { type BatchEntry, type BatchRules, levelInTime } from '../../infra/node/queue/batcher.ts';
 import { edfQueue } from '../../infra/node/queue/edf-queue.ts';
+import { leastWaitMs } from '../../infra/node/queue/least-wait.ts';
+import { nextRun } from '../../infra/node/queue/next-run.ts';
 import { uniforms } from './arrivals.ts';
+import { sharedCores } from './shared-cores.ts';
 
-/** What runs take. */
+/** What runs take, and what is done about a request beside them. */
 export interface SimulatedMachine {
+  /** That run. */
   readonly threads: number;
+  /** Which these share with the node's main thread and the client. */
+  readonly cores: number;
+  /** For which a thread keeps a core that another one waits for. */
+  readonly sliceMs: number;
+  /** Whether threads that run leave their core to others at once. */
+  readonly yields: boolean;
   readonly maxRows: number;
-  /** Of a run without noise. */
+  /** Of a run without noise, on a core of its own. */
   runMs(level: number, rows: number): number;
   /** Runs take longer by a factor up to this, uniformly. */
   readonly noise: number;
+  /** Of the main thread for each request: to read it, and to write its answer. */
+  readonly readMs: number;
+  readonly answerMs: number;
+  /** Of the client for each request, half of it before it is sent. */
+  readonly clientMs: number;
   /** How many times as long as usual runs take that begin at a time; 1 unless told. */
   slowness?(atMs: number): number;
 }
@@ -43,6 +52,8 @@ export interface SimulatedOutcome {
 
 const MEASURED_ALONE = 30;
 const MEASURED_TOGETHER = 4;
+/** Of the main thread, to take up what a thread has run. */
+const TAKE_UP_MS = 0.02;
 
 interface Entry extends BatchEntry {
   readonly deadlineMs: number;
@@ -53,69 +64,81 @@ export function simulateBurst(
   machine: SimulatedMachine,
   arrivals: readonly SimulatedArrival[],
 ): SimulatedOutcome[] {
-  const { threads, maxRows, runMs, noise } = machine;
+  const { threads, maxRows, runMs, noise, readMs, answerMs, clientMs } = machine;
   const uniform = uniforms(5);
   const drawnMs = (level: number, rows: number) => runMs(level, rows) * (1 + noise * uniform());
-  let clockMs = 0;
+  const cores = sharedCores({
+    cores: machine.cores,
+    sliceMs: machine.sliceMs,
+    yields: (name) => machine.yields && name.startsWith('run'),
+  });
+  const now = () => cores.nowMs;
   // As a node does at its start: single runs of each level, and a few of each size.
   const sizes = Array.from({ length: Math.floor(Math.log2(maxRows)) }, (_, i) => 2 ** (i + 1));
-  const windows = latencyWindows('simulated', 1, [1, ...sizes], () => clockMs);
+  const windows = latencyWindows('simulated', 1, [1, ...sizes], now);
   for (let level = 0; level <= Math.max(0, ...arrivals.map((one) => one.level)); level++)
     for (const rows of [1, ...sizes])
       for (let i = 0; i < (rows === 1 ? MEASURED_ALONE : MEASURED_TOGETHER); i++)
         windows.record(level, rows, drawnMs(level, rows));
-  const paced = pacedTimes(windows, () => clockMs);
+  const paced = pacedTimes(windows, now);
   const rules: BatchRules = { maxRows, times: paced.times, atHand: () => true };
   const queue = edfQueue<Entry>(4096);
   const came = arrivalMeter();
   const outcomes = arrivals.map((): { inTime: boolean; level: number } => ({ inTime: false, level: -1 }));
-  const runs: { beganMs: number; endMs: number; level: number; entries: readonly Entry[] }[] = [];
+  const idle = Array.from({ length: threads }, (_, i) => `run ${i}`);
 
-  const pump = (now: number) => {
-    clockMs = now;
-    for (;;) {
-      const idle = threads - runs.length;
-      if (idle <= 0) return;
-      const { batch, hopeless } = nextRun(queue, now, rules, { threads, idle, arrivals: came });
+  const dueMs = (index: number) => (arrivals[index]?.atMs ?? 0) + (arrivals[index]?.budgetMs ?? 0);
+
+  const pump = () => {
+    while (idle.length > 0) {
+      const { batch, hopeless } = nextRun(queue, now(), rules, {
+        threads,
+        idle: idle.length,
+        arrivals: came,
+      });
       for (const entry of [...hopeless, ...(batch?.entries ?? [])]) queue.remove(entry);
-      if (batch === undefined) return;
-      const rows = batch.entries.length;
-      const endMs = now + drawnMs(batch.level, rows) * (machine.slowness?.(now) ?? 1);
-      runs.push({ beganMs: now, endMs, level: batch.level, entries: batch.entries });
+      const thread = batch && idle.shift();
+      if (batch === undefined || thread === undefined) return;
+      const { level, entries } = batch;
+      const beganMs = now();
+      cores.add(thread, drawnMs(level, entries.length) * (machine.slowness?.(beganMs) ?? 1), () => {
+        const ranMs = now() - beganMs;
+        cores.add('main', TAKE_UP_MS, () => {
+          idle.push(thread);
+          paced.record(level, entries.length, ranMs);
+          windows.recordHandover(now() - beganMs - ranMs);
+          // The next run is begun before these answers are written.
+          for (const { index } of entries)
+            cores.add('main', answerMs, () =>
+              cores.add('client', clientMs / 2, () => {
+                outcomes[index] = { inTime: now() <= dueMs(index), level };
+              }),
+            );
+          pump();
+        });
+      });
     }
   };
-  const settle = (untilMs: number) => {
-    for (;;) {
-      const next = runs.toSorted((a, b) => a.endMs - b.endMs)[0];
-      if (next === undefined || next.endMs > untilMs) return;
-      runs.splice(runs.indexOf(next), 1);
-      clockMs = next.endMs;
-      paced.record(next.level, next.entries.length, next.endMs - next.beganMs);
-      for (const { index, deadlineMs } of next.entries)
-        outcomes[index] = { inTime: next.endMs <= deadlineMs, level: next.level };
-      pump(next.endMs);
-    }
-  };
-  for (const [index, { atMs, budgetMs, level, minLevel }] of arrivals.entries()) {
-    settle(atMs);
-    const entry: Entry = {
-      index,
-      level,
-      minLevel,
-      rows: 1,
-      length: 0,
-      shareKey: 'all',
-      deadlineMs: atMs + budgetMs,
-    };
-    came.arrived(1, budgetMs, atMs);
-    if (levelInTime(entry, atMs, rules) === undefined) continue;
-    if (runs.length === threads) {
+  const submit = (entry: Entry, budgetMs: number) => {
+    came.arrived(1, budgetMs, now());
+    if (levelInTime(entry, now(), rules) === undefined) return;
+    if (idle.length === 0) {
       const waitMs = leastWaitMs(queue.inOrder(), entry, rules, threads);
-      if (levelInTime(entry, atMs + waitMs, rules) === undefined) continue;
+      if (levelInTime(entry, now() + waitMs, rules) === undefined) return;
     }
     queue.push(entry);
-    pump(atMs);
+    pump();
+  };
+  for (const [index, { atMs, budgetMs, level, minLevel }] of arrivals.entries()) {
+    cores.runUntil(atMs);
+    cores.add('client', clientMs / 2, () => {
+      // The node counts from when it comes, the client from when it was due.
+      const deadlineMs = now() + budgetMs;
+      cores.add('main', readMs, () =>
+        submit({ index, level, minLevel, rows: 1, length: 0, shareKey: 'all', deadlineMs }, budgetMs),
+      );
+    });
   }
-  settle(Number.POSITIVE_INFINITY);
+  cores.runOut();
   return outcomes;
 }

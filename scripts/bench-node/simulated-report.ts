@@ -6,6 +6,10 @@ import { mean, rounded } from './statistics.ts';
 
 export interface SimulatedOptions {
   readonly workers: number;
+  /** Which the workers share with the node's main thread and the client. */
+  readonly cores: number;
+  /** Whether threads that run leave their core to others at once, as the node's do. */
+  readonly yields: boolean;
   readonly maxBatch: number;
   readonly seconds: number;
   /** Mean load, as a share of what the dense level holds. */
@@ -21,24 +25,36 @@ export interface SimulatedOptions {
   readonly slowness: number;
 }
 
-/** A further row takes 85 % of what the first one does, as small models on a CPU do. */
-const FURTHER_ROW = 0.85;
-const OVERHEAD_MS = 0.3;
+/** Of each run, whatever its rows; what the main thread and the client take for a request: measured with random vit-small32. */
+const RUN_MS = 0.3;
+const READ_MS = 0.15;
+const ANSWER_MS = 0.13;
+const CLIENT_MS = 0.08;
+const SLICE_MS = 3;
 
 export function simulatedBursts(options: SimulatedOptions) {
-  const { workers, maxBatch, seconds, load, levels, denseMs, fixed, noise, slowness } = options;
+  const { workers, cores, yields, maxBatch, seconds, load, levels, denseMs, fixed, noise, slowness } =
+    options;
   const shares = evenShares(levels, 0.1);
   const dense = levels - 1;
   const machine: SimulatedMachine = {
     threads: workers,
+    cores,
+    sliceMs: SLICE_MS,
+    yields,
+    readMs: READ_MS,
+    answerMs: ANSWER_MS,
+    clientMs: CLIENT_MS,
     maxRows: maxBatch,
     noise,
     slowness: (atMs) => (Math.floor(atMs / 2000) % 2 === 0 ? 1 : slowness),
-    runMs: (level, rows) =>
-      OVERHEAD_MS + denseMs * (fixed + (1 - fixed) * (shares[level] ?? 1)) * (1 + FURTHER_ROW * (rows - 1)),
+    runMs: (level, rows) => RUN_MS + denseMs * (fixed + (1 - fixed) * (shares[level] ?? 1)) * rows,
   };
   const typical = 1 + noise / 2;
-  const ratePerS = (load * workers * maxBatch * 1000) / (machine.runMs(dense, maxBatch) * typical);
+  /** Of a core, for one request in a whole batch. */
+  const workMs = (machine.runMs(dense, maxBatch) * typical) / maxBatch;
+  const ratePerS =
+    load * 1000 * Math.min(workers / workMs, cores / (workMs + READ_MS + ANSWER_MS + CLIENT_MS));
   const budgetsMs = [3, 6, 12].map((times) => times * machine.runMs(dense, 1) * typical);
   const loads = [
     ...[1, 4, 8].map((cv2) => ({

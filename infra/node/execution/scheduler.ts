@@ -1,14 +1,9 @@
 /** Brings waiting jobs and idle threads together, and settles each job exactly once, whatever happens to it. */
 import { SppError } from '../../../schema/errors.ts';
 import { arrivalMeter } from '../queue/arrival-meter.ts';
-import {
-  type BatchEntry,
-  type BatchRules,
-  leastWaitMs,
-  levelInTime,
-  type NextBatch,
-  nextRun,
-} from '../queue/batcher.ts';
+import { type BatchEntry, type BatchRules, levelInTime, type NextBatch } from '../queue/batcher.ts';
+import { leastWaitMs } from '../queue/least-wait.ts';
+import { nextRun } from '../queue/next-run.ts';
 import type { RequestQueue } from '../queue/request-queue.ts';
 import type { RawTensor } from '../tensors.ts';
 import { cutOutputs, joinFeeds, type PaddedAxes } from './batch-tensors.ts';

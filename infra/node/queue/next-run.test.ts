@@ -1,0 +1,30 @@
+import { describe, expect, test } from 'vitest';
+import { entry, rules } from '../../../test/support/batch-entries.ts';
+import { nextRun } from './next-run.ts';
+
+describe('the next run', () => {
+  /** Rows of a run, and whether the first one is in it, where one whose deadline is near stands before others. */
+  const run = (firstMs: number, others: number, budgetMs: number, threads = 1) => {
+    const waiting = [entry('first', firstMs), ...Array.from({ length: others }, (_, i) => entry(`${i}`, 25))];
+    const queue = { length: waiting.length, inOrder: () => waiting };
+    const arrivals = { rate: () => 0, shortestBudgetMs: () => budgetMs };
+    const { batch } = nextRun(queue, 0, rules(0.5), { threads, idle: 1, arrivals });
+    return { rows: batch?.entries.length, first: batch?.entries[0].name === 'first' };
+  };
+
+  test('is what the first one in time needs, where nobody else is late for it', () => {
+    // One row is expected within 9 ms, two within 9.5.
+    expect(run(9.2, 2, Infinity)).toEqual({ rows: 1, first: true });
+    expect(run(9.2, 8, Infinity, 8)).toEqual({ rows: 1, first: true });
+  });
+
+  test('passes over one that leaves no room for the others, where more would be late', () => {
+    expect(run(9.2, 12, Infinity)).toEqual({ rows: 8, first: false });
+  });
+
+  test('is longer than those to come would like, where many wait', () => {
+    // A run of two takes up to 9.5 ms, one of eight 12.5.
+    expect(run(25, 3, 19)).toEqual({ rows: 2, first: true });
+    expect(run(25, 15, 19)).toEqual({ rows: 8, first: true });
+  });
+});
