@@ -19,7 +19,10 @@ export interface BurstOptions {
   readonly maxBatch: number;
   /** Of each part. */
   readonly seconds: number;
-  /** Policies take turns at slices of a load this long: where a machine's speed swings, all of them meet with it. */
+  /**
+   * Policies take turns at slices of a load this long: where a machine's speed swings, all of them meet with it. A slice ends with its
+   * last answer, so none begins with a queue; what the node has measured and packed it takes from turn to turn.
+   */
   readonly slice: number;
   /** Mean load, as a share of what the dense level holds. */
   readonly load: number;
@@ -79,8 +82,11 @@ export async function burst(options: BurstOptions) {
     const uniform = uniforms(7);
     const kinds = arrivals.map(() => Math.floor(uniform() * budgetsMs.length));
     const outcomesOf = policies.map((): OpenLoopAnswer['outcomes'][number][] => []);
-    for (const part of slices(arrivals, slice * 1000))
-      for (const [at, policy] of policies.entries()) {
+    for (const [turn, part] of slices(arrivals, slice * 1000).entries())
+      for (const first of policies.keys()) {
+        // Each turn begins with another one.
+        const at = (first + turn) % policies.length;
+        const policy = policies[at]!;
         const requests = budgetsMs.map((budgetMs) => request(manifest, policy, budgetMs));
         const schedule = part.map(({ atMs, index }) => ({ atMs, kind: kinds[index] ?? 0 }));
         const { outcomes } = await open.ask[0]!({ port: node.port, requests, schedule });

@@ -17,8 +17,12 @@ export interface OpenLoopAnswer {
   readonly outcomes: readonly { readonly ms: number; readonly status: number; readonly level: number }[];
 }
 
+/** By port; kept from round to round, as clients keep them, so that no round begins with setting up dozens at once. */
+const connections = new Map<number, Socket[]>();
+
 parentPort?.on('message', async ({ port, requests, schedule }: OpenLoopRound) => {
-  const idle: Socket[] = [];
+  const idle = (connections.get(port) ?? []).filter((socket) => !socket.closed);
+  connections.set(port, idle);
   const outcomes: { ms: number; status: number; level: number }[] = [];
   const startMs = performance.now();
   const send = async (index: number, dueMs: number, request: Uint8Array) => {
@@ -43,7 +47,6 @@ parentPort?.on('message', async ({ port, requests, schedule }: OpenLoopRound) =>
     sent.push(send(index, dueMs, requests[kind] ?? new Uint8Array(0)));
   }
   await Promise.all(sent);
-  for (const socket of idle) socket.destroy();
   parentPort?.postMessage({ outcomes } satisfies OpenLoopAnswer);
 });
 parentPort?.postMessage('ready');
