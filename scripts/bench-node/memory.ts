@@ -1,6 +1,7 @@
 /**
  * What levels in memory cost: the node with all levels, each of which has answered, beside ordinary onnxruntime sessions of
- * the dense model, one a thread, and beside the node with the dense level alone. What a change of the level takes: `level-change.ts`.
+ * the dense model, one a thread, and beside the node with the dense level alone; and the rate of the dense level in a node that has
+ * all, beside bare loops. What a change of the level takes: `level-change.ts`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,10 +11,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { artifactLevels } from '../../infra/node/model/level-source.ts';
 import { zeroInputs } from '../../infra/node/tensors.ts';
-import { openArtifact } from '../../schema/artifact/store.ts';
+import { type Artifact, openArtifact } from '../../schema/artifact/store.ts';
 import { benchArtifact } from './artifacts.ts';
 import type { ClientAnswer, ClientRound } from './client-thread.ts';
 import { nodeUnderTest, pssMb } from './node-under-test.ts';
+import type { RawAnswer, RawRound, RawThreadData } from './raw-thread.ts';
 import { binaryRequest } from './requests.ts';
 import { rounded } from './statistics.ts';
 import { type Ask, threads } from './threads.ts';
@@ -33,8 +35,10 @@ const REQUESTS_PER_LEVEL = 4;
 const SWITCHES = 10;
 /** Of requests for the dense level alone, so that it is the one in use. */
 const USE_MS = 4000;
-/** Without any: a node packs what has been in use for some ten seconds, and in a quiet moment. */
+/** Without any: a node that packs does so for what has been in use for some ten seconds, and in a quiet moment. */
 const SETTLE_MS = 20_000;
+/** Of the node and of bare loops, in turns, so that the loops' speed is known before and after. */
+const RATE_MS = 8000;
 
 export async function memory({
   directory,
@@ -65,7 +69,7 @@ export async function memory({
   ] as const) {
     if (own && !withOwned) continue;
     const artifact = await benchArtifact(directory, { size, levels: count, from: 0.2, own });
-    measured[name] = await measure(artifact, flags, client.ask[0]!);
+    measured[name] = await measure(artifact, flags, client.ask[0]!, name === 'shared' ? workers : 0);
   }
   await client.end();
   const { dense, shared, owned } = measured;
@@ -108,9 +112,16 @@ async function plainSessionsMb(artifact: string, workers: number): Promise<numbe
   return mb;
 }
 
-async function measure(artifact: string, flags: readonly string[], ask: Ask<ClientRound, ClientAnswer>) {
-  const { manifest } = await openArtifact(artifact);
-  const node = await nodeUnderTest(artifact, flags);
+/** @param rateOf so many bare loops is measured too; 0 for none */
+async function measure(
+  directory: string,
+  flags: readonly string[],
+  ask: Ask<ClientRound, ClientAnswer>,
+  rateOf: number,
+) {
+  const artifact = await openArtifact(directory);
+  const { manifest } = artifact;
+  const node = await nodeUnderTest(directory, flags);
   const dense = manifest.levels.length - 1;
   const inputs = zeroInputs(manifest.inputs);
   const send = async (level: number, connections: number, ms: number) => {
@@ -127,16 +138,51 @@ async function measure(artifact: string, flags: readonly string[], ask: Ask<Clie
   // Back and forth, one request at a time.
   for (let i = 0; i < SWITCHES; i++)
     for (const level of [Math.max(0, dense - 1), dense]) await send(level, 1, 1);
+  const pssAfterChangesMb = rounded(await node.pssMb(), 0);
+  const rate =
+    rateOf === 0 ? undefined : await rateBeside(artifact, dense, rateOf, (ms) => send(dense, rateOf, ms));
   const result = {
     pssMb: rounded(pss, 0),
     /** When all levels had just answered: where there are several, none is packed for long then. */
     asItLiesMb,
     /** Once levels have been changed back and forth. */
-    pssAfterChangesMb: rounded(await node.pssMb(), 0),
+    pssAfterChangesMb,
+    rate,
     weightsMb: rounded((manifest.levels[dense]?.bytes ?? 0) / 2 ** 20, 0),
   };
   await node.stop();
   return result;
+}
+
+/** Rows a second of one-row requests on as many connections as threads, and of bare loops before and after. */
+async function rateBeside(
+  artifact: Artifact,
+  level: number,
+  workers: number,
+  requests: (ms: number) => Promise<ClientAnswer>,
+) {
+  const { manifest } = artifact;
+  const { feeds } = zeroInputs(manifest.inputs);
+  const loops = await threads<RawRound, RawAnswer>('raw-thread.ts', workers, {
+    model: await artifactLevels(artifact, 1).model(level),
+    outputs: manifest.outputs.map(({ name }) => name),
+  } satisfies RawThreadData);
+  const perS = (runs: number, tookMs: number) => (runs * 1000) / tookMs;
+  const raw = async () => {
+    const all = await Promise.all(loops.ask.map((ask) => ask({ feeds, ms: RATE_MS })));
+    return all.reduce((sum, { runsMs, tookMs }) => sum + perS(runsMs.length, tookMs), 0);
+  };
+  const before = await raw();
+  const { requestsMs, tookMs } = await requests(RATE_MS);
+  const after = await raw();
+  await loops.end();
+  const node = perS(requestsMs.length, tookMs);
+  return {
+    node: rounded(node),
+    rawBefore: rounded(before),
+    rawAfter: rounded(after),
+    toRaw: rounded((2 * node) / (before + after)),
+  };
 }
 
 export function memoryReport(result: Awaited<ReturnType<typeof memory>>): string {
@@ -170,6 +216,12 @@ export function memoryReport(result: Awaited<ReturnType<typeof memory>>): string
         String(of.pssAfterChangesMb),
       ),
     ),
+    ...(shared.rate === undefined
+      ? []
+      : [
+          '',
+          `dense level of ${levels}, requests of a row: ${shared.rate.node} rows/s; onnxruntime loops before and after ${shared.rate.rawBefore} and ${shared.rate.rawAfter}: ${shared.rate.toRaw} of them`,
+        ]),
     '',
   ].join('\n');
 }

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { openArtifact } from '../../../schema/artifact/store.ts';
 import { gatedThreads } from '../../../test/support/gated-threads.ts';
 import { disposables, temporaryDirectory, tinyArtifact } from '../../../test/support/node-client.ts';
@@ -13,6 +13,7 @@ import {
   type PoolOptions,
   spawnSessionThread,
   type Task,
+  type TaskResult,
   type Thread,
   WorkerLost,
   workerPool,
@@ -192,6 +193,47 @@ describe('worker pool', () => {
       for (const [i, value] of [...result!.outputs[0]!.data].entries())
         expect(value).toBeCloseTo(wanted[i]!, 5);
     }
+  });
+
+  test('has a thread that is never idle make what it lacks between two runs, where it must', async () => {
+    const [task, other] = [await tinyTask(0), await tinyTask(1)];
+    const made: number[] = [];
+    const results: Promise<TaskResult>[] = [];
+    let goesOn = false;
+    const { pool } = open({
+      // Always the next task at once.
+      onChange: () => goesOn && next(),
+      spawn(data) {
+        const thread = spawnSessionThread(data);
+        return {
+          on: thread.on.bind(thread) as Thread['on'],
+          terminate: () => thread.terminate(),
+          postMessage(message) {
+            if (message.kind === 'prepare') made.push(message.level);
+            thread.postMessage(message);
+          },
+        };
+      },
+    });
+    const next = () => {
+      const result = pool.start(task);
+      if (result !== undefined) results.push(result);
+    };
+    const soon = { timeout: 20_000 };
+    await vi.waitUntil(() => pool.idle === 1, soon);
+    goesOn = true;
+    next();
+    pool.expect(other.model);
+    await pool.upkeep(() => false);
+    for (let i = 0; i < 5; i++) await results[i];
+    expect(made).toEqual([]);
+    await pool.upkeep(() => false, true);
+    await vi.waitUntil(() => made.length > 0, soon);
+    const count = results.length;
+    await vi.waitUntil(() => results.length > count + 2, soon);
+    expect(made).toEqual([1]);
+    goesOn = false;
+    await Promise.all(results);
   });
 
   test('takes no task while no thread is idle', async () => {

@@ -83,8 +83,9 @@ export interface WorkerPool {
   /**
    * Uses idle threads, one at a time, to make the sessions they lack of levels that others have, and to exchange those that
    * are packed otherwise than they should be. Ends when nothing is left to do, no thread is idle, or `calm` turns false.
+   * @param insist threads that are never idle are to do it too, each between two of its runs, one at a time
    */
-  upkeep(calm: () => boolean): Promise<void>;
+  upkeep(calm: () => boolean, insist?: boolean): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -145,6 +146,9 @@ export function workerPool(options: PoolOptions): WorkerPool {
   let packedLevel: number | undefined;
   let packedHow: Packed = 'copy';
   let keeping: Promise<void> | undefined;
+  /** Whether threads that end a run look after their sessions first, and whether one is at it. */
+  let insists = false;
+  let preparing = false;
   const packedAs = ({ level, data }: LevelModel): Packed =>
     data.kind === 'whole' ? 'copy' : level === packedLevel ? packedHow : 'no';
 
@@ -278,6 +282,7 @@ export function workerPool(options: PoolOptions): WorkerPool {
     const { level, data } = model;
     const packed = packedAs(model);
     slot.idle = false;
+    preparing = true;
     try {
       slot.isPlainRun = false;
       const { message } = await ask(slot, { kind: 'prepare', level, model: { data, packed } });
@@ -286,13 +291,14 @@ export function workerPool(options: PoolOptions): WorkerPool {
     } catch {
       // The thread was lost, which is dealt with where it is noticed.
     } finally {
+      preparing = false;
       slot.idle = slots.has(slot);
       if (slot.idle) options.onChange();
     }
   };
 
   const keep = async (calm: () => boolean) => {
-    while (!closed && calm()) {
+    while (!closed && !preparing && calm()) {
       const slot = [...slots].find((candidate) => candidate.idle && lacks(candidate) !== undefined);
       const model = slot && lacks(slot);
       if (slot === undefined || model === undefined) return;
@@ -304,7 +310,10 @@ export function workerPool(options: PoolOptions): WorkerPool {
     slot.idle = false;
     return run(slot, task).finally(() => {
       slot.idle = slots.has(slot) && slot.asked.length === 0;
-      if (slots.has(slot)) options.onChange();
+      if (!slots.has(slot)) return;
+      const model = insists && slot.idle && !preparing ? lacks(slot) : undefined;
+      if (model === undefined) options.onChange();
+      else void prepare(slot, model);
     });
   };
 
@@ -344,7 +353,8 @@ export function workerPool(options: PoolOptions): WorkerPool {
       packedLevel = level;
       packedHow = how;
     },
-    upkeep(calm) {
+    upkeep(calm, insist = false) {
+      insists = insist;
       keeping ??= keep(calm).finally(() => {
         keeping = undefined;
       });

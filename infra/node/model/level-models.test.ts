@@ -1,9 +1,10 @@
-import { mkdir, symlink } from 'node:fs/promises';
+import { mkdir, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { openArtifact } from '../../../schema/artifact/store.ts';
 import { disposables, temporaryDirectory, tinyArtifact } from '../../../test/support/node-client.ts';
 import { createLogger } from '../log.ts';
+import { zeroInputs } from '../tensors.ts';
 import { levelModels } from './level-models.ts';
 
 const scope = disposables();
@@ -13,6 +14,7 @@ async function models(
   ep: string,
   spoil: (directory: string) => Promise<unknown> = async () => {},
   worthAFileBytes?: number,
+  worthPacking?: number,
 ) {
   const artifact = await tinyArtifact(scope);
   const directory = await temporaryDirectory(scope);
@@ -25,6 +27,7 @@ async function models(
     directory,
     log: createLogger('silent', 'test'),
     ...(worthAFileBytes === undefined ? {} : { worthAFileBytes }),
+    ...(worthPacking === undefined ? {} : { worthPacking }),
   });
   scope.onDispose(() => levels.close());
   return levels;
@@ -55,8 +58,17 @@ describe('levels as threads load them', () => {
     const bytes = small.manifest.levels[2]!.bytes;
     expect([small.packsInFile(2), (await small.model(2)).packedBytes]).toEqual([false, 2 * bytes]);
     expect([large.packsInFile(2), (await large.model(2)).packedBytes]).toEqual([true, bytes]);
-    expect(await large.packedFile(await large.model(2))).toContain('packed-');
     expect((await models('webgpu', async () => {}, 0)).packsInFile(2)).toBe(false);
+  });
+
+  test.each([
+    ['saves enough of a run', -1, true],
+    ['does not', 2, false],
+  ])('are packed in a file where that %s', async (_, worthPacking, isPacked) => {
+    const levels = await models('cpu', async () => {}, 0, worthPacking);
+    const { feeds } = zeroInputs(levels.manifest.inputs, 2);
+    const path = await levels.packedFile(await levels.model(2), feeds);
+    expect(path !== undefined && (await stat(path)).isFile()).toBe(isPacked);
   });
 
   test.each([

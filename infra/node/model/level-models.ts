@@ -4,7 +4,7 @@ import { type Artifact, isRemote } from '../../../schema/artifact/store.ts';
 import { SppError } from '../../../schema/errors.ts';
 import type { Manifest } from '../../../schema/manifest.ts';
 import type { LevelModel } from '../execution/worker-pool.ts';
-import { packedFile } from '../weights/packed-file.ts';
+import { packedFile, type RunInput } from '../weights/packed-file.ts';
 import { openWeightFile, type WeightFile } from '../weights/weight-file.ts';
 import { unavailable } from './level-fault.ts';
 import { artifactLevels } from './level-source.ts';
@@ -27,8 +27,12 @@ export interface LevelModels {
   model(level: number): Promise<SizedLevel>;
   /** Whether threads that pack a level are to share one file for it (`packedFile`), instead of making a copy each. */
   packsInFile(level: number): boolean;
-  /** Path of a level's packed model; undefined where the disk does not take it, or took no views of it either. */
-  packedFile(model: LevelModel): Promise<string | undefined>;
+  /**
+   * Path of a level's packed model; undefined where packing saves too little of a run to be worth the memory, where the disk does not
+   * take it, or took no views of it either.
+   * @param inputs of the runs that are usual
+   */
+  packedFile(model: LevelModel, inputs: readonly RunInput[]): Promise<string | undefined>;
   close(): Promise<void>;
 }
 
@@ -43,6 +47,8 @@ export interface LevelModelOptions {
   readonly log: Logger;
   /** From how many bytes of weights on threads share a packed file; `WORTH_A_FILE_BYTES` unless told. */
   readonly worthAFileBytes?: number;
+  /** The share of a run that packing has to save where it takes a file; `WORTH_PACKING` unless told. */
+  readonly worthPacking?: number;
 }
 
 /** A transformer that cuts an image into patches has one convolution, which takes next to no time however its weights lie. */
@@ -50,6 +56,12 @@ const MOST_UNBLOCKED = 1;
 
 /** Smaller levels are packed by each thread for itself: that costs less memory than a session, and no disk. */
 const WORTH_A_FILE_BYTES = 32 * 2 ** 20;
+
+/**
+ * Packing is for runs in which few rows go through a matrix. Where there are many, what is saved is next to nothing, and memory is
+ * doubled for it.
+ */
+const WORTH_PACKING = 0.03;
 
 /** What a session takes beyond weights and scratch memory, for a byte of its graph: measured on graphs of 12 layers. */
 const SESSION_BYTES_PER_GRAPH_BYTE = 40;
@@ -103,9 +115,13 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
       }
     },
     packsInFile,
-    async packedFile({ level, data }) {
+    async packedFile({ level, data }, inputs) {
       try {
-        return data.kind === 'views' ? await packed?.path(level, data.path) : undefined;
+        if (data.kind !== 'views' || packed === undefined) return undefined;
+        const gain = await packed.gain(data.path, inputs);
+        const isWorthIt = gain >= (options.worthPacking ?? WORTH_PACKING);
+        log.info({ level, gain }, isWorthIt ? 'a level is packed' : 'a level runs as it lies');
+        return isWorthIt ? await packed.path(level, data.path) : undefined;
       } catch (error) {
         log.warn({ level, err: error }, 'a level stays as it is: its packed weights cannot be kept on disk');
         return undefined;

@@ -4,7 +4,10 @@
  */
 
 export interface Packing {
-  record(level: number, executeMs: number): void;
+  /** @param rows of the run */
+  record(level: number, executeMs: number, rows: number): void;
+  /** Rows of the runs on which a level's time was spent, on average; 1 where there were none. */
+  rows(level: number): number;
   /** To be called at even intervals: work of the interval before counts half. @returns `current` unless another has clearly more */
   choose(current: number | undefined): number | undefined;
 }
@@ -14,16 +17,26 @@ const CLEARLY_MORE = 1.5;
 
 export function packing(): Packing {
   const workMs = new Map<number, number>();
+  /** Each run's rows count as much as the time that it took. */
+  const rowsMs = new Map<number, number>();
   return {
-    record(level, executeMs) {
+    record(level, executeMs, rows) {
       workMs.set(level, (workMs.get(level) ?? 0) + executeMs);
+      rowsMs.set(level, (rowsMs.get(level) ?? 0) + executeMs * rows);
+    },
+    rows(level) {
+      const ms = workMs.get(level) ?? 0;
+      return ms > 0 ? Math.max(1, Math.round((rowsMs.get(level) ?? 0) / ms)) : 1;
     },
     choose(current) {
       const [top] = [...workMs].sort(([, a], [, b]) => b - a);
       const own = current === undefined ? 0 : (workMs.get(current) ?? 0);
       for (const [level, ms] of workMs) {
-        if (ms < 1) workMs.delete(level);
-        else workMs.set(level, ms * FADE);
+        workMs.set(level, ms * FADE);
+        rowsMs.set(level, (rowsMs.get(level) ?? 0) * FADE);
+        if (ms >= 1) continue;
+        workMs.delete(level);
+        rowsMs.delete(level);
       }
       return top !== undefined && top[1] > own * CLEARLY_MORE ? top[0] : current;
     },

@@ -29,7 +29,7 @@ async function tiny(options: Partial<ServedModelOptions> = {}, worthAFileBytes?:
       retryAfterS: 1,
       directory: kept,
       log,
-      ...(worthAFileBytes === undefined ? {} : { worthAFileBytes }),
+      ...(worthAFileBytes === undefined ? {} : { worthAFileBytes, worthPacking: -1 }),
     }),
     workers,
     ep: 'cpu',

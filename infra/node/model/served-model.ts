@@ -6,14 +6,14 @@ import type { NodeReport } from '../../../schema/node-report.ts';
 import { type JobResult, scheduler, type Waiting } from '../execution/scheduler.ts';
 import { type SpawnThread, workerPool } from '../execution/worker-pool.ts';
 import { edfQueue } from '../queue/edf-queue.ts';
-import type { PackedInputs } from '../tensors.ts';
+import { type PackedInputs, zeroInputs } from '../tensors.ts';
 import { before } from './before.ts';
 import { latencyWindows, lengthBucket } from './latency-window.ts';
 import { levelCache } from './level-cache.ts';
 import { levelMeasurement } from './level-measurement.ts';
 import type { LevelModels, SizedLevel } from './level-models.ts';
 import { pacedTimes } from './paced-times.ts';
-import { packing } from './packing.ts';
+import { packedLevel } from './packed-level.ts';
 import { lengthOf, paddedAxes, sequencePorts } from './padding.ts';
 import type { ProfileFile } from './profile-file.ts';
 import { manifestShares, shareKey, sizesUpTo } from './sharing.ts';
@@ -73,8 +73,6 @@ export interface ServedModel {
 const MEASURE_BUDGET_MS = 8000;
 /** Between looks at which level is worth packing, and which sessions threads lack. */
 const UPKEEP_MS = 1000;
-/** How long a level is the one to pack before a file is made for it; the first is at once. */
-const STEADY_MS = 10_000;
 /** Between writings of measured times. */
 const SAVE_MS = 60_000;
 /** Lengths of sequences that levels are measured at, as far as the model takes them. */
@@ -111,52 +109,25 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     source,
     budgetBytes: options.memoryBudgetBytes,
     onEvict: (level) => pool.unload(level),
-    onUnpack: () => pool.pack(undefined),
+    onUnpack: () => packed.drop(),
     now: () => performance.now(),
   });
   let closed = false;
   /** Levels that have been there, if only once. */
   const arrived = new Set<number>();
 
-  // Before anything has run, the dense level is the one that most will ask for.
-  let packed: number | undefined = denseLevel;
-  const chosen = packing();
-  /** Made last, for which level; without a path where the disk did not take it. */
-  let file: { readonly level: number; readonly path: string | undefined } | undefined;
-  let chosenMs = Number.NEGATIVE_INFINITY;
-  const pack = (level: number | undefined) => {
-    if (packed !== level) chosenMs = performance.now();
-    packed = level;
-    if (!cache.pack(level) || level === undefined) pool.pack(undefined);
-    else if (!source.packsInFile(level)) pool.pack(level, 'copy');
-    else if (file?.level === level && file.path !== undefined) pool.pack(level, `file:${file.path}`);
-    // Until its file is there, a level runs as it lies.
-    else pool.pack(undefined);
-  };
-  pack(packed);
-  let filing: Promise<void> | undefined;
-  const packIntoFile = async () => {
-    const level = packed;
-    const model = level === undefined || file?.level === level ? undefined : cache.peek(level);
-    if (closed || level === undefined || model === undefined) return;
-    // A file takes work and disk, so it is made for a level that stays the choice, and in a quiet moment.
-    if (performance.now() - chosenMs < STEADY_MS || jobs.queueLength > 0) return;
-    if (!source.packsInFile(level) || !cache.pack(level)) return;
-    filing ??= source
-      .packedFile(model)
-      .then((path) => {
-        file = { level, path };
-        if (packed === level) pack(level);
-      })
-      .finally(() => {
-        filing = undefined;
-      });
-    await filing;
-  };
-  const upkeep = () => pool.upkeep(() => jobs.queueLength === 0);
+  const packed = packedLevel({
+    source,
+    pool,
+    cache,
+    // Before anything has run, the dense level is the one that most will ask for.
+    first: denseLevel,
+    isQuiet: () => jobs.queueLength === 0,
+    inputs: (rows) => zeroInputs(manifest.inputs, rows).feeds,
+  });
   /** The levels beside the one that runs most come before anybody steps to them, as far as there is room. */
   const preload = async () => {
-    const focus = packed ?? denseLevel;
+    const focus = packed.choice;
     const near = [focus - 1, focus + 1].filter((level) => level in manifest.levels);
     for (const level of near) {
       // Files that are still coming from elsewhere come in their own order.
@@ -167,9 +138,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   };
 
   const tick = setInterval(() => {
-    const choice = chosen.choose(packed);
-    if (choice !== packed) pack(choice);
-    void preload().then(packIntoFile).then(upkeep);
+    void preload().then(() => (closed ? undefined : packed.keep()));
   }, UPKEEP_MS);
   tick.unref();
 
@@ -205,7 +174,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       deadlineMs: request.deadlineMs,
       signal: request.signal,
     });
-    if (result.leads) chosen.record(result.level, result.runMs);
+    if (result.leads) packed.record(result.level, result.runMs, result.runRows);
     if (result.leads && result.loadMs === 0) record(result, result.runRows, length);
     return result;
   };
@@ -219,7 +188,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const runZeros = async (level: number, inputs: PackedInputs) => {
     const model = await cache.get(level);
     arrived.add(level);
-    if (level === packed) await packIntoFile();
+    await packed.settle(level);
     return jobs.submit({
       level,
       minLevel: level,

@@ -18,10 +18,23 @@ export interface PackedFile {
    * @throws what the disk or onnxruntime refuses
    */
   path(level: number, model: string): Promise<string>;
+  /**
+   * The share of a run that packing saves, as measured; takes a level's memory in a process of its own meanwhile.
+   * @param model path of the level's model as its views lie
+   * @throws what onnxruntime refuses
+   */
+  gain(model: string, inputs: readonly RunInput[]): Promise<number>;
   close(): Promise<void>;
 }
 
+export interface RunInput {
+  readonly name: string;
+  readonly type: string;
+  readonly dims: readonly number[];
+}
+
 const PROGRAM = fileURLToPath(new URL('pack-level.ts', import.meta.url));
+const GAIN_PROGRAM = fileURLToPath(new URL('pack-gain.ts', import.meta.url));
 const run = promisify(execFile);
 const NAME = /^packed-(\d+)-/;
 
@@ -59,6 +72,16 @@ export async function packedFile(directory: string): Promise<PackedFile> {
       last = path;
       current = { level, home, path };
       return path;
+    },
+    gain(model, inputs) {
+      const given = JSON.stringify(inputs.map(({ name, type, dims }) => ({ name, type, dims })));
+      // After what is being packed: each takes a whole level's memory.
+      const gain = last
+        .catch(() => {})
+        .then(() => run(process.execPath, [GAIN_PROGRAM, model, given], { signal: stop.signal }))
+        .then(({ stdout }) => Number(stdout));
+      last = gain;
+      return gain;
     },
     async close() {
       stop.abort();

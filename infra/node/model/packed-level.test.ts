@@ -1,0 +1,97 @@
+import { describe, expect, test } from 'vitest';
+import type { Packed } from '../execution/messages.ts';
+import { packedLevel } from './packed-level.ts';
+
+/** A node whose levels are packed in files where `inFile` says so; `files` are those that it is worth making. */
+function node({ inFile = false, files = [] as readonly number[], room = true }) {
+  const state = { nowMs: 0, isQuiet: true, asked: [] as number[], rows: 0, insisted: false };
+  let how: readonly [number, Packed] | undefined;
+  let counted: number | undefined;
+  const level = packedLevel({
+    first: 3,
+    source: {
+      packsInFile: () => inFile,
+      async packedFile(model, inputs) {
+        state.asked.push(model.level);
+        state.rows = inputs[0]?.dims[0] ?? 0;
+        return files.includes(model.level) ? `/${model.level}` : undefined;
+      },
+    },
+    pool: {
+      pack: (of, as = 'copy') => {
+        how = of === undefined ? undefined : [of, as];
+      },
+      async upkeep(_, insist = false) {
+        state.insisted = insist;
+      },
+    },
+    cache: {
+      pack(of) {
+        counted = room ? of : undefined;
+        return room;
+      },
+      peek: (of) => ({
+        level: of,
+        data: { kind: 'views', path: `/views/${of}` },
+        ...{ ownBytes: 0, sharedBytes: 0, packedBytes: 0 },
+      }),
+    },
+    isQuiet: () => state.isQuiet,
+    inputs: (rows) => [{ name: 'x', type: 'float32', dims: [rows, 4] }],
+    now: () => state.nowMs,
+  });
+  /** Lets a level have all the work for so many seconds. */
+  const work = async (of: number, seconds: number) => {
+    for (let second = 0; second < seconds; second++) {
+      level.record(of, 1000, 8);
+      state.nowMs += 1000;
+      await level.keep();
+    }
+  };
+  return { state, level, work, how: () => how, counted: () => counted };
+}
+
+describe('the level that is packed', () => {
+  test('is the first one at once, in a copy for each thread where it is small', () => {
+    const { how, counted } = node({});
+    expect([how(), counted()]).toEqual([[3, 'copy'], 3]);
+  });
+
+  test('is in a file where it is large, if that is worth it for the runs that it has', async () => {
+    const { state, level, how, counted, work } = node({ inFile: true, files: [1] });
+    expect(how()).toBeUndefined();
+    await level.settle(3);
+    await level.settle(3);
+    expect([state.asked, state.rows, how(), counted()]).toEqual([[3], 1, undefined, undefined]);
+    await work(1, 15);
+    expect([state.asked, state.rows, how(), counted()]).toEqual([[3, 1], 8, [1, 'file:/1'], 1]);
+  });
+
+  test('changes once another one has been the choice for a while, in a quiet moment', async () => {
+    const { state, level, how, work } = node({});
+    await work(1, 5);
+    expect([level.choice, how()]).toEqual([1, [3, 'copy']]);
+    await work(2, 10);
+    expect([level.choice, how()]).toEqual([2, [3, 'copy']]);
+    state.isQuiet = false;
+    await work(2, 20);
+    expect([how(), state.insisted]).toEqual([[3, 'copy'], false]);
+    state.isQuiet = true;
+    await work(2, 1);
+    expect(how()).toEqual([2, 'copy']);
+  });
+
+  test('does not wait for a quiet moment for ever', async () => {
+    const { state, how, work } = node({});
+    state.isQuiet = false;
+    await work(1, 65);
+    expect([how(), state.insisted]).toEqual([[1, 'copy'], true]);
+  });
+
+  test('is none where there is no memory for it', async () => {
+    const { how, work } = node({ room: false });
+    expect(how()).toBeUndefined();
+    await work(1, 15);
+    expect(how()).toBeUndefined();
+  });
+});
