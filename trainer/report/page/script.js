@@ -12,7 +12,7 @@
 
   table(
     'advice',
-    ['at most', 'level', 'FLOPs', 'params', 'loss', 'loss, worst of 95 %', 'faster'],
+    ['at most', 'level', 'FLOPs', 'params', 'loss', 'at worst', 'faster'],
     advice.map((a) => [
       percent(a.tolerance),
       a.level,
@@ -26,7 +26,7 @@
   const one = advice.find(({ tolerance }) => tolerance === 0.01);
   if (one)
     byId('advice-note').textContent =
-      `${one.text[0].toUpperCase()}${one.text.slice(1)}. ${data.lossMeans} Times are of the machine that built the path.`;
+      `${one.text[0].toUpperCase()}${one.text.slice(1)}. ${data.lossMeans} At worst is the unfavourable end of the level's 95 % interval. Times are of the machine that built the path.`;
   for (const note of path?.notes ?? []) byId('notes').append(element('li', note));
 
   const batches = [...new Set(levels.flatMap(({ latency }) => latency.map(({ batch }) => batch)))];
@@ -83,6 +83,8 @@
     byId('baselines-note').textContent =
       '; other ways of pruning are dashed, and take as long as levels of the path with as many FLOPs';
   for (const metric of metrics) byId('metric').append(element('option', metric));
+  // What other ways of pruning were measured by can be compared, and is shown first.
+  byId('metric').value = metrics.find((metric) => waysBy(metric).length > 0) ?? metrics[0];
   const SYMBOLS = [
     ['circle', '\u25CF'],
     ['rect', '\u25A0'],
@@ -129,8 +131,7 @@
 
   function qualityOptions(xName, at, atPoint) {
     const metric = byId('metric').value;
-    const baselines = (path?.baselines ?? [])
-      .filter((each) => (each.metric ?? dense.quality.metric) === metric)
+    const baselines = waysBy(metric)
       .map(({ name, points }) => ({
         name,
         ...wayOf(path.baselines.findIndex((each) => each.name === name)),
@@ -177,7 +178,7 @@
         ...axis(c),
         type: 'value',
         ...data.ranges[metric],
-        name: metric,
+        name: dense.quality.details?.[metric]?.better === 'lower' ? `${metric}, lower is better` : metric,
         nameTextStyle: { align: 'left', color: c.quiet },
       },
       series: [
@@ -262,6 +263,11 @@
     return metric === dense.quality.metric ? level.quality : level.quality.details[metric];
   }
 
+  /** Other ways of pruning that were measured by a metric. */
+  function waysBy(metric) {
+    return (path?.baselines ?? []).filter((each) => (each.metric ?? dense.quality.metric) === metric);
+  }
+
   /** How a baseline is drawn: names are told apart without colour, too. */
   function wayOf(place) {
     const [symbol, mark] = SYMBOLS[place % SYMBOLS.length];
@@ -280,13 +286,13 @@
 
   /** One legend for the three charts of quality. */
   function nameWays() {
-    const names = (path?.baselines ?? []).map(({ name }) => name);
-    const entries = names.map((name, place) => {
-      const { mark, colour } = wayOf(place);
-      return named(mark, name, colour);
+    const ways = waysBy(byId('metric').value);
+    const entries = ways.map((way) => {
+      const { mark, colour } = wayOf(path.baselines.indexOf(way));
+      return named(mark, way.name, colour);
     });
     byId('ways').replaceChildren(
-      ...(names.length > 0 ? [named('\u25CB', 'this path', colours().accent), ...entries] : []),
+      ...(ways.length > 0 ? [named('\u25CB', 'this path', colours().accent), ...entries] : []),
     );
   }
 
@@ -296,10 +302,11 @@
     byId('baselines-details').hidden = ways.length === 0;
     table(
       'baselines',
-      ['way', 'FLOPs', 'quality', '95 %'],
-      ways.flatMap(({ name, points }) =>
+      ['way', 'metric', 'FLOPs', 'quality', '95 %'],
+      ways.flatMap(({ name, metric = dense.quality.metric, points }) =>
         points.map(({ relativeFlops, value, low, high }) => [
           name,
+          metric,
           percent(relativeFlops),
           short(value),
           low === undefined ? '-' : `${short(low)} to ${short(high)}`,
