@@ -15,7 +15,7 @@ import type { Dataset } from '../data/dataset.ts';
 import { limitEventsSchema, limitLog } from '../engine/memory-limits.ts';
 import { modelDigest } from '../graph/model-digest.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
-import { droppedText, frontier } from '../measure/frontier.ts';
+import { beatenText, droppedText, frontier } from '../measure/frontier.ts';
 import { preparePairs } from '../pairs/prepare.ts';
 import { writeReportData } from '../report/report-data.ts';
 import { writeReport } from '../report/write-report.ts';
@@ -25,7 +25,7 @@ import { indexUnits, orderByPair } from '../search/units.ts';
 import { type CalibratedModel, calibrate } from './calibrate-model.ts';
 import { Checkpoint, float64Array } from './checkpoint.ts';
 import { alignmentOf } from './choose-alignment.ts';
-import { levelShares, withoutRepeats } from './level-shares.ts';
+import { levelShares, roundedNotes, withoutRepeats } from './level-shares.ts';
 import { buildLevels, ownTensors } from './level-stage.ts';
 import { measureLevels } from './measure-levels.ts';
 import type { BuildOptions } from './options.ts';
@@ -130,7 +130,7 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   );
   const cut = withoutRepeats(alignWidths(model.pairs, allocated, aligned.multiple), asked.shares);
   const { widths, shares } = cut;
-  const ofShares = [...asked.notes, ...cut.notes];
+  const ofShares = [...asked.notes, ...cut.notes, ...roundedNotes(model, cut, aligned.multiple)];
   for (const note of ofShares) progress.note(note);
   const plan = recoveryPlan(options, memoryPlan.train, calibrated.pool.all.length, widths, shares);
   const { byLevel } = memoryPlan;
@@ -151,10 +151,11 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const recoverTaken = path.recovered?.steps ?? plan.steps;
   const measured = await measureLevels(request, path, levels, widths, checkpoint);
 
-  const { kept, dropped } = options.frontier
-    ? frontier(measured)
-    : { kept: [...measured.keys()], dropped: [] };
-  const droppings = dropped.map((each) => droppedText(each, measured));
+  const best = frontier(measured);
+  const kept = options.frontier ? best.kept : [...measured.keys()];
+  const droppings = options.frontier
+    ? best.dropped.map((each) => droppedText(each, measured))
+    : [beatenText(best.dropped) ?? []].flat();
   for (const note of droppings) progress.note(note);
   const notes = [...memoryPlan.notes, ...ofShares, ...aligned.notes, ...(path.notes ?? []), ...droppings];
 

@@ -50,3 +50,19 @@ export function withoutRepeats(
         : [`levels that keep the same units as the next one were left out: ${named} of the FLOPs`],
   };
 }
+
+/** Of what was asked for, what the sparsest level may keep more because of rounding without a word. */
+const ROUNDED = 1.1;
+
+/** What is to be said where rounding keeps the sparsest level from being as sparse as was asked for. */
+export function roundedNotes(
+  model: Pick<PreparedModel, 'pairs' | 'flops' | 'params' | 'shared'>,
+  { widths: [sparsest = []], shares: [asked = 1] }: Pick<DistinctLevels, 'widths' | 'shares'>,
+  multiple: number,
+): readonly string[] {
+  const kept = sizeAt(model.pairs, sparsest, model).flops / model.flops;
+  if (multiple === 1 || kept <= ROUNDED * asked) return [];
+  return [
+    `with widths in multiples of ${multiple} units the sparsest level keeps ${(100 * kept).toFixed(1)} % of the FLOPs, not ${(100 * asked).toFixed(1)} %`,
+  ];
+}

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { droppedText, frontier, type Measured } from './frontier.ts';
+import { beatenText, droppedText, frontier, type Measured } from './frontier.ts';
 
 const level = (value: number, ...p50s: number[]): Measured => ({
   relativeFlops: 0.5,
@@ -22,6 +22,12 @@ test('drops a level that another beats or equals in quality at every batch size,
   expect(kept).toEqual([0, 1, 3]);
   expect(dropped).toEqual([{ level: 2, better: 1 }]);
   expect(droppedText(dropped[0]!, levels)).toContain('was dropped');
+});
+
+test('says which levels are beaten where all are offered, and nothing where none is', () => {
+  const { dropped } = frontier([level(0.8, 1), level(0.7, 2), level(0.9, 3)]);
+  expect(beatenText(dropped)).toContain('1 (by 0)');
+  expect(beatenText(frontier([level(0.8, 1), level(0.9, 2)]).dropped)).toBeUndefined();
 });
 
 test('names a level that is kept, not one that was dropped itself', () => {

@@ -57,3 +57,10 @@ export function droppedText({ level, better }: Dropped, levels: readonly Measure
   };
   return `The level at ${say(level)} was dropped: the one at ${say(better)} is at least as good and not slower.`;
 }
+
+/** What the report says of levels that are offered although another beats them; undefined where there are none. */
+export function beatenText(dropped: readonly Dropped[]): string | undefined {
+  if (dropped.length === 0) return undefined;
+  const each = dropped.map(({ level, better }) => `${level} (by ${better})`);
+  return `levels that others beat in quality on this machine without being slower: ${each.join(', ')}; --frontier leaves such levels out`;
+}
