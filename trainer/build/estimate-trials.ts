@@ -4,7 +4,7 @@ import { privateBiases } from '../compensation/compensate-level.ts';
 import type { Tensors } from '../data/dataset.ts';
 import { createMaskEngine } from '../engine/mask-engine.ts';
 import { elementCount, type Graph } from '../graph/graph.ts';
-import { ortModel } from '../graph/ort-model.ts';
+import { discardModel, ortModel } from '../graph/ort-model.ts';
 import { cutGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { adamStart, adamStep, stepSizes } from '../recovery/adam.ts';
@@ -70,13 +70,15 @@ function passes(
   const { model, pool } = calibrated;
   return betweenEnds(scene, async (row) => {
     const graph = await leanForward(answerGraph(levelGraph(model, row), pool.task));
-    const session = await sessions.open(ortModel(graph));
+    const level = ortModel(graph);
+    const session = await sessions.open(level);
     try {
       const places = Array.from({ length: examples }, (_, i) => i % pool.indices.length);
       const feeds = await pool.data.train.feeds(places.map((place) => pool.indices[place] as number));
       return await middleOf(() => measure(session, feeds));
     } finally {
       await session.close();
+      discardModel(level);
     }
   });
 }
