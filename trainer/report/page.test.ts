@@ -1,0 +1,221 @@
+/** The page's own script, run on as much of a browser as it asks for: what it hands to the chart library, and its tables. */
+import { runInNewContext } from 'node:vm';
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { Manifest, ManifestLevel } from '../../schema/manifest.ts';
+import type { ReportData } from './report-data.ts';
+import { reportPage } from './write-report.ts';
+
+class FakeElement {
+  children: FakeElement[] = [];
+  text = '';
+  value = '';
+  hidden = false;
+  readonly style: Record<string, string> = {};
+  readonly listeners: (() => void)[] = [];
+
+  get textContent(): string {
+    return this.text + this.children.map((child) => child.textContent).join(' ');
+  }
+  set textContent(text: string) {
+    this.text = text;
+  }
+  get firstChild(): FakeElement | undefined {
+    return this.children[0];
+  }
+  append(...added: (FakeElement | string)[]): void {
+    for (const each of added)
+      this.children.push(typeof each === 'string' ? Object.assign(new FakeElement(), { text: each }) : each);
+  }
+  replaceChildren(...added: FakeElement[]): void {
+    this.children = added;
+  }
+  setAttribute(): void {}
+  addEventListener(_: string, listener: () => void): void {
+    this.listeners.push(listener);
+  }
+}
+
+interface Chart {
+  readonly xAxis: Readonly<Record<string, unknown>>;
+  readonly yAxis: Readonly<Record<string, unknown>>;
+  readonly series: readonly { readonly name?: string; readonly symbol?: string; readonly data: number[][] }[];
+}
+
+/** @returns elements by id, and what each chart was last told to draw */
+function browse(page: string) {
+  const scripts = [...page.matchAll(/<script(?: [^>]*)?>(.*?)<\/script>/gs)].map(
+    ([, content = '']) => content,
+  );
+  const [data = '', , script = ''] = scripts;
+  const elements = new Map<string, FakeElement>();
+  const charts: Record<string, Chart> = {};
+  const byId = (id: string) => {
+    const known = elements.get(id) ?? new FakeElement();
+    elements.set(id, known);
+    return known;
+  };
+  byId('data').text = data;
+  const nameOf = (element: FakeElement) => [...elements].find(([, each]) => each === element)?.[0] ?? '';
+  const echarts = {
+    init: (element: FakeElement) => ({
+      setOption: (option: Chart) => {
+        charts[nameOf(element)] = option;
+      },
+      resize() {},
+    }),
+  };
+  runInNewContext(script, {
+    document: { getElementById: byId, createElement: () => new FakeElement(), documentElement: {}, body: {} },
+    window: { echarts },
+    getComputedStyle: () => ({ getPropertyValue: () => '#000' }),
+    matchMedia: () => ({ addEventListener() {} }),
+    ResizeObserver: class {
+      observe() {}
+    },
+  });
+  return { byId, charts };
+}
+
+const level = (
+  place: number,
+  relativeFlops: number,
+  accuracy: number,
+  perplexity: number,
+): ManifestLevel => ({
+  level: place,
+  widths: [2 + 2 * place],
+  params: 10,
+  flops: 100 * relativeFlops,
+  relativeFlops,
+  relativeParams: relativeFlops,
+  sparsity: 1 - relativeFlops,
+  bytes: 1000,
+  quality: {
+    metric: 'next-token-accuracy',
+    unit: 'share',
+    value: accuracy,
+    low: accuracy - 0.0033754,
+    high: accuracy + 0.0033754,
+    samples: 1000,
+    details: {
+      perplexity: {
+        value: perplexity,
+        low: perplexity - 0.11,
+        high: perplexity + 0.11,
+        unit: 'perplexity',
+        better: 'lower',
+      },
+    },
+  },
+  latency: [1, 8].map((batch) => ({
+    device: 'cpu',
+    threads: 1,
+    batch,
+    samples: 9,
+    p50Ms: batch * (1 + place),
+    p95Ms: 9,
+    p99Ms: 9,
+  })),
+  chunk: 'weights-00.bin',
+  extents: [],
+});
+
+const manifest: Manifest = {
+  formatVersion: 1,
+  model: { id: 'text', version: 'p1', sourceSha256: '0'.repeat(64) },
+  createdAt: '2026-01-01T00:00:00.000Z',
+  task: 'next-token',
+  inputs: [{ name: 'x', datatype: 'INT64', shape: [-1, -1] }],
+  outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 3] }],
+  preprocessing: {},
+  graph: 'graph.onnx',
+  pairs: [{ name: 'mlp', kind: 'gated', heads: 1, units: 6, flopsPerUnit: 10, paramsPerUnit: 2 }],
+  tensors: [],
+  shapeConstants: [],
+  levels: [level(0, 0.3, 0.4512345, 6.16), level(1, 0.5, 0.52, 5.2), level(2, 1, 0.5312345, 4.72)],
+  files: [{ path: 'graph.onnx', bytes: 1, sha256: '0'.repeat(64) }],
+  search: { steps: 100 },
+  seed: 0,
+  dataSha256: '0'.repeat(64),
+};
+const kept: Omit<ReportData, 'baselines'> = {
+  formatVersion: 1,
+  steps: 100,
+  entries: [[10.5, 20, null]],
+  notes: ['a note'],
+  cost: [],
+};
+const baselines = [
+  { name: 'random', points: [{ relativeFlops: 0.3, value: 0.2 }] },
+  {
+    name: 'Fisher',
+    metric: 'perplexity',
+    points: [
+      { relativeFlops: 0.3, relativeParams: 0.3, value: 17.1, low: 17, high: 17.2 },
+      { relativeFlops: 1, relativeParams: 1, value: 4.72 },
+    ],
+  },
+];
+
+describe('the report in a browser', () => {
+  let seen: ReturnType<typeof browse>;
+  beforeAll(async () => {
+    seen = browse(await reportPage(manifest, { ...kept, baselines }));
+  });
+  const chart = (id: string) => seen.charts[id] as Chart;
+
+  test('charts have ends that can be read, and say where lower is better', () => {
+    const { byId } = seen;
+    byId('metric').value = 'perplexity';
+    for (const draw of byId('metric').listeners) draw();
+    expect(chart('by-flops').yAxis).toMatchObject({ name: 'perplexity, lower is better', min: 4, max: 10 });
+    expect(chart('by-latency').xAxis).toMatchObject({ scale: true });
+    byId('metric').value = 'next-token-accuracy';
+    for (const draw of byId('metric').listeners) draw();
+    const { min, max, name } = chart('by-flops').yAxis;
+    expect(name).toBe('next-token-accuracy');
+    for (const end of [min, max]) expect(String(end).length).toBeLessThan(6);
+  });
+
+  test('ways are drawn and named where they were measured by the metric that is shown', () => {
+    const { byId } = seen;
+    const drawn = () => chart('by-flops').series.flatMap(({ name }) => name ?? []);
+    byId('metric').value = 'perplexity';
+    for (const draw of byId('metric').listeners) draw();
+    expect(drawn()).toEqual(['path', 'Fisher']);
+    expect(byId('ways').textContent).toMatch(/this path.*Fisher/);
+    expect(byId('ways').textContent).not.toContain('random');
+    byId('metric').value = 'next-token-accuracy';
+    for (const draw of byId('metric').listeners) draw();
+    expect(drawn()).toEqual(['path', 'random']);
+  });
+
+  test('everything that is drawn is in a table, too', () => {
+    const rows = (id: string) =>
+      seen.byId(id).children.map((row) => row.children.map(({ textContent }) => textContent));
+    expect(rows('levels')[1]).toEqual(
+      expect.arrayContaining(['30.0 %', '0.4512', '6.1600', '6.0500 to 6.2700', '1.00', '8.00']),
+    );
+    expect(rows('baselines')).toContainEqual(['Fisher', 'perplexity', '30.0 %', '17.1', '17 to 17.2']);
+    expect(rows('widths')[1]).toEqual(['mlp', '6', '2', '4', '6']);
+    expect(seen.byId('baselines-details').hidden).toBe(false);
+    expect(seen.byId('notes').textContent).toContain('a note');
+    expect(seen.byId('advice-note').textContent).toMatch(
+      /For at most 1 % loss use level 2: the dense one\. Loss counts in points/,
+    );
+  });
+
+  test('shows first what the ways were measured by', async () => {
+    const [, fisher] = baselines;
+    const { byId, charts } = browse(await reportPage(manifest, { ...kept, baselines: [fisher!] }));
+    expect(byId('metric').value).toBe('perplexity');
+    expect((charts['by-flops'] as Chart).series.map(({ name }) => name)).toContain('Fisher');
+  });
+
+  test('without baselines there is no table of them', async () => {
+    const { byId } = browse(await reportPage(manifest, undefined));
+    expect(byId('baselines-details').hidden).toBe(true);
+    expect(byId('ways').children).toEqual([]);
+    expect(byId('metric').value).toBe('next-token-accuracy');
+  });
+});
