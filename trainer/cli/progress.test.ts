@@ -24,7 +24,7 @@ describe('progress off a terminal', () => {
       total: 100,
       share: 0.01,
       elapsedS: 0,
-      etaS: 0,
+      etaS: null,
       loss: 0.5,
     });
     expect(lines).toHaveLength(6);

@@ -90,7 +90,7 @@ interface Moment {
 }
 
 /** Of a stage, what must be done before its first report says how fast it goes: what is begun with takes longer than the rest. */
-const LEAST_SHARE = 0.01;
+const LEAST_SHARE = 0.05;
 
 /**
  * From each report of a stage to the time that is left, at the rate since its first report: what comes before that is preparation. Undefined
