@@ -190,6 +190,20 @@ describe('the report in a browser', () => {
     expect(drawn()).toEqual(['path', 'random']);
   });
 
+  test('times are of the batch size that is chosen', () => {
+    const { byId } = seen;
+    const times = () =>
+      chart('by-latency')
+        .series.find(({ name }) => name === 'path')
+        ?.data.map(([ms]) => ms);
+    expect(byId('batch').children.map(({ textContent }) => textContent)).toEqual(['1', '8']);
+    expect(times()).toEqual([1, 2, 3]);
+    byId('batch').value = '8';
+    for (const draw of byId('batch').listeners) draw();
+    expect(chart('by-latency').xAxis).toMatchObject({ name: 'p50 ms at batch 8' });
+    expect(times()).toEqual([8, 16, 24]);
+  });
+
   test('everything that is drawn is in a table, too', () => {
     const rows = (id: string) =>
       seen.byId(id).children.map((row) => row.children.map(({ textContent }) => textContent));

@@ -83,6 +83,8 @@
     byId('baselines-note').textContent =
       '; other ways of pruning are dashed, and take as long as levels of the path with as many FLOPs';
   for (const metric of metrics) byId('metric').append(element('option', metric));
+  for (const batch of batches) byId('batch').append(element('option', batch));
+  byId('batch').value = String(batches[0]);
   // What other ways of pruning were measured by can be compared, and is shown first.
   byId('metric').value = metrics.find((metric) => waysBy(metric).length > 0) ?? metrics[0];
   const SYMBOLS = [
@@ -100,6 +102,7 @@
     nameWays();
   };
   byId('metric').addEventListener('change', draw);
+  byId('batch').addEventListener('change', draw);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
   new ResizeObserver(() => {
     for (const [, chart] of charts) chart.resize();
@@ -112,19 +115,24 @@
     const axes = {
       'by-flops': ['FLOPs, % of dense', (level) => 100 * level.relativeFlops],
       'by-params': ['parameters, % of dense', (level) => 100 * level.relativeParams],
-      'by-latency': [`p50 ms at batch ${batches[0]}`, (level) => level.latency[0]?.p50Ms, timeLike],
+      'by-latency': [`p50 ms at batch ${byId('batch').value}`, timeOf, timeLike],
     };
     const [name, at, atPoint = at] = axes[id];
     return qualityOptions(name, at, atPoint);
   }
 
+  /** At the batch size that is shown. */
+  function timeOf({ latency }) {
+    return latency.find(({ batch }) => String(batch) === byId('batch').value)?.p50Ms;
+  }
+
   /** What a model of so many FLOPs takes, between the path's levels; none where the path has no such level. */
   function timeLike({ relativeFlops }) {
-    const known = levels.filter(({ latency }) => latency[0] !== undefined);
+    const known = levels.filter((level) => timeOf(level) !== undefined);
     const above = known.findIndex((level) => level.relativeFlops >= relativeFlops - 1e-9);
     if (above < 0 || (above === 0 && known[0].relativeFlops > relativeFlops + 1e-9)) return undefined;
     const [a, b] = [known[Math.max(0, above - 1)], known[above]];
-    const [from, to] = [a, b].map(({ latency }) => latency[0].p50Ms);
+    const [from, to] = [timeOf(a), timeOf(b)];
     const width = b.relativeFlops - a.relativeFlops;
     return width > 0 ? from + ((to - from) * (relativeFlops - a.relativeFlops)) / width : to;
   }
