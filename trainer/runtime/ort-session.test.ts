@@ -40,3 +40,18 @@ test('a refused model and refused feeds are bad-model errors', async () => {
   await expect(session.run({ x: i, i })).rejects.toMatchObject({ code: 'bad-model' });
   await session.close();
 });
+
+test('writes results to given memory and keeps no other copy of them', async () => {
+  const length = 2 ** 20;
+  const session = await createOrtSession(writeOnnx(doubled));
+  const fed = { x: { dtype: 'float32', dims: [length], data: new Float32Array(length).fill(3) }, i } as const;
+  const y = { dtype: 'float32', dims: [length], data: new Float32Array(length) } as const;
+  const before = process.memoryUsage().arrayBuffers;
+  for (let run = 0; run < 8; run++) {
+    const results = await session.run(fed, ['y'], { y });
+    expect(results.y?.data).toBe(y.data);
+  }
+  expect(y.data.every((value) => value === 6)).toBe(true);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(y.data.byteLength);
+  await session.close();
+});

@@ -109,7 +109,9 @@ export async function createOrtSession(
         });
       return Object.fromEntries(
         Object.entries(result).flatMap(([name, value]) => {
-          const tensor = fromOrt(value);
+          const given = into[name];
+          if (given !== undefined) discard(value);
+          const tensor = given ?? fromOrt(value);
           return tensor === undefined ? [] : [[name, tensor]];
         }),
       );
@@ -121,6 +123,11 @@ export async function createOrtSession(
 /** null: onnxruntime takes memory of its own. */
 function memoryOf(tensor: Tensor | undefined): ort.Tensor | null {
   return tensor === undefined ? null : toOrt(tensor);
+}
+
+/** onnxruntime hands a copy of what it wrote elsewhere: memory that would stay until the next collection, and be asked of the system anew. */
+function discard({ data }: ort.Tensor): void {
+  if (ArrayBuffer.isView(data) && data.buffer instanceof ArrayBuffer) data.buffer.transfer(0);
 }
 
 function toOrt({ dtype, data, dims }: Tensor): ort.Tensor {
