@@ -18,17 +18,21 @@ export interface ForwardPass {
   readonly parameters: ReadonlySet<string>;
 }
 
-/** Sums x + f(x) of one shape, in the graph's order: the values of the residual stream. */
+/** The values of the residual stream in the graph's order: sums x + f(x) of one shape, and what the first of them adds to. */
 export function residualStream({ graph, facts, parameters }: ForwardPass): string[] {
   const makers = makersOf(graph.nodes);
-  return graph.nodes.flatMap(({ opType, domain, inputs, outputs }) => {
+  const sums = graph.nodes.flatMap(({ opType, domain, inputs, outputs }) => {
     if (opType !== 'Add' || domain !== '' || inputs.some((name) => parameters.has(name))) return [];
     const [output = ''] = outputs;
     const shapes = [...inputs, output].map((name) => JSON.stringify(factsFor(facts, name).dims));
     if (new Set(shapes).size > 1 || factsFor(facts, output).dims.length < 2) return [];
     const [a = '', b = ''] = inputs.map((name) => beforeSlice(name, makers));
-    return leadsTo(a, b, makers) || leadsTo(b, a, makers) ? [output] : [];
+    const carried = leadsTo(a, b, makers) ? a : leadsTo(b, a, makers) ? b : undefined;
+    return carried === undefined ? [] : [{ output, carried }];
   });
+  const [first] = sums;
+  const start = first !== undefined && makers.has(first.carried) ? [first.carried] : [];
+  return [...start, ...sums.map(({ output }) => output)];
 }
 
 /**

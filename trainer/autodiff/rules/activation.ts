@@ -37,7 +37,7 @@ const gelu: VjpRule['vjp'] = ({ node, build: b, dy, x: [x = ''] }) => [
 ];
 
 /**
- * y = x Phi(x): Phi(x) + x phi(x), with Phi(x) = (1 + erf t) / 2 and phi(x) = exp(-t^2) / sqrt(2 pi) at t = x / sqrt 2.
+ * y = x Phi(x): Phi(x) + x phi(x), with Phi(x) = (1 + erf t) / 2 and x phi(x) = t exp(-t^2) / sqrt(pi) at t = x / sqrt 2: x itself is not kept.
  * The forward node takes its Phi from here too: the error function is the dearest part.
  */
 function geluSlope(b: Builder, node: GraphNode, x: string): string {
@@ -45,8 +45,8 @@ function geluSlope(b: Builder, node: GraphNode, x: string): string {
   // The line that HardSigmoid clips, which it never does here, in one pass.
   const phi = b.add('HardSigmoid', [b.add('Erf', [t])], { alpha: float(0.5), beta: float(0.5) });
   b.computeAs(node, 'Mul', [x, phi]);
-  const exponent = b.add('Sub', [b.scalar(-0.5 * Math.log(2 * Math.PI)), mul(b, t, t)]);
-  return b.add('Add', [phi, mul(b, x, b.add('Exp', [exponent]))]);
+  const exponent = b.add('Sub', [b.scalar(-0.5 * Math.log(Math.PI)), mul(b, t, t)]);
+  return b.add('Add', [phi, mul(b, t, b.add('Exp', [exponent]))]);
 }
 
 /** u = sqrt(2/pi) (x + c x^3): (1 + tanh u) / 2 + x / 2 (1 - tanh^2 u) u' */
