@@ -111,6 +111,9 @@ function fitted(b: Builder, value: string, x: string): string {
   return b.add('Pad', [value, b.add('Concat', [before, missing], { axis: int(0) })]);
 }
 
+/** onnxruntime's kernels on GPUs take one axis more than this. */
+const MOST_AXES = 2;
+
 /** A convolution from x to y by filters w. */
 interface Filtered {
   /** What the filters' gradient is taken with: in the shape of the forward value y. */
@@ -124,7 +127,8 @@ interface Filtered {
 
 /**
  * dW[o, c, i] = sum over n, p of dy[n, o, p] x[n, c, stride p + dilation i - pad]: a convolution over the batch in which strides and
- * dilations change places, each group by itself. Where the windows leave something over at the end, it would give taps that the filter
+ * dilations change places, each group by itself. The channels of x are one axis more that nothing slides along, so that all of them
+ * are columns of one product; for groups, and where there would be too many axes, they are images of their own. Where the windows leave something over at the end, it would give taps that the filter
  * does not have: so much less is padded there, and what is left is cut off.
  */
 function convFilter(
@@ -142,14 +146,26 @@ function convFilter(
     return Math.min(more * (dilations[i] ?? 1), pads[i + kernel.length] ?? 0);
   });
   const less = pads.map((pad, i) => pad - (i < kernel.length ? 0 : (taps[i - kernel.length] ?? 0)));
+  const cut = (full: string, at: readonly number[]) =>
+    b.add('Slice', [full, b.integers(at.map(() => 0)), b.integers(kernel), b.integers(at)]);
+  if (group === 1 && axes.length <= MOST_AXES) {
+    const image = b.add('Unsqueeze', [values, b.integers([0])]); // [1, N, C, ...]
+    const windows = b.add('Unsqueeze', [batchLast(b, dy, axes), b.integers([2])]); // [O, N, 1, ...]
+    const full = b.add('Conv', [image, windows], {
+      strides: ints([1, ...dilations]),
+      dilations: ints([1, ...strides]),
+      pads: ints([0, ...less.slice(0, kernel.length), 0, ...less.slice(kernel.length)]),
+      group: int(1),
+    }); // [1, O, C, at least the kernel]
+    return cut(b.add('Squeeze', [full, b.integers([0])]), axes);
+  }
   const full = b.add('Conv', [byGroup(b, x, w, group, values), batchLast(b, dy, axes)], {
     strides: ints(dilations),
     dilations: ints(strides),
     pads: ints(less),
     group: int(group),
   }); // [C / groups, O, at least the kernel]
-  const fitted = b.add('Slice', [full, b.integers(axes.map(() => 0)), b.integers(kernel), b.integers(axes)]);
-  return batchLast(b, fitted, axes);
+  return batchLast(b, cut(full, axes), axes);
 }
 
 /** The first two axes exchanged. */
