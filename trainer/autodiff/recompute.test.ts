@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import type { Graph, Tensor } from '../graph/graph.ts';
+import type { Graph, GraphNode, Tensor } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
 import { relativeError } from '../graph/relative-error.ts';
 import { traceGraph } from '../graph/trace.ts';
@@ -17,17 +17,15 @@ const DIGITS = new URL('../../examples/digits/digits.onnx', import.meta.url);
 const largestOf = ({ data }: Tensor) =>
   (data as Float32Array).reduce((most, x) => Math.max(most, Math.abs(x)), 0);
 
-/** Attention of the forward pass that the backward pass reads. */
-function softmaxesReadAgain({ nodes }: Graph): number {
+/** Values of the forward pass that operators of this type make and the backward pass reads. */
+function readAgain({ nodes }: Graph, opType: string): string[] {
   const makers = makersOf(nodes);
   const forward = ancestors('logits', makers);
   const read = nodes.filter((node) => !forward.has(node)).flatMap(({ inputs }) => inputs);
-  return new Set(
-    read.filter((name) => {
-      const maker = makers.get(name);
-      return maker !== undefined && maker.opType === 'Softmax' && forward.has(maker);
-    }),
-  ).size;
+  return read.filter((name) => {
+    const maker = makers.get(name);
+    return maker?.opType === opType && forward.has(maker);
+  });
 }
 
 test('gives the same gradients, and reads hardly any activation again', async () => {
@@ -47,9 +45,9 @@ test('gives the same gradients, and reads hardly any activation again', async ()
     return new Set(activations).size;
   });
   expect(again).toBeLessThan((kept as number) / 2);
-  expect(softmaxesReadAgain(made[0].graph)).toBeGreaterThan(0);
+  expect(readAgain(made[0].graph, 'Softmax')).not.toEqual([]);
   // The first block's neither, though nothing is added up before it.
-  expect(softmaxesReadAgain(made[1].graph)).toBe(0);
+  expect(readAgain(made[1].graph, 'Softmax')).toEqual([]);
 
   const feeds = sampleInputs(graph, { batch: 3, length: 1 }, 5);
   const teacher: Tensor = {
@@ -78,4 +76,44 @@ test('gives the same gradients, and reads hardly any activation again', async ()
     if (own > largest * 1e-6)
       expect(relativeError(twice[i]?.data ?? [], tensor.data).relative).toBeLessThan(1e-5);
   }
+});
+
+test('computes conditions again too: as large as what they are about', async () => {
+  const node = (opType: string, inputs: string[], output: string): GraphNode => {
+    return { name: output, opType, domain: '', inputs, outputs: [output], attributes: {} };
+  };
+  const matrix = (rows: number, columns: number): Tensor => {
+    const data = Float32Array.from({ length: rows * columns }, (_, i) => Math.cos(i));
+    return { dtype: 'float32', dims: [rows, columns], data };
+  };
+  const block = (k: number, from: string, to: string) => [
+    node('Softmax', [from], `s${k}`),
+    node('IsNaN', [`s${k}`], `nan${k}`),
+    node('Where', [`nan${k}`, 'zero', `s${k}`], `guarded${k}`),
+    node('MatMul', [`guarded${k}`, 'w'], `f${k}`),
+    node('Add', [from, `f${k}`], to),
+  ];
+  const graph: Graph = {
+    name: 'guarded',
+    irVersion: 8,
+    opsets: { '': 17 },
+    inputs: [{ name: 'x', dtype: 'float32', dims: ['n', 4] }],
+    outputs: [{ name: 'logits', dtype: 'float32', dims: ['n', 4] }],
+    initializers: new Map([
+      ['zero', { dtype: 'float32', dims: [], data: Float32Array.of(0) }],
+      ['w', matrix(4, 4)],
+      ['in', matrix(4, 4)],
+    ]),
+    nodes: [
+      node('MatMul', ['x', 'in'], 'a'),
+      ...block(1, 'a', 'b'),
+      ...block(2, 'b', 'c'),
+      node('MatMul', ['c', 'in'], 'logits'),
+    ],
+  };
+  const { traces } = await traceGraph(graph, 'guarded', () => false);
+  const loss = { kind: 'kl', output: 'logits' } as const;
+  const request = { graph, facts: factsOf(traces), pairs: [], weights: ['in'], loss };
+  expect(readAgain(gradientGraph(request).graph, 'Where')).not.toEqual([]);
+  expect(readAgain(gradientGraph({ ...request, recompute: true }).graph, 'IsNaN')).toEqual([]);
 });

@@ -57,7 +57,8 @@ export function recomputed(
   const place = new Map(stream.map((name, i) => [name, i]));
   const segments = segmentsOf(settled.nodes, forward, place);
   const draft = draftOf(settled);
-  const isFloat = (name: string) => (facts.get(name)?.dtype ?? 'float32') === 'float32';
+  /** Integers are shapes and positions: small, and read by what has to run early. */
+  const isActivation = (name: string) => ['float32', 'bool'].includes(facts.get(name)?.dtype ?? 'float32');
   const again = new Map<string, string>();
   const gates = new Map<string, string>();
 
@@ -88,7 +89,7 @@ export function recomputed(
     const segment = segments.get(name) ?? -1;
     const gradient = gradients.get(stream[segment + 1] ?? '');
     const maker = makers.get(name);
-    const kept = segment < 0 || place.has(name) || parameters.has(name) || !isFloat(name);
+    const kept = segment < 0 || place.has(name) || parameters.has(name) || !isActivation(name);
     if (kept || gradient === undefined || maker === undefined) return name;
     const outputs = maker.outputs.map((output) => (output === '' ? '' : draft.fresh(`${output}_again`)));
     for (const [i, output] of maker.outputs.entries()) again.set(output, outputs[i] as string);

@@ -42,6 +42,8 @@ if (parentPort) {
         await programs.get(work.key)?.close();
         programs.delete(work.key);
         programs.set(work.key, await createOnnxruntimeProgram(work.model, provider, threads));
+        // This thread's own copy, as large as the weights: no collection comes for it before the first step.
+        (work.model.bytes.buffer as ArrayBuffer).transfer(0);
       }
       const program = programs.get(work.key) as OnnxruntimeProgram;
       answer({ kind: 'sums', sums: await program.run(work, weights) });
