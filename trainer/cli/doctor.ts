@@ -7,6 +7,8 @@ import { lookAtMachine, type Machine } from '../doctor/machine.ts';
 import { measureBackend } from '../doctor/measure.ts';
 import { type BackendName, backendNames, candidateBackends, isInstalled } from '../engine/backend-names.ts';
 import { layoutText } from '../engine/lane-layout.ts';
+import { readOnnxFile } from '../graph/onnx-load.ts';
+import { preparePairs } from '../pairs/prepare.ts';
 import { flagValue, numberOf } from './flag-values.ts';
 import { terminalProgress } from './progress.ts';
 import { textTable } from './table.ts';
@@ -31,6 +33,8 @@ export function doctorCommand(): Command {
     .option('--json', 'print JSON', false)
     .action(async (model: string, flags: Flags) => {
       const seconds = flagValue(secondsSchema, ['seconds', flags.seconds, numberOf(flags.seconds)], 'doctor');
+      // What no backend could be timed on is one error, not one for each of them.
+      await preparePairs(readOnnxFile(model), model);
       const machine = await lookAtMachine();
       const installed = backendNames.filter(isInstalled);
       const tried = installed.filter((name) => !NOT_MEASURED.includes(name));
