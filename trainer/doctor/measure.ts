@@ -18,6 +18,7 @@ const measurementSchema = z.object({
     z.object({
       layout: z.object({ workers: z.int().min(1), threads: z.int().min(1) }),
       stepMs: z.number().positive(),
+      typicalMs: z.number().positive(),
     }),
   ),
 });
