@@ -1,6 +1,8 @@
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { isInstalled } from '../engine/backend-names.ts';
 import { publishedForm } from '../search/published-form.ts';
-import { parseOptions } from './build-path.ts';
+import { buildPathCommand, parseOptions } from './build-path.ts';
 
 test('the published form takes as many steps as its units need to enter, unless it is told how many', () => {
   const stepsOf = (flags: Record<string, unknown>) =>
@@ -11,4 +13,24 @@ test('the published form takes as many steps as its units need to enter, unless 
   expect(lambda / (learningRate * kappa)).toBeLessThan(steps);
   expect(stepsOf({ search: 'published', steps: '40' })).toBe(40);
   expect(stepsOf({ search: 'inclusion' })).toBe(120);
+});
+
+const DIGITS = fileURLToPath(new URL('../../examples/digits/digits.onnx', import.meta.url));
+
+/** Data that is not there would be said next. */
+const build = (...given: string[]) =>
+  buildPathCommand().parseAsync([DIGITS, '--data', 'idx:missing', '--out', 'unused', ...given], {
+    from: 'user',
+  });
+
+test.skipIf(isInstalled('tfjs-node'))(
+  'a backend that is not installed is said before data is read (skipped where tfjs-node is installed)',
+  async () => {
+    await expect(build('--backend', 'tfjs-node')).rejects.toMatchObject({ code: 'backend-unavailable' });
+  },
+);
+
+test('what a backend cannot do is said before data is read', async () => {
+  await expect(build('--backend', 'wasm', '--recompute')).rejects.toMatchObject({ code: 'usage' });
+  await expect(build('--backend', 'onnxruntime', '--recompute')).rejects.toMatchObject({ code: 'bad-data' });
 });

@@ -9,7 +9,7 @@ import type { Progress } from '../build/progress.ts';
 import { textLength } from '../build/text-length.ts';
 import { type DataSettings, DEFAULT_LENGTH } from '../data/data-settings.ts';
 import { openDataset } from '../data/open-dataset.ts';
-import { backendChoices } from '../engine/backend-names.ts';
+import { assertBackend, backendChoices } from '../engine/backend-names.ts';
 import type { Graph } from '../graph/graph.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { taskNames } from '../measure/task.ts';
@@ -131,6 +131,7 @@ export function buildPathCommand(): Command {
       const spec = dataSpec(flags, graph.inputs);
       const settings = await withFittingLength(graph, flags, spec, progress);
       const options = parseOptions(model, flags, settings);
+      assertBackend(options.backend, options.recompute);
       const reading = progress.stage('data', 1);
       const dataset = await openDataset(spec, {
         ...settings,

@@ -29,10 +29,10 @@ test('says what to install for a GPU that nothing installed can use', () => {
   const nvidia = { ...bare.machine, cudaDevices: ['NVIDIA L4, 23034 MiB'] };
   const cuda = adviceFor({ ...bare, machine: nvidia });
   expect(cuda[0]).toMatch(/NVIDIA.*ONNXRUNTIME_NODE_INSTALL=cuda12/);
-  expect(cuda[1]).toContain('npm install --no-save @tensorflow/tfjs-node-gpu');
+  expect(cuda[1]).toContain('npm install --no-save --save-prod @tensorflow/tfjs-node-gpu');
   const other = { ...bare.machine, vulkan: { renderNodes: ['renderD128'], drivers: [] } };
   expect(adviceFor({ ...bare, machine: other })).toEqual([
-    expect.stringContaining('npm install --no-save webgpu @tensorflow/tfjs-backend-webgpu'),
+    expect.stringContaining('npm install --no-save --save-prod webgpu @tensorflow/tfjs-backend-webgpu'),
   ]);
 });
 

@@ -52,11 +52,11 @@ export function isOnnxruntime(name: BackendName): name is OnnxruntimeBackendName
   return name in onnxruntimeProviders;
 }
 
-/** How to get a backend that is not there. */
+/** How to get a backend that is not there. npm leaves out what package.json calls an optional peer, unless it is told to save it as something else. */
 export function installHint(name: BackendName): string {
   return name === 'onnxruntime-cuda'
     ? 'Install onnxruntime-node with ONNXRUNTIME_NODE_INSTALL=cuda12'
-    : `Run \`npm install --no-save ${backendPackages[name].join(' ')}\``;
+    : `Run \`npm install --no-save --save-prod ${backendPackages[name].join(' ')}\``;
 }
 
 /**
@@ -69,6 +69,21 @@ export function candidateBackends(asked: BackendChoice): BackendName[] {
   if (isInstalled(asked)) return [asked];
   throw new SppError('backend-unavailable', `The backend ${asked} is not installed.`, {
     hint: `${installHint(asked)}; or choose among: ${backendNames.filter(isInstalled).join(', ')}.`,
+  });
+}
+
+/**
+ * What is asked for, before anything is computed.
+ * @throws `backend-unavailable` as `candidateBackends`, `usage` where no candidate computes activations twice
+ */
+export function assertBackend(asked: BackendChoice, recompute: boolean): void {
+  const candidates = candidateBackends(asked);
+  if (recompute && !candidates.some(isOnnxruntime)) throw keepsActivations(asked);
+}
+
+export function keepsActivations(name: BackendChoice): SppError {
+  return new SppError('usage', `Only onnxruntime computes activations twice, ${name} keeps them.`, {
+    hint: 'Use --backend onnxruntime, or leave --recompute out.',
   });
 }
 

@@ -17,6 +17,7 @@ import {
   type BackendName,
   candidateBackends,
   isOnnxruntime,
+  keepsActivations,
   onnxruntimeProviders,
 } from './backend-names.ts';
 import { inHalves, isOutOfMemory } from './halving.ts';
@@ -288,10 +289,7 @@ async function createLanes(
       throw sayingWhoElse(failure, graph);
     });
   }
-  if (options.recompute)
-    throw new SppError('usage', `Only onnxruntime computes activations twice, ${backend} keeps them.`, {
-      hint: 'Use --backend onnxruntime, or leave --recompute out.',
-    });
+  if (options.recompute) throw keepsActivations(backend);
   return createTfjsLanes({
     backend,
     graph,
