@@ -7,9 +7,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { SppError } from '../schema/errors.ts';
 import { textTable } from '../trainer/cli/table.ts';
-import type { BackendName } from '../trainer/engine/backend-names.ts';
+import { type BackendName, backendNames } from '../trainer/engine/backend-names.ts';
 import { trainableWeights } from '../trainer/graph/trainable-weights.ts';
 import { benchDevice, deviceReport } from './bench-engine/device.ts';
 import { inclusionSides } from './bench-engine/inclusion.ts';
@@ -27,36 +28,68 @@ const EXAMPLES = 8192;
 const deviceModels = ['digits', ...Object.keys(deitModels)].join(', ');
 
 interface Flags {
-  readonly rounds: string;
-  readonly threads: string;
-  readonly backends: string;
+  readonly rounds: number;
+  readonly threads: number;
+  readonly backends: readonly BackendName[];
   readonly python?: string;
-  readonly memory?: string;
+  readonly memory?: 'masks' | 'weights';
   readonly recompute: boolean;
   readonly json: boolean;
-  readonly scaling?: string | true;
+  readonly scaling?: readonly string[] | true;
   readonly passes?: string;
-  readonly device?: string;
-  readonly seconds: string;
-  readonly limit: string;
-  readonly batch: string;
+  readonly device?: 'webgpu' | 'cuda';
+  readonly seconds: number;
+  readonly limit: number;
+  readonly batch: number;
 }
+
+const wholeFrom = (least: number) => (typed: string) => {
+  const value = Number(typed);
+  if (Number.isInteger(value) && value >= least) return value;
+  throw new InvalidArgumentError(`It takes a whole number from ${least} on.`);
+};
+
+/** Names with commas between them. */
+const someOf =
+  <Name extends string>(known: readonly Name[]) =>
+  (typed: string): Name[] =>
+    typed.split(',').map((name) => {
+      const found = known.find((each) => each === name);
+      if (found !== undefined) return found;
+      throw new InvalidArgumentError(`It takes some of: ${known.join(', ')}.`);
+    });
 
 const command = new Command('bench:engine')
   .argument('[models...]', `of: ${Object.keys(models).join(', ')}; all by default, with --device other ones`)
-  .option('--rounds <n>', 'runs of each side', '15')
-  .option('--threads <n>', 'threads of every side', String(availableParallelism()))
-  .option('--backends <names>', 'other backends to time beside onnxruntime, with commas', '')
+  .option('--rounds <n>', 'runs of each side', wholeFrom(1), 15)
+  .option('--threads <n>', 'threads of every side', wholeFrom(1), availableParallelism())
+  .option(
+    '--backends <names>',
+    'other backends to time beside onnxruntime, with commas',
+    someOf(backendNames),
+    [],
+  )
   .option('--python <path>', 'a Python with torch, timm and transformers (default: PYTHON, then python3)')
-  .option('--memory <what>', 'only: print by how many bytes steps to `masks` or `weights` grow this process')
+  .addOption(
+    new Option('--memory <what>', 'only: print by how many bytes steps grow this process').choices([
+      'masks',
+      'weights',
+    ]),
+  )
   .option('--recompute', 'with --memory: compute activations twice instead of keeping them', false)
-  .option('--device <provider>', `time steps on onnxruntime's webgpu or cuda beside the cpu: ${deviceModels}`)
-  .option('--seconds <n>', 'with --device: for each side of a model', '2')
-  .option('--limit <n>', 'with --device: seconds for all models', '140')
-  .option('--batch <n>', "with --device: examples of a step instead of the model's own", '0')
+  .addOption(
+    new Option(
+      '--device <provider>',
+      `time steps on onnxruntime's GPU providers beside the cpu: ${deviceModels}`,
+    ).choices(['webgpu', 'cuda']),
+  )
+  .option('--seconds <n>', 'with --device: for each side of a model', wholeFrom(1), 2)
+  .option('--limit <n>', 'with --device: seconds for all models', wholeFrom(1), 140)
+  .option('--batch <n>', "with --device: examples of a step instead of the model's own", wholeFrom(0), 0)
   .option(
     '--scaling [rows]',
     `shapes of a vision transformer against time and memory: ${Object.keys(scalingRows).join(',')}`,
+    someOf(Object.keys(scalingRows)),
   )
   .option(
     '--passes <data>',
@@ -65,21 +98,26 @@ const command = new Command('bench:engine')
   .option('--json', 'print JSON instead of tables', false)
   .parse();
 const flags = command.opts<Flags>();
-const threads = Number(flags.threads);
+const { threads } = flags;
 const known = flags.device === undefined ? models : { ...models, ...deitModels };
 const byDefault = flags.device === undefined ? Object.keys(models) : deviceModels.split(', ');
 const asked = command.args.length > 0 ? command.args : byDefault;
 const unknown = asked.find((name) => known[name] === undefined);
 if (unknown !== undefined) command.error(`unknown model ${unknown}`, { exitCode: 2 });
-else if (flags.scaling !== undefined) scaling(flags.scaling);
-else if (flags.passes !== undefined) await passes(flags.passes);
-else if (flags.device !== undefined) await onDevice(flags.device);
-else if (flags.memory !== undefined) await memoryOf(asked[0] ?? 'digits', flags.memory as 'masks');
-else await bench();
+try {
+  if (flags.scaling !== undefined) scaling(flags.scaling);
+  else if (flags.passes !== undefined) await passes(flags.passes);
+  else if (flags.device !== undefined) await onDevice(flags.device);
+  else if (flags.memory !== undefined) await memoryOf(asked[0] ?? 'digits', flags.memory);
+  else await bench();
+} catch (error) {
+  if (!(error instanceof SppError)) throw error;
+  command.error(`error: ${error.message} ${error.hint ?? ''}`, { exitCode: error.exitCode });
+}
 
-function scaling(asked: string | true): void {
-  const rows = asked === true ? Object.keys(scalingRows) : asked.split(',');
-  const found = benchScaling(rows, { threads, runs: Number(flags.rounds) });
+function scaling(asked: readonly string[] | true): void {
+  const rows = asked === true ? Object.keys(scalingRows) : asked;
+  const found = benchScaling(rows, { threads, runs: flags.rounds });
   process.stdout.write(flags.json ? `${JSON.stringify(found)}\n` : `${scalingReport(found)}\n`);
 }
 
@@ -90,9 +128,8 @@ async function passes(spec: string): Promise<void> {
   process.stdout.write(flags.json ? `${JSON.stringify(found)}\n` : `${passesReport(name, found)}\n`);
 }
 
-async function onDevice(device: string): Promise<void> {
-  if (device !== 'webgpu' && device !== 'cuda') command.error(`--device takes webgpu or cuda, not ${device}`);
-  const [seconds, limit, batch] = [Number(flags.seconds), Number(flags.limit), Number(flags.batch)];
+async function onDevice(device: 'webgpu' | 'cuda'): Promise<void> {
+  const { seconds, limit, batch } = flags;
   await benchDevice({ device, models: asked, seconds, limit, batch }, (model, result) =>
     process.stdout.write(
       flags.json ? `${JSON.stringify({ model, ...result })}\n` : `${deviceReport(model, result)}\n\n`,
@@ -131,9 +168,8 @@ async function timesOf(name: string, torch: TorchSide | undefined): Promise<{ me
   const { batch, length } = given;
   const model = await loadBenchModel(name, given);
   const work = await workOf(model, batch, length, threads);
-  const others = flags.backends.split(',').filter(Boolean) as BackendName[];
   const sides: Side[] = [await forwardSide(work), await forwardLanesSide(work)];
-  for (const backend of ['onnxruntime', ...others] as const)
+  for (const backend of ['onnxruntime', ...flags.backends] as const)
     for (const what of ['masks', 'weights'] as const) sides.push(await stepSide(work, what, backend));
   for (const what of ['masks', 'weights'] as const)
     sides.push(await stepSide(work, what, 'onnxruntime', true));
@@ -148,8 +184,7 @@ async function timesOf(name: string, torch: TorchSide | undefined): Promise<{ me
   const times = new Map<string, number[]>();
   const note = (side: string, ms: number) => times.set(side, [...(times.get(side) ?? []), ms]);
   for (const { run } of sides) await run();
-  const rounds = Number(flags.rounds);
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < flags.rounds; round++) {
     for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
       const started = performance.now();
       await side.run();
