@@ -199,9 +199,13 @@ describe('build-path', () => {
   test('options that do not fit the model leave nothing that the right ones would have to be forced over', async () => {
     const wrong = { ...options, outputs: ['nope'] };
     await expect(buildPath(request('outputs', { options: wrong }))).rejects.toMatchObject({ code: 'usage' });
-    await expect(buildPath(request('outputs', abortAt('search', 1)))).rejects.toMatchObject({
-      code: 'interrupted',
-    });
+    const notes: string[] = [];
+    const aborting = abortAt('search', 1);
+    const progress = { ...aborting.progress, note: (message: string) => notes.push(message) };
+    await expect(
+      buildPath(request('outputs', { ...aborting, resume: true, progress })),
+    ).rejects.toMatchObject({ code: 'interrupted' });
+    expect(notes).toContainEqual(expect.stringContaining('nothing to go on with'));
   });
 
   test('levels that would keep the same units are one, and the run says so', async () => {

@@ -76,6 +76,8 @@ export async function savedRun(
   fingerprints: Fingerprints,
 ): Promise<RunIdentity | undefined> {
   const saved = request.resume && !request.force ? await checkpoint.run() : undefined;
+  if (saved === undefined && request.resume && !request.force)
+    request.progress.note(`there is nothing to go on with in ${request.out}: the build begins anew`);
   if (saved === undefined || saved.fingerprint === fingerprints.fingerprint) return saved;
   if (saved.searchFingerprint !== fingerprints.searchFingerprint) {
     throw new SppError(
