@@ -14,8 +14,8 @@ const work: BuildWork = {
   pass: { fixed: 0.2, slope: 0.8 },
   searchSteps: 144,
   searchStep: 3,
-  recovery: { steps: 10, answers: 64, level: { fixed: 1, slope: 4 } },
-  refit: { streams: 7, level: 11 },
+  recovery: { steps: 10, draw: { always: 2, between: 1 }, answers: 64, level: { fixed: 1, slope: 4 } },
+  refit: { streams: 7, level: 11, times: 2 },
   latency: { rounds: 5, runs: [{ fixed: 0.1, slope: 0 }] },
 };
 const secondsOf = (changed: Partial<BuildWork> = {}) =>
@@ -36,10 +36,10 @@ describe('what a build will take', () => {
     });
   });
 
-  test('without recovery levels are refitted once, without compensation never', () => {
-    const off = { ...work.recovery, steps: 0 };
-    expect(secondsOf({ recovery: off }).compensate).toBeCloseTo((secondsOf().compensate ?? 0) / 2);
+  test('without compensation nothing is refitted, and of one nested set the sparsest level alone is in every step', () => {
     expect(secondsOf({ refit: undefined }).compensate).toBe(0);
+    const nested = { ...work.recovery, answers: 0, draw: { always: 1, between: 1 } };
+    expect(secondsOf({ recovery: nested }).recover).toBeCloseTo(10 * (2 + 3.5 + 5));
   });
 
   test('statistics end where there are enough rows for the widest activation', () => {

@@ -4,6 +4,7 @@ import type { Dataset } from '../data/dataset.ts';
 import { elementCount } from '../graph/graph.ts';
 import type { Pair } from '../pairs/pair.ts';
 import type { TracedModel } from '../pairs/prepare.ts';
+import type { Draw } from '../recovery/draw-levels.ts';
 import { levelDraw, recoverySteps } from '../recovery/plan.ts';
 import { startSessionPool, weightBytes } from '../runtime/session-pool.ts';
 import { allocateLevels, sizeAt } from '../search/allocate.ts';
@@ -19,7 +20,7 @@ import type { BuildOptions } from './options.ts';
 import { timedProgress } from './path-report.ts';
 import { buildSizes, planOf } from './plan-build.ts';
 import { silentProgress } from './progress.ts';
-import { trained } from './recover-stage.ts';
+import { BETWEEN, trained } from './recover-stage.ts';
 import { FISHER_BATCHES } from './search-stage.ts';
 
 /** Seconds on this machine, and how often. */
@@ -36,11 +37,12 @@ export interface BuildWork {
   readonly searchStep: number;
   readonly recovery: {
     readonly steps: number;
+    readonly draw: Draw;
     /** Dense passes for each step's answers. */
     readonly answers: number;
     readonly level: trials.LinearCost;
   };
-  readonly refit: Pick<trials.RefitCost, 'streams' | 'level'> | undefined;
+  readonly refit: (Pick<trials.RefitCost, 'streams' | 'level'> & { readonly times: number }) | undefined;
   readonly latency: { readonly rounds: number; readonly runs: readonly trials.LinearCost[] };
 }
 
@@ -99,6 +101,8 @@ export async function estimateBuild(
     shares: levels.shares,
   });
   const refitted = options.compensate && !isLarge(weights);
+  // Where levels own what is refitted, recovery begins with it, too, and is as long as that leaves it to be.
+  const beginsRefitted = steps > 0 && byLevel && options.compensate && train !== 'vectors';
   const examples = {
     statistics: momentExamples(moments, tried.length, pool.indices.length),
     answered: pool.indices.length,
@@ -118,13 +122,14 @@ export async function estimateBuild(
       searchStep: await trials.searchStep(scene, engines),
       recovery: {
         steps,
+        draw: byLevel ? levelDraw(levels.shares) : { always: 1, between: BETWEEN },
         answers: steps * options.batch <= pool.indices.length ? 0 : options.batch,
         level:
           steps === 0
             ? { fixed: 0, slope: 0 }
             : await trials.recoveryStep(scene, trained(model, train), train, engines),
       },
-      refit,
+      refit: refit && { ...refit, times: beginsRefitted ? 2 : 1 },
       latency: { rounds: options.latencyRounds, runs },
     };
     const stages = stagesOf(work);
@@ -143,7 +148,7 @@ export async function estimateBuild(
         ...memoryPlan.notes,
         ...asked.notes,
         ...levels.notes,
-        ...(steps > 0 && options.recover === 'auto'
+        ...(beginsRefitted && options.recover === 'auto'
           ? [
               'at most: where levels begin near the dense model, recovery takes fewer steps and nothing is refitted after it',
             ]
@@ -168,7 +173,7 @@ export function stagesOf(work: BuildWork): StageEstimate[] {
   const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
   const ofAll = (cost: trials.LinearCost, some: readonly number[] = shares) =>
     sum(some.map((share) => at(cost, share)));
-  const { always, between } = levelDraw(shares);
+  const { always, between } = recovery.draw;
   const inner = shares.slice(always, -1);
   const drawn = Math.min(between, inner.length) / Math.max(1, inner.length);
   const step =
@@ -186,8 +191,7 @@ export function stagesOf(work: BuildWork): StageEstimate[] {
     { stage: 'teacher', seconds: (examples.answered + examples.heldOut) * at(pass, 1) },
     { stage: 'curvature and search', seconds: work.searchSteps * work.searchStep },
     { stage: 'recover', seconds: recovery.steps * step },
-    // Recovery begins and ends with it.
-    { stage: 'compensate', seconds: (recovery.steps > 0 ? 2 : 1) * refitting },
+    { stage: 'compensate', seconds: (refit?.times ?? 0) * refitting },
     { stage: 'measure', seconds: examples.tested * ofAll(pass) },
     { stage: 'latency', seconds: latency.rounds * sum(latency.runs.map((run) => ofAll(run))) },
   ];

@@ -46,7 +46,7 @@ export const forgetful: RecoveryMemory = { state: undefined, save: async () => {
 
 const CHECKPOINT_EVERY = 50;
 /** Levels that a step trains beside the sparsest and the dense one. */
-const BETWEEN = 2;
+export const BETWEEN = 2;
 /** Of what is learnt about memory. */
 export const LIMITS = 'recover';
 
