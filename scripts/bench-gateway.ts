@@ -12,38 +12,52 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { Command } from 'commander';
 import { Miniflare } from 'miniflare';
 import { defaultPolicy } from '../schema/policy.ts';
 import { uploadArtifact } from '../trainer/upload/upload-artifact.ts';
+import { cpuTimeUs, withProcess } from './bench-gateway/cpu-time.ts';
 import { measureLateness } from './bench-gateway/deadlines.ts';
+import { bodyOf, httpRequest } from './bench-gateway/http-request.ts';
 import { startPortkey } from './bench-gateway/portkey.ts';
 import { writeStubArtifact } from './bench-gateway/stub-artifact.ts';
 import type { ClientAnswer, ClientRound } from './bench-node/client-thread.ts';
 import { bundleModule } from './local/bundle-worker.ts';
+import { count, positive } from './local/flag-numbers.ts';
 import { COMPATIBILITY_DATE, startLocalGateway } from './local/local-gateway.ts';
 import { freePort } from './local/ports.ts';
 
-const { values: flags } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '1' },
-    connections: { type: 'string', default: '1,16,128' },
-    /** Folder that Portkey's gateway is installed into, once; `off` leaves the comparison out. */
-    portkey: { type: 'string', default: join(tmpdir(), 'spp-bench-portkey') },
-    /** Budgets whose end is waited for; 0 for none. */
-    deadlines: { type: 'string', default: '100' },
-    json: { type: 'boolean', default: false },
-  },
-});
-const rounds = Number(flags.rounds);
-const ms = Number(flags.seconds) * 1000;
-const connections = flags.connections.split(',').map(Number);
+interface Flags {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly connections: readonly number[];
+  readonly portkey: string;
+  readonly deadlines: number;
+  readonly json: boolean;
+}
+
+const flags = new Command('npm run bench:gateway --')
+  .description(
+    "the gateway in workerd beside a bare pass-through, the least that it could cost, and Portkey's gateway",
+  )
+  .option('--rounds <n>', 'of which the medians count', count(1), 5)
+  .option('--seconds <s>', 'of one round', positive, 1)
+  .option('--connections <list>', 'clients at once', (text) => text.split(',').map(count(1)), [1, 16, 128])
+  .option(
+    '--portkey <directory>',
+    "that Portkey's gateway is installed into, once; off: without it",
+    join(tmpdir(), 'spp-bench-portkey'),
+  )
+  .option('--deadlines <n>', 'budgets whose end is waited for; 0 for none', count(0), 100)
+  .option('--json', 'print JSON', false)
+  .parse()
+  .opts<Flags>();
+const { rounds, connections, deadlines } = flags;
+const ms = flags.seconds * 1000;
 const PATH = '/v2/models/bench/infer';
 const BUDGET_MS = 100;
 const WARM_UP = { connections: 16, ms: 3000 };
-const BODY = bodyOf('bench');
 /** As long as what our gateway is asked with. */
 const LIKE_OURS = {
   authorization: `Bearer sp_0123456789ab_${'k'.repeat(43)}`,
@@ -55,31 +69,25 @@ const secrets = {
   keyPepper: 'pepper-of-the-benchmark-01234567',
 };
 
-function bodyOf(id: string): string {
-  return JSON.stringify({
-    id,
-    inputs: [
-      {
-        name: 'x',
-        shape: [1, 784],
-        datatype: 'FP32',
-        data: Array.from({ length: 784 }, (_, i) => Number(Math.sin(i).toFixed(4))),
-      },
-    ],
-  });
-}
-
 const closing: (() => unknown)[] = [];
 try {
   const nodePort = await thread<number>('bench-gateway/stub-node.ts');
   const node = `http://127.0.0.1:${nodePort}`;
-  const targets: Record<string, { port: number; request: Buffer }> = {
-    bare: { port: await workerBefore(node, 'bare-worker.ts'), request: httpRequest(PATH, {}) },
-    least: { port: await workerBefore(node, 'least-worker.ts'), request: httpRequest(PATH, LIKE_OURS) },
-    ours: await ourGateway(node),
+  const targets: Record<string, Target> = {
+    bare: await started(async () => ({
+      port: await workerBefore(node, 'bare-worker.ts'),
+      request: httpRequest(PATH, {}),
+    })),
+    least: await started(async () => ({
+      port: await workerBefore(node, 'least-worker.ts'),
+      request: httpRequest(PATH, LIKE_OURS),
+    })),
+    ours: await started(() => ourGateway(node)),
   };
   if (flags.portkey !== 'off') {
-    const portkey = await startPortkey(flags.portkey, await freePort());
+    const { started: portkey, pid } = await withProcess(async () =>
+      startPortkey(flags.portkey, await freePort()),
+    );
     if (portkey !== undefined) {
       closing.push(portkey.close);
       const headers = {
@@ -87,16 +95,15 @@ try {
         'x-portkey-custom-host': `${node}/v1`,
         authorization: 'Bearer none',
       };
-      targets.portkey = { port: portkey.port, request: httpRequest('/v1/chat/completions', headers) };
+      targets.portkey = { port: portkey.port, pid, request: httpRequest('/v1/chat/completions', headers) };
     }
   }
   const client = await clientThread();
   // What is measured is not the first seconds of an isolate, in which code is not compiled yet: all alike.
-  for (const target of Object.values(targets)) await client({ ...target, ...WARM_UP });
+  for (const { port, request } of Object.values(targets)) await client({ port, request, ...WARM_UP });
   const results = [];
   for (const count of connections) results.push(await measure(count, targets, client));
   process.stdout.write(flags.json ? `${JSON.stringify(results)}\n` : results.map(report).join('\n'));
-  const deadlines = Number(flags.deadlines);
   if (deadlines > 0) {
     const late = await lateness(targets, deadlines);
     process.stdout.write(flags.json ? `${JSON.stringify(late)}\n` : latenessReport(late));
@@ -106,16 +113,30 @@ try {
 }
 process.exit(0);
 
+interface Target {
+  readonly port: number;
+  readonly request: Buffer;
+  /** Of its process. */
+  readonly pid: number;
+}
+
 interface Measured {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly perSecond: number;
+  /** Microseconds on a core, for each request. */
+  readonly cpuUs: number;
   readonly failures: number;
+}
+
+async function started(start: () => Promise<Omit<Target, 'pid'>>): Promise<Target> {
+  const { started: target, pid } = await withProcess(start);
+  return { ...target, pid };
 }
 
 async function measure(
   count: number,
-  targets: Readonly<Record<string, { port: number; request: Buffer }>>,
+  targets: Readonly<Record<string, Target>>,
   ask: (round: ClientRound) => Promise<ClientAnswer>,
 ) {
   const samples: Record<string, Measured[]> = {};
@@ -124,15 +145,17 @@ async function measure(
     const names = Object.keys(targets);
     const order = names.map((_, i) => names[(i + round + names.length) % names.length] as string);
     for (const name of order) {
-      const target = targets[name] as { port: number; request: Buffer };
+      const { pid, ...target } = targets[name] as Target;
+      const beforeUs = cpuTimeUs(pid);
       const { requestsMs, failures } = await ask({ ...target, connections: count, ms });
+      const cpuUs = (cpuTimeUs(pid) - beforeUs) / requestsMs.length;
       const sorted = requestsMs.toSorted((a, b) => a - b);
       const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN;
       // The first round warms up.
       if (round < 0) continue;
       samples[name] = [
         ...(samples[name] ?? []),
-        { p50Ms: at(0.5), p99Ms: at(0.99), perSecond: (requestsMs.length * 1000) / ms, failures },
+        { p50Ms: at(0.5), p99Ms: at(0.99), perSecond: (requestsMs.length * 1000) / ms, cpuUs, failures },
       ];
     }
   }
@@ -140,6 +163,7 @@ async function measure(
     p50Ms: median(samples[name]?.map((s) => s.p50Ms)),
     p99Ms: median(samples[name]?.map((s) => s.p99Ms)),
     perSecond: median(samples[name]?.map((s) => s.perSecond)),
+    cpuUs: median(samples[name]?.map((s) => s.cpuUs)),
     failures: samples[name]?.reduce((sum, s) => sum + s.failures, 0) ?? 0,
   });
   const ratio = (name: string, pick: (measured: Measured) => number) =>
@@ -156,10 +180,11 @@ async function measure(
 
 function report(result: Awaited<ReturnType<typeof measure>>): string {
   const rows = Object.entries(result.of).map(
-    ([name, { p50Ms, p99Ms, perSecond, failures, p50ToBare, throughputToBare }]) =>
+    ([name, { p50Ms, p99Ms, perSecond, cpuUs, failures, p50ToBare, throughputToBare }]) =>
       [
         `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms (${p50ToBare.toFixed(2)} x bare)  p99 ${p99Ms.toFixed(2)} ms`,
         `${perSecond.toFixed(0)} requests/s (${throughputToBare.toFixed(2)} x)`,
+        `${cpuUs.toFixed(0)} us of a core each`,
         ...(failures === 0 ? [] : [`${failures} FAILED`]),
       ].join('  '),
   );
@@ -167,7 +192,10 @@ function report(result: Awaited<ReturnType<typeof measure>>): string {
 }
 
 /** The gateway is told to go by medians, so that it goes on sending to a node that hangs now and then. */
-async function lateness(targets: Readonly<Record<string, { port: number; key?: string }>>, count: number) {
+async function lateness(
+  targets: Readonly<Record<string, { readonly port: number; readonly key?: string }>>,
+  times: number,
+) {
   const { bare, ours } = targets as Record<'bare' | 'ours', { port: number; key: string }>;
   const headers = { authorization: `Bearer ${ours.key}`, 'x-latency-budget': `${BUDGET_MS}ms` };
   const timer = httpRequest(`/timer/${BUDGET_MS}`, {});
@@ -182,7 +210,7 @@ async function lateness(targets: Readonly<Record<string, { port: number; key?: s
       },
     },
     BUDGET_MS,
-    count,
+    times,
   );
 }
 
@@ -233,16 +261,6 @@ async function ourGateway(node: string) {
   const { key } = (await created.json()) as { key: string };
   const headers = { authorization: `Bearer ${key}`, 'x-latency-budget': '10s' };
   return { port: Number(new URL(gateway.url).port), request: httpRequest(PATH, headers), key };
-}
-
-function httpRequest(path: string, headers: Readonly<Record<string, string>>, body = BODY): Buffer {
-  const lines = Object.entries({
-    host: '127.0.0.1',
-    'content-type': 'application/json',
-    'content-length': String(Buffer.byteLength(body)),
-    ...headers,
-  }).map(([name, value]) => `${name}: ${value}\r\n`);
-  return Buffer.from(`POST ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
 }
 
 function thread<T>(file: string): Promise<T> {

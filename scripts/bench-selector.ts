@@ -6,27 +6,22 @@
  *   npm run bench:selector -- [--nodes 100] [--levels 16] [--inputs 300] [--repeats 2000] [--json]
  */
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { Command } from 'commander';
 import { Miniflare } from 'miniflare';
 import type { SelectorBench, SelectorTimes } from './bench-selector/worker.ts';
 import { bundleModule } from './local/bundle-worker.ts';
+import { count } from './local/flag-numbers.ts';
 import { COMPATIBILITY_DATE } from './local/local-gateway.ts';
 
-const { values: flags } = parseArgs({
-  options: {
-    nodes: { type: 'string', default: '100' },
-    levels: { type: 'string', default: '16' },
-    inputs: { type: 'string', default: '300' },
-    repeats: { type: 'string', default: '2000' },
-    json: { type: 'boolean', default: false },
-  },
-});
-const bench: SelectorBench = {
-  nodes: Number(flags.nodes),
-  levels: Number(flags.levels),
-  inputs: Number(flags.inputs),
-  repeats: Number(flags.repeats),
-};
+const { json, ...bench } = new Command('npm run bench:selector --')
+  .description('how long a decision takes in workerd, for a made-up fleet')
+  .option('--nodes <n>', 'of the fleet', count(1), 100)
+  .option('--levels <n>', 'that each node serves', count(1), 16)
+  .option('--inputs <n>', 'requests and states of the fleet, which the quantiles are over', count(1), 300)
+  .option('--repeats <n>', 'decisions on each of them, whose mean counts', count(1), 2000)
+  .option('--json', 'print one JSON object', false)
+  .parse()
+  .opts<SelectorBench & { json: boolean }>();
 const miniflare = new Miniflare({
   modules: true,
   script: await bundleModule(fileURLToPath(new URL('./bench-selector/worker.ts', import.meta.url))),
@@ -39,7 +34,7 @@ try {
     body: JSON.stringify(bench),
   });
   const times = (await response.json()) as Readonly<Record<string, SelectorTimes>>;
-  process.stdout.write(flags.json ? `${JSON.stringify({ ...bench, times })}\n` : report(times));
+  process.stdout.write(json ? `${JSON.stringify({ ...bench, times })}\n` : report(times));
 } finally {
   await miniflare.dispose();
 }

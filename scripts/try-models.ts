@@ -8,7 +8,7 @@
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { Command } from 'commander';
 import { z } from 'zod';
 import { checkModel, type ModelCheck, tolerances } from '../trainer/check/model-check.ts';
 import { textTable } from '../trainer/cli/table.ts';
@@ -51,17 +51,23 @@ const HEADER = [
 /** Of an error's message. */
 const LONGEST = 160;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    only: { type: 'string' },
-    reasons: { type: 'boolean', default: false },
-    results: { type: 'string' },
-    markdown: { type: 'string' },
-  },
-});
-const [directory] = positionals;
-if (directory === undefined) throw new Error('Name the folder of ONNX files to try.');
+interface Flags {
+  readonly only: string;
+  readonly reasons: boolean;
+  readonly results?: string;
+  readonly markdown?: string;
+}
+
+const command = new Command('npm run -s fixtures:try --')
+  .description('tries every ONNX file of a folder: which pairs are found, and whether all is exact')
+  .argument('<directory>', 'of ONNX files')
+  .option('--only <regexp>', 'files whose names match', '')
+  .option('--reasons', 'also why linears were left alone', false)
+  .option('--results <file>', 'JSON that results are added to')
+  .option('--markdown <file>', 'of the table of all results')
+  .parse();
+const [directory = ''] = command.args;
+const values = command.opts<Flags>();
 const known =
   values.results !== undefined && existsSync(values.results) ? readFileSync(values.results, 'utf8') : '[]';
 const attempts = new Map(
@@ -72,7 +78,7 @@ const attempts = new Map(
 );
 
 await startBackend('cpu');
-const only = new RegExp(values.only ?? '');
+const only = new RegExp(values.only);
 for (const file of readdirSync(directory).sort()) {
   if (!file.endsWith('.onnx') || !only.test(file)) continue;
   const attempt = await tryModel(join(directory, file));

@@ -9,7 +9,8 @@ import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { Command, Option } from 'commander';
+import { count } from '../../scripts/local/flag-numbers.ts';
 import { contractFleet } from '../support/contract-fleet.ts';
 import { secrets } from '../support/gateway.ts';
 import { disposables } from '../support/node-client.ts';
@@ -43,13 +44,19 @@ const KNOWN: Readonly<Record<string, readonly string[]>> = {
   file: ['manifest.json', 'weights-0.bin'],
 };
 
-const { values } = parseArgs({
-  options: {
-    examples: { type: 'string', default: '40' },
-    seed: { type: 'string', default: '1' },
-    paths: { type: 'string' },
-  },
-});
+const PATHS = {
+  heartbeats: '^/v1/heartbeats',
+  clients: '^/v2',
+  operators: '^/(v1|problems|openapi|metrics)',
+} as const;
+
+const values = new Command('npm run fuzz:api --')
+  .description("Schemathesis against the gateway in workerd, by the gateway's own OpenAPI document")
+  .option('--examples <n>', 'requests made up for each operation', count(1), 40)
+  .option('--seed <n>', 'of what is made up', count(0), 1)
+  .addOption(new Option('--paths <regexp>', 'only these addresses').choices(Object.values(PATHS)))
+  .parse()
+  .opts<{ examples: number; seed: number; paths?: string }>();
 
 const scope = disposables();
 try {
@@ -64,12 +71,10 @@ try {
   const file = join(directory, 'openapi.json');
   await writeFile(file, JSON.stringify(await narrowed(gateway.url)));
   const runs = [
-    { paths: '^/v1/heartbeats', token: nodeToken },
-    { paths: '^/v2', token: gateway.clientKey },
-    { paths: '^/(v1|problems|openapi|metrics)', token: secrets.operatorToken },
+    { paths: PATHS.heartbeats, token: nodeToken },
+    { paths: PATHS.clients, token: gateway.clientKey },
+    { paths: PATHS.operators, token: secrets.operatorToken },
   ];
-  if (values.paths !== undefined && !runs.some(({ paths }) => paths === values.paths))
-    throw new Error(`--paths is one of ${runs.map(({ paths }) => paths).join(', ')}.`);
   const codes: number[] = [];
   for (const { paths, token } of runs)
     if (values.paths === undefined || values.paths === paths)
@@ -112,8 +117,8 @@ async function fuzz(file: string, url: string, paths: string, token: string): Pr
       ...['--header', `Authorization: Bearer ${token}`],
       ...['--checks', CHECKS.join(',')],
       ...['--phases', 'examples,coverage,fuzzing'],
-      ...['--max-examples', values.examples],
-      ...['--seed', values.seed],
+      ...['--max-examples', String(values.examples)],
+      ...['--seed', String(values.seed)],
       '--continue-on-failure',
       '--no-color',
     ],
