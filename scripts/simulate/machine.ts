@@ -1,10 +1,13 @@
 /** A node in simulated time: so many workers, and what waits for them is taken by its deadline, as inference nodes do. */
 
+import type { SharedCores } from './cores.ts';
+
 export interface Job {
+  /** How long it takes where nothing else runs. */
   readonly executeMs: number;
   /** What has not begun by then never does. */
   readonly endMs: number;
-  readonly started: (nowMs: number) => void;
+  readonly done: (startedMs: number) => void;
 }
 
 export interface SimulatedMachine {
@@ -20,19 +23,26 @@ export interface Timeline {
   readonly later: (atMs: number, act: () => void) => void;
 }
 
-export function simulatedMachine(workers: number, { now, later }: Timeline): SimulatedMachine {
-  /** When each run ends. */
+/** @param slowness it uses this part of a core */
+export function simulatedMachine(
+  workers: number,
+  slowness: number,
+  cores: SharedCores,
+  now: () => number,
+): SimulatedMachine {
+  /** When each run would end if nothing else ran. */
   const ends: number[] = [];
   const queue: Job[] = [];
 
   const start = (job: Job) => {
-    const endMs = now() + job.executeMs;
+    const startedMs = now();
+    const endMs = startedMs + job.executeMs;
     ends.push(endMs);
-    later(endMs, () => {
+    cores.run(job.executeMs / slowness, 1 / slowness, () => {
       ends.splice(ends.indexOf(endMs), 1);
       next();
+      job.done(startedMs);
     });
-    job.started(now());
   };
   const next = () => {
     while (ends.length < workers) {

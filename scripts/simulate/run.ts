@@ -9,6 +9,7 @@ import type { LevelOption, PriceOf } from '../../gateway/selector/candidates.ts'
 import type { Prediction } from '../../gateway/selector/predict.ts';
 import type { NodeReport } from '../../schema/node-report.ts';
 import { defaultPolicy } from '../../schema/policy.ts';
+import { sharedCores } from './cores.ts';
 import { type SimulatedMachine, simulatedMachine } from './machine.ts';
 import { type Arrival, type Machine, randomOf, type Trace } from './trace.ts';
 
@@ -64,12 +65,14 @@ const POLL_MS = 250;
 const PROBE_SHARE = 0.01;
 const PROBE_BOUND_MS = 5000;
 
+/** @param cores that all machines share; without it each worker has one of its own */
 export async function simulate(
   trace: Trace,
   levels: readonly SimulatedLevel[],
   priceOf: PriceOf,
   router: Router,
   seed: number,
+  cores = Number.POSITIVE_INFINITY,
 ): Promise<Outcome> {
   const random = randomOf(seed);
   let nowMs = 0;
@@ -83,8 +86,12 @@ export async function simulate(
     while (place > 0 && (agenda[place - 1] as { atMs: number }).atMs > atMs) place--;
     agenda.splice(place, 0, { atMs, act });
   };
+  const shared = sharedCores(cores, { now: () => nowMs, later });
   const working = new Map(
-    trace.machines.map(({ name, workers }) => [name, simulatedMachine(workers, { now: () => nowMs, later })]),
+    trace.machines.map(({ name, workers, slowness }) => [
+      name,
+      simulatedMachine(workers, slowness, shared, () => nowMs),
+    ]),
   );
   const workOf = (name: string) => working.get(name) as SimulatedMachine;
   const all = fleet({
@@ -127,7 +134,7 @@ export async function simulate(
     }
     const executeMs = executeOf({ ...chosen, node: name });
     const sentMs = nowMs;
-    const answer = (startMs: number) =>
+    const answer = (startMs: number, tookMs: number) =>
       over({
         kind: 'answered',
         sample: {
@@ -137,13 +144,16 @@ export async function simulate(
           networkMs: NETWORK_MS,
           queueMs: startMs - sentMs,
           expectedQueueMs: usualMs.expectedQueueMs,
-          executeMs,
+          executeMs: tookMs,
         },
       });
     workOf(name).submit({
       executeMs,
       endMs: nowMs + PROBE_BOUND_MS,
-      started: (startMs) => later(startMs + executeMs + NETWORK_MS, () => answer(startMs)),
+      done(startMs) {
+        const tookMs = nowMs - startMs;
+        later(nowMs + NETWORK_MS, () => answer(startMs, tookMs));
+      },
     });
   };
 
@@ -189,24 +199,24 @@ export async function simulate(
     const sample = { version: 'v1', level: choice.level, batch: 1 };
     if (predicted !== undefined && failed.size === 0) probe(choice, executeOf);
     let isAnswered = false;
-    const answer = (startMs: number) => {
+    const answer = (startMs: number, tookMs: number) => {
       isAnswered = true;
       const queueMs = startMs - sentMs;
       over({
         kind: 'answered',
-        sample: { ...sample, networkMs: NETWORK_MS, queueMs, expectedQueueMs, executeMs },
+        sample: { ...sample, networkMs: NETWORK_MS, queueMs, expectedQueueMs, executeMs: tookMs },
       });
       const price = priceOf('default', choice.level);
       inTime++;
       quality += levels.find((row) => row.level === choice.level)?.quality ?? 0;
-      cost += price.fixedNanoUsd + price.perMsNanoUsd * Math.ceil(executeMs);
+      cost += price.fixedNanoUsd + price.perMsNanoUsd * Math.ceil(tookMs);
     };
     workOf(choice.node).submit({
       executeMs,
       endMs,
-      started(startMs) {
-        const doneMs = startMs + executeMs + NETWORK_MS;
-        if (doneMs <= endMs) later(doneMs, () => answer(startMs));
+      done(startMs) {
+        const tookMs = nowMs - startMs;
+        if (nowMs + NETWORK_MS <= endMs) later(nowMs + NETWORK_MS, () => answer(startMs, tookMs));
       },
     });
     later(endMs, () => {

@@ -46,12 +46,14 @@ export interface TraceScale {
   readonly calmPerS?: number;
   /** What budgets are multiplied by. */
   readonly budgetScale?: number;
+  /** Of each node. */
+  readonly workers?: number;
 }
 
 export function burstyTrace(
   seed: number,
   durationMs: number,
-  { calmPerS = CALM_PER_S, budgetScale = 1 }: TraceScale = {},
+  { calmPerS = CALM_PER_S, budgetScale = 1, workers = 2 }: TraceScale = {},
 ): Trace {
   const random = randomOf(seed);
   const arrivals: Arrival[] = [];
@@ -62,9 +64,9 @@ export function burstyTrace(
     arrivals.push({ atMs, budgetMs });
   }
   const machines: Machine[] = [
-    { name: 'steady', workers: 2, slowness: 1, up: () => true },
-    { name: 'slow', workers: 2, slowness: 3, up: () => true },
-    { name: 'flapping', workers: 2, slowness: 1, up: (atMs) => atMs % FLAP_EVERY_MS >= FLAP_DOWN_MS },
+    { name: 'steady', workers, slowness: 1, up: () => true },
+    { name: 'slow', workers, slowness: 3, up: () => true },
+    { name: 'flapping', workers, slowness: 1, up: (atMs) => atMs % FLAP_EVERY_MS >= FLAP_DOWN_MS },
   ];
   return { arrivals, machines };
 }
