@@ -14,6 +14,8 @@ export interface DecisionInput {
   readonly bytes: number;
   /** Work in the fleet, in requests for each worker. */
   readonly pressure: number;
+  /** How many times the usual room runs had to leave; 1 in rows from before it was kept. */
+  readonly caution?: number;
   readonly levels: readonly LevelOption[];
   readonly nodes: readonly StoredNode[];
 }

@@ -36,7 +36,7 @@ export function replay(
   requestId: string,
   input: DecisionInput,
 ): Replayed {
-  const { asked, key, batch, bytes, levels, pressure } = input;
+  const { asked, key, batch, bytes, levels, pressure, caution } = input;
   const governed = governing({ document }, baseline && { document: baseline }, requestId).document;
   let rules: Rules;
   try {
@@ -64,6 +64,7 @@ export function replay(
     minQuality: rules.minQuality,
     pinnedLevel: input.pinnedLevel ?? undefined,
     pressure,
+    caution,
     bytes,
   });
   if (decision.kind !== 'serve')

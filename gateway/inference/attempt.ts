@@ -26,6 +26,8 @@ export interface AttemptRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly deadline: Deadline;
   readonly reservation: Reservation;
+  /** The quantile of its predicted time that fits the budget; undefined where that was not promised. */
+  readonly promised: number | undefined;
   /** As `ForwardRequest` has it. */
   readonly abortable: boolean;
   /** A copy that only shows how the node is. */
@@ -56,6 +58,7 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
     executeMs: request.usualMs,
     endMs: now() + deadline.leftMs(),
     probe: request.probe ?? false,
+    promised: request.promised,
   });
   const node = fleet.addressOf(chosen.node);
   const startedMs = now();

@@ -51,6 +51,7 @@ export function plan(
     minQuality: rules.minQuality,
     pinnedLevel,
     pressure: fleet.pressure(),
+    caution: fleet.caution(),
     bytes: upload.bytes,
     draws: [random(), random()],
   };

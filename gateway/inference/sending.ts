@@ -1,6 +1,6 @@
 /** What is sent for one request: to the chosen node, to a second one where that is slow, and copies that show how nodes are. */
 import { expectedOf } from '../selector/candidate-table.ts';
-import type { Candidate } from '../selector/select.ts';
+import type { Decision } from '../selector/select.ts';
 import { type AttemptRequest, type AttemptResult, attempt } from './attempt.ts';
 import type { Course } from './course.ts';
 import { Deadline } from './deadline.ts';
@@ -29,13 +29,13 @@ export function started(
   if (decision.kind !== 'serve') throw new Error('Only what is to be served can be sent.');
   const reserved = (context.reserve ?? unlimited)(decision.chosen.costNanoUsd);
   const send = (reservation: Reservation) =>
-    sent(planned, decision.chosen, reservation, request, context, course, outlived);
+    sent(planned, decision, reservation, request, context, course, outlived);
   return reserved instanceof Promise ? reserved.then(send) : send(reserved);
 }
 
 function sent(
   { version, spec, table, selection }: Plan,
-  chosen: Candidate,
+  { chosen, fits }: Extract<Decision, { kind: 'serve' }>,
   reservation: Reservation,
   request: InferenceRequest,
   context: DispatchContext,
@@ -56,6 +56,7 @@ function sent(
     headers: request.headers,
     deadline: request.deadline,
     reservation,
+    promised: fits ? spec.quantile : undefined,
     abortable: outlived || request.abortable || request.rules.hedgeShare > 0 || context.background.kept,
   };
   return attempt(asked, context);
@@ -144,6 +145,7 @@ export function probe(
       headers: request.headers,
       deadline: own,
       reservation: { settle() {}, refund() {} },
+      promised: undefined,
       abortable: true,
       probe: true,
     },

@@ -82,3 +82,18 @@ describe('a node that fails requests', () => {
     expect(all.probeTarget(spec('v2'), 'a', true)).toBeUndefined();
   });
 });
+
+test('runs have to leave more room once a promised budget was missed, and only then', async () => {
+  const { all, refresh, background } = bench();
+  await refresh();
+  const end = (outcome: Outcome, promised?: number) => {
+    all.begin('a', background, { promised })(outcome);
+    return all.caution();
+  };
+  expect(end(cutOff(100))).toBe(1);
+  expect(end(cutOff(1, false), 0.99)).toBe(1);
+  expect(end(broken, 0.99)).toBe(1);
+  const cautious = end(cutOff(100), 0.99);
+  expect(cautious).toBeGreaterThan(1);
+  expect(end(answered(), 0.99)).toBeLessThan(cautious);
+});

@@ -3,6 +3,7 @@ import type { NodeReport } from '../../schema/node-report.ts';
 import type { CandidateTable } from '../selector/candidate-table.ts';
 import type { NodeOption } from '../selector/candidates.ts';
 import type { Background } from '../state/cell.ts';
+import { caution } from './caution.ts';
 import type { RequestSample } from './measured-times.ts';
 import type { NodeAddress } from './node-address.ts';
 import {
@@ -62,6 +63,8 @@ export interface Sent {
   readonly endMs?: number;
   /** A copy that only shows how the node is. */
   readonly probe?: boolean;
+  /** The quantile of its predicted time that fits its budget; none where nothing was promised. */
+  readonly promised?: number | undefined;
 }
 
 export interface Fleet {
@@ -82,6 +85,8 @@ export interface Fleet {
   options(model: string, version: string): NodeOption[];
   /** Work in requests for each worker of the usable nodes; 0 without any. */
   pressure(): number;
+  /** How many times the usual room runs have to leave, by how well predictions have held lately; 1 or more. */
+  caution(): number;
   addressOf(name: string): NodeAddress;
   /** Counts a request that is sent to a node. @returns what to call once when it is over */
   begin(name: string, background: Background, sent?: Sent): (outcome: Outcome) => void;
@@ -104,6 +109,7 @@ const LOOK_MS = 5;
 export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions): Fleet {
   const records = new Map<string, NodeRecord>();
   const tables = tableCache(records, now);
+  const promises = caution();
 
   const markDown = (node: NodeRecord, reason: string) => {
     node.down = { reason, sinceMs: node.down?.sinceMs ?? now() };
@@ -237,8 +243,13 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
       }
       return workers === 0 ? 0 : load / workers;
     },
+    caution: () => promises.factor(),
     addressOf: (name) => record(name).address,
-    begin(name, background, { executeMs = 0, endMs = Number.POSITIVE_INFINITY, probe = false } = {}) {
+    begin(
+      name,
+      background,
+      { executeMs = 0, endMs = Number.POSITIVE_INFINITY, probe = false, promised } = {},
+    ) {
       const node = record(name);
       node.ownInFlight++;
       if (probe) node.probesInFlight++;
@@ -254,7 +265,11 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
       const sent: UnderWay = { endMs, over: () => void end(true) };
       node.underWay.add(sent);
       return (outcome) => {
-        if (end(outcome.kind === 'cut-off')) learn(node, outcome, sentMs, background);
+        if (!end(outcome.kind === 'cut-off')) return;
+        const missed = outcome.kind === 'cut-off' && (outcome.fault || outcome.answered === true);
+        if (promised !== undefined && (missed || outcome.kind === 'answered'))
+          promises.record(promised, !missed);
+        learn(node, outcome, sentMs, background);
       };
     },
     probeTarget: ({ model, version }, chosen, stale) =>

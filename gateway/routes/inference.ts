@@ -202,6 +202,7 @@ function inputOf(
     batch: asked.batch,
     bytes: asked.bytes,
     pressure: fleet.pressure(),
+    caution: fleet.caution(),
     levels: levelOptions(routed),
     nodes: storedNodes(
       nodes,

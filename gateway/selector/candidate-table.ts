@@ -16,6 +16,8 @@ export interface CandidateTable {
   /** Names in order: the order of the columns. */
   readonly nodes: readonly string[];
   readonly networkMs: Float64Array;
+  /** The median of it, whatever the quantile. */
+  readonly usualNetworkMs: Float64Array;
   /** What of the wait its load does not explain, where a worker should be free and where none is. */
   readonly excessIdleMs: Float64Array;
   readonly excessBusyMs: Float64Array;
@@ -55,6 +57,7 @@ export function candidateTable(input: TableInput): CandidateTable {
     levels,
     nodes: nodes.map(({ name }) => name),
     networkMs: new Float64Array(nodes.length),
+    usualNetworkMs: new Float64Array(nodes.length),
     excessIdleMs: new Float64Array(nodes.length),
     excessBusyMs: new Float64Array(nodes.length),
     expectedQueueMs: new Float64Array(nodes.length),
@@ -79,6 +82,7 @@ export function setColumn(
   { quantile, batch, priceOf }: Pick<TableInput, 'quantile' | 'batch' | 'priceOf'>,
 ): void {
   table.networkMs[column] = timeAt(node.network, quantile);
+  table.usualNetworkMs[column] = node.network.p50Ms;
   const excess = (times: TimeQuantiles | undefined) => (times === undefined ? 0 : timeAt(times, quantile));
   table.excessIdleMs[column] = excess(node.excessQueue);
   table.excessBusyMs[column] = excess(node.excessQueueWhenBusy ?? node.excessQueue);

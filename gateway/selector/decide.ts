@@ -22,11 +22,13 @@ function givingWay(table: CandidateTable, selection: SelectionRequest): Decision
   const sparsest = select(table, {
     ...selection,
     budgetLeftMs: Number.NEGATIVE_INFINITY,
-    rules: { ...rules, infeasible: 'serve-sparsest' },
+    rules: { ...rules, infeasible: 'refuse' },
   });
-  if (sparsest.kind !== 'serve') return sparsest;
-  const fits = sparsest.chosen.predicted.totalMs <= budgetLeftMs - rules.reserveMs;
+  if (sparsest.kind !== 'infeasible' || sparsest.by !== 'latency' || sparsest.nearest === undefined)
+    return sparsest;
+  const { nearest, tally } = sparsest;
+  const fits = nearest.predicted.totalMs <= budgetLeftMs - rules.reserveMs;
   if (rules.overload === 'serve-sparsest' && (fits || rules.infeasible === 'serve-sparsest'))
-    return { ...sparsest, fits };
-  return { kind: 'infeasible', by: 'latency', nearest: sparsest.chosen, tally: sparsest.tally };
+    return { kind: 'serve', fits, chosen: nearest, runnerUp: undefined, tally };
+  return sparsest;
 }

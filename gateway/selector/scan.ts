@@ -18,9 +18,12 @@ export const NONE = -1;
 export interface Scan {
   readonly best: number;
   readonly second: number;
-  /** Of what is over the latency budget, while nothing fits. */
+  /** Of what is over the latency budget, while nothing fits: the sparsest, then by the quantile's time. */
   readonly sparsest: number;
   readonly sparsestNext: number;
+  /** The same by the usual time: where nothing is promised, what mostly is in time is better than what seldom is very late. */
+  readonly likeliest: number;
+  readonly likeliestNext: number;
   /** Of what is over the cost budget. */
   readonly cheapest: number;
   /** Levels within the bounds. */
@@ -36,8 +39,8 @@ export interface Scan {
 const ROOM = 2;
 
 /** How many times its predicted time a run has to fit the budget with. */
-export function stretchOf({ pressure = 0 }: SelectionRequest): number {
-  return 1 + ROOM * pressure;
+export function stretchOf({ pressure = 0, caution = 1 }: SelectionRequest): number {
+  return caution * (1 + ROOM * pressure);
 }
 
 export function scan(table: CandidateTable, request: SelectionRequest): Scan {
@@ -60,6 +63,7 @@ function totalOf({ reachMs, executeMs }: CandidateTable, cell: number): number {
 
 function scanned(table: CandidateTable, request: SelectionRequest, stretch: number): Scan {
   const { levels, reachMs, executeMs, costNanoUsd, perKiBNanoUsd } = table;
+  const { usualNetworkMs, expectedQueueMs, usualMs } = table;
   const { objective, reserveMs } = request.rules;
   const columns = reachMs.length;
   const leftMs = request.budgetLeftMs - reserveMs;
@@ -72,6 +76,7 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
   let tight = false;
   const fitting = new TopTwo();
   const late = new TopTwo();
+  const likely = new TopTwo();
   let cheapest = NONE;
   let cheapestCost = Number.POSITIVE_INFINITY;
 
@@ -91,6 +96,10 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
     let soonestMs = Number.POSITIVE_INFINITY;
     let next = NONE;
     let nextMs = Number.POSITIVE_INFINITY;
+    let usual = NONE;
+    let usualSoonestMs = Number.POSITIVE_INFINITY;
+    let usualNext = NONE;
+    let usualNextMs = Number.POSITIVE_INFINITY;
     const start = row * columns;
     for (let column = 0; column < columns; column++) {
       const cell = start + column;
@@ -118,6 +127,19 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
           next = cell;
           nextMs = totalMs;
         }
+        const mostlyMs =
+          (usualNetworkMs[column] as number) +
+          (expectedQueueMs[column] as number) +
+          (usualMs[cell] as number);
+        if (mostlyMs < usualSoonestMs) {
+          usualNext = usual;
+          usualNextMs = usualSoonestMs;
+          usual = cell;
+          usualSoonestMs = mostlyMs;
+        } else if (mostlyMs < usualNextMs) {
+          usualNext = cell;
+          usualNextMs = mostlyMs;
+        }
       } else if (cost < firstCost || (cost === firstCost && totalMs < firstMs)) {
         other = first;
         otherCost = firstCost;
@@ -140,14 +162,18 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
         scoreOf(objective, quality, otherCost),
         otherCost,
       );
-    if (soonest !== NONE && fitting.best === NONE)
+    if (soonest !== NONE && fitting.best === NONE) {
       late.take(soonest, sparsity, soonestMs, next, sparsity, nextMs);
+      likely.take(usual, sparsity, usualSoonestMs, usualNext, sparsity, usualNextMs);
+    }
   }
   return {
     best: fitting.best,
     second: fitting.second,
     sparsest: late.best,
     sparsestNext: late.second,
+    likeliest: likely.best,
+    likeliestNext: likely.second,
     cheapest,
     allowed,
     considered,

@@ -178,6 +178,23 @@ describe('when nothing fits', () => {
     expect(served({ rules, minQuality: 0.92 })).toMatchObject({ fits: false, chosen: { level: 2 } });
   });
 
+  test('goes to the node that is mostly in time, not to the one that is never very late', () => {
+    const times = (p50Ms: number, p95Ms: number) =>
+      new Map(levels.map(({ level }) => [level, [{ batch: 1, p50Ms, p95Ms, p99Ms: p95Ms }]]));
+    const nodes = [
+      node('quick, once held up', { times: times(5, 60) }),
+      node('slow', { times: times(30, 35) }),
+    ];
+    const rules = { budgetMs: 15, infeasible: 'serve-sparsest' } as const;
+    expect(served({ nodes, rules })).toMatchObject({
+      fits: false,
+      chosen: { node: 'quick, once held up', level: 0 },
+      runnerUp: { node: 'slow' },
+    });
+    // What would have been promised is told to whom it is refused.
+    expect(decide({ nodes, rules: { budgetMs: 15 } }).decision).toMatchObject({ nearest: { node: 'slow' } });
+  });
+
   test('refuses when the bounds leave no level, whatever the policy', () => {
     const { decision } = decide({ rules: { infeasible: 'serve-sparsest' }, minQuality: 0.99 });
     expect(decision).toMatchObject({ kind: 'infeasible', by: 'bounds', nearest: undefined });

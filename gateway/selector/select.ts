@@ -51,7 +51,7 @@ export function select(table: CandidateTable, request: SelectionRequest): Decisi
   if (rules.budgetMs < rules.minBudgetMs)
     return { kind: 'infeasible', by: 'class', nearest: undefined, tally: NOT_LOOKED_AT };
   const found = scan(table, request);
-  const { best, second, sparsest, sparsestNext, cheapest, allowed } = found;
+  const { best, second, sparsest, likeliest, likeliestNext, cheapest, allowed } = found;
   const { considered, overLatency, overCost } = found;
   const tally: Tally = { considered, overLatency, overCost };
   const candidate = (cell: number) => (cell === NONE ? undefined : candidateAt(table, cell, bytes));
@@ -73,8 +73,8 @@ export function select(table: CandidateTable, request: SelectionRequest): Decisi
     return {
       kind: 'serve',
       fits: false,
-      chosen: candidateAt(table, sparsest, bytes),
-      runnerUp: candidate(sparsestNext),
+      chosen: candidateAt(table, likeliest, bytes),
+      runnerUp: candidate(likeliestNext),
       tally,
     };
   return { kind: 'infeasible', by: 'latency', nearest: candidate(sparsest), tally };

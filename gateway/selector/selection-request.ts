@@ -15,6 +15,8 @@ export interface SelectionRequest {
    * budget for its level to be taken: what runs long holds up those who come after it.
    */
   readonly pressure?: number | undefined;
+  /** How many times the usual room; 1 without it. It grows where predictions have not held lately. */
+  readonly caution?: number | undefined;
   /** Of the body, for prices that go by them. */
   readonly bytes: number;
   /**

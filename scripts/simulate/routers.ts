@@ -44,12 +44,13 @@ function ours({ all, spec, arrival, leftMs, nowMs, failed, random }: Situation):
     rules: { ...rules, budgetMs: arrival.budgetMs },
     budgetLeftMs: leftMs,
     pressure: all.pressure(),
+    caution: all.caution(),
     bytes: 3000,
     draws: [random(), random()],
   });
   if (decision.kind !== 'serve') return undefined;
   const { level, node, predicted } = decision.chosen;
-  return { level, node, foreseen: { predicted, ...expectedOf(table, { node, level }) } };
+  return { level, node, foreseen: { fits: decision.fits, predicted, ...expectedOf(table, { node, level }) } };
 }
 
 /** By requests under way, among those not known to be down. */

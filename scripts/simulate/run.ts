@@ -25,6 +25,8 @@ export interface Choice {
   /** What the router went by; undefined for one that predicts nothing. */
   readonly foreseen?: {
     readonly predicted: Prediction;
+    /** It fits the budget. */
+    readonly fits: boolean;
     readonly expectedQueueMs: number;
     readonly usualMs: number;
   };
@@ -186,6 +188,7 @@ export async function simulate(
     const over = all.begin(choice.node, background, {
       executeMs: usualMs,
       endMs: arrival.atMs + arrival.budgetMs,
+      promised: choice.foreseen?.fits ? spec.quantile : undefined,
     });
     if (!machine.up(nowMs)) {
       over({ kind: 'failed', reason: 'lost the connection', unreachable: true });
