@@ -13,7 +13,10 @@ const node = (opType: string, inputs: string[], output: string): GraphNode => {
   return { name: output, opType, domain: '', inputs, outputs: [output], attributes: {} };
 };
 
-/** A normalisation, attention of the tokens on each other, and two layers with an error function between them. */
+const int = (value: number) => ({ kind: 'int', value }) as const;
+const ints = (...value: number[]) => ({ kind: 'ints', value }) as const;
+
+/** A convolution, a normalisation, attention of the tokens on each other, and two layers with an error function between them. */
 const graph: Graph = {
   name: 'small',
   irVersion: 8,
@@ -21,6 +24,8 @@ const graph: Graph = {
   inputs: [{ name: 'x', dtype: 'float32', dims: ['n', 5, 8] }],
   outputs: [{ name: 'logits', dtype: 'float32', dims: ['n', 5, 6] }],
   initializers: new Map([
+    ['wf', tensor(3, 1, 3, 3)],
+    ['wd', tensor(4, 8)],
     ['g', tensor(8)],
     ['c', tensor(8)],
     ['wq', tensor(8, 4)],
@@ -28,12 +33,17 @@ const graph: Graph = {
     ['w1', tensor(8, 12)],
     ['b1', tensor(12)],
     ['w2', tensor(12, 6)],
+    ['one', { dtype: 'int64', dims: [1], data: BigInt64Array.of(1n) }],
   ]),
   nodes: [
-    node('LayerNormalization', ['x', 'g', 'c'], 'h'),
+    node('Unsqueeze', ['x', 'one'], 'image'),
+    { ...node('Conv', ['image', 'wf'], 'seen'), attributes: { strides: ints(1, 2), pads: ints(1, 1, 1, 1) } },
+    node('MatMul', ['seen', 'wd'], 'spread'),
+    { ...node('ReduceMean', ['spread'], 'rows'), attributes: { axes: ints(1), keepdims: int(0) } },
+    node('LayerNormalization', ['rows', 'g', 'c'], 'h'),
     node('MatMul', ['h', 'wq'], 'q'),
     node('MatMul', ['h', 'wk'], 'k'),
-    { ...node('Transpose', ['k'], 'kt'), attributes: { perm: { kind: 'ints', value: [0, 2, 1] } } },
+    { ...node('Transpose', ['k'], 'kt'), attributes: { perm: ints(0, 2, 1) } },
     node('MatMul', ['q', 'kt'], 'scores'),
     node('Softmax', ['scores'], 'attention'),
     node('MatMul', ['attention', 'h'], 'mixed'),
@@ -49,7 +59,7 @@ const site = (name: string, units: number) => ({
   maskSites: [{ tensor: name, axis: 2, outer: 1, inner: 1 }],
 });
 const pairs = [site('q', 4), site('active', 12)];
-const weights = [...graph.initializers.keys()];
+const weights = [...graph.initializers.keys()].filter((name) => name !== 'one');
 const step = {
   feeds: { x: tensor(3, 5, 8) },
   masks: pairs.map(({ units }) => Float32Array.from({ length: units }, (_, j) => Math.cos(j) ** 2)),
