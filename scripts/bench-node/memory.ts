@@ -36,7 +36,7 @@ const SWITCHES = 10;
 /** Of requests for the dense level alone, so that it is the one in use. */
 const USE_MS = 4000;
 /** Without any: a node that packs does so for what has been in use for some ten seconds, and in a quiet moment. */
-const SETTLE_MS = 20_000;
+const SETTLE_MS = 15_000;
 /** Of the node and of bare loops, in turns, so that the loops' speed is known before and after. */
 const RATE_MS = 8000;
 

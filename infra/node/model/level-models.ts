@@ -58,10 +58,10 @@ const MOST_UNBLOCKED = 1;
 const WORTH_A_FILE_BYTES = 32 * 2 ** 20;
 
 /**
- * Packing is for runs in which few rows go through a matrix. Where there are many, what is saved is next to nothing, and memory is
- * doubled for it.
+ * Packing is for runs in which few rows go through a matrix. Where there are many, little is saved, and memory is doubled for it: as
+ * much is left to memory as the node may be behind bare onnxruntime.
  */
-const WORTH_PACKING = 0.03;
+const WORTH_PACKING = 0.05;
 
 /** What a session takes beyond weights and scratch memory, for a byte of its graph: measured on graphs of 12 layers. */
 const SESSION_BYTES_PER_GRAPH_BYTE = 40;
