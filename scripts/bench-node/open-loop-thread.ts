@@ -18,10 +18,27 @@ export interface OpenLoopAnswer {
 }
 
 /** By port; kept from round to round, as clients keep them, so that no round begins with setting up dozens at once. */
-const connections = new Map<number, Socket[]>();
+const connections = new Map<number, Idle[]>();
+
+interface Idle {
+  readonly socket: Socket;
+  readonly sinceMs: number;
+}
+
+/** Servers close what has been idle for some seconds, and may do so just when something is sent. */
+const LONGEST_IDLE_MS = 3000;
+
+/** Of those that are idle the one used last: if that is too old, all are. */
+async function connection(port: number, idle: Idle[]): Promise<Socket> {
+  const last = idle.pop();
+  if (last === undefined) return connect(port);
+  if (!last.socket.closed && performance.now() - last.sinceMs < LONGEST_IDLE_MS) return last.socket;
+  for (const { socket } of [last, ...idle.splice(0)]) socket.destroy();
+  return connect(port);
+}
 
 parentPort?.on('message', async ({ port, requests, schedule }: OpenLoopRound) => {
-  const idle = (connections.get(port) ?? []).filter((socket) => !socket.closed);
+  const idle = connections.get(port) ?? [];
   connections.set(port, idle);
   const outcomes: { ms: number; status: number; level: number }[] = [];
   const startMs = performance.now();
@@ -29,11 +46,11 @@ parentPort?.on('message', async ({ port, requests, schedule }: OpenLoopRound) =>
     let status = 0;
     let level = -1;
     try {
-      const socket = idle.pop() ?? (await connect(port));
+      const socket = await connection(port, idle);
       const answer = await exchange(socket, request);
       status = answer.status;
       level = Number(/^x-path-level: *(\d+)/im.exec(answer.head)?.[1] ?? -1);
-      idle.push(socket);
+      idle.push({ socket, sinceMs: performance.now() });
     } catch {
       // Counted as a failure: what was sent got no answer.
     }
