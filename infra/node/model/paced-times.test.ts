@@ -19,6 +19,36 @@ describe('times at the pace of the machine', () => {
     expect(p50Ms).toBeLessThan(21);
   });
 
+  test('stay so while that lasts, until it has lasted for long', () => {
+    const { clock, paced } = known();
+    const runs = (count: number) => {
+      for (let i = 0; i < count; i++) {
+        clock.ms += 20;
+        paced.record(1, 1, 40);
+      }
+    };
+    runs(400);
+    expect(paced.times(0, 1)!.p50Ms).toBeGreaterThan(19);
+    runs(800);
+    expect(paced.times(0, 1)!.p50Ms).toBeLessThan(11);
+    expect(paced.times(1, 1)!.p50Ms).toBeGreaterThan(38);
+  });
+
+  test('of usual runs are told as they are at present', () => {
+    const { paced } = known();
+    const profile = { device: 'cpu', threads: 1, batch: 1, samples: 9, p50Ms: 1, p95Ms: 2, p99Ms: 3 };
+    expect(paced.atPresent(profile)).toEqual(profile);
+    for (let i = 0; i < 60; i++) paced.record(1, 1, 40);
+    expect(paced.atPresent(profile).p99Ms).toBeCloseTo(6, 2);
+  });
+
+  test('take no run for a faster one than it was', () => {
+    const { paced } = known();
+    for (let i = 0; i < 30; i++) paced.record(1, 1, 40);
+    for (let i = 0; i < 30; i++) paced.record(1, 1, 20);
+    expect(paced.times(1, 1)!.fastestMs).toBe(20);
+  });
+
   test('hardly follow one slow run, however slow', () => {
     const { paced } = known();
     paced.record(1, 1, 10_000);

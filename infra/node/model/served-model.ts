@@ -286,11 +286,11 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       levels: manifest.levels
         .filter(({ level }) => cache.faultOf(level) === undefined)
         .map(({ level }) => {
-          const lengthProfiles = windows.lengthProfiles(level);
+          const lengthProfiles = windows.lengthProfiles(level).map(paced.atPresent);
           return {
             level,
             resident: cache.has(level),
-            profiles: windows.profiles(level),
+            profiles: windows.profiles(level).map(paced.atPresent),
             ...(lengthProfiles.length > 0 ? { lengthProfiles } : {}),
           };
         }),
