@@ -54,6 +54,15 @@ export function joinFeeds(
   });
 }
 
+/** @returns a request's tensors as they are, in arrays of their own */
+export function copyFeeds(feeds: readonly RawTensor[], take: (bytes: number) => ArrayBuffer): RawTensor[] {
+  return feeds.map((feed) => {
+    const data = arrayLike(feed.data, take(feed.data.byteLength));
+    data.set(feed.data as never);
+    return { ...feed, data };
+  });
+}
+
 /**
  * @param outputs tensors [sum of rows, ...]
  * @param rows of each request, in the order of the join

@@ -6,7 +6,7 @@ import { leastWaitMs } from '../queue/least-wait.ts';
 import { nextRun } from '../queue/next-run.ts';
 import type { RequestQueue } from '../queue/request-queue.ts';
 import type { RawTensor } from '../tensors.ts';
-import { cutOutputs, joinFeeds, type PaddedAxes } from './batch-tensors.ts';
+import { copyFeeds, cutOutputs, joinFeeds, type PaddedAxes } from './batch-tensors.ts';
 import { spareBuffers } from './spare-buffers.ts';
 import { type LevelModel, type TaskResult, WorkerLost, type WorkerPool } from './worker-pool.ts';
 
@@ -105,12 +105,15 @@ export function scheduler(
     if (model === undefined) throw new Error(`level ${level} is at hand but has no model`);
     const { outputs } = job;
     const hand = behind ? pool.startBehind : pool.start;
-    if (entries.length === 1) return hand({ model, feeds: job.feeds, outputs });
-    const feeds = joinFeeds(
-      entries.map((entry) => entry.job.feeds),
-      padded,
-      spare.take,
-    );
+    // A request's own feeds stay here: it is run again when its thread dies.
+    const feeds =
+      entries.length === 1
+        ? copyFeeds(job.feeds, spare.take)
+        : joinFeeds(
+            entries.map((entry) => entry.job.feeds),
+            padded,
+            spare.take,
+          );
     return hand({ model, feeds, outputs, reuse: spare.give });
   };
 

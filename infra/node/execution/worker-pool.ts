@@ -248,7 +248,6 @@ export function workerPool(options: PoolOptions): WorkerPool {
         // One thread at most: the other cores are for those who bring the next request.
         lingerMs: [...slots].some((other) => other !== slot && !other.idle) ? 0 : (options.lingerMs ?? 0),
       },
-      // A request's own feeds are copied: it is run again when its thread dies.
       reuse !== undefined ? feeds.map(({ data }) => data.buffer) : [],
     );
     if (answer.kind === 'done') {
