@@ -37,6 +37,8 @@ export function workAhead(): WorkAhead {
   /** The earliest deadline first; of equal ones the one that came first. */
   const waiting: Task[] = [];
   let workersKnown = 1;
+  /** Of those that run, the abandoned ones. */
+  let abandonedRuns = 0;
   /** Of each worker, until it is free: filled anew for each question. */
   let left = new Float64Array(0);
 
@@ -44,6 +46,7 @@ export function workAhead(): WorkAhead {
     while (waiting.length > 0 && running.length < workersKnown) {
       const next = waiting.shift() as Task;
       next.startedMs = nowMs;
+      if (next.abandoned) abandonedRuns++;
       running.push(next);
     }
   };
@@ -53,15 +56,21 @@ export function workAhead(): WorkAhead {
     waiting.splice(place, 0, task);
   };
   const forgetEnded = (nowMs: number) => {
+    if (abandonedRuns === 0) return;
     for (let place = running.length - 1; place >= 0; place--) {
       const { abandoned, startedMs, executeMs } = running[place] as Task;
-      if (abandoned && startedMs + executeMs <= nowMs) running.splice(place, 1);
+      if (!abandoned || startedMs + executeMs > nowMs) continue;
+      running.splice(place, 1);
+      abandonedRuns--;
     }
     start(nowMs);
   };
   const setWorkers = (workers: number, nowMs: number) => {
     workersKnown = workers;
-    for (const task of running.splice(workers)) wait(task);
+    for (const task of running.splice(workers)) {
+      if (task.abandoned) abandonedRuns--;
+      wait(task);
+    }
     start(nowMs);
   };
 
@@ -87,6 +96,7 @@ export function workAhead(): WorkAhead {
         }
         if (stopped && task.startedMs + task.executeMs > atMs) {
           task.abandoned = true;
+          abandonedRuns++;
           return;
         }
         running.splice(place, 1);

@@ -44,7 +44,11 @@ export function queueTime({
   serviceMs,
   ahead,
 }: Pick<NodeOption, 'load' | 'workers' | 'serviceMs' | 'ahead'>): number {
-  const rounds = (requests: number) => Math.max(0, requests - workers + 1) / workers;
-  if (ahead === undefined) return rounds(load) * serviceMs;
-  return ahead.ms + Math.max(0, rounds(load) - rounds(ahead.requests)) * serviceMs;
+  const rounds = roundsOf(load, workers);
+  if (ahead === undefined) return rounds * serviceMs;
+  return ahead.ms + Math.max(0, rounds - roundsOf(ahead.requests, workers)) * serviceMs;
+}
+
+function roundsOf(requests: number, workers: number): number {
+  return requests < workers ? 0 : (requests - workers + 1) / workers;
 }
