@@ -45,7 +45,7 @@ async function run(request: InferenceRequest, context: DispatchContext, course: 
       if (count > 1) break;
       throw course.shed ? overloaded(context.fleet.pressure(), rules) : refusal(decision, rules);
     }
-    if (count === 1) deadline.grant(timeGranted(decision, request, context));
+    if (count === 1) deadline.grant(timeGranted(planned, context.policy.document.defaultLatencyBudgetMs));
     // A second node only when it can still be in time, or nobody expected the first to be.
     else if (!decision.fits && deadline.leftMs() < decision.chosen.predicted.totalMs) break;
     course.selectMs = context.now() - selectStartedMs;

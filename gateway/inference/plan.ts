@@ -1,6 +1,6 @@
 /** Which node and level a request goes to, and how long it may take there. */
 import type { TableSpec } from '../nodes/table-cache.ts';
-import type { CandidateTable } from '../selector/candidate-table.ts';
+import { type CandidateTable, expectedOf } from '../selector/candidate-table.ts';
 import { decide } from '../selector/decide.ts';
 import { explain } from '../selector/explain.ts';
 import type { Rules } from '../selector/rules.ts';
@@ -11,9 +11,11 @@ import type { Course } from './course.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
 import { levelOptions, unknownLevel } from './routing.ts';
 
-/** What no budget holds gets this multiple of its predicted time, and never longer than the bound, before it is cut off. */
+/** What no budget holds gets this multiple of its usual time, and never longer than the bound, before it is cut off. */
 const INFEASIBLE_SLACK = 4;
 const INFEASIBLE_BOUND_MS = 30_000;
+/** Requests for each worker from which on the fleet is busy. */
+const BUSY = 1;
 export interface Plan {
   readonly version: CatalogVersion;
   readonly spec: TableSpec;
@@ -76,14 +78,20 @@ export function lowestAllowed(version: CatalogVersion, rules: Rules, level: numb
 
 /**
  * From the request's arrival. A request that fits is cut off at its budget. One that is served although it does not fit
- * is bounded too: by the largest of its budget, the policy's default budget, and a multiple of its predicted time.
+ * is bounded too: by the largest of its budget, the policy's default budget, and a multiple of its usual time. In a busy
+ * fleet it has its budget, or its usual time where that is longer: there, late answers make those behind them late, too, and
+ * with queues of them nothing would be in time any more.
  */
 export function timeGranted(
-  { fits, chosen }: Extract<Decision, { kind: 'serve' }>,
-  { rules }: InferenceRequest,
-  { policy }: DispatchContext,
+  { decision, table, selection }: Pick<Plan, 'decision' | 'table' | 'selection'>,
+  defaultBudgetMs: number,
 ): number {
-  if (fits) return rules.budgetMs;
-  const slackMs = Math.min(INFEASIBLE_BOUND_MS, INFEASIBLE_SLACK * chosen.predicted.totalMs);
-  return Math.max(rules.budgetMs, policy.document.defaultLatencyBudgetMs, slackMs);
+  const { rules } = selection;
+  if (decision.kind !== 'serve' || decision.fits) return rules.budgetMs;
+  const { chosen } = decision;
+  const networkMs = table.usualNetworkMs[table.nodes.indexOf(chosen.node)] ?? 0;
+  const usualMs = networkMs + expectedOf(table, chosen).usualMs;
+  const bounded = (ms: number) => Math.min(INFEASIBLE_BOUND_MS, ms);
+  if ((selection.pressure ?? 0) >= BUSY) return Math.max(rules.budgetMs, bounded(usualMs));
+  return Math.max(rules.budgetMs, defaultBudgetMs, bounded(INFEASIBLE_SLACK * usualMs));
 }

@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest';
+import { candidateTable } from '../selector/candidate-table.ts';
+import { free } from '../selector/candidates.ts';
+import { levels, node, open } from '../selector/scene.fixture.ts';
+import { select } from '../selector/select.ts';
+import type { SelectionRequest } from '../selector/selection-request.ts';
+import { timeGranted } from './plan.ts';
+
+/** Usually 5.5 ms with the way there, a second at the quantile. */
+const nodes = [
+  node('a', {
+    times: new Map(levels.map(({ level }) => [level, [{ batch: 1, p50Ms: 5, p95Ms: 1000, p99Ms: 1000 }]])),
+  }),
+];
+
+function granted(budgetMs: number, pressure: number, defaultBudgetMs: number): number {
+  const rules = { ...open, budgetMs, infeasible: 'serve-sparsest' } as const;
+  const table = candidateTable({ levels, nodes, quantile: rules.quantile, batch: 1, priceOf: free });
+  const selection: SelectionRequest = { rules, budgetLeftMs: budgetMs, bytes: 1, pressure };
+  return timeGranted({ decision: select(table, selection), table, selection }, defaultBudgetMs);
+}
+
+test('what fits no budget has the default budget, or several times what it usually takes, not what it may take at worst', () => {
+  expect(granted(2, 0, 100)).toBe(100);
+  expect(granted(200, 0, 100)).toBe(200);
+  expect(granted(2, 0, 1)).toBe(22);
+});
+
+test('in a busy fleet it has no more than its budget, or what it usually takes', () => {
+  expect(granted(20, 1, 100)).toBe(20);
+  expect(granted(2, 1, 100)).toBe(5.5);
+});
+
+test('what fits has its budget', () => {
+  expect(granted(2000, 0, 5000)).toBe(2000);
+});
