@@ -19,8 +19,10 @@ import { silentProgress } from './progress.ts';
 import { type RecoveryEngineOptions, recoveryEngine } from './recovery-engine.ts';
 import { refitLevel } from './refit-level.ts';
 
-/** The first run makes room, of the others the middle one counts. */
-const RUNS = 4;
+/** Runs of a trial at least and, of short ones, at most: they settle as code is compiled, so that the middle one of the second half counts. */
+const RUNS = { least: 4, most: 30 } as const;
+/** A trial of several short runs takes as long at most, in ms. */
+const LONG_ENOUGH = 1000;
 
 /** Of a level with so large a share of the FLOPs: `fixed + slope · share`. */
 export interface LinearCost {
@@ -202,8 +204,13 @@ function scaled({ fixed, slope }: LinearCost, factor: number): LinearCost {
 /** @returns ms */
 async function middleOf(run: () => Promise<number>): Promise<number> {
   const times: number[] = [];
-  for (let i = 0; i < RUNS; i++) times.push(await run());
-  const settled = times.slice(1).toSorted((a, b) => a - b);
+  let spent = 0;
+  while (times.length < RUNS.least || (times.length < RUNS.most && spent < LONG_ENOUGH)) {
+    const ms = await run();
+    times.push(ms);
+    spent += ms;
+  }
+  const settled = times.slice(Math.floor(times.length / 2)).toSorted((a, b) => a - b);
   return settled[Math.floor(settled.length / 2)] ?? 0;
 }
 
