@@ -71,6 +71,15 @@ function weightFiles(manifest: Manifest) {
   return manifest.files.map(({ path, sha256 }) => [path, sha256]);
 }
 
+/** Epochs by stage as the report has them; every stage took some time, in whichever run. */
+async function costs(out: string): Promise<unknown> {
+  const { cost } = JSON.parse(await readFile(join(root, out, 'report.json'), 'utf8')) as {
+    cost: { stage: string; seconds: number; epochs: number }[];
+  };
+  expect(cost.filter(({ seconds }) => !(seconds > 0))).toEqual([]);
+  return cost.map(({ stage, epochs }) => [stage, epochs]).toSorted();
+}
+
 async function levelBytes(artifact: Artifact, level: number): Promise<Uint8Array> {
   const paths = filesOfLevel(artifact.manifest, level);
   const files = new Map(
@@ -123,6 +132,7 @@ describe('build-path', () => {
     const resumed = await buildPath(request(out, { resume: true }));
     expect(weightFiles(resumed)).toEqual(weightFiles(whole));
     expect(resumed.levels.map((level) => level.quality)).toEqual(whole.levels.map((level) => level.quality));
+    expect(await costs(out)).toEqual(await costs('whole'));
   });
 
   test('killed in the middle of joint recovery and resumed, gives the same weights bit for bit', async () => {

@@ -6,6 +6,7 @@
 
 import { basename } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
+import { z } from 'zod';
 import { writeArtifact } from '../../schema/artifact/write.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import { type PathLevel, pathArtifact } from '../artifact/path-artifact.ts';
@@ -33,7 +34,7 @@ import { epochsByStage, reportData, type TimedProgress, timedProgress } from './
 import { planBuild } from './plan-build.ts';
 import type { Progress } from './progress.ts';
 import { recoverPath, recoveryPlan } from './recover-path.ts';
-import { begin, fingerprintsOf, refuseToOverwrite, savedRun } from './run-identity.ts';
+import { begin, fingerprintsOf, refuseToOverwrite, SECONDS, savedRun } from './run-identity.ts';
 import { type SearchMemory, searchPath, searchSettings } from './search-path.ts';
 import { inclusionStateSchema, throwIfAborted } from './search-stage.ts';
 
@@ -71,6 +72,8 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
     throwIfAborted(request.signal);
     // Options that do not fit the model are refused by now: nothing is left behind that the right ones would have to be forced over.
     const run = saved ?? (await begin(request, prepared, checkpoint, fingerprints));
+    progress.add((await checkpoint.read(SECONDS, z.map(z.string(), z.number()))) ?? new Map());
+    checkpoint.keepBeside(SECONDS, () => progress.seconds());
     const timed = { ...request, progress };
     const manifest = await writePath(timed, {
       calibrated,

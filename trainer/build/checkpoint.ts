@@ -25,6 +25,7 @@ export type RunIdentity = z.infer<typeof runSchema>;
 
 export class Checkpoint {
   private readonly directory: string;
+  private beside: readonly [stage: string, value: () => unknown] | undefined;
 
   constructor(artifactDirectory: string) {
     this.directory = join(artifactDirectory, FOLDER);
@@ -70,6 +71,13 @@ export class Checkpoint {
 
   async write(stage: string, value: unknown): Promise<void> {
     await writeDurably(this.directory, stage, serialize(value));
+    if (this.beside !== undefined && stage !== 'run')
+      await writeDurably(this.directory, this.beside[0], serialize(this.beside[1]()));
+  }
+
+  /** With each stage that is written, this is, too, as it is then. */
+  keepBeside(stage: string, value: () => unknown): void {
+    this.beside = [stage, value];
   }
 
   async remove(): Promise<void> {

@@ -10,8 +10,10 @@ import type { Progress } from './progress.ts';
 import { FISHER_BATCHES } from './search-stage.ts';
 
 export interface TimedProgress extends Progress {
-  /** Seconds by stage, in the order in which stages began; a stage that runs again adds up. */
+  /** Seconds by stage so far, in the order in which stages began; a stage that runs again adds up. */
   seconds(): ReadonlyMap<string, number>;
+  /** Adds what an interrupted run had taken. */
+  add(seconds: ReadonlyMap<string, number>): void;
 }
 
 /** The same progress, with a clock on it. @param now in ms */
@@ -20,20 +22,29 @@ export function timedProgress(
   now: () => number = () => performance.now(),
 ): TimedProgress {
   const seconds = new Map<string, number>();
+  const running = new Map<string, number>();
+  const plus = (name: string, more: number) => seconds.set(name, (seconds.get(name) ?? 0) + more);
+  const since = (started: number) => (now() - started) / 1000;
   return {
     note: (message) => progress.note(message),
     stage(name, total, before) {
       const [inner, started] = [progress.stage(name, total, before), now()];
-      seconds.set(name, seconds.get(name) ?? 0);
+      plus(name, 0);
+      running.set(name, started);
       return {
         update: (done, values) => inner.update(done, values),
         finish: (values) => {
-          seconds.set(name, (seconds.get(name) ?? 0) + (now() - started) / 1000);
+          plus(name, since(started));
+          running.delete(name);
           inner.finish(values);
         },
       };
     },
-    seconds: () => seconds,
+    seconds: () =>
+      new Map([...seconds].map(([name, done]) => [name, done + since(running.get(name) ?? now())])),
+    add(earlier) {
+      for (const [name, more] of earlier) plus(name, more);
+    },
   };
 }
 

@@ -64,11 +64,11 @@ export async function recover(
   progress: Progress,
   signal?: AbortSignal,
 ): Promise<PreparedModel> {
-  const stage = progress.stage('recover', plan.steps, memory.state?.step);
   const { model } = calibrated;
   const ordered: PreparedModel = { ...model, graph: orderGraph(model, order) };
   const { state: saved, limits = noLimitLog } = memory;
   if (saved !== undefined && saved.step >= plan.steps) return withWeights(ordered, saved.weights);
+  const stage = progress.stage('recover', plan.steps, saved?.step);
   const engine = await recoveryEngine(
     ordered,
     calibrated,

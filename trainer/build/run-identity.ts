@@ -96,8 +96,10 @@ export async function savedRun(
   return run;
 }
 
+/** Where the checkpoint keeps how long stages took: what an interrupted run had spent is part of the cost. */
+export const SECONDS = 'seconds';
 /** What the checkpoint holds of the search and before. */
-const SEARCH_STAGES = ['limits', 'curvature', 'search'] as const;
+const SEARCH_STAGES = ['limits', 'curvature', 'search', SECONDS] as const;
 
 export async function begin(
   request: BuildRequest,
