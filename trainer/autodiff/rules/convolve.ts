@@ -128,8 +128,9 @@ interface Filtered {
 /**
  * dW[o, c, i] = sum over n, p of dy[n, o, p] x[n, c, stride p + dilation i - pad]: a convolution over the batch in which strides and
  * dilations change places, each group by itself. The channels of x are one axis more that nothing slides along, so that all of them
- * are columns of one product; for groups, and where there would be too many axes, they are images of their own. Where the windows leave something over at the end, it would give taps that the filter
- * does not have: so much less is padded there, and what is left is cut off.
+ * are columns of one product; for groups, and where there would be too many axes, they are images of their own. Where the windows
+ * leave something over at the end, it would give taps that the filter does not have: so much less is padded there, and what is left
+ * is cut off.
  */
 function convFilter(
   b: Builder,
@@ -146,8 +147,8 @@ function convFilter(
     return Math.min(more * (dilations[i] ?? 1), pads[i + kernel.length] ?? 0);
   });
   const less = pads.map((pad, i) => pad - (i < kernel.length ? 0 : (taps[i - kernel.length] ?? 0)));
-  const cut = (full: string, at: readonly number[]) =>
-    b.add('Slice', [full, b.integers(at.map(() => 0)), b.integers(kernel), b.integers(at)]);
+  const cut = (full: string) =>
+    b.add('Slice', [full, b.integers(axes.map(() => 0)), b.integers(kernel), b.integers(axes)]);
   if (group === 1 && axes.length <= MOST_AXES) {
     const image = b.add('Unsqueeze', [values, b.integers([0])]); // [1, N, C, ...]
     const windows = b.add('Unsqueeze', [batchLast(b, dy, axes), b.integers([2])]); // [O, N, 1, ...]
@@ -157,7 +158,7 @@ function convFilter(
       pads: ints([0, ...less.slice(0, kernel.length), 0, ...less.slice(kernel.length)]),
       group: int(1),
     }); // [1, O, C, at least the kernel]
-    return cut(b.add('Squeeze', [full, b.integers([0])]), axes);
+    return cut(b.add('Squeeze', [full, b.integers([0])]));
   }
   const full = b.add('Conv', [byGroup(b, x, w, group, values), batchLast(b, dy, axes)], {
     strides: ints(dilations),
@@ -165,7 +166,7 @@ function convFilter(
     pads: ints(less),
     group: int(group),
   }); // [C / groups, O, at least the kernel]
-  return batchLast(b, cut(full, axes), axes);
+  return batchLast(b, cut(full), axes);
 }
 
 /** The first two axes exchanged. */
