@@ -70,3 +70,9 @@ export async function cpuMs(pid: number): Promise<number> {
   const theirs = await Promise.all(children.map((child) => cpuMs(Number(child))));
   return theirs.reduce((sum, each) => sum + each, own);
 }
+
+/** Processor time of a process's main thread so far, in ms. */
+export async function mainThreadCpuMs(pid: number): Promise<number> {
+  const [ranNs] = (await readFile(`/proc/${pid}/task/${pid}/schedstat`, 'utf8')).split(' ');
+  return Number(ranNs) / 1e6;
+}

@@ -9,7 +9,7 @@ import { type PackedInputs, zeroInputs } from '../../infra/node/tensors.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
 import type { BurnAnswer, BurnRound } from './burn-thread.ts';
 import type { ClientAnswer, ClientRound } from './client-thread.ts';
-import { cpuMs, nodeUnderTest } from './node-under-test.ts';
+import { cpuMs, mainThreadCpuMs, nodeUnderTest } from './node-under-test.ts';
 import type { RawAnswer, RawRound, RawThreadData } from './raw-thread.ts';
 import { binaryRequest, jsonRequest } from './requests.ts';
 import { median, rounded } from './statistics.ts';
@@ -85,6 +85,7 @@ export async function throughput(options: ThroughputOptions) {
   const pid = node.child.pid ?? 0;
   const nodeRate = async (request: Uint8Array, rowsOfRequest = 1) => {
     const before = await cpuMs(pid);
+    const mainBefore = await mainThreadCpuMs(pid);
     const own = process.cpuUsage();
     const { requestsMs, tookMs } = await clients(request, connections / rowsOfRequest);
     const { user, system } = process.cpuUsage(own);
@@ -92,6 +93,7 @@ export async function throughput(options: ThroughputOptions) {
     return {
       perS: (rows * 1000) / tookMs,
       cpuMs: ((await cpuMs(pid)) - before) / rows,
+      mainMs: ((await mainThreadCpuMs(pid)) - mainBefore) / requestsMs.length,
       clientShare: (user + system) / 1000 / tookMs,
     };
   };
@@ -171,6 +173,12 @@ export async function throughput(options: ThroughputOptions) {
         nodeWholeBatches: of(saturation, (s) => s.nodeWhole.cpuMs),
         nodeJson: of(saturation, (s) => s.nodeJson.cpuMs),
       },
+      /** Of the node's main thread. */
+      mainMsPerRequest: {
+        nodeBinary: of(saturation, (s) => s.node.mainMs),
+        nodeWholeBatches: of(saturation, (s) => s.nodeWhole.mainMs),
+        nodeJson: of(saturation, (s) => s.nodeJson.mainMs),
+      },
       rawToNodeCpu: of(saturation, (s) => s.raw.cpuMs / s.node.cpuMs),
     },
     lowLoadP50Ms: {
@@ -203,6 +211,7 @@ export function throughputReport(result: Awaited<ReturnType<typeof throughput>>)
     `  node, binary, ${String(r.maxBatch).padEnd(3)} a request   ${t.nodeWholeBatches}   ${c.nodeWholeBatches}`,
     `  node to loops of batch ${String(r.maxBatch).padEnd(3)}    ${s.nodeToRawBesideClient} by rows/s beside a client's share, ${s.nodeToRaw} beside nothing; ${s.rawToNodeCpu} by CPU time`,
     `    of batch 1                  ${s.nodeToRawOneByOne} by rows/s;   ${r.maxBatch} a request: ${s.nodeWholeBatchesToRaw}`,
+    `  CPU ms of the node's main thread a request: ${s.mainMsPerRequest.nodeBinary} binary, ${s.mainMsPerRequest.nodeJson} JSON, ${s.mainMsPerRequest.nodeWholeBatches} of ${r.maxBatch} rows`,
     '',
     'one request at a time           p50 ms',
     `  onnxruntime loop, batch 1     ${l.raw}`,
