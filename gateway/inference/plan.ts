@@ -14,8 +14,8 @@ import { levelOptions, unknownLevel } from './routing.ts';
 /** What no budget holds gets this multiple of its usual time, and never longer than the bound, before it is cut off. */
 const INFEASIBLE_SLACK = 4;
 const INFEASIBLE_BOUND_MS = 30_000;
-/** Requests for each worker from which on the fleet is busy. */
-const BUSY = 1;
+/** Requests for each worker from which on the fleet is busy: the next ones meet those that run. */
+const BUSY = 0.5;
 export interface Plan {
   readonly version: CatalogVersion;
   readonly spec: TableSpec;
