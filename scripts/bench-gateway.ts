@@ -1,7 +1,8 @@
 /**
  * The gateway in workerd beside a bare Hono pass-through in workerd and, if it can be had, Portkey's gateway in Node, all
- * before the same node that answers at once, and a worker that asks of the runtime what the gateway asks and does nothing
- * else (`least`). Closed loops of 1, 16 and 128 connections in alternating rounds, one run. Client, node and gateways share
+ * before the same node that answers at once. Beside them a worker that asks of the runtime what the gateway asks and does
+ * nothing else (`least`), and the same without having bodies whole (`unheld`), which could keep none of the promises that
+ * are kept by them. Closed loops of 1, 16 and 128 connections in alternating rounds, one run. Client, node and gateways share
  * this machine's cores.
  *
  * Then how late the end of a latency budget is told, beside the runtime's own timer.
@@ -78,10 +79,8 @@ try {
       port: await workerBefore(node, 'bare-worker.ts'),
       request: httpRequest(PATH, {}),
     })),
-    least: await started(async () => ({
-      port: await workerBefore(node, 'least-worker.ts'),
-      request: httpRequest(PATH, LIKE_OURS),
-    })),
+    least: await started(() => leastBefore(node, 'held')),
+    unheld: await started(() => leastBefore(node, 'unheld')),
     ours: await started(() => ourGateway(node)),
   };
   if (flags.portkey !== 'off') {
@@ -226,14 +225,23 @@ function latenessReport(late: Awaited<ReturnType<typeof lateness>>): string {
   ].join('\n');
 }
 
-async function workerBefore(node: string, file: string): Promise<number> {
+async function leastBefore(node: string, bodies: 'held' | 'unheld') {
+  const port = await workerBefore(node, 'least-worker.ts', { BODIES: bodies });
+  return { port, request: httpRequest(PATH, LIKE_OURS) };
+}
+
+async function workerBefore(
+  node: string,
+  file: string,
+  bindings: Record<string, string> = {},
+): Promise<number> {
   const miniflare = new Miniflare({
     modules: true,
     script: await bundleModule(fileURLToPath(new URL(`./bench-gateway/${file}`, import.meta.url))),
     compatibilityDate: COMPATIBILITY_DATE,
     cf: false,
     host: '127.0.0.1',
-    bindings: { NODE: node },
+    bindings: { NODE: node, ...bindings },
   });
   closing.push(() => miniflare.dispose());
   return Number((await miniflare.ready).port);

@@ -2,10 +2,11 @@
  * What the gateway asks of the runtime with each request, and nothing else: no key, no policy, no choice. It has both bodies
  * whole before it goes on (the one to look at it and to be able to send it twice, the other to be able to tell of a node that
  * breaks off), a timer for the budget's end, and the same headers, read and written. What the gateway takes beyond this is
- * its own.
+ * its own. Told to, it hands both bodies on as they come, which shows what having them whole costs.
  */
 interface Bindings {
   readonly NODE: string;
+  readonly BODIES: 'held' | 'unheld';
 }
 
 const steady = new Headers({
@@ -51,10 +52,11 @@ function looked(headers: Headers, names: readonly string[]): number {
 }
 
 export default {
-  async fetch(request: Request, { NODE }: Bindings): Promise<Response> {
+  async fetch(request: Request, { NODE, BODIES }: Bindings): Promise<Response> {
     setTimeout(() => {}, 10_000);
     let seen = looked(request.headers, asked);
-    const body = await request.arrayBuffer();
+    const held = BODIES === 'held';
+    const body = held ? await request.arrayBuffer() : request.body;
     const answer = await fetch(`${NODE}/v2/models/bench/versions/3/infer`, {
       method: 'POST',
       headers: {
@@ -68,7 +70,7 @@ export default {
       body,
       redirect: 'manual',
     });
-    const bytes = await answer.arrayBuffer();
+    const bytes = held ? await answer.arrayBuffer() : answer.body;
     seen += looked(answer.headers, answered);
     const response = new Response(bytes, { status: answer.status, headers: steady });
     const { headers } = response;
