@@ -240,11 +240,13 @@ async function workerBefore(
     script: await bundleModule(fileURLToPath(new URL(`./bench-gateway/${file}`, import.meta.url))),
     compatibilityDate: COMPATIBILITY_DATE,
     cf: false,
-    host: '127.0.0.1',
+    // As the gateway is reached.
+    unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
     bindings: { NODE: node, ...bindings },
   });
   closing.push(() => miniflare.dispose());
-  return Number((await miniflare.ready).port);
+  await miniflare.ready;
+  return Number((await miniflare.unsafeGetDirectURL()).port);
 }
 
 async function ourGateway(node: string) {
