@@ -194,6 +194,20 @@ describe('latency windows', () => {
     expect(windows.times(0, 8)?.p50Ms).toBe(90);
   });
 
+  test('no size takes longer than a larger one, whatever its own few runs met with', () => {
+    const windows = latencyWindows('cpu', 1);
+    for (let i = 0; i < 64; i++) {
+      windows.record(0, 1, 5);
+      windows.record(0, 8, 20);
+    }
+    for (const ms of [46, 220]) windows.record(0, 5, ms);
+    expect(windows.times(0, 5)).toEqual({ fastestMs: 20, p50Ms: 20, p95Ms: 20 });
+    // Between sizes, too.
+    for (const rows of [2, 3, 4, 6, 7]) expect(windows.times(0, rows)?.p95Ms).toBeLessThanOrEqual(20);
+    expect(windows.times(0, 1)?.p95Ms).toBe(5);
+    expect(windows.times(0, 8)?.p95Ms).toBe(20);
+  });
+
   test('the way to a thread and back is added to the times of every level and size', () => {
     const windows = latencyWindows('cpu', 1);
     windows.record(0, 1, 5);

@@ -31,7 +31,7 @@ export interface LatencyWindows {
    * never run is told by the next longer one, which takes no less, else by the next shorter one in proportion.
    *
    * What was measured long ago, or seldom, must not stand in the way of finding out: a size's times are then held to be no longer than
-   * as many runs of one row, and a level's slowest runs are not held against it.
+   * as many runs of one row, never longer than those of a larger size, and a level's slowest runs are not held against it.
    */
   times(level: number, rows: number, length?: number): RunTimes | undefined;
   /** Of runs of exactly this size and length; undefined where there were hardly any. */
@@ -118,7 +118,18 @@ export function latencyWindows(
     return isOld(window) ? { ...times, p95Ms: times.p50Ms } : times;
   };
 
+  /**
+   * What a size took in a few runs in a busy moment is not held against it where a larger one takes less. Sizes that look slow are
+   * not run, and so would look slow for long.
+   */
   const timesOf = (batches: Map<number, Window> | undefined, rows: number): RunTimes | undefined => {
+    let times = timesBetween(batches, rows);
+    for (const [size, window] of batches ?? [])
+      if (times !== undefined && size > rows) times = least(times, summary(window));
+    return times;
+  };
+
+  const timesBetween = (batches: Map<number, Window> | undefined, rows: number): RunTimes | undefined => {
     let below: readonly [number, Window] | undefined;
     let above: readonly [number, Window] | undefined;
     for (const entry of batches ?? []) {
@@ -145,11 +156,8 @@ export function latencyWindows(
         : undefined;
     if (single === undefined) return times;
     const { p50Ms, p95Ms } = expected(single);
-    return {
-      fastestMs: Math.min(times.fastestMs, rows * p50Ms),
-      p50Ms: Math.min(times.p50Ms, rows * p50Ms),
-      p95Ms: Math.min(times.p95Ms, rows * p95Ms),
-    };
+    // Not all of them are slow at once.
+    return least(times, { fastestMs: rows * p50Ms, p50Ms: rows * p50Ms, p95Ms: (rows - 1) * p50Ms + p95Ms });
   };
 
   const runTimes = (level: number, rows: number, length: number): RunTimes | undefined => {
@@ -242,6 +250,14 @@ export function latencyWindows(
 /** The fastest time stays: no larger batch was seen to take more. */
 function scaled({ fastestMs, p50Ms, p95Ms }: RunTimes, factor: number): RunTimes {
   return { fastestMs, p50Ms: p50Ms * factor, p95Ms: p95Ms * factor };
+}
+
+function least(a: RunTimes, b: RunTimes): RunTimes {
+  return {
+    fastestMs: Math.min(a.fastestMs, b.fastestMs),
+    p50Ms: Math.min(a.p50Ms, b.p50Ms),
+    p95Ms: Math.min(a.p95Ms, b.p95Ms),
+  };
 }
 
 function between(a: RunTimes, b: RunTimes, share: number): RunTimes {
