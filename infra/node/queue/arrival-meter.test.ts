@@ -14,11 +14,22 @@ describe('the meter of arrivals', () => {
     const meter = arrivalMeter();
     for (let i = 0; i < 7; i++) meter.arrived(1, 10, i);
     expect(meter.rate(7)).toBe(0);
-    for (let i = 0; i < 20; i++) meter.arrived(1, 10, 2000);
+    for (let i = 0; i < 20; i++) meter.arrived(1, undefined, 2000);
     expect(meter.rate(2000)).toBe(0);
     expect(meter.rate(2010)).toBeCloseTo(2, 5);
     expect(meter.rate(9000)).toBe(0);
     expect(meter.shortestBudgetMs(9000)).toBe(Infinity);
+  });
+
+  test('sees a burst within a budget, and forgets it as soon', () => {
+    const meter = arrivalMeter();
+    // One every 4 ms, with budgets of 20 ms in the mean, then ten at once.
+    for (let i = 0; i <= 200; i++) meter.arrived(1, i % 2 === 0 ? 10 : 30, 4 * i);
+    expect(meter.rate(800)).toBeLessThan(0.31);
+    for (let i = 0; i < 10; i++) meter.arrived(1, 20, 800);
+    expect(meter.rate(801)).toBeGreaterThan(0.7);
+    for (let i = 201; i <= 210; i++) meter.arrived(1, 20, 4 * i);
+    expect(meter.rate(840)).toBeLessThan(0.31);
   });
 
   test('knows the shortest budget, forgets it with its arrival, and does not count what has none', () => {

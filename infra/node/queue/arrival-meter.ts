@@ -3,7 +3,10 @@
 export interface ArrivalMeter {
   /** @param budgetMs what it may take; undefined for as long as it takes */
   arrived(rows: number, budgetMs: number | undefined, nowMs: number): void;
-  /** Rows a millisecond; 0 where too little has come to tell. */
+  /**
+   * Rows a millisecond, over what came lately or over as long as its budgets are in the mean, whichever is more: in so short a time
+   * a burst makes late what waits, long before it shows in the former. 0 where too little has come to tell.
+   */
   rate(nowMs: number): number;
   /** The shortest budget; infinite where nothing with a budget came. */
   shortestBudgetMs(nowMs: number): number;
@@ -35,9 +38,9 @@ export function arrivalMeter(): ArrivalMeter {
     },
     rate(nowMs) {
       const latest = recent(nowMs).slice(-KEPT);
-      const spanMs = nowMs - (latest[0]?.atMs ?? nowMs);
-      if (latest.length < FEWEST || spanMs <= 0) return 0;
-      return latest.reduce((sum, { rows }) => sum + rows, 0) / spanMs;
+      const budgetMs = mean(latest.map((one) => one.budgetMs).filter(Number.isFinite));
+      const withinBudget = latest.filter(({ atMs }) => nowMs - atMs <= budgetMs);
+      return Math.max(rateOf(latest, nowMs - (latest[0]?.atMs ?? nowMs)), rateOf(withinBudget, budgetMs));
     },
     sinceBudgetMs: (nowMs) => nowMs - lastBudgetAtMs,
     shortestBudgetMs(nowMs) {
@@ -47,4 +50,14 @@ export function arrivalMeter(): ArrivalMeter {
       return least;
     },
   };
+}
+
+function rateOf(arrivals: readonly { readonly rows: number }[], spanMs: number): number {
+  if (arrivals.length < FEWEST || spanMs <= 0) return 0;
+  return arrivals.reduce((sum, { rows }) => sum + rows, 0) / spanMs;
+}
+
+/** 0 of none. */
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 }
