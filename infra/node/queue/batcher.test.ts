@@ -24,8 +24,25 @@ describe('the batcher', () => {
     const waiting = [...'abcdef'].map((name) => entry(name, undefined));
     const within = (longestMs: number) =>
       nextBatch(waiting, 0, rules(), { maxEntries: 99, longestMs }).batch?.entries.length;
-    // Two rows are expected within 10 ms, four within 12.
-    expect([within(12), within(10), within(1)]).toEqual([4, 2, 1]);
+    // Two rows usually take 9 ms, four 11.
+    expect([within(11), within(9), within(1)]).toEqual([4, 2, 1]);
+  });
+
+  test('does not go back to single runs where times vary so much that none is expected in time', () => {
+    const tail: BatchRules['times'] = (_, rows) => ({
+      fastestMs: 1,
+      p50Ms: 2 + 0.5 * rows,
+      p95Ms: 20 + 0.5 * rows,
+    });
+    const by = rules(1, { times: tail });
+    const many = (deadlineMs: number) => [...'abcdefgh'].map((name) => entry(name, deadlineMs));
+    expect(next(many(30), 0, by).names).toBe('abcdefgh');
+    // Not expected even of one alone: as many as usually take half of the time that is left.
+    expect(next(many(12), 0, by).names).toBe('abcdefgh');
+    expect(next(many(8), 0, by).names).toBe('abcd');
+    expect(next(many(4), 0, by).names).toBe('a');
+    // Expected of one alone, so that others must not make it late.
+    expect(next(many(20.9), 0, by).names).toBe('a');
   });
 
   test('takes all that it may where nobody is in a hurry', () => {

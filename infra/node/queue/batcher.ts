@@ -53,6 +53,9 @@ export interface NextBatch<E> {
   readonly hopeless: readonly E[];
 }
 
+/** Share of the time left that a run usually takes which can be late, but most likely is not. */
+const LIKELY = 0.5;
+
 /** Times per row that differ by less than this factor count as equal. */
 const NEARLY = 1.1;
 
@@ -61,7 +64,7 @@ export interface BatchBounds {
   readonly maxEntries: number;
   /** The densest level to be given, where entries allow it. */
   readonly cap?: number | undefined;
-  /** That a run may take to which entries join. */
+  /** That a run to which entries join may usually take. */
   readonly longestMs?: number | undefined;
 }
 
@@ -77,6 +80,7 @@ export function nextBatch<E extends BatchEntry>(
   let level = -1;
   let members: [E, ...E[]] | undefined;
   let rows = 0;
+  let alone: RunTimes | undefined;
   let aloneMs = Number.POSITIVE_INFINITY;
   let best = { count: 1, perRowMs: aloneMs };
   for (const entry of inOrder) {
@@ -85,12 +89,13 @@ export function nextBatch<E extends BatchEntry>(
       hopeless.push(entry);
     } else if (head === undefined || members === undefined) {
       [head, level, members, rows] = [entry, own, [entry], entry.rows];
-      aloneMs = perRow(rules.times(level, rows, entry.length), rows);
+      alone = rules.times(level, rows, entry.length);
+      aloneMs = perRow(alone, rows);
       best.perRowMs = aloneMs;
     } else if (own === level && entry.shareKey === head.shareKey && rows + entry.rows <= rules.maxRows) {
       const times = rules.times(level, rows + entry.rows, head.length);
-      const leftMs = Math.min((head.deadlineMs ?? Number.POSITIVE_INFINITY) - nowMs, longestMs);
-      if (times === undefined || times.p95Ms > leftMs) break;
+      const slackMs = (head.deadlineMs ?? Number.POSITIVE_INFINITY) - nowMs;
+      if (times === undefined || times.p50Ms > longestMs || !leavesTime(times, alone, slackMs)) break;
       rows += entry.rows;
       members.push(entry);
       const perRowMs = perRow(times, rows);
@@ -105,6 +110,16 @@ export function nextBatch<E extends BatchEntry>(
   if (members === undefined) return { batch: undefined, hopeless };
   const [first, ...others] = members;
   return { batch: { level, entries: [first, ...others.slice(0, best.count - 1)] }, hopeless };
+}
+
+/**
+ * Whether others may join the first one: as its run is expected to end in time all the same, or, where that cannot be expected even of
+ * a run alone, as it is still likely to. What makes times vary, threads that wait for a core above all, hardly depends on how many rows
+ * there are: to run one by one for its sake leaves more work behind, and saves nobody.
+ */
+function leavesTime(times: RunTimes, alone: RunTimes | undefined, slackMs: number): boolean {
+  if (times.p95Ms <= slackMs) return true;
+  return alone !== undefined && alone.p95Ms > slackMs && times.p50Ms <= LIKELY * slackMs;
 }
 
 /**

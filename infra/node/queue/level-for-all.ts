@@ -51,7 +51,7 @@ export function sustainableLevel(
  * Quality is a concave function of the work, nearly always: some at a level between are better than few dense ones and many sparse ones.
  * @param waiting stands for what comes
  * @param rowsPerMs that have been coming
- * @param longestMs that a shared run may take
+ * @param longestMs that a shared run may usually take
  */
 export function steadyLevel(
   waiting: readonly BatchEntry[],
@@ -81,7 +81,7 @@ export function steadyLevel(
   return Math.max(0, low);
 }
 
-/** Of runs up to as many rows as there are, and as long as a shared one may take. */
+/** Of runs up to as many rows as there are, and as long as a shared one may usually take. */
 function leastPerRow(
   level: number,
   length: number,
@@ -92,7 +92,7 @@ function leastPerRow(
   let least = Number.POSITIVE_INFINITY;
   for (let rows = 1; rows <= Math.min(maxRows, most); rows++) {
     const known = times(level, rows, length);
-    if (rows > 1 && known !== undefined && known.p95Ms > longestMs) break;
+    if (rows > 1 && known !== undefined && known.p50Ms > longestMs) break;
     least = Math.min(least, perRow(known, rows));
   }
   return Number.isFinite(least) ? least : 0;

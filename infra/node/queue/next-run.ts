@@ -30,8 +30,8 @@ export interface NodeLoad {
 /** How many of those that wait are looked at to choose a level. */
 const FORESIGHT = 128;
 
-/** Of the shortest budget that came lately, what a shared run may take: who comes next must not find all threads taken for too long. */
-const LONGEST_SHARE = 0.5;
+/** Of the shortest budget that came lately, what a shared run may usually take: who comes next must not find all threads taken for too long. */
+const LONGEST_SHARE = 0.35;
 
 /** What an idle thread runs next: the level for all that waits and has been coming, the batch for those that are first. */
 export function nextRun<E extends BatchEntry>(
