@@ -113,6 +113,18 @@ bench(
     Number,
     1,
   )
+  .option(
+    '--others <share>',
+    'of one core that other processes take, in pieces of some milliseconds',
+    Number,
+    0,
+  )
+  .option(
+    '--budgets <multiples>',
+    'of what one row usually takes at the dense level, with commas between',
+    (text: string) => text.split(',').map(Number),
+    [3, 6, 12],
+  )
   .action((flags) => print(simulatedBursts(flags), simulatedReport, flags.json));
 
 benchOf('cold-start', 'time to the first answer over a slow line, beside all files first', base12)

@@ -7,7 +7,8 @@ const shares = evenShares(12, 0.1);
 const dense = shares.length - 1;
 const runMs = (level: number, rows: number) => 0.3 + 2.6 * (0.12 + 0.88 * (shares[level] ?? 1)) * rows;
 /** Two threads on two cores, which the main thread and the client want too. */
-const machine = (noise: number): SimulatedMachine => ({
+const machine = (noise: number, others = 0): SimulatedMachine => ({
+  others,
   ...{ threads: 2, cores: 2, sliceMs: 3, yields: true },
   ...{ maxRows: 8, runMs, noise },
   ...{ readMs: 0.15, answerMs: 0.13, clientMs: 0.08 },
@@ -19,14 +20,19 @@ const anyLevel = { level: dense, minLevel: 0 };
 const only = (level: number) => ({ level, minLevel: level });
 
 /** Each of three budgets as often. */
-function outcomeOf(atMs: readonly number[], policy: { level: number; minLevel: number }, noise: number) {
+function outcomeOf(
+  atMs: readonly number[],
+  policy: { level: number; minLevel: number },
+  noise: number,
+  { budgets = [3, 6, 12], others = 0 } = {},
+) {
   const uniform = uniforms(7);
   const arrivals = atMs.map((at) => ({
     ...policy,
     atMs: at,
-    budgetMs: [3, 6, 12][Math.floor(uniform() * 3)]! * runMs(dense, 1) * (1 + noise / 2),
+    budgetMs: budgets[Math.floor(uniform() * budgets.length)]! * runMs(dense, 1) * (1 + noise / 2),
   }));
-  const kept = simulateBurst(machine(noise), arrivals).filter(({ inTime }) => inTime);
+  const kept = simulateBurst(machine(noise, others), arrivals).filter(({ inTime }) => inTime);
   return {
     attained: kept.length / arrivals.length,
     quality: kept.reduce((sum, { level }) => sum + madeUpQuality(shares[level] ?? 1), 0) / kept.length,
@@ -55,6 +61,14 @@ describe('levels chosen as load comes, in simulated time', () => {
     expect(sparsest.attained).toBeGreaterThanOrEqual(0.999);
     expect(ours.attained).toBeGreaterThanOrEqual(0.999);
     expect(ours.quality).toBeGreaterThan(sparsest.quality);
+  });
+
+  test('keep deadlines beside other work that runs meet with now and then', () => {
+    // Budgets with time for a burst and for a piece of the other work.
+    const load = [gammaArrivals(8, 1.3 * capacity(dense, 0.5), 8, 5), anyLevel, 0.5] as const;
+    const ours = outcomeOf(...load, { budgets: [8, 16, 32], others: 0.6 });
+    expect(ours.attained).toBeGreaterThanOrEqual(0.998);
+    expect(ours.quality).toBeGreaterThan(madeUpQuality(shares[1] ?? 1));
   });
 
   test('go on serving nearly what the sparsest level holds where half as much again comes', () => {

@@ -35,6 +35,8 @@ export interface SimulatedMachine {
   readonly clientMs: number;
   /** How many times as long as usual runs take that begin at a time; 1 unless told. */
   slowness?(atMs: number): number;
+  /** Share of one core that other processes take, in pieces of some milliseconds; 0 unless told. */
+  readonly others?: number | undefined;
 }
 
 export interface SimulatedArrival {
@@ -54,6 +56,8 @@ const MEASURED_ALONE = 30;
 const MEASURED_TOGETHER = 4;
 /** Of the main thread, to take up what a thread has run. */
 const TAKE_UP_MS = 0.02;
+/** Mean piece of work of other processes. */
+const OTHERS_MS = 8;
 
 interface Entry extends BatchEntry {
   readonly deadlineMs: number;
@@ -129,7 +133,12 @@ export function simulateBurst(
     queue.push(entry);
     pump();
   };
+  const others = otherWork(machine.others ?? 0);
   for (const [index, { atMs, budgetMs, level, minLevel }] of arrivals.entries()) {
+    while (others.nextMs <= atMs) {
+      cores.runUntil(others.nextMs);
+      cores.add('others', others.take(), () => {});
+    }
     cores.runUntil(atMs);
     cores.add('client', clientMs / 2, () => {
       // The node counts from when it comes, the client from when it was due.
@@ -141,4 +150,21 @@ export function simulateBurst(
   }
   cores.runOut();
   return outcomes;
+}
+
+/** Pieces of work of other processes, which come at random and take a random time. */
+function otherWork(share: number) {
+  const uniform = uniforms(9);
+  const exponential = () => -Math.log(uniform());
+  const gapMs = () => (share > 0 ? (OTHERS_MS / share) * exponential() : Number.POSITIVE_INFINITY);
+  let nextMs = gapMs();
+  return {
+    get nextMs() {
+      return nextMs;
+    },
+    take() {
+      nextMs += gapMs();
+      return OTHERS_MS * exponential();
+    },
+  };
 }

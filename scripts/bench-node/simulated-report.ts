@@ -23,6 +23,10 @@ export interface SimulatedOptions {
   readonly noise: number;
   /** How many times as long runs take in every second stretch of two seconds. */
   readonly slowness: number;
+  /** Share of one core that other processes take. */
+  readonly others: number;
+  /** Multiples of what one row usually takes at the dense level. */
+  readonly budgets: readonly number[];
 }
 
 /** Of each run, whatever its rows; what the main thread and the client take for a request: measured with random vit-small32. */
@@ -33,8 +37,21 @@ const CLIENT_MS = 0.08;
 const SLICE_MS = 3;
 
 export function simulatedBursts(options: SimulatedOptions) {
-  const { workers, cores, yields, maxBatch, seconds, load, levels, denseMs, fixed, noise, slowness } =
-    options;
+  const {
+    workers,
+    cores,
+    yields,
+    maxBatch,
+    seconds,
+    load,
+    levels,
+    denseMs,
+    fixed,
+    noise,
+    slowness,
+    others,
+    budgets: multiples,
+  } = options;
   const shares = evenShares(levels, 0.1);
   const dense = levels - 1;
   const machine: SimulatedMachine = {
@@ -47,6 +64,7 @@ export function simulatedBursts(options: SimulatedOptions) {
     clientMs: CLIENT_MS,
     maxRows: maxBatch,
     noise,
+    others,
     slowness: (atMs) => (Math.floor(atMs / 2000) % 2 === 0 ? 1 : slowness),
     runMs: (level, rows) => RUN_MS + denseMs * (fixed + (1 - fixed) * (shares[level] ?? 1)) * rows,
   };
@@ -55,7 +73,7 @@ export function simulatedBursts(options: SimulatedOptions) {
   const workMs = (machine.runMs(dense, maxBatch) * typical) / maxBatch;
   const ratePerS =
     load * 1000 * Math.min(workers / workMs, cores / (workMs + READ_MS + ANSWER_MS + CLIENT_MS));
-  const budgetsMs = [3, 6, 12].map((times) => times * machine.runMs(dense, 1) * typical);
+  const budgetsMs = multiples.map((times) => times * machine.runMs(dense, 1) * typical);
   const loads = [
     ...[1, 4, 8].map((cv2) => ({
       name: `CV^2 ${cv2}`,
