@@ -21,6 +21,7 @@ import { benchScaling, scalingReport, scalingRows } from './bench-engine/scaling
 import { deitModels, loadBenchModel, fileModels as models } from './bench-engine/shapes.ts';
 import { forwardLanesSide, forwardSide, type Side, stepSide, workOf } from './bench-engine/sides.ts';
 import { findTorchPython, startTorch, type TorchSide } from './bench-engine/torch.ts';
+import { count } from './local/flag-numbers.ts';
 
 const MIB = 2 ** 20;
 /** Of forward passes. */
@@ -43,12 +44,6 @@ interface Flags {
   readonly batch: number;
 }
 
-const wholeFrom = (least: number) => (typed: string) => {
-  const value = Number(typed);
-  if (Number.isInteger(value) && value >= least) return value;
-  throw new InvalidArgumentError(`It takes a whole number from ${least} on.`);
-};
-
 /** Names with commas between them. */
 const someOf =
   <Name extends string>(known: readonly Name[]) =>
@@ -61,8 +56,8 @@ const someOf =
 
 const command = new Command('bench:engine')
   .argument('[models...]', `of: ${Object.keys(models).join(', ')}; all by default, with --device other ones`)
-  .option('--rounds <n>', 'runs of each side', wholeFrom(1), 15)
-  .option('--threads <n>', 'threads of every side', wholeFrom(1), availableParallelism())
+  .option('--rounds <n>', 'runs of each side', count(1), 15)
+  .option('--threads <n>', 'threads of every side', count(1), availableParallelism())
   .option(
     '--backends <names>',
     'other backends to time beside onnxruntime, with commas',
@@ -83,9 +78,9 @@ const command = new Command('bench:engine')
       `time steps on onnxruntime's GPU providers beside the cpu: ${deviceModels}`,
     ).choices(['webgpu', 'cuda']),
   )
-  .option('--seconds <n>', 'with --device: for each side of a model', wholeFrom(1), 2)
-  .option('--limit <n>', 'with --device: seconds for all models', wholeFrom(1), 140)
-  .option('--batch <n>', "with --device: examples of a step instead of the model's own", wholeFrom(0), 0)
+  .option('--seconds <n>', 'with --device: for each side of a model', count(1), 2)
+  .option('--limit <n>', 'with --device: seconds for all models', count(1), 140)
+  .option('--batch <n>', "with --device: examples of a step instead of the model's own", count(0), 0)
   .option(
     '--scaling [rows]',
     `shapes of a vision transformer against time and memory: ${Object.keys(scalingRows).join(',')}`,

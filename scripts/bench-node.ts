@@ -12,6 +12,7 @@ import { oneSession, oneSessionReport } from './bench-node/one-session.ts';
 import { peer, peerReport } from './bench-node/peer.ts';
 import { simulatedBursts, simulatedReport } from './bench-node/simulated-report.ts';
 import { throughput, throughputReport } from './bench-node/throughput.ts';
+import { count, notNegative, positive } from './local/flag-numbers.ts';
 
 const cores = String(availableParallelism());
 const program = new Command('npm run bench:node --').description('Measures the inference node.');
@@ -21,8 +22,8 @@ function bench(name: string, description: string): Command {
     .command(name)
     .description(description)
     .option('--directory <directory>', 'for artifacts that it makes', join(tmpdir(), 'spp-bench'))
-    .option('--workers <n>', 'worker threads', Number, Number(cores))
-    .option('--max-batch <n>', 'most rows of a run', Number, 8)
+    .option('--workers <n>', 'worker threads', count(1), Number(cores))
+    .option('--max-batch <n>', 'most rows of a run', count(1), 8)
     .option('--json', 'print one JSON object');
 }
 
@@ -50,25 +51,25 @@ benchOf(
   'beside bare onnxruntime loops: rows per second at saturation, time added at low load',
   small8,
 )
-  .option('--level <k>', 'level (default: dense)', Number)
-  .option('--rounds <n>', 'alternating rounds', Number, 8)
-  .option('--seconds <s>', 'of each part of a round', Number, 1)
+  .option('--level <k>', 'level (default: dense)', count(0))
+  .option('--rounds <n>', 'alternating rounds', count(1), 8)
+  .option('--seconds <s>', 'of each part of a round', positive, 1)
   .action(async (flags) => print(await throughput(flags), throughputReport, flags.json));
 
 bench('memory', 'resident memory of all levels beside that of the dense one alone')
   .option('--size <name>', 'of the random model: base, tiny or small32', 'base')
-  .option('--levels <n>', 'levels', Number, 12)
+  .option('--levels <n>', 'levels', count(1), 12)
   .option('--no-owned', 'leave out levels with output matrices of their own')
   .action(async (flags) => print(await memory(flags), memoryReport, flags.json));
 
 benchOf('level-change', 'a request after one at another level, beside one after the same level', small12)
-  .option('--samples <n>', 'of each kind', Number, 600)
+  .option('--samples <n>', 'of each kind', count(1), 600)
   .action(async (flags) => print(await levelChange(flags), levelChangeReport, flags.json));
 
 bench('one-session', 'one session that takes the level as an input, beside a session for each level')
   .option('--size <name>', 'of the random model: base, tiny or small32', 'base')
-  .option('--levels <n>', 'levels', Number, 12)
-  .option('--rounds <n>', 'runs of each', Number, 15)
+  .option('--levels <n>', 'levels', count(1), 12)
+  .option('--rounds <n>', 'runs of each', count(1), 15)
   .action(async (flags) => {
     const { directory, size, levels } = flags;
     const artifact = await benchArtifact(directory, { size, levels, from: 0.2, own: false });
@@ -81,8 +82,8 @@ benchOf(
   small8,
 )
   .option('--venv <directory>', 'Python environment, made where it is missing', join(tmpdir(), 'venv-peer'))
-  .option('--rounds <n>', 'alternating rounds', Number, 4)
-  .option('--seconds <s>', 'of each part of a round', Number, 2)
+  .option('--rounds <n>', 'alternating rounds', count(1), 4)
+  .option('--seconds <s>', 'of each part of a round', positive, 2)
   .action(async (flags) => print(await peer(flags), peerReport, flags.json));
 
 benchOf(
@@ -90,45 +91,45 @@ benchOf(
   'attainment and quality under bursty load, beside static levels and always what was asked',
   small12,
 )
-  .option('--seconds <s>', 'of each load', Number, 10)
-  .option('--slice <s>', 'of a load that one policy serves before the next has its turn', Number, 10)
-  .option('--load <share>', 'mean load, of what the dense level holds', Number, 1.3)
+  .option('--seconds <s>', 'of each load', positive, 10)
+  .option('--slice <s>', 'of a load that one policy serves before the next has its turn', positive, 10)
+  .option('--load <share>', 'mean load, of what the dense level holds', positive, 1.3)
   .action(async (flags) => print(await burst(flags), burstReport, flags.json));
 
 bench(
   'simulate',
   'the batcher alone on such loads, in simulated time: seconds, and the same on every machine',
 )
-  .option('--seconds <s>', 'of each load', Number, 10)
-  .option('--load <share>', 'mean load, of what the dense level holds', Number, 1.3)
-  .option('--levels <n>', 'levels', Number, 12)
-  .option('--cores <n>', 'that workers share with the main thread and the client', Number, Number(cores))
+  .option('--seconds <s>', 'of each load', positive, 10)
+  .option('--load <share>', 'mean load, of what the dense level holds', positive, 1.3)
+  .option('--levels <n>', 'levels', count(1), 12)
+  .option('--cores <n>', 'that workers share with the main thread and the client', count(1), Number(cores))
   .option('--no-yields', 'threads that run keep a core for their whole slice, as if they did not give way')
-  .option('--dense-ms <ms>', 'of one row at the dense level', Number, 2.6)
-  .option('--fixed <share>', 'of that which no level saves', Number, 0.12)
-  .option('--noise <share>', 'by which runs take longer, at most', Number, 0.5)
+  .option('--dense-ms <ms>', 'of one row at the dense level', positive, 2.6)
+  .option('--fixed <share>', 'of that which no level saves', notNegative, 0.12)
+  .option('--noise <share>', 'by which runs take longer, at most', notNegative, 0.5)
   .option(
     '--slowness <factor>',
     'by which runs take longer in every second stretch of two seconds',
-    Number,
+    positive,
     1,
   )
   .option(
     '--others <share>',
     'of one core that other processes take, in pieces of some milliseconds',
-    Number,
+    notNegative,
     0,
   )
   .option(
     '--budgets <multiples>',
     'of what one row usually takes at the dense level, with commas between',
-    (text: string) => text.split(',').map(Number),
+    (text: string) => text.split(',').map(positive),
     [3, 6, 12],
   )
   .action((flags) => print(simulatedBursts(flags), simulatedReport, flags.json));
 
 benchOf('cold-start', 'time to the first answer over a slow line, beside all files first', base12)
-  .option('--mbit-per-s <n>', 'speed of the line', Number, 100)
+  .option('--mbit-per-s <n>', 'speed of the line', positive, 100)
   .action(async (flags) => print(await coldStart(flags), coldStartReport, flags.json));
 
 benchOf('faults', 'faults done on purpose under load: every request comes to one end', small8)

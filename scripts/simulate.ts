@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import type { PriceOf } from '../gateway/selector/candidates.ts';
+import { count, positive } from './local/flag-numbers.ts';
 import { writeRoutingChart } from './simulate/chart.ts';
 import { replay } from './simulate/real.ts';
 import { routers } from './simulate/routers.ts';
@@ -19,17 +20,18 @@ const flags = new Command('npm run simulate --')
   .description(
     'bursts on three nodes, of which one is slow and one comes and goes: ours beside simpler ways to route',
   )
-  .option('--seconds <s>', 'of the trace (default: 300 in simulated time, 40 in real time)')
+  .option('--seconds <s>', 'of the trace (default: 300 in simulated time, 40 in real time)', positive)
   .option('--real', 'on three node processes behind the gateway in workerd', false)
   .option(
     '--cores <n>',
     'that the nodes share, of one worker each, in simulated time (default: each worker has its own)',
+    positive,
   )
-  .option('--seed <n>', 'of the trace', '1')
+  .option('--seed <n>', 'of the trace', count(0), 1)
   .option('--chart <file>', 'draws time and quality into an SVG file')
   .option('--json', 'print one JSON object', false)
   .parse()
-  .opts<{ seconds?: string; real: boolean; cores?: string; seed: string; chart?: string; json: boolean }>();
+  .opts<{ seconds?: number; real: boolean; cores?: number; seed: number; chart?: string; json: boolean }>();
 
 /** A path such as a small vision transformer has: quality falls slowly at first, time in proportion to the FLOPs. */
 const levels: SimulatedLevel[] = [0.87, 0.93, 0.95, 0.96, 0.965, 0.97].map((quality, level) => {
@@ -41,15 +43,15 @@ const SHARED = { calmPerS: 16, workers: 1 };
 /** One micro-dollar for each begun millisecond. */
 const priceOf: PriceOf = () => ({ fixedNanoUsd: 0, perMsNanoUsd: 1000, perKiBNanoUsd: 0 });
 
-const seed = Number(flags.seed);
+const { seed } = flags;
 const outcomes = flags.real
   ? await replay({
       directory: join(tmpdir(), 'spp-bench'),
-      seconds: Number(flags.seconds ?? 40),
+      seconds: flags.seconds ?? 40,
       seed,
       log: (line) => process.stderr.write(`${line}\n`),
     })
-  : await simulated(Number(flags.seconds ?? 300));
+  : await simulated(flags.seconds ?? 300);
 process.stdout.write(flags.json ? `${JSON.stringify(outcomes)}\n` : report(outcomes));
 if (flags.chart !== undefined) await writeRoutingChart(flags.chart, outcomes);
 if (flags.real) process.exit(0);
@@ -59,14 +61,7 @@ async function simulated(seconds: number): Promise<Record<string, Outcome>> {
   const nodes = trace.machines.map(({ name }) => name);
   const outcomes: Record<string, Outcome> = {};
   for (const [name, router] of Object.entries(routers(levels, nodes)))
-    outcomes[name] = await simulate(
-      trace,
-      levels,
-      priceOf,
-      router,
-      seed,
-      flags.cores === undefined ? undefined : Number(flags.cores),
-    );
+    outcomes[name] = await simulate(trace, levels, priceOf, router, seed, flags.cores);
   return outcomes;
 }
 

@@ -1,4 +1,5 @@
 /** What every target is asked, as bytes. */
+
 /** An image of digits. */
 export function bodyOf(id: string): string {
   return JSON.stringify({

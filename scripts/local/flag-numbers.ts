@@ -16,3 +16,10 @@ export function positive(text: string): number {
   if (text.trim() !== '' && value > 0 && Number.isFinite(value)) return value;
   throw new InvalidArgumentError('It is a number above 0.');
 }
+
+/** @throws where it is no number from 0 on */
+export function notNegative(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('It is a number from 0 on.');
+}

@@ -1,5 +1,4 @@
 /** A scheduler on a pool whose tasks end when and how a test says, and jobs for it. */
-
 import { type Job, scheduler, type Waiting } from '../../infra/node/execution/scheduler.ts';
 import type { Task, TaskResult, WorkerPool } from '../../infra/node/execution/worker-pool.ts';
 import type { BatchRules } from '../../infra/node/queue/batcher.ts';
@@ -81,7 +80,8 @@ export const taking =
   (ms: number): BatchRules['times'] =>
   () => ({ fastestMs: ms, p50Ms: ms, p95Ms: ms });
 
-export function set(
+/** @returns the scheduler, what its pool was given so far, and the levels of that */
+export function scriptedScheduler(
   options: { workers?: number; limit?: number; times?: BatchRules['times']; maxRows?: number } = {},
 ) {
   const parts = scriptedPool(options.workers ?? 1);

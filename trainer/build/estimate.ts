@@ -14,6 +14,7 @@ import { drawPool, momentExamples } from './calibration.ts';
 import { chosenLayout } from './chosen-layout.ts';
 import * as trials from './estimate-trials.ts';
 import { levelShares, withoutRepeats } from './level-shares.ts';
+import { LEVELS_AT_ONCE } from './level-stage.ts';
 import { KEPT_BYTES, LATENCY_BATCHES } from './measure-levels.ts';
 import { isLarge } from './memory-plan.ts';
 import type { BuildOptions } from './options.ts';
@@ -62,8 +63,6 @@ export interface Estimate {
 
 /** A level's held-out loss as cut, refitted, and with its scores' matrix refitted. */
 const OFFERS = 3;
-/** Levels that are refitted or measured at once. */
-const LEVELS_AT_ONCE = 2;
 
 export async function estimateBuild(
   prepared: TracedModel,

@@ -31,7 +31,7 @@ export interface LevelModel {
 /** A loss of two thousandths of a nat, or of the variance, is less than a test split can tell: such a level needs nothing. */
 const NEAR = 2e-3;
 /** While one level's matrices are solved for, the threads compute another's moments; of large models, that of one is enough to hold. */
-const LEVELS_AT_ONCE = 2;
+export const LEVELS_AT_ONCE = 2;
 
 /** Kept unit indices by pair: the first `width` of each pair's order. */
 export function keepAt(order: readonly (readonly number[])[], widths: readonly number[]): number[][] {

@@ -1,7 +1,7 @@
 /** The page's own script, run on as much of a browser as it asks for: what it hands to the chart library, and its tables. */
 import { runInNewContext } from 'node:vm';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { Manifest, ManifestLevel } from '../../schema/manifest.ts';
+import { cpuLatency, reportLevel, reportManifest } from '../../test/support/report-manifest.ts';
 import type { ReportData } from './report-data.ts';
 import { reportPage } from './write-report.ts';
 
@@ -76,68 +76,35 @@ function browse(page: string) {
   return { byId, charts };
 }
 
-const level = (
-  place: number,
-  relativeFlops: number,
-  accuracy: number,
-  perplexity: number,
-): ManifestLevel => ({
-  level: place,
-  widths: [2 + 2 * place],
-  params: 10,
-  flops: 100 * relativeFlops,
-  relativeFlops,
-  relativeParams: relativeFlops,
-  sparsity: 1 - relativeFlops,
-  bytes: 1000,
-  quality: {
-    metric: 'next-token-accuracy',
-    unit: 'share',
-    value: accuracy,
-    low: accuracy - 0.0033754,
-    high: accuracy + 0.0033754,
-    samples: 1000,
-    details: {
-      perplexity: {
-        value: perplexity,
-        low: perplexity - 0.11,
-        high: perplexity + 0.11,
-        unit: 'perplexity',
-        better: 'lower',
+const level = (place: number, relativeFlops: number, accuracy: number, perplexity: number) =>
+  reportLevel(
+    { level: place, relativeFlops },
+    {
+      quality: {
+        metric: 'next-token-accuracy',
+        unit: 'share',
+        value: accuracy,
+        low: accuracy - 0.0033754,
+        high: accuracy + 0.0033754,
+        samples: 1000,
+        details: {
+          perplexity: {
+            value: perplexity,
+            low: perplexity - 0.11,
+            high: perplexity + 0.11,
+            unit: 'perplexity',
+            better: 'lower',
+          },
+        },
       },
+      latency: [1, 8].map((batch) => cpuLatency(batch, batch * (1 + place))),
     },
-  },
-  latency: [1, 8].map((batch) => ({
-    device: 'cpu',
-    threads: 1,
-    batch,
-    samples: 9,
-    p50Ms: batch * (1 + place),
-    p95Ms: 9,
-    p99Ms: 9,
-  })),
-  chunk: 'weights-00.bin',
-  extents: [],
-});
+  );
 
-const manifest: Manifest = {
-  formatVersion: 1,
-  model: { id: 'text', version: 'p1', sourceSha256: '0'.repeat(64) },
-  createdAt: '2026-01-01T00:00:00.000Z',
-  task: 'next-token',
-  inputs: [{ name: 'x', datatype: 'INT64', shape: [-1, -1] }],
-  outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 3] }],
-  preprocessing: {},
-  graph: 'graph.onnx',
-  pairs: [{ name: 'mlp', kind: 'gated', heads: 1, units: 6, flopsPerUnit: 10, paramsPerUnit: 2 }],
-  tensors: [],
-  shapeConstants: [],
-  levels: [level(0, 0.3, 0.4512345, 6.16), level(1, 0.5, 0.52, 5.2), level(2, 1, 0.5312345, 4.72)],
-  files: [{ path: 'graph.onnx', bytes: 1, sha256: '0'.repeat(64) }],
-  search: { steps: 100 },
-  seed: 0,
-  dataSha256: '0'.repeat(64),
-};
+const manifest = reportManifest(
+  [level(0, 0.3, 0.4512345, 6.16), level(1, 0.5, 0.52, 5.2), level(2, 1, 0.5312345, 4.72)],
+  { id: 'text', task: 'next-token' },
+);
 const kept: Omit<ReportData, 'baselines'> = {
   formatVersion: 1,
   steps: 100,

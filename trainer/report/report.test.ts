@@ -1,43 +1,27 @@
 import { expect, test } from 'vitest';
-import type { Manifest, ManifestLevel } from '../../schema/manifest.ts';
+import { cpuLatency, reportLevel, reportManifest } from '../../test/support/report-manifest.ts';
 import { adviceText, guideline, lossText } from './guideline.ts';
 import { reportPage } from './write-report.ts';
 
-const level = (place: number, relativeFlops: number, value: number, p50Ms: number): ManifestLevel => ({
-  level: place,
-  widths: [2 + 2 * place],
-  params: 10,
-  flops: 100 * relativeFlops,
-  relativeFlops,
-  relativeParams: relativeFlops,
-  sparsity: 1 - relativeFlops,
-  bytes: 1000,
-  quality: { metric: 'accuracy', unit: 'share', value, low: value - 0.01, high: value + 0.01, samples: 1000 },
-  latency: [{ device: 'cpu', threads: 1, batch: 1, samples: 9, p50Ms, p95Ms: p50Ms, p99Ms: p50Ms }],
-  chunk: 'weights-00.bin',
-  extents: [],
-});
+const level = (place: number, relativeFlops: number, value: number, p50Ms: number) =>
+  reportLevel(
+    { level: place, relativeFlops },
+    {
+      quality: {
+        metric: 'accuracy',
+        unit: 'share',
+        value,
+        low: value - 0.01,
+        high: value + 0.01,
+        samples: 1000,
+      },
+      latency: [cpuLatency(1, p50Ms)],
+    },
+  );
 
-const manifest: Manifest = {
-  formatVersion: 1,
-  model: { id: 'digits', version: 'p1', sourceSha256: '0'.repeat(64) },
-  createdAt: '2026-01-01T00:00:00.000Z',
-  task: 'classification',
-  inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 3] }],
-  outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 3] }],
-  preprocessing: {},
-  graph: 'graph.onnx',
-  pairs: [
-    { name: '</script><b>mlp', kind: 'sequential', heads: 1, units: 6, flopsPerUnit: 10, paramsPerUnit: 2 },
-  ],
-  tensors: [],
-  shapeConstants: [],
-  levels: [level(0, 0.3, 0.9, 1), level(1, 0.5, 0.955, 1.5), level(2, 1, 0.96, 3)],
-  files: [{ path: 'graph.onnx', bytes: 1, sha256: '0'.repeat(64) }],
-  search: { steps: 100 },
-  seed: 0,
-  dataSha256: '0'.repeat(64),
-};
+const manifest = reportManifest([level(0, 0.3, 0.9, 1), level(1, 0.5, 0.955, 1.5), level(2, 1, 0.96, 3)], {
+  pair: '</script><b>mlp',
+});
 
 test('advises the sparsest level within each tolerance, in points for accuracy', () => {
   const advice = guideline(manifest);

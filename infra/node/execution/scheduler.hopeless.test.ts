@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { job, set, taking } from '../../../test/support/scripted-scheduler.ts';
+import { job, scriptedScheduler, taking } from '../../../test/support/scripted-scheduler.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -9,7 +9,9 @@ describe('scheduler, hopeless deadlines', () => {
   const inMs = (ms: number) => performance.now() + ms;
 
   test('refuses at once what no allowed level has ever been fast enough for', async () => {
-    const { jobs, running } = set({ times: (level) => taking(1000 * (level + 1))(level, 1, 0) });
+    const { jobs, running } = scriptedScheduler({
+      times: (level) => taking(1000 * (level + 1))(level, 1, 0),
+    });
     await expect(jobs.submit(job(2, { deadlineMs: inMs(1500) }))).rejects.toMatchObject({
       code: 'budget-infeasible',
       details: { level: 2, minLevel: 2 },
@@ -21,7 +23,7 @@ describe('scheduler, hopeless deadlines', () => {
   });
 
   test('refuses at once what the earlier deadlines leave no time for, and says when to come back', async () => {
-    const { jobs } = set({ times: taking(10_000), maxRows: 1 });
+    const { jobs } = scriptedScheduler({ times: taking(10_000), maxRows: 1 });
     void jobs.submit(job(0));
     for (let i = 0; i < 3; i++) void jobs.submit(job(0, { deadlineMs: inMs(35_000 + i) }));
     await expect(jobs.submit(job(0, { deadlineMs: inMs(39_000) }))).rejects.toMatchObject({
@@ -36,7 +38,7 @@ describe('scheduler, hopeless deadlines', () => {
 
   test('refuses what waits as soon as no run could end in time, not only at its deadline', async () => {
     vi.useFakeTimers();
-    const { jobs, levels } = set({ times: taking(100) });
+    const { jobs, levels } = scriptedScheduler({ times: taking(100) });
     void jobs.submit(job(1));
     const late = expect(jobs.submit(job(2, { deadlineMs: inMs(300) }))).rejects.toMatchObject({
       code: 'budget-overrun',

@@ -5,7 +5,7 @@ import {
   inputs,
   job,
   RESULT,
-  set,
+  scriptedScheduler,
   settled,
   sharing,
   taking,
@@ -18,7 +18,7 @@ afterEach(() => {
 
 describe('scheduler, sharing runs', () => {
   test('what has waited runs together, and each job gets its own rows back', async () => {
-    const { jobs, running } = set({ times: taking(1) });
+    const { jobs, running } = scriptedScheduler({ times: taking(1) });
     const first = jobs.submit(sharing(1));
     const others = [2, 3, 4].map((value) => jobs.submit(sharing(value)));
     running[0]!.end(echo(running[0]!));
@@ -38,7 +38,7 @@ describe('scheduler, sharing runs', () => {
   });
 
   test('threads that are idle together share what waits', async () => {
-    const { jobs, running, state } = set({ workers: 0, times: taking(1) });
+    const { jobs, running, state } = scriptedScheduler({ workers: 0, times: taking(1) });
     for (const value of [1, 2, 3]) void jobs.submit(sharing(value));
     state.idle = 2;
     jobs.pump();
@@ -46,7 +46,7 @@ describe('scheduler, sharing runs', () => {
   });
 
   test('the earliest deadline goes first, whenever it came', async () => {
-    const { jobs, levels, running } = set();
+    const { jobs, levels, running } = scriptedScheduler();
     const now = performance.now();
     const first = jobs.submit(job(0));
     void jobs.submit(job(1));
@@ -59,7 +59,7 @@ describe('scheduler, sharing runs', () => {
   });
 
   test('a shared run that fails fails nobody but the job that fails alone', async () => {
-    const { jobs, running } = set({ times: taking(1) });
+    const { jobs, running } = scriptedScheduler({ times: taking(1) });
     const first = jobs.submit(sharing(0));
     const [good, bad] = [jobs.submit(sharing(1)), jobs.submit(sharing(-1))];
     const refused = expect(bad).rejects.toMatchObject({ code: 'bad-request' });
@@ -78,7 +78,7 @@ describe('scheduler, sharing runs', () => {
   });
 
   test('a shared run that loses its thread is taken up one by one', async () => {
-    const { jobs, running } = set({ times: taking(1) });
+    const { jobs, running } = scriptedScheduler({ times: taking(1) });
     const first = jobs.submit(sharing(0));
     const [good, bad] = [jobs.submit(sharing(1)), jobs.submit(sharing(2))];
     const lost = expect(bad).rejects.toMatchObject({ code: 'internal' });
@@ -96,7 +96,7 @@ describe('scheduler, sharing runs', () => {
   });
 
   test('a model whose outputs do not have the rows of its inputs is run one by one', async () => {
-    const { jobs, running } = set({ times: taking(1) });
+    const { jobs, running } = scriptedScheduler({ times: taking(1) });
     const first = jobs.submit(sharing(0));
     const others = [jobs.submit(sharing(1)), jobs.submit(sharing(2))];
     running[0]!.end(echo(running[0]!));
@@ -113,7 +113,7 @@ describe('scheduler, sharing runs', () => {
   });
 
   test('a client that has gone is not served again when its shared run fails', async () => {
-    const { jobs, running } = set({ times: taking(1) });
+    const { jobs, running } = scriptedScheduler({ times: taking(1) });
     const first = jobs.submit(sharing(0));
     const client = new AbortController();
     const gone = expect(jobs.submit(sharing(1, { signal: client.signal }))).rejects.toThrow('client gone');

@@ -5,7 +5,7 @@ import {
   inputs,
   job,
   RESULT,
-  set,
+  scriptedScheduler,
   settled,
   sharing,
   taking,
@@ -18,7 +18,7 @@ afterEach(() => {
 
 describe('scheduler', () => {
   test('hands a whole batch to a busy thread behind its run, where nobody has a deadline', async () => {
-    const { jobs, running, state } = set({ maxRows: 2, times: taking(1) });
+    const { jobs, running, state } = scriptedScheduler({ maxRows: 2, times: taking(1) });
     state.roomBehind = 1;
     const results = [1, 2, 3].map((value) => jobs.submit(sharing(value)));
     expect(running.map(inputs)).toEqual([[1], [2, 3]]);
@@ -34,7 +34,7 @@ describe('scheduler', () => {
   });
 
   test('does not count a thread that was lost before it came to a run', async () => {
-    const { jobs, running, state } = set({ maxRows: 1 });
+    const { jobs, running, state } = scriptedScheduler({ maxRows: 1 });
     state.roomBehind = 1;
     const [first, second] = [jobs.submit(job(1)), jobs.submit(job(1))];
     running[0]!.end(RESULT);
@@ -52,7 +52,7 @@ describe('scheduler', () => {
 
   test('hands nothing over before its turn while requests with deadlines come, or less than a whole batch', async () => {
     vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
-    const { jobs, running, state } = set({ maxRows: 2, times: taking(1) });
+    const { jobs, running, state } = scriptedScheduler({ maxRows: 2, times: taking(1) });
     state.roomBehind = 1;
     const all = [
       jobs.submit(sharing(1)),
@@ -71,7 +71,7 @@ describe('scheduler', () => {
   });
 
   test('starts what there are idle threads for and the rest in the order of arrival', async () => {
-    const { jobs, running, levels } = set({ workers: 2 });
+    const { jobs, running, levels } = scriptedScheduler({ workers: 2 });
     const results = [1, 2, 3, 4].map((level) => jobs.submit(job(level)));
     expect([levels(), jobs.inFlight, jobs.queueLength]).toEqual([[1, 2], 2, 2]);
     running[1]!.end(RESULT);
@@ -88,7 +88,7 @@ describe('scheduler', () => {
   });
 
   test('a job whose thread was lost runs again before those that wait', async () => {
-    const { jobs, running, levels } = set();
+    const { jobs, running, levels } = scriptedScheduler();
     const first = jobs.submit(job(1));
     const second = jobs.submit(job(2));
     running[0]!.end(new WorkerLost('gone'));
@@ -102,7 +102,7 @@ describe('scheduler', () => {
   });
 
   test('a job under which two threads were lost is given up, so that it cannot take down a third', async () => {
-    const { jobs, running } = set();
+    const { jobs, running } = scriptedScheduler();
     const result = jobs.submit(job(1));
     const outcome = expect(result).rejects.toMatchObject({ code: 'internal' });
     running[0]!.end(new WorkerLost('gone'));
@@ -113,7 +113,7 @@ describe('scheduler', () => {
   });
 
   test('a deadline that passes while waiting refuses the job without a thread being there', async () => {
-    const { jobs, levels } = set();
+    const { jobs, levels } = scriptedScheduler();
     void jobs.submit(job(1));
     await expect(jobs.submit(job(2, { deadlineMs: performance.now() + 1 }))).rejects.toMatchObject({
       code: 'budget-overrun',
@@ -123,7 +123,7 @@ describe('scheduler', () => {
   });
 
   test('a deadline that has passed at submission is refused at once', async () => {
-    const { jobs, levels } = set();
+    const { jobs, levels } = scriptedScheduler();
     await expect(jobs.submit(job(1, { deadlineMs: performance.now() }))).rejects.toMatchObject({
       code: 'budget-overrun',
     });
@@ -132,7 +132,7 @@ describe('scheduler', () => {
 
   test('a deadline that passes after dispatch does not take the answer away', async () => {
     vi.useFakeTimers();
-    const { jobs, running } = set();
+    const { jobs, running } = scriptedScheduler();
     const result = jobs.submit(job(1, { deadlineMs: performance.now() + 5 }));
     vi.advanceTimersByTime(10);
     running[0]!.end(RESULT);
@@ -140,7 +140,7 @@ describe('scheduler', () => {
   });
 
   test('a client that goes away takes its waiting job with it', async () => {
-    const { jobs, running, levels } = set();
+    const { jobs, running, levels } = scriptedScheduler();
     const first = jobs.submit(job(1));
     const client = new AbortController();
     const gone = jobs.submit(job(2, { signal: client.signal }));
@@ -154,7 +154,7 @@ describe('scheduler', () => {
   });
 
   test('a full queue refuses at once and leaves what waits alone', async () => {
-    const { jobs } = set({ limit: 1 });
+    const { jobs } = scriptedScheduler({ limit: 1 });
     void jobs.submit(job(1));
     void jobs.submit(job(2));
     await expect(jobs.submit(job(3))).rejects.toMatchObject({ code: 'queue-full' });
@@ -162,7 +162,7 @@ describe('scheduler', () => {
   });
 
   test('threads that do not start refuse what waits and what comes', async () => {
-    const { jobs, state } = set({ workers: 0 });
+    const { jobs, state } = scriptedScheduler({ workers: 0 });
     const waiting = expect(jobs.submit(job(1))).rejects.toMatchObject({ code: 'backend-unavailable' });
     state.fault = new SppError('backend-unavailable', 'no threads');
     jobs.pump();
@@ -171,7 +171,7 @@ describe('scheduler', () => {
   });
 
   test('closing refuses what waits and lets what runs finish', async () => {
-    const { jobs, running } = set();
+    const { jobs, running } = scriptedScheduler();
     const first = jobs.submit(job(1));
     const second = expect(jobs.submit(job(2))).rejects.toMatchObject({ code: 'draining' });
     jobs.close(new SppError('draining', 'stopping'));

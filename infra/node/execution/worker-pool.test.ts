@@ -42,6 +42,21 @@ function shared(level: number, bytes: Uint8Array): LevelModel {
   return { level, data: { kind: 'whole', bytes: copy } };
 }
 
+/** Threads whose orders are told before they get them. */
+function overheard(hear: (message: ToThread) => void): NonNullable<PoolOptions['spawn']> {
+  return (data) => {
+    const thread = spawnSessionThread(data);
+    return {
+      on: thread.on.bind(thread) as Thread['on'],
+      terminate: () => thread.terminate(),
+      postMessage(message, transfer) {
+        hear(message);
+        thread.postMessage(message, transfer);
+      },
+    };
+  };
+}
+
 /** A pool, and a promise of its next idle thread. */
 function open(options: Partial<PoolOptions> = {}) {
   const changes = new EventEmitter();
@@ -158,18 +173,10 @@ describe('worker pool', () => {
     const made: string[] = [];
     const { pool, until } = open({
       size: 2,
-      spawn(data) {
-        const thread = spawnSessionThread(data);
-        return {
-          on: thread.on.bind(thread) as Thread['on'],
-          terminate: () => thread.terminate(),
-          postMessage(message) {
-            if ((message.kind === 'run' || message.kind === 'prepare') && message.model !== undefined)
-              made.push(`${message.level}${message.model.packed === 'copy' ? ' packed' : ''}`);
-            thread.postMessage(message);
-          },
-        };
-      },
+      spawn: overheard((message) => {
+        if ((message.kind === 'run' || message.kind === 'prepare') && message.model !== undefined)
+          made.push(`${message.level}${message.model.packed === 'copy' ? ' packed' : ''}`);
+      }),
     });
     await until(() => pool.idle === 2);
     pool.expect((await views(0)).model);
@@ -203,17 +210,9 @@ describe('worker pool', () => {
     const { pool } = open({
       // Always the next task at once.
       onChange: () => goesOn && next(),
-      spawn(data) {
-        const thread = spawnSessionThread(data);
-        return {
-          on: thread.on.bind(thread) as Thread['on'],
-          terminate: () => thread.terminate(),
-          postMessage(message) {
-            if (message.kind === 'prepare') made.push(message.level);
-            thread.postMessage(message);
-          },
-        };
-      },
+      spawn: overheard((message) => {
+        if (message.kind === 'prepare') made.push(message.level);
+      }),
     });
     const next = () => {
       const result = pool.start(task);
