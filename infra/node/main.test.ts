@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { getPriority } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -156,6 +157,25 @@ describe('the node as a program', () => {
       const ours = Object.entries(allocatorSettings).map(([name, value]) => `${name}=${value}`);
       expect(await settings({})).toEqual(ours);
       expect(await settings({ MALLOC_ARENA_MAX: '2' })).toEqual(['MALLOC_ARENA_MAX=2']);
+    },
+  );
+
+  test.runIf(process.platform === 'linux')(
+    'goes before the threads on which its own code is compiled and memory is collected',
+    async () => {
+      const node = program(['--artifact', await tinyArtifact(scope), '--port', '0', '--workers', '1']);
+      await node.line('ready');
+      const tasks = `/proc/${node.child.pid}/task`;
+      const threads = await Promise.all(
+        (await readdir(tasks)).map(async (id) => ({
+          name: (await readFile(`${tasks}/${id}/comm`, 'utf8')).trim(),
+          niceness: getPriority(Number(id)),
+        })),
+      );
+      const helpers = threads.filter(({ name }) => name === 'V8Worker');
+      expect(helpers.length).toBeGreaterThan(0);
+      for (const { niceness } of helpers)
+        expect(niceness).toBeGreaterThan(getPriority(node.child.pid as number));
     },
   );
 
