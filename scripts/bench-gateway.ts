@@ -2,7 +2,8 @@
  * The gateway in workerd beside a bare Hono pass-through in workerd and, if it can be had, Portkey's gateway in Node, all
  * before the same node that answers at once. Beside them a worker that asks of the runtime what the gateway asks and does
  * nothing else (`least`), and the same without having bodies whole (`unheld`), which could keep none of the promises that
- * are kept by them. Closed loops of 1, 16 and 128 connections in alternating rounds, one run. Client, node and gateways share
+ * are kept by them. All of these reach the node straight; `usual` is the bare one as it is written mostly, with `fetch`, which Miniflare
+ * sends through a worker of its own. Closed loops of 1, 16 and 128 connections in alternating rounds, one run. Client, node and gateways share
  * this machine's cores.
  *
  * Then how late the end of a latency budget is told, beside the runtime's own timer.
@@ -26,7 +27,7 @@ import { writeStubArtifact } from './bench-gateway/stub-artifact.ts';
 import type { ClientAnswer, ClientRound } from './bench-node/client-thread.ts';
 import { bundleModule } from './local/bundle-worker.ts';
 import { count, positive } from './local/flag-numbers.ts';
-import { COMPATIBILITY_DATE, startLocalGateway } from './local/local-gateway.ts';
+import { COMPATIBILITY_DATE, NODE_NETWORK, startLocalGateway } from './local/local-gateway.ts';
 import { freePort } from './local/ports.ts';
 
 interface Flags {
@@ -76,7 +77,11 @@ try {
   const node = `http://127.0.0.1:${nodePort}`;
   const targets: Record<string, Target> = {
     bare: await started(async () => ({
-      port: await workerBefore(node, 'bare-worker.ts'),
+      port: await workerBefore(node, 'bare-worker.ts', 'straight'),
+      request: httpRequest(PATH, {}),
+    })),
+    usual: await started(async () => ({
+      port: await workerBefore(node, 'bare-worker.ts', 'usual'),
       request: httpRequest(PATH, {}),
     })),
     least: await started(() => leastBefore(node, 'held')),
@@ -165,27 +170,28 @@ async function measure(
     cpuUs: median(samples[name]?.map((s) => s.cpuUs)),
     failures: samples[name]?.reduce((sum, s) => sum + s.failures, 0) ?? 0,
   });
-  const ratio = (name: string, pick: (measured: Measured) => number) =>
-    median(samples[name]?.map((side, i) => pick(side) / pick(samples.bare?.[i] as Measured)));
-  const toBare = (name: string) => ({
-    p50ToBare: ratio(name, (m) => m.p50Ms),
-    throughputToBare: ratio(name, (m) => m.perSecond),
+  const ratio = (name: string, to: 'bare' | 'usual', pick: (measured: Measured) => number) =>
+    median(samples[name]?.map((side, i) => pick(side) / pick(samples[to]?.[i] as Measured)));
+  const ratios = (name: string) => ({
+    p50ToBare: ratio(name, 'bare', (m) => m.p50Ms),
+    throughputToBare: ratio(name, 'bare', (m) => m.perSecond),
+    p50ToUsual: ratio(name, 'usual', (m) => m.p50Ms),
+    throughputToUsual: ratio(name, 'usual', (m) => m.perSecond),
   });
   return {
     connections: count,
-    of: Object.fromEntries(Object.keys(targets).map((name) => [name, { ...of(name), ...toBare(name) }])),
+    of: Object.fromEntries(Object.keys(targets).map((name) => [name, { ...of(name), ...ratios(name) }])),
   };
 }
 
 function report(result: Awaited<ReturnType<typeof measure>>): string {
-  const rows = Object.entries(result.of).map(
-    ([name, { p50Ms, p99Ms, perSecond, cpuUs, failures, p50ToBare, throughputToBare }]) =>
-      [
-        `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms (${p50ToBare.toFixed(2)} x bare)  p99 ${p99Ms.toFixed(2)} ms`,
-        `${perSecond.toFixed(0)} requests/s (${throughputToBare.toFixed(2)} x)`,
-        `${cpuUs.toFixed(0)} us of a core each`,
-        ...(failures === 0 ? [] : [`${failures} FAILED`]),
-      ].join('  '),
+  const rows = Object.entries(result.of).map(([name, { p50Ms, p99Ms, perSecond, cpuUs, failures, ...to }]) =>
+    [
+      `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms (${to.p50ToBare.toFixed(2)} x bare, ${to.p50ToUsual.toFixed(2)} x usual)  p99 ${p99Ms.toFixed(2)} ms`,
+      `${perSecond.toFixed(0)} requests/s (${to.throughputToBare.toFixed(2)}, ${to.throughputToUsual.toFixed(2)} x)`,
+      `${cpuUs.toFixed(0)} us of a core each`,
+      ...(failures === 0 ? [] : [`${failures} FAILED`]),
+    ].join('  '),
   );
   return [`${result.connections} connections:`, ...rows, ''].join('\n');
 }
@@ -226,13 +232,14 @@ function latenessReport(late: Awaited<ReturnType<typeof lateness>>): string {
 }
 
 async function leastBefore(node: string, bodies: 'held' | 'unheld') {
-  const port = await workerBefore(node, 'least-worker.ts', { BODIES: bodies });
+  const port = await workerBefore(node, 'least-worker.ts', 'straight', { BODIES: bodies });
   return { port, request: httpRequest(PATH, LIKE_OURS) };
 }
 
 async function workerBefore(
   node: string,
   file: string,
+  way: 'straight' | 'usual',
   bindings: Record<string, string> = {},
 ): Promise<number> {
   const miniflare = new Miniflare({
@@ -243,6 +250,7 @@ async function workerBefore(
     // As the gateway is reached.
     unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
     bindings: { NODE: node, ...bindings },
+    serviceBindings: way === 'straight' ? { NODE_NETWORK } : {},
   });
   closing.push(() => miniflare.dispose());
   await miniflare.ready;
