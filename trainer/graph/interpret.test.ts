@@ -177,7 +177,7 @@ test('refuses a gradient that would be lost, and names the node', () => {
   ];
   const clipped = b.op('Clip', [x, b.op('Squeeze', [bound, b.ints(0)])]);
   const interpreter = createInterpreter(b.build({ y: [clipped, ['n']] }), { variables: [bound] });
-  expect(() => tf.tidy(() => interpreter.run({ x: wave([3]) }, [], [tf.tensor1d([0.5])]))).toThrow(
+  expect(() => tf.tidy(() => void interpreter.run({ x: wave([3]) }, [], [tf.tensor1d([0.5])]))).toThrow(
     expect.objectContaining({
       code: 'unsupported-op',
       message: expect.stringMatching(/Node Clip_\d+ \(Clip\) has no gradient by its input 1/),
