@@ -132,7 +132,7 @@ const elementwise: OpCase[] = [
     name: 'Sum of three',
     opType: 'Sum',
     inputs: anyShape.chain((d) => fc.tuple(floats(d), floats(d), floats(d))),
-    differentiate: [0, 2],
+    differentiate: [0, 1, 2],
   },
   { name: 'Mean of two', opType: 'Mean', inputs: two(), differentiate: [0, 1] },
 ];
