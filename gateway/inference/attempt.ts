@@ -1,8 +1,9 @@
 /** One request on one node: money set aside before, and what came of it told to the fleet and the ledger after. */
 import { headerNames } from '../../schema/headers.ts';
-import type { Fleet, Outcome } from '../nodes/fleet.ts';
+import type { Fleet } from '../nodes/fleet.ts';
 import type { NodeNetwork } from '../nodes/node-network.ts';
 import type { NodeSecrets } from '../nodes/node-secrets.ts';
+import type { Outcome } from '../nodes/outcome.ts';
 import { costNanoUsd, type PriceOf } from '../selector/candidates.ts';
 import type { Candidate } from '../selector/select.ts';
 import type { Background } from '../state/cell.ts';
