@@ -8,7 +8,8 @@
  *
  * Then how late the end of a latency budget is told, beside the runtime's own timer.
  *
- *   npm run bench:gateway -- [--rounds 5] [--seconds 1] [--connections 1,16,128] [--deadlines 100] [--portkey DIR|off] [--json]
+ *   npm run bench:gateway -- [--rounds 5] [--seconds 1] [--warm-up 8] [--connections 1,16,128] [--deadlines 100]
+ *     [--portkey DIR|off] [--json]
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -33,6 +34,7 @@ import { freePort } from './local/ports.ts';
 interface Flags {
   readonly rounds: number;
   readonly seconds: number;
+  readonly warmUp: number;
   readonly connections: readonly number[];
   readonly portkey: string;
   readonly deadlines: number;
@@ -45,6 +47,7 @@ const flags = new Command('npm run bench:gateway --')
   )
   .option('--rounds <n>', 'of which the medians count', count(1), 5)
   .option('--seconds <s>', 'of one round', positive, 1)
+  .option('--warm-up <s>', 'of each side before anything is measured', positive, 8)
   .option('--connections <list>', 'clients at once', (text) => text.split(',').map(count(1)), [1, 16, 128])
   .option(
     '--portkey <directory>',
@@ -59,7 +62,7 @@ const { rounds, connections, deadlines } = flags;
 const ms = flags.seconds * 1000;
 const PATH = '/v2/models/bench/infer';
 const BUDGET_MS = 100;
-const WARM_UP = { connections: 16, ms: 3000 };
+const WARM_UP_CONNECTIONS = 16;
 /** As long as what our gateway is asked with. */
 const LIKE_OURS = {
   authorization: `Bearer sp_0123456789ab_${'k'.repeat(43)}`,
@@ -103,8 +106,9 @@ try {
     }
   }
   const client = await clientThread();
-  // What is measured is not the first seconds of an isolate, in which code is not compiled yet: all alike.
-  for (const { port, request } of Object.values(targets)) await client({ port, request, ...WARM_UP });
+  // What is measured is not the first seconds of an isolate, in which code is compiled and its memory grows: all alike.
+  for (const { port, request } of Object.values(targets))
+    await client({ port, request, connections: WARM_UP_CONNECTIONS, ms: flags.warmUp * 1000 });
   const results = [];
   for (const count of connections) results.push(await measure(count, targets, client));
   process.stdout.write(flags.json ? `${JSON.stringify(results)}\n` : results.map(report).join('\n'));
