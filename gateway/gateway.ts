@@ -11,6 +11,7 @@ import { type TimerLateness, timerLateness } from './inference/timer-lateness.ts
 import { logEvent, logFailure } from './log.ts';
 import { type GatewayMetrics, gatewayMetrics } from './metrics/metrics.ts';
 import { type Fleet, fleet } from './nodes/fleet.ts';
+import { type NodeNetwork, nodeNetwork } from './nodes/node-network.ts';
 import { type NodeSecrets, nodeSecrets } from './nodes/node-secrets.ts';
 import { fetchReport } from './nodes/report-client.ts';
 import { type Roster, roster } from './nodes/roster.ts';
@@ -43,6 +44,7 @@ export interface Gateway {
   /** Follows the roster by itself. */
   readonly fleet: Fleet;
   readonly roster: Roster;
+  readonly nodeNetwork: NodeNetwork;
   readonly nodeSecrets: NodeSecrets;
   readonly decisions: DecisionLog;
   readonly metrics: GatewayMetrics;
@@ -91,10 +93,11 @@ export function createGateway(
   const ledgerOf = (keyId: string) => LEDGERS.get(LEDGERS.idFromName(keyId));
   const loadNodes = () => listNodes(db).catch((cause: unknown) => unreadable('fleet', cause));
   const secrets = nodeSecrets(settings.nodeToken, settings.nodeTokenBefore);
+  const network = nodeNetwork(bindings.NODE_NETWORK);
   const nodes = fleet({
     nodes: settings.nodes,
     now,
-    fetchReport: (node) => fetchReport(node, secrets),
+    fetchReport: (node) => fetchReport(node, secrets, network),
   });
   const members = roster({
     listed: settings.nodes,
@@ -146,6 +149,7 @@ export function createGateway(
     metrics: gatewayMetrics(randomHex(4), nodes),
     hedges: hedgeCredit(),
     timerLateness: timerLateness(),
+    nodeNetwork: network,
     nodeSecrets: secrets,
     randomHex: pooledRandomHex(),
     random,

@@ -5,6 +5,7 @@ import { operatorRoles } from '../schema/operator-role.ts';
 import type { OidcSettings } from './auth/oidc.ts';
 import type { KeyLedger } from './budget/ledger-object.ts';
 import type { NodeAddress } from './nodes/node-address.ts';
+import type { NodeNetwork } from './nodes/node-network.ts';
 import { nodeOrigin } from './nodes/node-origin.ts';
 
 export interface Bindings {
@@ -15,6 +16,8 @@ export interface Bindings {
   readonly NODES?: string;
   /** `on` takes nodes on this machine or in a network of the deployment's own, and http to them. */
   readonly PRIVATE_NODES?: string;
+  /** What nodes are reached through, such as an mTLS certificate; without it the runtime's own way. */
+  readonly NODE_NETWORK?: NodeNetwork;
   /** Secrets: operators', the one shared with nodes, and the one that stored key hashes are made under. */
   readonly OPERATOR_TOKEN?: string;
   readonly NODE_TOKEN?: string;

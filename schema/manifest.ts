@@ -170,7 +170,6 @@ export type Manifest = z.infer<typeof manifestSchema>;
 export type ManifestLevel = z.infer<typeof manifestLevelSchema>;
 export type ManifestTensor = z.infer<typeof manifestTensorSchema>;
 export type ManifestPair = z.infer<typeof manifestPairSchema>;
-export type ShapeConstant = z.infer<typeof shapeConstantSchema>;
 export type UnitAxis = z.infer<typeof unitAxisSchema>;
 export type LatencyProfile = z.infer<typeof latencyProfileSchema>;
 export type Quality = z.infer<typeof qualitySchema>;

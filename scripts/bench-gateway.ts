@@ -2,12 +2,14 @@
  * The gateway in workerd beside a bare Hono pass-through in workerd and, if it can be had, Portkey's gateway in Node, all
  * before the same node that answers at once. Beside them a worker that asks of the runtime what the gateway asks and does
  * nothing else (`least`), and the same without having bodies whole (`unheld`), which could keep none of the promises that
- * are kept by them. Closed loops of 1, 16 and 128 connections in alternating rounds, one run. Client, node and gateways share
+ * are kept by them. All of these reach the node straight; `usual` is the bare one as it is written mostly, with `fetch`, which Miniflare
+ * sends through a worker of its own. Closed loops of 1, 16 and 128 connections in alternating rounds, one run. Client, node and gateways share
  * this machine's cores.
  *
  * Then how late the end of a latency budget is told, beside the runtime's own timer.
  *
- *   npm run bench:gateway -- [--rounds 5] [--seconds 1] [--connections 1,16,128] [--deadlines 100] [--portkey DIR|off] [--json]
+ *   npm run bench:gateway -- [--rounds 5] [--seconds 1] [--warm-up 8] [--connections 1,16,128] [--deadlines 100]
+ *     [--portkey DIR|off] [--json]
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -26,12 +28,13 @@ import { writeStubArtifact } from './bench-gateway/stub-artifact.ts';
 import type { ClientAnswer, ClientRound } from './bench-node/client-thread.ts';
 import { bundleModule } from './local/bundle-worker.ts';
 import { count, positive } from './local/flag-numbers.ts';
-import { COMPATIBILITY_DATE, startLocalGateway } from './local/local-gateway.ts';
+import { COMPATIBILITY_DATE, NODE_NETWORK, startLocalGateway } from './local/local-gateway.ts';
 import { freePort } from './local/ports.ts';
 
 interface Flags {
   readonly rounds: number;
   readonly seconds: number;
+  readonly warmUp: number;
   readonly connections: readonly number[];
   readonly portkey: string;
   readonly deadlines: number;
@@ -44,6 +47,7 @@ const flags = new Command('npm run bench:gateway --')
   )
   .option('--rounds <n>', 'of which the medians count', count(1), 5)
   .option('--seconds <s>', 'of one round', positive, 1)
+  .option('--warm-up <s>', 'of each side before anything is measured', positive, 8)
   .option('--connections <list>', 'clients at once', (text) => text.split(',').map(count(1)), [1, 16, 128])
   .option(
     '--portkey <directory>',
@@ -58,7 +62,7 @@ const { rounds, connections, deadlines } = flags;
 const ms = flags.seconds * 1000;
 const PATH = '/v2/models/bench/infer';
 const BUDGET_MS = 100;
-const WARM_UP = { connections: 16, ms: 3000 };
+const WARM_UP_CONNECTIONS = 16;
 /** As long as what our gateway is asked with. */
 const LIKE_OURS = {
   authorization: `Bearer sp_0123456789ab_${'k'.repeat(43)}`,
@@ -76,7 +80,11 @@ try {
   const node = `http://127.0.0.1:${nodePort}`;
   const targets: Record<string, Target> = {
     bare: await started(async () => ({
-      port: await workerBefore(node, 'bare-worker.ts'),
+      port: await workerBefore(node, 'bare-worker.ts', 'straight'),
+      request: httpRequest(PATH, {}),
+    })),
+    usual: await started(async () => ({
+      port: await workerBefore(node, 'bare-worker.ts', 'usual'),
       request: httpRequest(PATH, {}),
     })),
     least: await started(() => leastBefore(node, 'held')),
@@ -98,8 +106,9 @@ try {
     }
   }
   const client = await clientThread();
-  // What is measured is not the first seconds of an isolate, in which code is not compiled yet: all alike.
-  for (const { port, request } of Object.values(targets)) await client({ port, request, ...WARM_UP });
+  // What is measured is not the first seconds of an isolate, in which code is compiled and its memory grows: all alike.
+  for (const { port, request } of Object.values(targets))
+    await client({ port, request, connections: WARM_UP_CONNECTIONS, ms: flags.warmUp * 1000 });
   const results = [];
   for (const count of connections) results.push(await measure(count, targets, client));
   process.stdout.write(flags.json ? `${JSON.stringify(results)}\n` : results.map(report).join('\n'));
@@ -165,27 +174,28 @@ async function measure(
     cpuUs: median(samples[name]?.map((s) => s.cpuUs)),
     failures: samples[name]?.reduce((sum, s) => sum + s.failures, 0) ?? 0,
   });
-  const ratio = (name: string, pick: (measured: Measured) => number) =>
-    median(samples[name]?.map((side, i) => pick(side) / pick(samples.bare?.[i] as Measured)));
-  const toBare = (name: string) => ({
-    p50ToBare: ratio(name, (m) => m.p50Ms),
-    throughputToBare: ratio(name, (m) => m.perSecond),
+  const ratio = (name: string, to: 'bare' | 'usual', pick: (measured: Measured) => number) =>
+    median(samples[name]?.map((side, i) => pick(side) / pick(samples[to]?.[i] as Measured)));
+  const ratios = (name: string) => ({
+    p50ToBare: ratio(name, 'bare', (m) => m.p50Ms),
+    throughputToBare: ratio(name, 'bare', (m) => m.perSecond),
+    p50ToUsual: ratio(name, 'usual', (m) => m.p50Ms),
+    throughputToUsual: ratio(name, 'usual', (m) => m.perSecond),
   });
   return {
     connections: count,
-    of: Object.fromEntries(Object.keys(targets).map((name) => [name, { ...of(name), ...toBare(name) }])),
+    of: Object.fromEntries(Object.keys(targets).map((name) => [name, { ...of(name), ...ratios(name) }])),
   };
 }
 
 function report(result: Awaited<ReturnType<typeof measure>>): string {
-  const rows = Object.entries(result.of).map(
-    ([name, { p50Ms, p99Ms, perSecond, cpuUs, failures, p50ToBare, throughputToBare }]) =>
-      [
-        `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms (${p50ToBare.toFixed(2)} x bare)  p99 ${p99Ms.toFixed(2)} ms`,
-        `${perSecond.toFixed(0)} requests/s (${throughputToBare.toFixed(2)} x)`,
-        `${cpuUs.toFixed(0)} us of a core each`,
-        ...(failures === 0 ? [] : [`${failures} FAILED`]),
-      ].join('  '),
+  const rows = Object.entries(result.of).map(([name, { p50Ms, p99Ms, perSecond, cpuUs, failures, ...to }]) =>
+    [
+      `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms (${to.p50ToBare.toFixed(2)} x bare, ${to.p50ToUsual.toFixed(2)} x usual)  p99 ${p99Ms.toFixed(2)} ms`,
+      `${perSecond.toFixed(0)} requests/s (${to.throughputToBare.toFixed(2)}, ${to.throughputToUsual.toFixed(2)} x)`,
+      `${cpuUs.toFixed(0)} us of a core each`,
+      ...(failures === 0 ? [] : [`${failures} FAILED`]),
+    ].join('  '),
   );
   return [`${result.connections} connections:`, ...rows, ''].join('\n');
 }
@@ -226,13 +236,14 @@ function latenessReport(late: Awaited<ReturnType<typeof lateness>>): string {
 }
 
 async function leastBefore(node: string, bodies: 'held' | 'unheld') {
-  const port = await workerBefore(node, 'least-worker.ts', { BODIES: bodies });
+  const port = await workerBefore(node, 'least-worker.ts', 'straight', { BODIES: bodies });
   return { port, request: httpRequest(PATH, LIKE_OURS) };
 }
 
 async function workerBefore(
   node: string,
   file: string,
+  way: 'straight' | 'usual',
   bindings: Record<string, string> = {},
 ): Promise<number> {
   const miniflare = new Miniflare({
@@ -243,6 +254,7 @@ async function workerBefore(
     // As the gateway is reached.
     unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
     bindings: { NODE: node, ...bindings },
+    serviceBindings: way === 'straight' ? { NODE_NETWORK } : {},
   });
   closing.push(() => miniflare.dispose());
   await miniflare.ready;

@@ -1,7 +1,9 @@
 /** One request on one node: money set aside before, and what came of it told to the fleet and the ledger after. */
 import { headerNames } from '../../schema/headers.ts';
-import type { Fleet, Outcome } from '../nodes/fleet.ts';
+import type { Fleet } from '../nodes/fleet.ts';
+import type { NodeNetwork } from '../nodes/node-network.ts';
 import type { NodeSecrets } from '../nodes/node-secrets.ts';
+import type { Outcome } from '../nodes/outcome.ts';
 import { costNanoUsd, type PriceOf } from '../selector/candidates.ts';
 import type { Candidate } from '../selector/select.ts';
 import type { Background } from '../state/cell.ts';
@@ -36,6 +38,7 @@ export interface AttemptRequest {
 
 export interface AttemptContext {
   readonly fleet: Fleet;
+  readonly nodeNetwork: NodeNetwork;
   readonly nodeSecrets: NodeSecrets;
   readonly priceOf: PriceOf;
   readonly background: Background;
@@ -63,9 +66,10 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
   const node = fleet.addressOf(chosen.node);
   const startedMs = now();
   const { model, minLevel, upload, headers, abortable } = request;
-  const { nodeSecrets } = context;
+  const { nodeNetwork, nodeSecrets } = context;
   const sending = forward({
     node,
+    nodeNetwork,
     nodeSecrets,
     model,
     level: chosen.level,

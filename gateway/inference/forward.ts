@@ -1,6 +1,7 @@
 /** Sends one request to one node. */
 import { formatMs, headerNames, parseServerTiming } from '../../schema/headers.ts';
 import type { NodeAddress } from '../nodes/node-address.ts';
+import type { NodeNetwork } from '../nodes/node-network.ts';
 import { type NodeSecrets, withSecret } from '../nodes/node-secrets.ts';
 import { type AnswerBody, readLarge, WHOLE_BYTES } from './answer-body.ts';
 import type { Deadline } from './deadline.ts';
@@ -8,6 +9,7 @@ import type { Upload } from './upload.ts';
 
 export interface ForwardRequest {
   readonly node: NodeAddress;
+  readonly nodeNetwork: NodeNetwork;
   readonly nodeSecrets: NodeSecrets;
   readonly model: string;
   readonly level: number;
@@ -79,7 +81,7 @@ export function forward(request: ForwardRequest): Sending {
 }
 
 function ask(request: ForwardRequest, signal: AbortSignal | undefined, secret: string): Promise<Response> {
-  const { node, model, level, minLevel, upload, deadline } = request;
+  const { node, nodeNetwork, model, level, minLevel, upload, deadline } = request;
   const headers: Record<string, string> = { ...request.headers, authorization: `Bearer ${secret}` };
   for (const name in upload.headers) headers[name] = upload.headers[name] as string;
   headers[headerNames.budgetRemaining] = formatMs(Math.max(0.001, deadline.leftMs()));
@@ -87,7 +89,7 @@ function ask(request: ForwardRequest, signal: AbortSignal | undefined, secret: s
   const url = `${node.url}/v2/models/${model}/versions/${level}/infer`;
   // A node has no business sending its work elsewhere.
   const init = { method: 'POST', headers, body: upload.body(), redirect: 'manual' } as const;
-  return fetch(url, signal === undefined ? init : { ...init, signal });
+  return nodeNetwork.fetch(url, signal === undefined ? init : { ...init, signal });
 }
 
 async function send(

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { addresses, answered, bench, broken, cutOff, reasons, spec } from './fleet.fixture.ts';
-import type { Outcome } from './fleet.ts';
 import type { NodeAddress } from './node-address.ts';
+import type { Outcome } from './outcome.ts';
 
 describe('a node that fails requests', () => {
   test('is left out after enough of them, shown one at a time whether it still does, and taken back', async () => {

@@ -1,8 +1,9 @@
 /** A fleet under a hand-driven clock, and what its nodes say, for tests. */
 import type { NodeReport } from '../../schema/node-report.ts';
 import { free } from '../selector/candidates.ts';
-import { type Fleet, fleet, type Outcome } from './fleet.ts';
+import { type Fleet, fleet } from './fleet.ts';
 import type { NodeAddress } from './node-address.ts';
+import type { Outcome } from './outcome.ts';
 import type { TableSpec } from './table-cache.ts';
 
 export const addresses: NodeAddress[] = ['a', 'b'].map((name) => ({

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { answered, bench, cutOff, predicted } from './fleet.fixture.ts';
-import type { Outcome } from './fleet.ts';
+import type { Outcome } from './outcome.ts';
 
 describe('what is learned of a node', () => {
   test('replaces what it reports once it is enough, mixes with it before, and grows old', async () => {

@@ -4,7 +4,6 @@ import type { CandidateTable } from '../selector/candidate-table.ts';
 import type { NodeOption } from '../selector/candidates.ts';
 import type { Background } from '../state/cell.ts';
 import { caution } from './caution.ts';
-import type { RequestSample } from './measured-times.ts';
 import type { NodeAddress } from './node-address.ts';
 import {
   endLost,
@@ -20,6 +19,7 @@ import {
   type UnderWay,
   unusableReason,
 } from './node-record.ts';
+import type { Outcome, Sent } from './outcome.ts';
 import { probeTarget } from './probing.ts';
 import { LateReport } from './report-client.ts';
 import { type TableSpec, tableCache } from './table-cache.ts';
@@ -32,39 +32,6 @@ export interface FleetOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly pause?: (ms: number) => Promise<void>;
-}
-
-/** What came of a request that was sent to a node. A client that left, or another node that was quicker, says nothing. */
-export type Outcome =
-  | { readonly kind: 'answered'; readonly sample: RequestSample }
-  | {
-      readonly kind: 'cut-off';
-      readonly version: string;
-      readonly level: number;
-      readonly batch: number;
-      /** What of the time it had is neither network nor the wait that was predicted. */
-      readonly executeMs: number;
-      /** The wait that was predicted from the work ahead. */
-      readonly expectedQueueMs: number;
-      /** It had as long as it was predicted to take, and more, and said nothing. */
-      readonly fault: boolean;
-      /** The node itself says that it ran out. */
-      readonly answered?: boolean;
-    }
-  /** The node cannot be reached, or answers that it is broken. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly unreachable: boolean }
-  | { readonly kind: 'unknown'; readonly answered?: boolean };
-
-/** What is known of a request that is sent to a node. */
-export interface Sent {
-  /** How long it usually executes there. */
-  readonly executeMs?: number;
-  /** Its deadline. */
-  readonly endMs?: number;
-  /** A copy that only shows how the node is. */
-  readonly probe?: boolean;
-  /** The quantile of its predicted time that fits its budget; none where nothing was promised. */
-  readonly promised?: number | undefined;
 }
 
 export interface Fleet {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import { nodeNetwork } from './node-network.ts';
 import { nodeSecrets } from './node-secrets.ts';
 import { fetchReport } from './report-client.ts';
 
@@ -25,7 +26,9 @@ test('a node that sends the question elsewhere is not followed, and cannot be us
     asked.push(url);
     response.writeHead(302, { location: '/elsewhere' }).end();
   });
-  await expect(fetchReport(address, nodeSecrets('secret', undefined))).rejects.toThrow('answers 302');
+  await expect(
+    fetchReport(address, nodeSecrets('secret', undefined), nodeNetwork(undefined)),
+  ).rejects.toThrow('answers 302');
   expect(asked).toEqual(['/v2/report']);
 });
 
@@ -34,7 +37,24 @@ test.each([
   ['{"node":"a"}', 'not understood'],
 ])('the report %s is refused', async (body, reason) => {
   const address = await node((_, response) => void response.end(body));
-  await expect(fetchReport(address, nodeSecrets('secret', undefined))).rejects.toThrow(reason);
+  await expect(
+    fetchReport(address, nodeSecrets('secret', undefined), nodeNetwork(undefined)),
+  ).rejects.toThrow(reason);
+});
+
+test('a node is asked through the network that the deployment has for it', async () => {
+  const asked: string[] = [];
+  const network = {
+    async fetch(url: string) {
+      asked.push(url);
+      return new Response(null, { status: 403 });
+    },
+  };
+  const address = { name: 'a', url: 'https://inside.invalid', nodeClass: 'default', draining: false };
+  await expect(fetchReport(address, nodeSecrets('secret', undefined), network)).rejects.toThrow(
+    'answers 403',
+  );
+  expect(asked).toEqual(['https://inside.invalid/v2/report']);
 });
 
 test('a connection that the node was closing is no verdict on it', async () => {
@@ -52,12 +72,16 @@ test('a connection that the node was closing is no verdict on it', async () => {
     if (++asked === 1) response.destroy();
     else response.end(JSON.stringify(report));
   });
-  expect(await fetchReport(address, nodeSecrets('secret', undefined))).toEqual(report);
+  expect(await fetchReport(address, nodeSecrets('secret', undefined), nodeNetwork(undefined))).toEqual(
+    report,
+  );
 });
 
 test('a node that is not there is told from one that is late', async () => {
   const address = { name: 'a', url: 'http://127.0.0.1:9', nodeClass: 'default', draining: false };
-  await expect(fetchReport(address, nodeSecrets('secret', undefined))).rejects.toMatchObject({
+  await expect(
+    fetchReport(address, nodeSecrets('secret', undefined), nodeNetwork(undefined)),
+  ).rejects.toMatchObject({
     code: 'no-node',
   });
 });

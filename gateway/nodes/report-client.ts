@@ -2,6 +2,7 @@
 import { SppError } from '../../schema/errors.ts';
 import { type NodeReport, nodeReportSchema } from '../../schema/node-report.ts';
 import type { NodeAddress } from './node-address.ts';
+import type { NodeNetwork } from './node-network.ts';
 import { type NodeSecrets, withSecret } from './node-secrets.ts';
 
 /** A report that takes longer is given up. Until then it is late, which says that the node is busy and not that it is gone. */
@@ -15,10 +16,14 @@ export class LateReport extends Error {
 }
 
 /** @throws `LateReport`, or `no-node` saying what kept the node from reporting */
-export async function fetchReport(node: NodeAddress, secrets: NodeSecrets): Promise<NodeReport> {
+export async function fetchReport(
+  node: NodeAddress,
+  secrets: NodeSecrets,
+  network: NodeNetwork,
+): Promise<NodeReport> {
   const signal = AbortSignal.timeout(REPORT_TIMEOUT_MS);
   const ask = (secret: string) =>
-    fetch(`${node.url}/v2/report`, {
+    network.fetch(`${node.url}/v2/report`, {
       headers: { authorization: `Bearer ${secret}` },
       signal,
       // Where the operator says, and nowhere else: the secret goes with the question.

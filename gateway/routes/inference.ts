@@ -152,6 +152,7 @@ async function infer(
       fleet: gateway.fleet,
       policy,
       priceOf: pricesOf(prices, model.id),
+      nodeNetwork: gateway.nodeNetwork,
       nodeSecrets: gateway.nodeSecrets,
       hedges: gateway.hedges,
       probeShare: gateway.settings.probeShare,

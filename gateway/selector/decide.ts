@@ -1,6 +1,6 @@
 /** The whole decision on one request: whether the fleet has room for its class, then which level on which node. Pure. */
 import type { CandidateTable } from './candidate-table.ts';
-import { type Decision, select } from './select.ts';
+import { type Candidate, type Decision, select } from './select.ts';
 import type { SelectionRequest } from './selection-request.ts';
 
 export interface Decided {
@@ -26,9 +26,12 @@ function givingWay(table: CandidateTable, selection: SelectionRequest): Decision
   });
   if (sparsest.kind !== 'infeasible' || sparsest.by !== 'latency' || sparsest.nearest === undefined)
     return sparsest;
-  const { nearest, tally } = sparsest;
-  const fits = nearest.predicted.totalMs <= budgetLeftMs - rules.reserveMs;
-  if (rules.overload === 'serve-sparsest' && (fits || rules.infeasible === 'serve-sparsest'))
-    return { kind: 'serve', fits, chosen: nearest, runnerUp: undefined, tally };
+  const { nearest, nearestNext, tally } = sparsest;
+  const isInTime = ({ predicted }: Candidate) => predicted.totalMs <= budgetLeftMs - rules.reserveMs;
+  const fits = isInTime(nearest);
+  if (rules.overload === 'serve-sparsest' && (fits || rules.infeasible === 'serve-sparsest')) {
+    const runnerUp = nearestNext !== undefined && (!fits || isInTime(nearestNext)) ? nearestNext : undefined;
+    return { kind: 'serve', fits, chosen: nearest, runnerUp, tally };
+  }
   return sparsest;
 }

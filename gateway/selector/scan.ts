@@ -77,6 +77,9 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
   const fitting = new TopTwo();
   const late = new TopTwo();
   const likely = new TopTwo();
+  /** Of a row, by the quantile's time and by the usual one. */
+  const soonest = new LeastTwo();
+  const usual = new LeastTwo();
   let cheapest = NONE;
   let cheapestCost = Number.POSITIVE_INFINITY;
 
@@ -92,14 +95,8 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
     let other = NONE;
     let otherCost = Number.POSITIVE_INFINITY;
     let otherMs = 0;
-    let soonest = NONE;
-    let soonestMs = Number.POSITIVE_INFINITY;
-    let next = NONE;
-    let nextMs = Number.POSITIVE_INFINITY;
-    let usual = NONE;
-    let usualSoonestMs = Number.POSITIVE_INFINITY;
-    let usualNext = NONE;
-    let usualNextMs = Number.POSITIVE_INFINITY;
+    soonest.clear();
+    usual.clear();
     const start = row * columns;
     for (let column = 0; column < columns; column++) {
       const cell = start + column;
@@ -118,28 +115,12 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
       } else if (totalMs > leftMs) {
         overLatency++;
         if (totalMs - (stretch - 1) * runMs <= leftMs) tight = true;
-        if (totalMs < soonestMs) {
-          next = soonest;
-          nextMs = soonestMs;
-          soonest = cell;
-          soonestMs = totalMs;
-        } else if (totalMs < nextMs) {
-          next = cell;
-          nextMs = totalMs;
-        }
+        soonest.take(cell, totalMs);
         const mostlyMs =
           (usualNetworkMs[column] as number) +
           (expectedQueueMs[column] as number) +
           (usualMs[cell] as number);
-        if (mostlyMs < usualSoonestMs) {
-          usualNext = usual;
-          usualNextMs = usualSoonestMs;
-          usual = cell;
-          usualSoonestMs = mostlyMs;
-        } else if (mostlyMs < usualNextMs) {
-          usualNext = cell;
-          usualNextMs = mostlyMs;
-        }
+        usual.take(cell, mostlyMs);
       } else if (cost < firstCost || (cost === firstCost && totalMs < firstMs)) {
         other = first;
         otherCost = firstCost;
@@ -162,9 +143,9 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
         scoreOf(objective, quality, otherCost),
         otherCost,
       );
-    if (soonest !== NONE && fitting.best === NONE) {
-      late.take(soonest, sparsity, soonestMs, next, sparsity, nextMs);
-      likely.take(usual, sparsity, usualSoonestMs, usualNext, sparsity, usualNextMs);
+    if (soonest.first !== NONE && fitting.best === NONE) {
+      late.take(soonest.first, sparsity, soonest.firstMs, soonest.next, sparsity, soonest.nextMs);
+      likely.take(usual.first, sparsity, usual.firstMs, usual.next, sparsity, usual.nextMs);
     }
   }
   return {
@@ -209,6 +190,33 @@ class TopTwo {
     this.second = cell;
     this.secondScore = score;
     this.secondPrice = price;
+  }
+}
+
+/** The two cells of the least times, of equal ones the first. */
+class LeastTwo {
+  first = NONE;
+  firstMs = Number.POSITIVE_INFINITY;
+  next = NONE;
+  nextMs = Number.POSITIVE_INFINITY;
+
+  clear(): void {
+    this.first = NONE;
+    this.firstMs = Number.POSITIVE_INFINITY;
+    this.next = NONE;
+    this.nextMs = Number.POSITIVE_INFINITY;
+  }
+
+  take(cell: number, ms: number): void {
+    if (ms < this.firstMs) {
+      this.next = this.first;
+      this.nextMs = this.firstMs;
+      this.first = cell;
+      this.firstMs = ms;
+    } else if (ms < this.nextMs) {
+      this.next = cell;
+      this.nextMs = ms;
+    }
   }
 }
 

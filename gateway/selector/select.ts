@@ -40,6 +40,8 @@ export type Decision =
       readonly by: 'class' | 'bounds' | 'cost' | 'latency';
       /** The sparsest (by latency) or the cheapest (by cost) that was allowed and could have been served. */
       readonly nearest: Candidate | undefined;
+      /** By latency: what would be the nearest without that one. */
+      readonly nearestNext?: Candidate | undefined;
       readonly tally: Tally;
     }
   | { readonly kind: 'no-node' };
@@ -51,7 +53,7 @@ export function select(table: CandidateTable, request: SelectionRequest): Decisi
   if (rules.budgetMs < rules.minBudgetMs)
     return { kind: 'infeasible', by: 'class', nearest: undefined, tally: NOT_LOOKED_AT };
   const found = scan(table, request);
-  const { best, second, sparsest, likeliest, likeliestNext, cheapest, allowed } = found;
+  const { best, second, sparsest, sparsestNext, likeliest, likeliestNext, cheapest, allowed } = found;
   const { considered, overLatency, overCost } = found;
   const tally: Tally = { considered, overLatency, overCost };
   const candidate = (cell: number) => (cell === NONE ? undefined : candidateAt(table, cell, bytes));
@@ -77,7 +79,8 @@ export function select(table: CandidateTable, request: SelectionRequest): Decisi
       runnerUp: candidate(likeliestNext),
       tally,
     };
-  return { kind: 'infeasible', by: 'latency', nearest: candidate(sparsest), tally };
+  const [nearest, nearestNext] = [candidate(sparsest), candidate(sparsestNext)];
+  return { kind: 'infeasible', by: 'latency', nearest, nearestNext, tally };
 }
 
 export function candidateAt(table: CandidateTable, cell: number, bytes: number): Candidate {

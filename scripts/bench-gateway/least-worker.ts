@@ -4,8 +4,11 @@
  * breaks off), a timer for the budget's end, and the same headers, read and written. What the gateway takes beyond this is
  * its own. Told to, it hands both bodies on as they come, which shows what having them whole costs.
  */
+import type { NodeNetwork } from '../../gateway/nodes/node-network.ts';
+
 interface Bindings {
   readonly NODE: string;
+  readonly NODE_NETWORK: NodeNetwork;
   readonly BODIES: 'held' | 'unheld';
 }
 
@@ -52,12 +55,12 @@ function looked(headers: Headers, names: readonly string[]): number {
 }
 
 export default {
-  async fetch(request: Request, { NODE, BODIES }: Bindings): Promise<Response> {
+  async fetch(request: Request, { NODE, NODE_NETWORK, BODIES }: Bindings): Promise<Response> {
     setTimeout(() => {}, 10_000);
     let seen = looked(request.headers, asked);
     const held = BODIES === 'held';
     const body = held ? await request.arrayBuffer() : request.body;
-    const answer = await fetch(`${NODE}/v2/models/bench/versions/3/infer`, {
+    const answer = await NODE_NETWORK.fetch(`${NODE}/v2/models/bench/versions/3/infer`, {
       method: 'POST',
       headers: {
         'content-type': 'application/json',

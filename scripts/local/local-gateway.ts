@@ -1,5 +1,6 @@
 /** The gateway on this machine: the bundled Worker in workerd, with D1 and R2 kept on disk or in memory. */
 import { join } from 'node:path';
+import { getCACertificates } from 'node:tls';
 import { Miniflare } from 'miniflare';
 import { SppError } from '../../schema/errors.ts';
 import { bundleWorker } from './bundle-worker.ts';
@@ -28,6 +29,20 @@ export interface LocalGateway {
 /** Kept in step with wrangler.toml by its test. */
 export const COMPATIBILITY_DATE = '2026-07-01';
 
+/**
+ * Straight to the nodes, over all that a machine reaches: what a worker fetches otherwise goes through a worker of Miniflare's, which
+ * takes a third of a request's time.
+ */
+export const NODE_NETWORK = {
+  network: {
+    allow: ['public', 'private'],
+    tlsOptions: {
+      trustBrowserCas: true,
+      trustedCertificates: getCACertificates(process.platform === 'win32' ? 'default' : 'extra'),
+    },
+  },
+};
+
 export async function startLocalGateway(options: LocalGatewayOptions): Promise<LocalGateway> {
   const { port, dataDir } = options;
   const script = await bundleWorker();
@@ -43,6 +58,7 @@ export async function startLocalGateway(options: LocalGatewayOptions): Promise<L
     cf: false,
     d1Databases: { DB: 'solution-path' },
     r2Buckets: { ARTIFACTS: 'solution-path-artifacts' },
+    serviceBindings: { NODE_NETWORK },
     durableObjects: { LEDGERS: { className: 'KeyLedger', useSQLite: true } },
     ...(dataDir === undefined
       ? {}

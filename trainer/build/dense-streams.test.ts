@@ -20,6 +20,19 @@ function expert(b: GraphBuilder, x: string): string {
   return b.op('Reshape', [b.op('ScatterND', [flat, places, mlp(b, tokens, EXPERT)]), b.op('Shape', [x])]);
 }
 
+test("a matrix whose outputs are the next pair's units is not refitted: levels lack some of them", async () => {
+  const chained = model((b, x) => {
+    const [first, second] = [b.linear(x, b.weight(WIDTH, HIDDEN)), b.weight(HIDDEN, EXPERT)];
+    const units = b.linear(b.op('Relu', [first]), second);
+    return b.op('Add', [x, b.linear(b.op('Tanh', [units]), b.weight(EXPERT, WIDTH))]);
+  });
+  const prepared = await preparePairs(chained, 'built');
+  expect(prepared.pairs.map(({ units }) => units)).toEqual([HIDDEN, EXPERT]);
+  const [site, ...others] = refitSites(prepared);
+  expect(prepared.graph.initializers.get(site!.consumer.weight.tensor)?.dims).toEqual([EXPERT, WIDTH]);
+  expect(others).toEqual([]);
+});
+
 test("an expert's output matrix is not refitted, those that all tokens pass are, in the model's order", async () => {
   const graph = model((b, x) => {
     const before = b.op('Add', [x, mlp(b, x, HIDDEN)]);

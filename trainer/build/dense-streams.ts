@@ -43,11 +43,15 @@ export interface DenseStreams {
 export function refitSites({ graph, pairs }: Pick<PreparedModel, 'graph' | 'pairs'>): Site[] {
   const place = new Map(graph.nodes.map(({ name }, i) => [name, i]));
   const chosen = chosenRows(graph);
+  // Where a map's outputs are another pair's units, a level lacks some of what the dense model has behind it.
+  const isCut = (tensor: string, axis: number) =>
+    pairs.some(({ unitAxes }) => unitAxes.some((cut) => cut.tensor === tensor && cut.axis === axis));
   return pairs
     .flatMap(({ consumers }) =>
       consumers.map((consumer) => ({ consumer, stream: streamBehind(graph, consumer) })),
     )
     .filter(({ consumer, stream }) => !chosen.has(consumer.output) && !chosen.has(stream))
+    .filter(({ consumer: { weight, otherAxis } }) => !isCut(weight.tensor, otherAxis))
     .toSorted((a, b) => (place.get(a.consumer.node) ?? 0) - (place.get(b.consumer.node) ?? 0));
 }
 

@@ -87,15 +87,20 @@ async function parityError(original: Graph, graph: Graph, size: FreeSizes, seed:
   }
 }
 
-/** Not a number agrees with not a number, whatever is computed: such answers would pass every comparison. */
+/** Not a number agrees with not a number, whatever is computed: such answers would pass every comparison; infinite ones pass none. */
 function refuseNonsense(answers: Readonly<Record<string, Tensor>>): void {
   const broken = Object.entries(answers).find(
-    ([, { data }]) => data.length > 0 && data.every((value: number | bigint) => Number.isNaN(Number(value))),
+    ([, { data }]) =>
+      data.length > 0 && !data.some((value: number | bigint) => Number.isFinite(Number(value))),
   );
   if (broken === undefined) return;
-  throw new SppError('numerical-failure', `onnxruntime gives no number at all in the output ${broken[0]}.`, {
-    hint: 'Check the weights of the model: some may be NaN, or far too large.',
-  });
+  throw new SppError(
+    'numerical-failure',
+    `onnxruntime gives no finite number at all in the output ${broken[0]}.`,
+    {
+      hint: 'Check the weights of the model: some may be NaN, or far too large.',
+    },
+  );
 }
 
 function read(value: Value): ArrayLike<number | bigint> {

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { adviceFor, type Findings } from '../doctor/advice.ts';
 import { lookAtMachine, type Machine } from '../doctor/machine.ts';
 import { measureBackend } from '../doctor/measure.ts';
+import { stepFor } from '../doctor/probe-step.ts';
 import { type BackendName, backendNames, candidateBackends, isInstalled } from '../engine/backend-names.ts';
 import { layoutText } from '../engine/lane-layout.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
@@ -34,7 +35,7 @@ export function doctorCommand(): Command {
     .action(async (model: string, flags: Flags) => {
       const seconds = flagValue(secondsSchema, ['seconds', flags.seconds, numberOf(flags.seconds)], 'doctor');
       // What no backend could be timed on is one error, not one for each of them.
-      await preparePairs(readOnnxFile(model), model);
+      await stepFor(await preparePairs(readOnnxFile(model), model));
       const machine = await lookAtMachine();
       const installed = backendNames.filter(isInstalled);
       const tried = installed.filter((name) => !NOT_MEASURED.includes(name));

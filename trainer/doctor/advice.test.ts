@@ -10,7 +10,7 @@ const bare: Findings = {
 };
 const timed = (backend: BackendName, stepMs: number) => ({
   backend,
-  measurement: { workers: 1, threads: 1, steps: 3, stepMs, peakBytes: 1, loss: 0, layouts: [] },
+  measurement: { workers: 1, threads: 1, steps: 3, stepMs, peakBytes: 1, layouts: [] },
 });
 
 test('has nothing to say where auto is the fastest', () => {

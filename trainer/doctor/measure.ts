@@ -12,7 +12,6 @@ const measurementSchema = z.object({
   /** Median. */
   stepMs: z.number().positive(),
   peakBytes: z.number().positive(),
-  loss: z.number(),
   /** Ways to spread a step over the cores that were tried before; none where there is no choice. */
   layouts: z.array(
     z.object({
@@ -51,7 +50,7 @@ export async function measureBackend(
   const answer = output.trim().split('\n').at(-1) ?? '';
   const parsed = measurementSchema.safeParse(jsonOf(answer));
   if (parsed.success) return { backend, measurement: parsed.data };
-  return { backend, failure: reasonIn(errors) ?? `its first steps took more than ${START_MS / 1000} s` };
+  return { backend, failure: reasonIn(errors) ?? endOf(child) };
 }
 
 async function collect(stream: NodeJS.ReadableStream): Promise<string> {
@@ -75,6 +74,11 @@ function jsonOf(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+function endOf({ killed, exitCode, signalCode }: ReturnType<typeof spawn>): string {
+  if (killed) return `its first steps took more than ${START_MS / 1000} s`;
+  return `its process ended with ${signalCode ?? `code ${exitCode}`} and no answer`;
 }
 
 /** The probe's own last words. */

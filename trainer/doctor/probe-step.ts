@@ -63,7 +63,10 @@ function rowsOf(batch: number, answers: Answers, more: Answers): { output: strin
       dtype === 'float32' && dims[0] === batch && first === batch + 1 && dims.slice(1).join() === rest.join()
     );
   });
-  if (found === undefined) throw new SppError('bad-model', 'The model has no output with a row an example.');
+  if (found === undefined)
+    throw new SppError('bad-model', 'The model has no output with a row an example.', {
+      hint: 'Export it with a dynamic batch axis.',
+    });
   return { output: found[0], dims: found[1].dims };
 }
 

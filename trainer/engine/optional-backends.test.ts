@@ -4,27 +4,26 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { lookAtMachine } from '../doctor/machine.ts';
 import { type BackendName, isInstalled } from './backend-names.ts';
 
 const SCRIPT = fileURLToPath(new URL('./optional-backends.case.ts', import.meta.url));
-/** A GPU in software, as Debian's chromium brings it; on machines with a device of their own their driver is used. */
+/** A GPU in software, as Debian's chromium brings it, for where the system has no driver (mesa's software ones count) or device. */
 const SOFTWARE_VULKAN = '/usr/lib/chromium/vk_swiftshader_icd.json';
-const vulkan =
-  process.env.VK_ICD_FILENAMES !== undefined || existsSync('/dev/dri') || existsSync(SOFTWARE_VULKAN);
+const { renderNodes, drivers } = (await lookAtMachine()).vulkan;
+const own = renderNodes.length + drivers.length > 0;
+const env = own ? process.env : { ...process.env, VK_ICD_FILENAMES: SOFTWARE_VULKAN };
 const loader = ['/usr/lib/x86_64-linux-gnu/libvulkan.so.1', '/usr/lib/aarch64-linux-gnu/libvulkan.so.1'].some(
   existsSync,
 );
-const env = {
-  ...process.env,
-  ...(existsSync('/dev/dri') || process.env.VK_ICD_FILENAMES ? {} : { VK_ICD_FILENAMES: SOFTWARE_VULKAN }),
-};
+const vulkan = loader && (own || existsSync(SOFTWARE_VULKAN));
 
 const needs: Readonly<Partial<Record<BackendName, boolean>>> = {
   'tfjs-node-gpu': true,
   'tfjs-node': true,
-  webgpu: vulkan && loader,
+  webgpu: vulkan,
   'onnxruntime-cuda': true,
-  'onnxruntime-webgpu': vulkan && loader,
+  'onnxruntime-webgpu': vulkan,
 };
 
 describe.each(Object.keys(needs) as BackendName[])('%s', (backend) => {

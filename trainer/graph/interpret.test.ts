@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { SppError } from '../../schema/errors.ts';
+import { GraphBuilder } from '../../test/support/graph-builder.ts';
 import { startBackend } from '../engine/backend.ts';
 import type { Graph, Tensor } from './graph.ts';
 import { createInterpreter } from './interpret.ts';
@@ -166,4 +167,22 @@ test('computes any inner value that is asked for', () => {
   const { graph } = load(DIGITS);
   const [gelu] = run(graph, { pixel_values: wave([2, 1, 28, 28]) }, ['gelu']);
   expect(gelu?.dims).toEqual([2, 50, 256]);
+});
+
+test('refuses a gradient that would be lost, and names the node', () => {
+  const b = new GraphBuilder();
+  const [x, bound] = [
+    b.input('x', ['n']),
+    b.constant({ dtype: 'float32', dims: [1], data: Float32Array.of(0.5) }),
+  ];
+  const clipped = b.op('Clip', [x, b.op('Squeeze', [bound, b.ints(0)])]);
+  const interpreter = createInterpreter(b.build({ y: [clipped, ['n']] }), { variables: [bound] });
+  expect(() => tf.tidy(() => void interpreter.run({ x: wave([3]) }, [], [tf.tensor1d([0.5])]))).toThrow(
+    expect.objectContaining({
+      code: 'unsupported-op',
+      message: expect.stringMatching(/Node Clip_\d+ \(Clip\) has no gradient by its input 1/),
+      hint: expect.stringContaining('onnxruntime'),
+    }),
+  );
+  interpreter.dispose();
 });

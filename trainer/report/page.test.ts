@@ -6,12 +6,17 @@ import type { ReportData } from './report-data.ts';
 import { reportPage } from './write-report.ts';
 
 class FakeElement {
+  readonly tag: string;
   children: FakeElement[] = [];
   text = '';
   value = '';
   hidden = false;
   readonly style: Record<string, string> = {};
   readonly listeners: (() => void)[] = [];
+
+  constructor(tag = '') {
+    this.tag = tag;
+  }
 
   get textContent(): string {
     return this.text + this.children.map((child) => child.textContent).join(' ');
@@ -65,7 +70,12 @@ function browse(page: string) {
     }),
   };
   runInNewContext(script, {
-    document: { getElementById: byId, createElement: () => new FakeElement(), documentElement: {}, body: {} },
+    document: {
+      getElementById: byId,
+      createElement: (tag: string) => new FakeElement(tag),
+      documentElement: {},
+      body: {},
+    },
     window: { echarts },
     getComputedStyle: () => ({ getPropertyValue: () => '#000' }),
     matchMedia: () => ({ addEventListener() {} }),
@@ -109,7 +119,7 @@ const kept: Omit<ReportData, 'baselines'> = {
   formatVersion: 1,
   steps: 100,
   entries: [[10.5, 20, null]],
-  notes: ['a note'],
+  notes: ['a note', 'slower levels; --frontier leaves them out'],
   cost: [],
 };
 const baselines = [
@@ -184,6 +194,15 @@ describe('the report in a browser', () => {
     expect(seen.byId('advice-note').textContent).toMatch(
       /For at most 1 % loss use level 2: the dense one\. Loss counts in points/,
     );
+  });
+
+  test('no line of a note breaks inside a flag', () => {
+    const parts = seen.byId('notes').children[1]?.children.map(({ tag, textContent }) => [tag, textContent]);
+    expect(parts).toEqual([
+      ['', 'slower levels; '],
+      ['code', '--frontier'],
+      ['', ' leaves them out'],
+    ]);
   });
 
   test('shows first what the ways were measured by', async () => {

@@ -4,7 +4,7 @@
  * and no activation is ever kept.
  */
 import { SppError } from '../../schema/errors.ts';
-import { elementCount, type Graph, type GraphNode, type Tensor } from '../graph/graph.ts';
+import { type Attribute, elementCount, type Graph, type GraphNode, type Tensor } from '../graph/graph.ts';
 
 /** Over all rows (every leading index) of an activation whose last axis has `size` entries. */
 export interface Moments {
@@ -19,8 +19,11 @@ export interface Moments {
 /** The graph with the moments of `tensors` as its only outputs. */
 export function momentsGraph(graph: Graph, tensors: readonly string[]): Graph {
   const initializers = new Map(graph.initializers);
-  const axis: Tensor = { dtype: 'int64', dims: [1], data: BigInt64Array.of(0n) };
-  initializers.set('moments/axis', axis);
+  // Sums take their axes as an input from opset 13 on, and as an attribute before.
+  const axesAreInputs = (graph.opsets[''] ?? 0) >= 13;
+  if (axesAreInputs)
+    initializers.set('moments/axis', { dtype: 'int64', dims: [1], data: BigInt64Array.of(0n) });
+  const keepdims: Attribute = { kind: 'int', value: 0 };
   const nodes: GraphNode[] = [...graph.nodes];
   const add = (opType: string, inputs: string[], output: string, attributes: GraphNode['attributes'] = {}) =>
     nodes.push({ name: output, opType, domain: '', inputs, outputs: [output], attributes });
@@ -30,7 +33,8 @@ export function momentsGraph(graph: Graph, tensors: readonly string[]): Graph {
     add('Flatten', [tensor], rows, { axis: { kind: 'int', value: -1 } });
     add('Transpose', [rows], transposed, { perm: { kind: 'ints', value: [1, 0] } });
     add('MatMul', [transposed, rows], gramName(tensor));
-    add('ReduceSum', [rows, 'moments/axis'], sumName(tensor), { keepdims: { kind: 'int', value: 0 } });
+    if (axesAreInputs) add('ReduceSum', [rows, 'moments/axis'], sumName(tensor), { keepdims });
+    else add('ReduceSum', [rows], sumName(tensor), { keepdims, axes: { kind: 'ints', value: [0] } });
     add('Shape', [rows], rowsName(tensor));
   }
   const outputs = tensors.flatMap((tensor) => [

@@ -1,6 +1,6 @@
 /** Operators that work element by element over inputs that broadcast. */
 import type { Builder } from '../builder.ts';
-import { mul, neg, scale, sumToShape } from '../expressions.ts';
+import { mul, neg, scale, sumToShape, zerosLike } from '../expressions.ts';
 import { rulesOf, type VjpCall, type VjpRule, type VjpTable } from '../rule.ts';
 import { isNaNGuard } from './normalize.ts';
 
@@ -76,6 +76,14 @@ const clip: VjpRule['vjp'] = ({ build, dy, x: [x = '', low = '', high = ''] }) =
 /** Graphs compute in float32 only, so a cast from float to float changes nothing. */
 const same: VjpRule['vjp'] = ({ dy }) => [() => dy];
 
+/** Constant but for jumps. */
+const flat: VjpRule['vjp'] = ({ build, x: [x = ''] }) => [() => zerosLike(build, x)];
+
+/** y = a - q b with a whole q: dy/da = 1, dy/db = (y - a) / b. */
+const modulo = broadcast(({ build, dy, x: [a = '', b = ''], y }, index) =>
+  index === 0 ? dy : mul(build, dy, build.add('Div', [build.add('Sub', [y, a]), b])),
+);
+
 const ofMoreThanTwo: VjpRule['unsupported'] = ({ inputs }) =>
   inputs.length > 2 ? `${inputs.length} inputs` : undefined;
 
@@ -87,6 +95,7 @@ export const elementwiseRules: VjpTable = {
     Mul: multiply,
     Div: divide,
     Pow: power,
+    Mod: modulo,
     Where: where,
     Clip: clip,
     Identity: same,
@@ -101,6 +110,11 @@ export const elementwiseRules: VjpTable = {
     Reciprocal: unary((b, _, y) => neg(b, mul(b, y, y))),
     Cos: unary((b, x) => neg(b, b.add('Sin', [x]))),
     Sin: unary((b, x) => b.add('Cos', [x])),
+    Floor: flat,
+    Ceil: flat,
+    Round: flat,
+    Sign: flat,
+    Hardmax: flat,
   }),
   Max: { vjp: extreme('GreaterOrEqual'), unsupported: ofMoreThanTwo },
   Min: { vjp: extreme('LessOrEqual'), unsupported: ofMoreThanTwo },

@@ -55,10 +55,4 @@ export const gradientCases: readonly OpCase[] = [
       differentiate: [0],
     }),
   ),
-  {
-    name: 'Pow of tensors',
-    opType: 'Pow',
-    inputs: shape(2).chain((d) => fc.tuple(floats(d, 0.5, 2), floats(d, 0.5, 2))),
-    differentiate: [0, 1],
-  },
 ];

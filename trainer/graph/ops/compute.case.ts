@@ -246,7 +246,7 @@ const normalizations: OpCase[] = [
       .chain(([n, c]) =>
         fc.tuple(floats([n, c, 3, 2]), floats([c]), floats([c]), floats([c]), floats([c], 0.5, 2)),
       ),
-    differentiate: [0],
+    differentiate: [0, 1, 2],
   },
   {
     name: 'InstanceNormalization',

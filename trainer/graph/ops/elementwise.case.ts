@@ -45,9 +45,17 @@ const elementwise: OpCase[] = [
     ),
     differentiate: [0],
   },
-  { name: 'Pow of tensors', opType: 'Pow', inputs: two(0.5, 2) },
+  { name: 'Pow of tensors', opType: 'Pow', inputs: two(0.5, 2), differentiate: [0, 1] },
   ...['Add', 'Sub', 'Mul', 'Div', 'Mod', 'Max', 'Min'].map((opType) => integerPair(opType)),
   integerPair('Mod', { name: 'Mod with fmod', attributes: { fmod: int(1) } }),
+  {
+    name: 'Mod of floats',
+    opType: 'Mod',
+    attributes: { fmod: int(1) },
+    // The quotient is between 1.1 and 1.9: nothing jumps.
+    inputs: broadcastPair.chain(([a, b]) => fc.tuple(floats(a, 1.8, 2.6), floats(b, 1.4, 1.6))),
+    differentiate: [0, 1],
+  },
   ...['Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'].map(compare),
   ...['Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'].map((opType) =>
     integerPair(opType, { outputs: ['bool'] }),
@@ -63,7 +71,7 @@ const elementwise: OpCase[] = [
   { name: 'Not', opType: 'Not', inputs: anyShape.chain((d) => fc.tuple(bools(d))), outputs: ['bool'] },
   { name: 'IsNaN', opType: 'IsNaN', inputs: anyShape.chain((d) => fc.tuple(floats(d))), outputs: ['bool'] },
   ...['Neg', 'Sin', 'Cos', 'Exp'].map((opType) => unary(opType)),
-  ...['Floor', 'Ceil', 'Round', 'Sign'].map((opType) => unary(opType, -3, 3, { differentiate: [] })),
+  ...['Floor', 'Ceil', 'Round', 'Sign'].map((opType) => unary(opType)),
   unary('Abs', 0.1, 3),
   unary('Sqrt', 0.5, 3),
   unary('Log', 0.5, 3),
@@ -124,7 +132,7 @@ const elementwise: OpCase[] = [
     name: 'Sum of three',
     opType: 'Sum',
     inputs: anyShape.chain((d) => fc.tuple(floats(d), floats(d), floats(d))),
-    differentiate: [0, 2],
+    differentiate: [0, 1, 2],
   },
   { name: 'Mean of two', opType: 'Mean', inputs: two(), differentiate: [0, 1] },
 ];

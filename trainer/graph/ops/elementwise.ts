@@ -1,8 +1,9 @@
 /** Operators that work element by element, with broadcasting; on the host when all inputs are there. */
 import * as tf from '@tensorflow/tfjs-core';
+import { sumToShape } from '../gradients.ts';
 import { type Dtype, floatAttribute, intAttribute } from '../graph.ts';
 import { dimsOf, hostValue, isFloat, isHost, mapHost, toDevice, toHost, type Value } from '../value.ts';
-import { always, type Evaluate, input, type OpTable } from './op.ts';
+import { always, type Evaluate, input, type OpTable, requiredNumbers } from './op.ts';
 
 type Unary = (x: number) => number;
 type Binary = (a: number, b: number) => number;
@@ -57,7 +58,9 @@ const divide: Evaluate = (call) => {
 
 const power: Evaluate = (call) => {
   const a = input(call, 0);
-  const b = toHost(input(call, 1));
+  const by = input(call, 1);
+  if (call.gradient[1] && !isHost(by)) return tf.pow(toDevice(a), by);
+  const b = toHost(by);
   if (isHost(a)) return mapHost(a.dtype, [a, b], isFloat(a) ? Math.pow : (x, y) => Math.trunc(x ** y));
   const exponent = b.data.length === 1 ? b.data[0] : undefined;
   // The general power goes through logarithms in its gradient; these two are what exporters write.
@@ -70,9 +73,27 @@ const power: Evaluate = (call) => {
 /** Python's modulo (sign of the divisor) or, with `fmod`, C's. */
 const modulo: Evaluate = (call) => {
   const truncated = intAttribute(call.node, 'fmod', 0) === 1;
-  const [a, b] = [toHost(input(call, 0)), toHost(input(call, 1))];
-  return mapHost(a.dtype, [a, b], truncated ? (x, y) => x % y : floored);
+  const remainder = (a: Value, b: Value) => {
+    const host = toHost(a);
+    return mapHost(host.dtype, [host, toHost(b)], truncated ? (x, y) => x % y : floored);
+  };
+  const [a, b] = [input(call, 0), input(call, 1)];
+  return call.gradient.includes(true) && isFloat(a) ? differentiable(remainder, a, b) : remainder(a, b);
 };
+
+/** y = a - q b with a whole q, which does not change along the way: dy/da = 1, dy/db = (y - a) / b. */
+function differentiable(remainder: (a: Value, b: Value) => Value, dividend: Value, divisor: Value): Value {
+  return tf.customGrad((...args) => {
+    const [a, b, save] = args as unknown as [tf.Tensor, tf.Tensor, tf.GradSaveFunc];
+    const y = toDevice(remainder(a, b));
+    save([a, b, y]);
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]) => {
+      const [from, by, rest] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
+      return [sumToShape(dy, from.shape), sumToShape(tf.mul(dy, tf.div(tf.sub(rest, from), by)), by.shape)];
+    };
+    return { value: y, gradFunc };
+  })(toDevice(dividend), toDevice(divisor));
+}
 
 /** The remainder with the sign of the divisor; not by division, which overflows and loses digits. */
 const floored: Binary = (x, y) => {
@@ -120,7 +141,7 @@ const clip: Evaluate = (call) => {
   const x = input(call, 0);
   const bound = (index: number, name: string, fallback: number) => {
     const value = call.inputs[index];
-    return value ? (toHost(value).data[0] as number) : floatAttribute(call.node, name, fallback);
+    return value ? (requiredNumbers(call, index)[0] as number) : floatAttribute(call.node, name, fallback);
   };
   const low = bound(1, 'min', Number.NEGATIVE_INFINITY);
   const high = bound(2, 'max', Number.POSITIVE_INFINITY);

@@ -1,7 +1,7 @@
 /** What an operator is to the interpreter: one small function per version of its specification. */
 import { SppError } from '../../../schema/errors.ts';
 import type { GraphNode } from '../graph.ts';
-import { isHost, toHost, type Value } from '../value.ts';
+import { isFloat, isHost, toHost, type Value } from '../value.ts';
 
 export interface OpCall {
   readonly node: GraphNode;
@@ -42,18 +42,29 @@ export function input(call: OpCall, index: number): Value {
   });
 }
 
-/** An input as plain numbers, whatever its shape; undefined when absent. */
+/**
+ * An input as plain numbers, whatever its shape; undefined when absent.
+ * @throws `unsupported-op` where a gradient is wanted of it, which would be lost
+ */
 export function numbers(call: OpCall, index: number): number[] | undefined {
   const value = call.inputs[index];
-  return value === undefined ? undefined : Array.from(toHost(value).data);
+  if (value === undefined) return undefined;
+  if (call.gradient[index] && !isHost(value) && isFloat(value)) throw readsOnly(call, index);
+  return Array.from(toHost(value).data);
 }
 
-/** A required input as plain numbers. */
+/** A required input as plain numbers. @throws as `numbers` */
 export function requiredNumbers(call: OpCall, index: number): number[] {
-  return Array.from(toHost(input(call, index)).data);
+  input(call, index);
+  return numbers(call, index) ?? [];
 }
 
-/** Are all present inputs on the host? Then so is the result. */
-export function allHost(call: OpCall): boolean {
-  return call.inputs.every((value) => value === undefined || isHost(value));
+function readsOnly({ node }: OpCall, index: number): SppError {
+  return new SppError(
+    'unsupported-op',
+    `Node ${node.name} (${node.opType}) has no gradient by its input ${index} in TensorFlow.js.`,
+    {
+      hint: 'onnxruntime may have it: try --backend onnxruntime. Else leave what computes the input untrained.',
+    },
+  );
 }

@@ -226,6 +226,7 @@ const ordering: OpCase[] = [
     opType: 'Hardmax',
     inputs: distinct([3, 4, 2]).map((x) => [x]),
     attributes: { axis: int(1) },
+    differentiate: [0],
   },
   {
     name: 'Hardmax of one',

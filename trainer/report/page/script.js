@@ -27,7 +27,11 @@
   if (one)
     byId('advice-note').textContent =
       `${one.text[0].toUpperCase()}${one.text.slice(1)}. ${data.lossMeans} At worst is the unfavourable end of the level's 95 % interval. Times are of the machine that built the path.`;
-  for (const note of path?.notes ?? []) byId('notes').append(element('li', note));
+  for (const note of path?.notes ?? []) {
+    const item = element('li', '');
+    item.append(...withFlags(note));
+    byId('notes').append(item);
+  }
 
   const batches = [...new Set(levels.flatMap(({ latency }) => latency.map(({ batch }) => batch)))];
   table(
@@ -410,6 +414,11 @@
     if (tag === 'th') for (const cell of tr.children) cell.scope = 'col';
     return tr;
   }
+  /** The text in parts, its flags in elements of their own: a line would break behind their hyphens. */
+  function withFlags(text) {
+    return text.split(/(--[a-z][a-z-]*)/).map((part, i) => (i % 2 === 1 ? element('code', part) : part));
+  }
+
   function element(tag, text) {
     const made = document.createElement(tag);
     made.textContent = text;
