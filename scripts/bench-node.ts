@@ -2,6 +2,7 @@
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { letHelpersGiveWay } from '../infra/node/execution/give-way.ts';
 import { type BenchArtifact, benchArtifact } from './bench-node/artifacts.ts';
 import { burst, burstReport } from './bench-node/burst.ts';
 import { coldStart, coldStartReport } from './bench-node/cold-start.ts';
@@ -9,10 +10,14 @@ import { faults, faultsReport } from './bench-node/faults.ts';
 import { levelChange, levelChangeReport } from './bench-node/level-change.ts';
 import { memory, memoryReport } from './bench-node/memory.ts';
 import { oneSession, oneSessionReport } from './bench-node/one-session.ts';
+import { packingGain, packingReport } from './bench-node/packing.ts';
 import { peer, peerReport } from './bench-node/peer.ts';
 import { simulatedBursts, simulatedReport } from './bench-node/simulated-report.ts';
 import { throughput, throughputReport } from './bench-node/throughput.ts';
 import { count, notNegative, positive } from './local/flag-numbers.ts';
+
+// Clients are elsewhere; what V8 compiles and collects for them here is not to keep servers waiting.
+letHelpersGiveWay();
 
 const cores = String(availableParallelism());
 const program = new Command('npm run bench:node --').description('Measures the inference node.');
@@ -66,6 +71,13 @@ benchOf('level-change', 'a request after one at another level, beside one after 
   .option('--samples <n>', 'of each kind', count(1), 600)
   .action(async (flags) => print(await levelChange(flags), levelChangeReport, flags.json));
 
+benchOf('packing', 'what packing the dense level saves of a run, and what of that is memory', base12)
+  .option('--runs <n>', 'of each', count(1), 5)
+  .action(async (flags) => {
+    const rows = [...new Set([1, flags.maxBatch])];
+    print(await packingGain({ ...flags, rows }), packingReport, flags.json);
+  });
+
 bench('one-session', 'one session that takes the level as an input, beside a session for each level')
   .option('--size <name>', 'of the random model: base, tiny or small32', 'base')
   .option('--levels <n>', 'levels', count(1), 12)
@@ -94,6 +106,11 @@ benchOf(
   .option('--seconds <s>', 'of each load', positive, 10)
   .option('--slice <s>', 'of a load that one policy serves before the next has its turn', positive, 10)
   .option('--load <share>', 'mean load, of what the dense level holds', positive, 1.3)
+  .option(
+    '--budgets-ms <ms>',
+    'asked for in equal shares, with commas between (default: 3, 6 and 12 times what one row takes at the dense level)',
+    (text: string) => text.split(',').map(positive),
+  )
   .action(async (flags) => print(await burst(flags), burstReport, flags.json));
 
 bench(
