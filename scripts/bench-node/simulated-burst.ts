@@ -7,6 +7,7 @@ import { latencyWindows } from '../../infra/node/model/latency-window.ts';
 import { pacedTimes } from '../../infra/node/model/paced-times.ts';
 import { arrivalMeter } from '../../infra/node/queue/arrival-meter.ts';
 import { type BatchEntry, type BatchRules, levelInTime } from '../../infra/node/queue/batcher.ts';
+import { caution } from '../../infra/node/queue/caution.ts';
 import { edfQueue } from '../../infra/node/queue/edf-queue.ts';
 import { leastWaitMs } from '../../infra/node/queue/least-wait.ts';
 import { nextRun } from '../../infra/node/queue/next-run.ts';
@@ -88,10 +89,15 @@ export function simulateBurst(
   const rules: BatchRules = { maxRows, times: paced.times, atHand: () => true };
   const queue = edfQueue<Entry>(4096);
   const came = arrivalMeter();
+  const care = caution();
   const outcomes = arrivals.map((): { inTime: boolean; level: number } => ({ inTime: false, level: -1 }));
   const idle = Array.from({ length: threads }, (_, i) => `run ${i}`);
 
   const dueMs = (index: number) => (arrivals[index]?.atMs ?? 0) + (arrivals[index]?.budgetMs ?? 0);
+
+  const ended = ({ index, level, minLevel }: Entry, inTime: boolean) => {
+    if (minLevel < level) care.ended(inTime, arrivals[index]?.budgetMs ?? 0, now());
+  };
 
   const pump = () => {
     while (idle.length > 0) {
@@ -99,18 +105,25 @@ export function simulateBurst(
         threads,
         idle: idle.length,
         arrivals: came,
+        caution: care.value,
       });
       for (const entry of [...hopeless, ...(batch?.entries ?? [])]) queue.remove(entry);
+      for (const entry of hopeless) ended(entry, false);
       const thread = batch && idle.shift();
       if (batch === undefined || thread === undefined) return;
       const { level, entries } = batch;
       const beganMs = now();
+      care.ran(
+        entries.some(({ minLevel }) => level > minLevel),
+        beganMs,
+      );
       cores.add(thread, drawnMs(level, entries.length) * (machine.slowness?.(beganMs) ?? 1), () => {
         const ranMs = now() - beganMs;
         cores.add('main', TAKE_UP_MS, () => {
           idle.push(thread);
           paced.record(level, entries.length, ranMs);
           windows.recordHandover(now() - beganMs - ranMs);
+          for (const entry of entries) ended(entry, now() <= entry.deadlineMs);
           // The next run is begun before these answers are written.
           for (const { index } of entries)
             cores.add('main', answerMs, () =>

@@ -2,6 +2,7 @@
 import { SppError } from '../../../schema/errors.ts';
 import { arrivalMeter } from '../queue/arrival-meter.ts';
 import { type BatchEntry, type BatchRules, levelInTime, type NextBatch } from '../queue/batcher.ts';
+import { caution } from '../queue/caution.ts';
 import { leastWaitMs } from '../queue/least-wait.ts';
 import { nextRun } from '../queue/next-run.ts';
 import type { RequestQueue } from '../queue/request-queue.ts';
@@ -74,6 +75,7 @@ export function scheduler(
   /** Jobs whose run failed in company or lost its thread: they go before the queue, alone, for they have waited already. */
   const again: Waiting[] = [];
   const arrivals = arrivalMeter();
+  const care = caution();
   const spare = spareBuffers(SPARE_BYTES);
   let inFlight = 0;
   let closed: SppError | undefined;
@@ -90,7 +92,12 @@ export function scheduler(
       if (level !== undefined) return { level, entries: [retry] };
       retry.settle({ error: overrun() });
     }
-    const { batch, hopeless } = nextRun(queue, now, rules, { threads: pool.size, idle, arrivals });
+    const { batch, hopeless } = nextRun(queue, now, rules, {
+      threads: pool.size,
+      idle,
+      arrivals,
+      caution: care.value,
+    });
     for (const entry of hopeless) {
       queue.remove(entry);
       entry.settle({ error: overrun() });
@@ -119,6 +126,10 @@ export function scheduler(
 
   const dispatch = async ({ level, entries }: Batch, running: Promise<TaskResult>, startedMs: number) => {
     inFlight += entries.length;
+    care.ran(
+      entries.some(({ minLevel }) => level > minLevel),
+      startedMs,
+    );
     for (const entry of entries) {
       entry.attempts++;
       clearTimeout(entry.timer);
@@ -271,6 +282,10 @@ export function scheduler(
           timer: undefined,
           settle(outcome) {
             waiting = false;
+            if (deadlineMs !== undefined && minLevel < level && !signal?.aborted) {
+              const endedMs = performance.now();
+              care.ended('result' in outcome && endedMs <= deadlineMs, deadlineMs - now, endedMs);
+            }
             clearTimeout(entry.timer);
             signal?.removeEventListener('abort', onAbort);
             if ('result' in outcome) resolve(outcome.result);

@@ -22,6 +22,16 @@ describe('the next run', () => {
     expect(run(9.2, 12, Infinity)).toEqual({ rows: 8, first: false });
   });
 
+  test('is at a sparser level the more caution there is', () => {
+    const waiting = [entry('a', 60, { level: 3, minLevel: 0 })];
+    const queue = { length: 1, inOrder: () => waiting };
+    const arrivals = { rate: () => 0, shortestBudgetMs: () => 60 };
+    const levels = [0, 0.2, 0.5, 1].map(
+      (caution) => nextRun(queue, 0, rules(), { threads: 1, idle: 1, arrivals, caution }).batch?.level,
+    );
+    expect(levels).toEqual([3, 2, 1, 0]);
+  });
+
   test('is longer than those to come would like, where many wait', () => {
     // A run of two usually takes 8.5 ms, one of eight 11.5.
     expect(run(25, 3, 25)).toEqual({ rows: 2, first: true });

@@ -25,6 +25,8 @@ export interface NodeLoad {
   /** Threads that could begin now. */
   readonly idle: number;
   readonly arrivals: Pick<ArrivalMeter, 'rate' | 'shortestBudgetMs'>;
+  /** See `Caution`; none unless told. */
+  readonly caution?: number;
 }
 
 /** How many of those that wait are looked at to choose a level. */
@@ -38,7 +40,7 @@ export function nextRun<E extends BatchEntry>(
   queue: Pick<RequestQueue<E>, 'length' | 'inOrder'>,
   nowMs: number,
   node: BatchRules,
-  { threads, idle, arrivals }: NodeLoad,
+  { threads, idle, arrivals, caution = 0 }: NodeLoad,
 ): NextBatch<E> {
   const rules = { ...node, times: remembered(node.times) };
   const waiting: E[] = [];
@@ -48,15 +50,25 @@ export function nextRun<E extends BatchEntry>(
     ({ level, minLevel, deadlineMs }) => deadlineMs !== undefined && minLevel < level,
   );
   const cap = choices
-    ? Math.min(
-        sustainableLevel(waiting, nowMs, rules, threads),
-        steadyLevel(waiting, arrivals.rate(nowMs), rules, threads, longestMs),
+    ? cautious(
+        Math.min(
+          sustainableLevel(waiting, nowMs, rules, threads),
+          steadyLevel(waiting, arrivals.rate(nowMs), rules, threads, longestMs),
+        ),
+        caution,
       )
     : undefined;
   const bounds = { maxEntries: Math.ceil(queue.length / idle), cap, longestMs };
   const first = nextBatch(queue.inOrder(), nowMs, rules, bounds);
   return leastLost(first, waiting, nowMs, rules, bounds, threads);
 }
+
+/** `sustainableLevel` is finite. */
+function cautious(cap: number, caution: number): number {
+  return Math.floor(cap * (1 - caution) + ROUNDING);
+}
+
+const ROUNDING = 1e-9;
 
 /** What is asked again and again for one decision, as most that waits is alike. */
 function remembered(times: BatchRules['times']): BatchRules['times'] {
