@@ -2,9 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import type { Logger } from 'pino';
 import { z } from 'zod';
 import { writeDurably } from '../../../schema/artifact/write.ts';
-import type { RecordedTimes } from './latency-window.ts';
+import type { LatencyWindows, RecordedTimes } from './latency-window.ts';
 
 const FILE = 'profiles.json';
 
@@ -48,5 +49,39 @@ export function profileFile(directory: string, ep: string, workers: number): Pro
       saving = saved.catch(() => {});
       return saved;
     },
+  };
+}
+
+export interface KeptTimes {
+  /** Takes up what was kept of levels up to the dense one. */
+  restore(denseLevel: number): Promise<void>;
+  save(): Promise<void>;
+  /** Ends saving at even intervals. */
+  stop(): void;
+}
+
+/** Between writings of measured times. */
+const SAVE_MS = 60_000;
+
+/** @param file undefined keeps nothing */
+export function keepTimes(
+  file: ProfileFile | undefined,
+  windows: Pick<LatencyWindows, 'dump' | 'restore'>,
+  log: Logger,
+): KeptTimes {
+  const save = async () => {
+    await file
+      ?.save(windows.dump())
+      .catch((error: unknown) => log.warn({ err: error }, 'measured times could not be saved'));
+  };
+  const saving = setInterval(() => void save(), SAVE_MS);
+  saving.unref();
+  return {
+    async restore(denseLevel) {
+      const times = (await file?.load()) ?? [];
+      windows.restore(times.filter(({ level }) => level <= denseLevel));
+    },
+    save,
+    stop: () => clearInterval(saving),
   };
 }

@@ -15,7 +15,7 @@ import type { LevelModels, SizedLevel } from './level-models.ts';
 import { pacedTimes } from './paced-times.ts';
 import { packedLevel } from './packed-level.ts';
 import { lengthOf, paddedAxes, sequencePorts } from './padding.ts';
-import type { ProfileFile } from './profile-file.ts';
+import { keepTimes, type ProfileFile } from './profile-file.ts';
 import { manifestShares, shareKey, sizesUpTo } from './sharing.ts';
 
 export interface ServedModelOptions {
@@ -73,8 +73,6 @@ export interface ServedModel {
 const MEASURE_BUDGET_MS = 8000;
 /** Between looks at which level is worth packing, and which sessions threads lack. */
 const UPKEEP_MS = 1000;
-/** Between writings of measured times. */
-const SAVE_MS = 60_000;
 /** Lengths of sequences that levels are measured at, as far as the model takes them. */
 const LENGTHS = [16, 64, 256];
 /** Runs of a level alone, from before, with which it counts as known. */
@@ -89,6 +87,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const shareableSizes = manifestShares(manifest) ? sizesUpTo(options.maxBatch) : [];
   const windows = latencyWindows(ep, 1, [1, ...shareableSizes]);
   const paced = pacedTimes(windows);
+  const kept = keepTimes(options.profiles, windows, log);
   let shares = shareableSizes.length > 0;
   const pool = workerPool({
     size: workers,
@@ -225,17 +224,6 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     isClosed: () => closed,
   });
 
-  const restore = async () => {
-    const times = (await options.profiles?.load()) ?? [];
-    windows.restore(times.filter(({ level }) => level <= denseLevel));
-  };
-  const save = () =>
-    options.profiles
-      ?.save(windows.dump())
-      .catch((error: unknown) => log.warn({ err: error }, 'measured times could not be saved'));
-  const saving = setInterval(save, SAVE_MS);
-  saving.unref();
-
   /** Looks once whether sequences may be filled up, as soon as a level answers. */
   const lookAtPadding = async () => {
     if (!shares) return;
@@ -250,10 +238,10 @@ export function servedModel(options: ServedModelOptions): ServedModel {
 
   let prepared: Promise<void> | undefined;
   const measure = async (onUsable?: () => void) => {
-    prepared ??= restore().then(lookAtPadding);
+    prepared ??= kept.restore(denseLevel).then(lookAtPadding);
     await prepared;
     await measurement.measure(onUsable);
-    await save();
+    await kept.save();
   };
 
   return {
@@ -298,12 +286,12 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     async close() {
       closed = true;
       clearInterval(tick);
-      clearInterval(saving);
+      kept.stop();
       jobs.close(
         new SppError('draining', 'The node is shutting down.', { hint: 'Ask another node.', retryAfterS: 1 }),
       );
       await pool.close();
-      if (arrived.size > 0) await save();
+      if (arrived.size > 0) await kept.save();
       await source.close();
     },
   };
