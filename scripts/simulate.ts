@@ -75,6 +75,24 @@ function report(of: Readonly<Record<string, Outcome>>): string {
     `${Object.values(of)[0]?.requests} requests, seed ${seed}; quality and attainment in %, cost in micro-dollars an answer`,
     `${''.padEnd(22)}  in time   quality delivered      cost`,
     ...rows,
+    ...byBudget(of),
     '',
   ].join('\n');
+}
+
+/** Where it was looked at: which budgets are kept. */
+function byBudget(of: Readonly<Record<string, Outcome>>): string[] {
+  const [first] = Object.values(of);
+  if (first?.byBudget === undefined) return [];
+  const line = (name: string, values: readonly (number | undefined)[], digits: number) =>
+    name.padEnd(22) + values.map((value) => (value ?? Number.NaN).toFixed(digits).padStart(10)).join('');
+  const rows = Object.entries(of).map(([name, { byBudget = [] }]) =>
+    line(
+      name,
+      byBudget.map(({ attainment }) => 100 * attainment),
+      1,
+    ),
+  );
+  const budgets = first.byBudget.map(({ budgetMs }) => budgetMs);
+  return ['', line('in time by budget, ms', budgets, 1), ...rows];
 }

@@ -110,6 +110,39 @@ describe('a cell', () => {
     await expect(answer).rejects.toThrow('storage is away');
   });
 
+  test('of requests that come at once after a pause one loads, and the others look for what it brings', async () => {
+    const all = bench();
+    const pause = async () => all.pass(2);
+    const held = cell({ ...all.options, pause, waitFromMs: 25 });
+    const first = [1, 2, 3].map(() => held.get(all.background));
+    all.loads[0]?.resolve('one');
+    expect(await Promise.all(first)).toEqual(['one', 'one', 'one']);
+    all.pass(25);
+    const later = [1, 2, 3].map(() => held.get(all.background));
+    all.loads[1]?.resolve('two');
+    expect(await Promise.all(later)).toEqual(['two', 'two', 'two']);
+    expect(all.loads).toHaveLength(2);
+  });
+
+  test('who looks for a load that went with its request, or failed, loads before long', async () => {
+    const all = bench();
+    const held = cell({ ...all.options, pause: async () => all.pass(2) });
+    void held.get(all.background);
+    const second = held.get(all.background);
+    await expect.poll(() => all.loads.length).toBe(2);
+    all.loads[1]?.resolve('two');
+    expect(await second).toBe('two');
+
+    const other = bench();
+    const failing = cell({ ...other.options, pause: async () => other.pass(2) });
+    const [lost, kept] = [failing.get(other.background), failing.get(other.background)];
+    other.loads[0]?.reject(new Error('storage is away'));
+    await expect(lost).rejects.toThrow('storage is away');
+    await expect.poll(() => other.loads.length).toBe(2);
+    other.loads[1]?.resolve('one');
+    expect(await kept).toBe('one');
+  });
+
   test('a failed first load is the error of those who asked, and is not kept', async () => {
     const { options, background, loads } = bench();
     const held = cell(options);

@@ -17,6 +17,7 @@ export interface CellOptions<T> {
   readonly now: () => number;
   /** Told when a refresh in the background fails. */
   readonly onError: (error: unknown) => void;
+  readonly pause?: (ms: number) => Promise<void>;
 }
 
 export interface Cell<T> {
@@ -31,18 +32,24 @@ export interface Cell<T> {
 
 /** A refresh that has not come back by then was cancelled with its request, and another may start. */
 const REFRESH_LOST_MS = 10_000;
+/** How often, and for how long at most, who needs a value looks for what another request's load has brought. */
+const LOOK_MS = 2;
+const LOOK_FOR_MS = 250;
 
 /**
  * A load is awaited only by the request that started it: the runtime ties I/O to its request, so a promise shared
- * between requests would hang all of them when the first one's client goes away.
+ * between requests would hang all of them when the first one's client goes away. Those that come meanwhile look for what it brought,
+ * so that many requests at once after a pause are one load and not many.
  */
 export function cell<T>(options: CellOptions<T>): Cell<T> {
-  const { load, ttlMs, now, onError } = options;
+  const { load, ttlMs, now, onError, pause = timeout } = options;
   const { waitFromMs = Number.POSITIVE_INFINITY, maxAgeMs = Number.POSITIVE_INFINITY } = options;
   let held: { readonly value: T; readonly atMs: number } | undefined;
   let generation = 0;
   let refreshingSinceMs = Number.NEGATIVE_INFINITY;
   let failedAtMs = Number.NEGATIVE_INFINITY;
+  /** When the last load that requests wait for began; undefined while none is under way. */
+  let loadingSinceMs: number | undefined;
 
   const refresh = async (): Promise<T> => {
     const started = generation;
@@ -53,14 +60,31 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
     return value;
   };
 
+  /** @returns what this request's own load brings, or another's that was under way */
+  const fresh = async (): Promise<T> => {
+    const askedMs = now();
+    while (loadingSinceMs !== undefined && now() - Math.min(loadingSinceMs, askedMs) < LOOK_FOR_MS) {
+      const since = loadingSinceMs;
+      await pause(LOOK_MS);
+      if (held !== undefined && held.atMs >= Math.min(since, askedMs)) return held.value;
+    }
+    const startedMs = now();
+    loadingSinceMs = startedMs;
+    try {
+      return await refresh();
+    } finally {
+      if (loadingSinceMs === startedMs) loadingSinceMs = undefined;
+    }
+  };
+
   return {
     get(background) {
       const at = now();
-      if (held === undefined || at - held.atMs >= maxAgeMs) return refresh();
+      if (held === undefined || at - held.atMs >= maxAgeMs) return fresh();
       // One that cannot be loaded is not waited for by every request that comes.
       if (at - held.atMs >= waitFromMs && at - failedAtMs >= ttlMs) {
         const { value } = held;
-        return refresh().catch((error: unknown) => {
+        return fresh().catch((error: unknown) => {
           failedAtMs = at;
           onError(error);
           return value;
@@ -83,4 +107,8 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
       held = { value, atMs: now() };
     },
   };
+}
+
+function timeout(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
 }

@@ -14,7 +14,7 @@ import { added } from '../bench-node/statistics.ts';
 import { startLocalGateway } from '../local/local-gateway.ts';
 import { realNodes } from './real-nodes.ts';
 import { type RealRouter, realRouters } from './real-routers.ts';
-import type { Outcome } from './run.ts';
+import type { BudgetOutcome, Outcome } from './run.ts';
 import { sender } from './sender.ts';
 import { type Arrival, burstyTrace } from './trace.ts';
 
@@ -68,6 +68,7 @@ export async function replay({
     );
     const names = Object.keys(routers);
     const totals = Object.fromEntries(names.map((name) => [name, { ...NOTHING }]));
+    const tallies = new Map(names.map((name): [string, BudgetTally] => [name, new Map()]));
     const endFlapping = nodes.flap();
     for (let turn = 0; turn * TURN_MS < seconds * 1000; turn++) {
       const from = turn * TURN_MS;
@@ -78,12 +79,18 @@ export async function replay({
         const name = names[(i + turn) % names.length] as string;
         const router = routers[name] as RealRouter;
         for (let count = 0; count < WARM_UP; count++) await router(1000, count);
-        totals[name] = added(totals[name] as Total, await played(these, router, manifest));
+        const tally = tallies.get(name) as BudgetTally;
+        totals[name] = added(totals[name] as Total, await played(these, router, manifest, tally));
       }
       log(`${turn + 1} of ${Math.ceil((seconds * 1000) / TURN_MS)} turns`);
     }
     endFlapping();
-    return Object.fromEntries(names.map((name) => [name, outcomeOf(totals[name] as Total)]));
+    return Object.fromEntries(
+      names.map((name) => {
+        const byBudget = budgetOutcomes(tallies.get(name) as BudgetTally);
+        return [name, { ...outcomeOf(totals[name] as Total), byBudget }];
+      }),
+    );
   } finally {
     ending.abort();
     send.close();
@@ -99,6 +106,15 @@ interface Total {
   readonly costMicroUsd: number;
 }
 
+/** By budget in milliseconds; a trace has few different ones. */
+type BudgetTally = Map<number, { requests: number; inTime: number }>;
+
+function budgetOutcomes(tally: BudgetTally): BudgetOutcome[] {
+  return [...tally]
+    .sort(([a], [b]) => a - b)
+    .map(([budgetMs, { requests, inTime }]) => ({ budgetMs, requests, attainment: inTime / requests }));
+}
+
 const NOTHING: Total = { requests: 0, inTime: 0, quality: 0, costMicroUsd: 0 };
 
 function outcomeOf({ requests, inTime, quality, costMicroUsd }: Total): Outcome {
@@ -111,11 +127,15 @@ function outcomeOf({ requests, inTime, quality, costMicroUsd }: Total): Outcome 
   };
 }
 
-/** Sends each request at its time, whatever became of those before; its time runs from when it was due. */
+/**
+ * Sends each request at its time, whatever became of those before; its time runs from when it was due.
+ * @param tally counts them on
+ */
 async function played(
   arrivals: readonly Arrival[],
   router: RealRouter,
   { levels }: Manifest,
+  tally: BudgetTally,
 ): Promise<Total> {
   const startMs = performance.now();
   let inTime = 0;
@@ -125,8 +145,12 @@ async function played(
     await pause(Math.max(0, startMs + atMs - performance.now()));
     const reply = await router(budgetMs, index);
     const tookMs = performance.now() - startMs - atMs;
+    const counted = tally.get(budgetMs) ?? { requests: 0, inTime: 0 };
+    tally.set(budgetMs, counted);
+    counted.requests++;
     if (reply?.status !== 200 || tookMs > budgetMs) return;
     inTime++;
+    counted.inTime++;
     quality += levels[Number(reply.header(headerNames.pathLevel))]?.quality.value ?? 0;
     // One micro-dollar for each begun millisecond, as in the simulation.
     costMicroUsd += Math.ceil(parseServerTiming(reply.header('server-timing') ?? '').execute ?? 0);

@@ -58,6 +58,14 @@ export interface Outcome {
   readonly deliveredQuality: number;
   /** Micro-dollars for each answered request. */
   readonly meanCostMicroUsd: number;
+  /** The smallest budget first. */
+  readonly byBudget?: readonly BudgetOutcome[];
+}
+
+export interface BudgetOutcome {
+  readonly budgetMs: number;
+  readonly requests: number;
+  readonly attainment: number;
 }
 
 const NETWORK_MS = 1;
