@@ -22,14 +22,18 @@ import { deitModels, loadBenchModel, fileModels as models } from './bench-engine
 import { forwardLanesSide, forwardSide, type Side, stepSide, workOf } from './bench-engine/sides.ts';
 import { findTorchPython, startTorch, type TorchSide } from './bench-engine/torch.ts';
 import { count } from './local/flag-numbers.ts';
+import { median } from './local/statistics.ts';
 
 const MIB = 2 ** 20;
+const ROUNDS = 15;
+/** A round is a minute. */
+const SCALING_ROUNDS = 2;
 /** Of forward passes. */
 const EXAMPLES = 8192;
 const deviceModels = ['digits', ...Object.keys(deitModels)].join(', ');
 
 interface Flags {
-  readonly rounds: number;
+  readonly rounds?: number;
   readonly threads: number;
   readonly backends: readonly BackendName[];
   readonly python?: string;
@@ -56,7 +60,11 @@ const someOf =
 
 const command = new Command('bench:engine')
   .argument('[models...]', `of: ${Object.keys(models).join(', ')}; all by default, with --device other ones`)
-  .option('--rounds <n>', 'runs of each side', count(1), 15)
+  .option(
+    '--rounds <n>',
+    'runs of each side (default: 15); with --scaling, of all shapes in turn (default: 2)',
+    count(1),
+  )
   .option('--threads <n>', 'threads of every side', count(1), availableParallelism())
   .option(
     '--backends <names>',
@@ -112,7 +120,7 @@ try {
 
 function scaling(asked: readonly string[] | true): void {
   const rows = asked === true ? Object.keys(scalingRows) : asked;
-  const found = benchScaling(rows, { threads, runs: flags.rounds });
+  const found = benchScaling(rows, { threads, rounds: flags.rounds ?? SCALING_ROUNDS });
   process.stdout.write(flags.json ? `${JSON.stringify(found)}\n` : `${scalingReport(found)}\n`);
 }
 
@@ -179,7 +187,7 @@ async function timesOf(name: string, torch: TorchSide | undefined): Promise<{ me
   const times = new Map<string, number[]>();
   const note = (side: string, ms: number) => times.set(side, [...(times.get(side) ?? []), ms]);
   for (const { run } of sides) await run();
-  for (let round = 0; round < flags.rounds; round++) {
+  for (let round = 0; round < (flags.rounds ?? ROUNDS); round++) {
     for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
       const started = performance.now();
       await side.run();
@@ -190,10 +198,6 @@ async function timesOf(name: string, torch: TorchSide | undefined): Promise<{ me
   }
   for (const side of sides) await side.close();
   return { medianMs: Object.fromEntries([...times].map(([side, each]) => [side, median(each)])) };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 }
 
 /** In processes of their own, as peaks never fall. */

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { writeRandomVit } from './bench-node/random-vit.ts';
-import { rounded } from './bench-node/statistics.ts';
+import { rounded } from './local/statistics.ts';
 import { soak } from './soak-node/soak.ts';
 
 const { requests, idle, artifact } = new Command('npm run soak:node --')

@@ -8,6 +8,7 @@ import { writeOnnx } from '../../trainer/graph/onnx-file.ts';
 import { relativeError } from '../../trainer/graph/relative-error.ts';
 import { trainableWeights } from '../../trainer/graph/trainable-weights.ts';
 import { createOrtSession, type Provider } from '../../trainer/runtime/ort-session.ts';
+import { median } from '../local/statistics.ts';
 import { type GpuUse, sampleGpu } from './gpu-samples.ts';
 import { deitModels, fileModels, loadBenchModel } from './shapes.ts';
 import { type Work, workOf } from './sides.ts';
@@ -103,8 +104,7 @@ async function timed(run: () => Promise<unknown>): Promise<{ runs: number; media
     await run();
     each.push(performance.now() - started);
   } while (performance.now() < until && each.length < MOST_RUNS);
-  each.sort((a, b) => a - b);
-  return { runs: each.length, medianMs: each[Math.floor(each.length / 2)] as number };
+  return { runs: each.length, medianMs: median(each) };
 }
 
 function tell(side: DeviceSide): void {

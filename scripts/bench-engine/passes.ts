@@ -9,6 +9,7 @@ import { openDataset } from '../../trainer/data/open-dataset.ts';
 import { ortModel } from '../../trainer/graph/ort-model.ts';
 import type { TracedModel } from '../../trainer/pairs/prepare.ts';
 import { inOrder, startSessionPool, weightBytes } from '../../trainer/runtime/session-pool.ts';
+import { median } from '../local/statistics.ts';
 
 const BLOCK = 32;
 const ROUNDS = 3;
@@ -68,7 +69,6 @@ export async function benchPasses({ graph }: TracedModel, spec: string, examples
     }
   await session.close();
   await pool.close();
-  const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(ROUNDS / 2)] as number;
   return { computing: median(rates.computing), beside: median(rates.beside), before: median(rates.before) };
 }
 

@@ -1,5 +1,6 @@
-/** Child process of `bench:engine --scaling`: `scaling-point.ts SHAPE BATCH THREADS RUNS` times one shape and prints a line of JSON. */
+/** Child process of `bench:engine --scaling`: `scaling-point.ts SHAPE BATCH THREADS` times one shape and prints a line of JSON. */
 import { preparePairs } from '../../trainer/pairs/prepare.ts';
+import { median } from '../local/statistics.ts';
 import { peakBytes } from './peak-bytes.ts';
 import { randomVit, type VitShape } from './random-vit-graph.ts';
 import { forwardLanesSide, type Side, stepSide, workOf } from './sides.ts';
@@ -14,7 +15,9 @@ export interface ScalingResult {
   readonly flops: number;
 }
 
-const [shape = '{}', batch = '1', threads = '1', runs = '3'] = process.argv.slice(2);
+const [shape = '{}', batch = '1', threads = '1'] = process.argv.slice(2);
+/** Of each side, whose median counts. */
+const RUNS = 3;
 const model = await preparePairs(randomVit(JSON.parse(shape) as VitShape), 'vit');
 const work = await workOf(model, Number(batch), 1, Number(threads));
 // First, while nothing has been freed that it could take again.
@@ -30,11 +33,11 @@ process.exit(0);
 async function medianOf(side: Side): Promise<number> {
   await side.run();
   const each: number[] = [];
-  for (let i = 0; i < Number(runs); i++) {
+  for (let i = 0; i < RUNS; i++) {
     const started = performance.now();
     await side.run();
     each.push(performance.now() - started);
   }
   await side.close();
-  return each.toSorted((a, b) => a - b)[Math.floor(each.length / 2)] as number;
+  return median(each);
 }

@@ -5,12 +5,12 @@
 import { zeroInputs } from '../../infra/node/tensors.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
 import type { Manifest } from '../../schema/manifest.ts';
+import { mean, rounded } from '../local/statistics.ts';
 import { dayShape, gammaArrivals, uniforms } from './arrivals.ts';
 import type { ClientAnswer, ClientRound } from './client-thread.ts';
 import { type NodeUnderTest, nodeUnderTest } from './node-under-test.ts';
 import type { OpenLoopAnswer, OpenLoopRound } from './open-loop-thread.ts';
 import { binaryRequest } from './requests.ts';
-import { mean, rounded } from './statistics.ts';
 import { threads } from './threads.ts';
 
 export interface BurstOptions {

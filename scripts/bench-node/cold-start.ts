@@ -10,10 +10,10 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { zeroInputs } from '../../infra/node/tensors.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
+import { rounded } from '../local/statistics.ts';
 import { connect, exchange } from './http-exchange.ts';
 import { nodeUnderTest } from './node-under-test.ts';
 import { binaryRequest } from './requests.ts';
-import { rounded } from './statistics.ts';
 
 export interface ColdStartOptions {
   readonly artifact: string;

@@ -15,11 +15,11 @@ import { type RunningNode, startNode } from '../../infra/node/server.ts';
 import { zeroInputs } from '../../infra/node/tensors.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
 import type { Manifest } from '../../schema/manifest.ts';
+import { added } from '../local/statistics.ts';
 import { uniforms } from './arrivals.ts';
 import { connect, exchange } from './http-exchange.ts';
 import { nodeUnderTest } from './node-under-test.ts';
 import { binaryRequest } from './requests.ts';
-import { added } from './statistics.ts';
 
 export interface FaultOptions {
   readonly artifact: string;

@@ -4,10 +4,10 @@
  */
 import { zeroInputs } from '../../infra/node/tensors.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
+import { quantileOf, rounded } from '../local/statistics.ts';
 import { connect, exchange } from './http-exchange.ts';
 import { nodeUnderTest } from './node-under-test.ts';
 import { binaryRequest } from './requests.ts';
-import { quantileOf, rounded } from './statistics.ts';
 
 export interface LevelChangeOptions {
   readonly artifact: string;

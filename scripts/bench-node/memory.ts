@@ -12,12 +12,12 @@ import { fileURLToPath } from 'node:url';
 import { artifactLevels } from '../../infra/node/model/level-source.ts';
 import { zeroInputs } from '../../infra/node/tensors.ts';
 import { type Artifact, openArtifact } from '../../schema/artifact/store.ts';
+import { rounded } from '../local/statistics.ts';
 import { benchArtifact } from './artifacts.ts';
 import type { ClientAnswer, ClientRound } from './client-thread.ts';
 import { nodeUnderTest, pssMb } from './node-under-test.ts';
 import type { RawAnswer, RawRound, RawThreadData } from './raw-thread.ts';
 import { binaryRequest } from './requests.ts';
-import { rounded } from './statistics.ts';
 import { type Ask, threads } from './threads.ts';
 
 export interface MemoryOptions {

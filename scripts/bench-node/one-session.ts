@@ -21,8 +21,8 @@ import { zeroInputs } from '../../infra/node/tensors.ts';
 import { parseGraph } from '../../infra/node/weights/shared-graph.ts';
 import { openWeightFile } from '../../infra/node/weights/weight-file.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
+import { median, rounded } from '../local/statistics.ts';
 import { pssMb } from './node-under-test.ts';
-import { median, rounded } from './statistics.ts';
 
 export interface OneSessionOptions {
   readonly artifact: string;

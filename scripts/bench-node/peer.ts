@@ -14,11 +14,11 @@ import { promisify } from 'node:util';
 import { artifactLevels } from '../../infra/node/model/level-source.ts';
 import { zeroInputs } from '../../infra/node/tensors.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
+import { median, quantileOf, rounded } from '../local/statistics.ts';
 import type { ClientAnswer, ClientRound } from './client-thread.ts';
 import { connect, exchange } from './http-exchange.ts';
 import { cpuMs, nodeUnderTest, pssMb } from './node-under-test.ts';
 import { binaryRequest, jsonRequest } from './requests.ts';
-import { median, quantileOf, rounded } from './statistics.ts';
 import { threads } from './threads.ts';
 
 export interface PeerOptions {

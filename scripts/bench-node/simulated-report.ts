@@ -1,8 +1,9 @@
 /** The batcher's choices on the loads that `burst` puts on a node, in simulated time: ours, every static level, and the sparsest. */
+
+import { mean, rounded } from '../local/statistics.ts';
 import { dayShape, gammaArrivals, uniforms } from './arrivals.ts';
 import { evenShares, madeUpQuality } from './random-vit.ts';
 import { type SimulatedMachine, simulateBurst } from './simulated-burst.ts';
-import { mean, rounded } from './statistics.ts';
 
 export interface SimulatedOptions {
   readonly workers: number;

@@ -7,12 +7,12 @@ import { availableParallelism } from 'node:os';
 import { artifactLevels } from '../../infra/node/model/level-source.ts';
 import { type PackedInputs, zeroInputs } from '../../infra/node/tensors.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
+import { median, rounded } from '../local/statistics.ts';
 import type { BurnAnswer, BurnRound } from './burn-thread.ts';
 import type { ClientAnswer, ClientRound } from './client-thread.ts';
 import { cpuMs, mainThreadCpuMs, nodeUnderTest } from './node-under-test.ts';
 import type { RawAnswer, RawRound, RawThreadData } from './raw-thread.ts';
 import { binaryRequest, jsonRequest } from './requests.ts';
-import { median, rounded } from './statistics.ts';
 import { threads } from './threads.ts';
 
 export interface ThroughputOptions {

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type NodeUnderTest, nodeUnderTest } from '../bench-node/node-under-test.ts';
 import { lastingPort } from '../local/ports.ts';
 
-export const NODE_NAMES = ['steady', 'slow', 'flapping'] as const;
+const NODE_NAMES = ['steady', 'slow', 'flapping'] as const;
 
 export interface RealNode {
   readonly name: string;
