@@ -5,13 +5,13 @@ import { nanoUsdSchema } from './policy/rules.ts';
 import { slaClassNameSchema } from './policy.ts';
 
 /** So many requests in each window; windows begin at whole multiples of their length. */
-export const rateLimitSchema = z.strictObject({
+const rateLimitSchema = z.strictObject({
   requests: z.int().positive().max(1e9),
   windowS: z.int().positive().max(86_400),
 });
 
 /** What a key may spend in each period (UTC), or in all. */
-export const keyBudgetSchema = z.strictObject({
+const keyBudgetSchema = z.strictObject({
   nanoUsd: nanoUsdSchema.positive(),
   period: z.enum(['hour', 'day', 'month', 'total']),
 });

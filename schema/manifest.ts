@@ -18,16 +18,16 @@ export const artifactFileSchema = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,127}$
 const share = z.number().min(0).max(1);
 const count = z.int().nonnegative();
 
-export const portSchema = z.strictObject({
+const portSchema = z.strictObject({
   name: z.string().min(1),
   datatype: datatypeSchema,
   /** -1 stands for a dimension that each request chooses. */
   shape: z.array(z.int().min(-1)),
 });
 
-export const pairKindSchema = z.enum(['query-key', 'value-projection', 'sequential', 'gated']);
+const pairKindSchema = z.enum(['query-key', 'value-projection', 'sequential', 'gated']);
 
-export const manifestPairSchema = z.strictObject({
+const manifestPairSchema = z.strictObject({
   name: z.string().min(1),
   kind: pairKindSchema,
   heads: z.int().positive(),
@@ -40,7 +40,7 @@ export const manifestPairSchema = z.strictObject({
 });
 
 /** An axis that carries a pair's units: its length is `outer * units * inner`, unit index in the middle. */
-export const unitAxisSchema = z.strictObject({
+const unitAxisSchema = z.strictObject({
   axis: count,
   pair: count,
   outer: z.int().positive(),
@@ -48,14 +48,14 @@ export const unitAxisSchema = z.strictObject({
 });
 
 /** A float32 initializer of graph.onnx. `dims` are the dense ones; a level has `outer * width * inner` along unit axes. */
-export const manifestTensorSchema = z.strictObject({
+const manifestTensorSchema = z.strictObject({
   name: z.string().min(1),
   dims: z.array(count),
   unitAxes: z.array(unitAxisSchema),
 });
 
 /** An element of an int64 initializer whose value is `factor * width of the pair` at every level. */
-export const shapeConstantSchema = z.strictObject({
+const shapeConstantSchema = z.strictObject({
   tensor: z.string().min(1),
   index: count,
   pair: count,
@@ -63,9 +63,9 @@ export const shapeConstantSchema = z.strictObject({
 });
 
 /** Bytes of one tensor in a file. In a chunk: what this level adds over the level below (see artifact/layout.ts). */
-export const extentSchema = z.strictObject({ tensor: z.string().min(1), offset: count, bytes: count });
+const extentSchema = z.strictObject({ tensor: z.string().min(1), offset: count, bytes: count });
 
-export const artifactFileEntrySchema = z.strictObject({
+const artifactFileEntrySchema = z.strictObject({
   path: artifactFileSchema,
   bytes: count,
   sha256: sha256Schema,
@@ -101,7 +101,7 @@ export const qualitySchema = measuredSchema.extend({
     .optional(),
 });
 
-export const manifestLevelSchema = z.strictObject({
+const manifestLevelSchema = z.strictObject({
   level: count,
   /** Kept units, one entry a pair. */
   widths: z.array(count),

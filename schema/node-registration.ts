@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 /** Also what the node is called in addresses, logs and metrics. */
-export const nodeNameSchema = z
+const nodeNameSchema = z
   .string()
   .regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, 'is not of a-z, 0-9, dot, dash and underscore');
 

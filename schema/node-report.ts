@@ -2,9 +2,9 @@
 import { z } from 'zod';
 import { artifactVersionSchema, latencyProfileSchema, modelIdSchema } from './manifest.ts';
 
-export const nodeStateSchema = z.enum(['starting', 'ready', 'draining']);
+const nodeStateSchema = z.enum(['starting', 'ready', 'draining']);
 
-export const nodeModelSchema = z.strictObject({
+const nodeModelSchema = z.strictObject({
   model: modelIdSchema,
   artifactVersion: artifactVersionSchema,
   levels: z.array(

@@ -22,16 +22,16 @@ export const slaClassNameSchema = z
   .string()
   .regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, 'is not a name such as "gold" or "team-a"');
 
-export const slaClassSchema = changedRulesSchema.extend({ name: slaClassNameSchema });
+const slaClassSchema = changedRulesSchema.extend({ name: slaClassNameSchema });
 
-export const keyOverrideSchema = changedRulesSchema.extend({
+const keyOverrideSchema = changedRulesSchema.extend({
   /** Id of the API key. */
   key: z.string().regex(/^key_[0-9a-f]{16}$/, 'is not the id of a key, such as "key_0123456789abcdef"'),
   /** Class of this key's requests that name none. */
   defaultClass: slaClassNameSchema.optional(),
 });
 
-export const canarySchema = z.discriminatedUnion('kind', [
+const canarySchema = z.discriminatedUnion('kind', [
   /** This share of a model's requests goes to one artifact version, the rest to the other. */
   z.strictObject({
     kind: z.literal('artifact'),

@@ -25,7 +25,7 @@ const parametersSchema = z.record(z.string(), z.union([z.string(), z.number(), z
 /** The protocol allows tensors flattened or nested; elements are checked against the datatype when they are packed. */
 const dataSchema = z.array(z.unknown());
 
-export const inferTensorSchema = z.looseObject({
+const inferTensorSchema = z.looseObject({
   name: z.string().min(1),
   shape: z.array(z.int().nonnegative()).max(16),
   datatype: datatypeSchema,

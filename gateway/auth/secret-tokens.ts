@@ -30,7 +30,7 @@ export function tokenPrefix(kind: TokenKind, token: string): string | undefined 
   return given === kind ? prefix : undefined;
 }
 
-export async function tokenHash(token: string, salt: string, pepper: string): Promise<string> {
+async function tokenHash(token: string, salt: string, pepper: string): Promise<string> {
   return hex(await hmacSha256(pepper, `${salt}:${token}`));
 }
 

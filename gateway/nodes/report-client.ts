@@ -6,7 +6,7 @@ import type { NodeNetwork } from './node-network.ts';
 import { type NodeSecrets, withSecret } from './node-secrets.ts';
 
 /** A report that takes longer is given up. Until then it is late, which says that the node is busy and not that it is gone. */
-export const REPORT_TIMEOUT_MS = 5000;
+const REPORT_TIMEOUT_MS = 5000;
 
 /** A node did not answer in time. */
 export class LateReport extends Error {

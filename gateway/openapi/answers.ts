@@ -25,7 +25,7 @@ export const problemPageSchema = z.strictObject({
   meaning: z.string(),
 });
 
-export const levelViewSchema = z.looseObject({
+const levelViewSchema = z.looseObject({
   level: z.int().nonnegative(),
   sparsity: z.number(),
   relativeFlops: z.number(),
@@ -83,7 +83,7 @@ export const limitsSchema = z.strictObject({
   rateLimit: ledgerViewSchema.nullable(),
 });
 
-export const operatorTokenViewSchema = z.strictObject({
+const operatorTokenViewSchema = z.strictObject({
   id: z.string(),
   name: z.string(),
   role: operatorRoleSchema,

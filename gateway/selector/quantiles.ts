@@ -18,14 +18,6 @@ export function timeAt(times: TimeQuantiles, quantile: number): number {
   return p99Ms + ((p99Ms - p95Ms) * Math.log(0.01 / (1 - quantile))) / Math.log(5);
 }
 
-/** Nearest-rank quantiles of a sample, undefined when it is empty. */
-export function quantilesOf(samples: readonly number[]): TimeQuantiles | undefined {
-  if (samples.length === 0) return undefined;
-  const sorted = samples.toSorted((a, b) => a - b);
-  const rank = (q: number) => sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] as number;
-  return { p50Ms: rank(0.5), p95Ms: rank(0.95), p99Ms: rank(0.99) };
-}
-
 function between(a: number, b: number, share: number): number {
   return a + (b - a) * share;
 }

@@ -64,6 +64,6 @@ export function rulesOf(policy: PolicyRules, ask: Ask, slaClass: string | null =
 }
 
 /** The tier a budget falls in: the first whose `upToMs` is not below it. */
-export function tierOf({ tiers }: Pick<PolicyRules, 'tiers'>, budgetMs: number): PolicyTier | undefined {
+function tierOf({ tiers }: Pick<PolicyRules, 'tiers'>, budgetMs: number): PolicyTier | undefined {
   return tiers.find((tier) => budgetMs <= tier.upToMs);
 }

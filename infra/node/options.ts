@@ -9,7 +9,7 @@ export const authModes = ['none', 'token'] as const;
 
 const positive = z.coerce.number().int().positive();
 
-export const nodeOptionsSchema = z.strictObject({
+const nodeOptionsSchema = z.strictObject({
   /** A directory, an artifact version's URL, or a model's index (`.../v1/artifacts/{model}`), whose active version is followed. */
   artifact: z.string().min(1),
   host: z.string().min(1).default('127.0.0.1'),

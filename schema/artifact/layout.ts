@@ -34,7 +34,7 @@ export function bornCount(tensor: ManifestTensor, widths: WidthsByLevel, level: 
  * Walks the elements of a tensor as it is at level `top`, in row-major order, in runs born at one level.
  * @param visit gets the level of birth, the run's offset in the tensor at `top`, and its length, in elements
  */
-export function walkRuns(
+function walkRuns(
   tensor: ManifestTensor,
   widths: WidthsByLevel,
   top: number,

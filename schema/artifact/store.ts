@@ -53,7 +53,7 @@ function verified(bytes: Uint8Array, entry: { path: string; bytes: number; sha25
 }
 
 /** @throws `bad-artifact` when length or sha256 differ from the manifest's */
-export function verifyFile(bytes: Uint8Array, entry: { path: string; bytes: number; sha256: string }): void {
+function verifyFile(bytes: Uint8Array, entry: { path: string; bytes: number; sha256: string }): void {
   if (bytes.length !== entry.bytes) {
     throw new SppError(
       'bad-artifact',
@@ -75,7 +75,7 @@ export function sha256Hex(bytes: Uint8Array): string {
 }
 
 /** @throws `bad-artifact` with the first faults of the document */
-export function parseManifest(bytes: Uint8Array, location: string): Manifest {
+function parseManifest(bytes: Uint8Array, location: string): Manifest {
   let document: unknown;
   try {
     document = JSON.parse(new TextDecoder().decode(bytes));

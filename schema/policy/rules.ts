@@ -7,7 +7,7 @@ const budgetMs = z.number().positive().max(86_400_000);
 export const nanoUsdSchema = z.int().nonnegative();
 
 /** Requests whose budget is at most `upToMs` are served between these sparsities. */
-export const tierSchema = z.strictObject({
+const tierSchema = z.strictObject({
   name: z.string().min(1).max(64),
   upToMs: budgetMs,
   /** At least this sparse: the operator sells tight budgets as small models. */
@@ -17,7 +17,7 @@ export const tierSchema = z.strictObject({
 });
 
 /** Which of the levels that fit is the best. */
-export const objectiveSchema = z.discriminatedUnion('kind', [
+const objectiveSchema = z.discriminatedUnion('kind', [
   /** The highest quality, then the lowest cost. */
   z.strictObject({ kind: z.literal('quality-first') }),
   /** The lowest cost, then the highest quality; `minQuality` says what is good enough. */

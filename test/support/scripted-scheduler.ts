@@ -8,7 +8,7 @@ import type { SppError } from '../../schema/errors.ts';
 export const RESULT: TaskResult = { outputs: [], loadMs: 0, executeMs: 1, runMs: 1, behindMs: 0 };
 
 /** A pool whose tasks end when and how the test says. */
-export function scriptedPool(size: number) {
+function scriptedPool(size: number) {
   const running: { task: Task; end: (outcome: TaskResult | Error) => void }[] = [];
   const state = { idle: size, roomBehind: 0, fault: undefined as SppError | undefined };
   const hand = (task: Task, room: 'idle' | 'roomBehind') => {

@@ -10,7 +10,7 @@ import { ModelProtoSchema } from 'onnx-buf';
 import { writeArtifact } from '../../schema/artifact/write.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 
-export const SEQUENCE = { tokens: 5, width: 4, units: 6, outputs: 3, widths: [2, 6] } as const;
+const SEQUENCE = { tokens: 5, width: 4, units: 6, outputs: 3, widths: [2, 6] } as const;
 
 const [FLOAT, INT64] = [1, 7];
 

@@ -45,7 +45,7 @@ export function reduceBy(
 }
 
 /** Axes along which `value` was repeated to broadcast to `target`, counted in the target's axes. */
-export function broadcastAxes(b: Builder, value: string, target: string): number[] {
+function broadcastAxes(b: Builder, value: string, target: string): number[] {
   const [small, large] = [b.dims(value), b.dims(target)];
   const missing = large.length - small.length;
   return large.flatMap((length, axis) =>

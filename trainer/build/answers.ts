@@ -140,7 +140,7 @@ export async function freshAnswers(graph: Graph, asked: Asked): Promise<Answers>
 }
 
 /** Some rows of a tensor, in the order asked for. */
-export function takeRows(tensor: Tensor, rows: readonly number[]): Tensor {
+function takeRows(tensor: Tensor, rows: readonly number[]): Tensor {
   const source = tensor.data as Float32Array;
   const width = source.length / (tensor.dims[0] ?? 1);
   const data = new Float32Array(rows.length * width);

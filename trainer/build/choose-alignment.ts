@@ -22,7 +22,7 @@ const LEAST_GAIN = 0.03;
 /** At most so many levels are timed, spread over the grid. */
 const TIMED_LEVELS = 3;
 
-export const timedMultiplesSchema = z.array(
+const timedMultiplesSchema = z.array(
   z.object({
     multiple: z.int().positive(),
     /** Median time beside that of any width with as many FLOPs, the geometric mean over levels and batch sizes. */

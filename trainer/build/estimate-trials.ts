@@ -42,7 +42,7 @@ export interface TrialScene {
 }
 
 /** A level of the scene as it is cut. */
-export function levelGraph(model: PreparedModel, row: readonly number[]): Graph {
+function levelGraph(model: PreparedModel, row: readonly number[]): Graph {
   return cutGraph(
     model,
     row.map((width) => Array.from({ length: width }, (_, unit) => unit)),

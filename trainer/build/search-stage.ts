@@ -170,7 +170,7 @@ function rowsOf(loss: MaskStep['loss']): number {
 }
 
 /** Answers with 1 or -1 added to each element. */
-export function withSigns({ dtype, dims, data }: Tensor, uniform: () => number): Tensor {
+function withSigns({ dtype, dims, data }: Tensor, uniform: () => number): Tensor {
   return { dtype, dims, data: (data as Float32Array).map((value) => value + (uniform() < 0.5 ? -1 : 1)) };
 }
 

@@ -20,7 +20,7 @@ export interface RefitSums {
 }
 
 /** Dampings that are tried, weakest first. */
-export const REFIT_DAMPINGS = [1e-4, 1e-3, 1e-2, 1e-1, 1] as const;
+const REFIT_DAMPINGS = [1e-4, 1e-3, 1e-2, 1e-1, 1] as const;
 
 export interface Refit {
   /** [size, dOut]; zero when no damping helps on the validation rows. */

@@ -38,7 +38,7 @@ export function splitBySeed(
 }
 
 /** @param order the examples that the split has, in its order */
-export function arraySplit({ arrays, labels }: Columns, order: readonly number[]): Split {
+function arraySplit({ arrays, labels }: Columns, order: readonly number[]): Split {
   const at = (indices: readonly number[]) => indices.map((index) => order[index] as number);
   const width = labels === undefined ? 0 : labels.length / countOf({ arrays });
   return {

@@ -21,7 +21,7 @@ export async function readImage(path: string, size: ImageSize, crop: number): Pr
 }
 
 /** The largest centred area of the target's proportions, times `crop`; in whole pixels within the image. */
-export function centredArea(
+function centredArea(
   whole: { readonly width: number; readonly height: number },
   target: { readonly width: number; readonly height: number },
   crop: number,

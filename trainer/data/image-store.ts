@@ -7,7 +7,7 @@ import type { Normalisation } from './dataset.ts';
 import { readImage } from './image-file.ts';
 
 /** Means and deviations of ImageNet, which most image models were trained with. */
-export const imageNormalisation: Readonly<Record<ImageSize['channels'], Normalisation>> = {
+const imageNormalisation: Readonly<Record<ImageSize['channels'], Normalisation>> = {
   1: { scale: 1 / 255, mean: [0.5], std: [0.5] },
   3: { scale: 1 / 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
 };

@@ -5,7 +5,7 @@ import type { prepareModel } from '../pairs/prepare.ts';
 import type { BackendName } from './backend-names.ts';
 import { createEngine, type EngineOptions, type EngineStep } from './engine.ts';
 
-export const ENGINES_AGREE = 1e-4;
+const ENGINES_AGREE = 1e-4;
 
 export type Model = Awaited<ReturnType<typeof prepareModel>>;
 

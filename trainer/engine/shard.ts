@@ -35,7 +35,7 @@ export function splitBatch(shard: Shard, parts: number, batched: readonly string
 }
 
 /** Number of examples of a step. */
-export function batchSize(shard: Shard, batched: readonly string[]): number {
+function batchSize(shard: Shard, batched: readonly string[]): number {
   const sizes = batched.flatMap((name) => shard.feeds[name]?.dims[0] ?? []);
   const [batch] = sizes;
   if (batch === undefined || batch === 0) throw new SppError('bad-shape', 'The batch is empty.');

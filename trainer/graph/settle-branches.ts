@@ -40,7 +40,7 @@ export function isIf({ opType, domain }: Pick<GraphNode, 'opType' | 'domain'>): 
 }
 
 /** Ifs whose condition depends on what inputs hold: whatever is tried shows nothing of other inputs. */
-export function unsettledIfs(graph: Pick<Graph, 'nodes' | 'initializers'>): GraphNode[] {
+function unsettledIfs(graph: Pick<Graph, 'nodes' | 'initializers'>): GraphNode[] {
   const fixed = shapeOnlyValues(graph);
   return graph.nodes.filter((node) => isIf(node) && !fixed.has(node.inputs[0] ?? ''));
 }

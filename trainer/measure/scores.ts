@@ -102,7 +102,7 @@ export const scorers = {
 } as const satisfies Record<ScorerName, Scorer>;
 
 /** Index of the largest entry of each row; a row with NaN is an error, not a guess. */
-export function argmaxRows(scores: Tensor): number[] {
+function argmaxRows(scores: Tensor): number[] {
   return rowsOf(scores).map((row, r) => {
     let best = 0;
     for (let c = 0; c < row.length; c++) {

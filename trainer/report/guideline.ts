@@ -2,7 +2,7 @@
 import type { Manifest, ManifestLevel } from '../../schema/manifest.ts';
 
 /** Losses that people ask for, as shares. */
-export const TOLERANCES = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1] as const;
+const TOLERANCES = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1] as const;
 
 /** Shares of examples that differ by exactly a tolerance must not fall on its wrong side. */
 const ROUNDING = 1e-9;

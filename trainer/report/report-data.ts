@@ -7,7 +7,7 @@ import { SppError } from '../../schema/errors.ts';
 
 const REPORT_DATA_FILE = 'report.json';
 
-export const reportDataSchema = z.strictObject({
+const reportDataSchema = z.strictObject({
   formatVersion: z.literal(1),
   /** Steps of the search; entry times count in them. */
   steps: z.int().positive(),

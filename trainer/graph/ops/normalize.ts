@@ -8,7 +8,7 @@ import { always, type Evaluate, input, type OpTable } from './op.ts';
  * (x - mean) / sqrt(variance + epsilon) over the last axis: [rows, n].
  * Gradient: (dy - mean(dy) - y mean(dy y)) / sqrt(variance + epsilon).
  */
-export function normalizeRows(x: tf.Tensor2D, epsilon: number): tf.Tensor2D {
+function normalizeRows(x: tf.Tensor2D, epsilon: number): tf.Tensor2D {
   return tf.customGrad((input, save) => {
     const rows = input as tf.Tensor2D;
     const centred = tf.sub(rows, tf.mean(rows, -1, true));
