@@ -4,7 +4,7 @@
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { sessionOptions } from '../../infra/node/execution/session-options.ts';
-import { median } from './statistics.ts';
+import { median } from '../local/statistics.ts';
 
 export interface PackingRuns {
   readonly kind: 'packed' | 'as it lies, memory kept' | 'as it lies';

@@ -12,8 +12,8 @@ import { allocatorSettings } from '../../infra/node/allocator.ts';
 import { zeroInputs } from '../../infra/node/tensors.ts';
 import { openWeightFile } from '../../infra/node/weights/weight-file.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
+import { rounded } from '../local/statistics.ts';
 import type { PackingRuns } from './packing-runs.ts';
-import { rounded } from './statistics.ts';
 
 export interface PackingOptions {
   readonly artifact: string;
