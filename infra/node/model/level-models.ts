@@ -57,10 +57,7 @@ const MOST_UNBLOCKED = 1;
 /** Smaller levels are packed by each thread for itself: that costs less memory than a session, and no disk. */
 const WORTH_A_FILE_BYTES = 32 * 2 ** 20;
 
-/**
- * Packing is for runs in which few rows go through a matrix. Where there are many, little is saved, and memory is doubled for it: as
- * much is left to memory as the node may be behind bare onnxruntime.
- */
+/** Packing doubles a level's memory: as much of a run is left to memory as the node may be behind bare onnxruntime. */
 const WORTH_PACKING = 0.05;
 
 /** What a session takes beyond weights and scratch memory, for a byte of its graph: measured on graphs of 12 layers. */
