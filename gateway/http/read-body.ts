@@ -33,15 +33,6 @@ export async function readBody(
   return bytes;
 }
 
-/**
- * A body whose length was announced within the limit, which the connection then holds it to: read in one piece, which
- * costs the runtime a fraction of reading it by chunks.
- * @throws `bad-request` when it breaks off
- */
-export function readAnnounced(request: Pick<Request, 'arrayBuffer'>): Promise<Uint8Array<ArrayBuffer>> {
-  return request.arrayBuffer().then((buffer) => new Uint8Array(buffer), brokenOff);
-}
-
 /** @returns what Content-Length says, NaN without it. @throws `body-too-large` */
 export function requireLength(headers: Headers, maxBytes: number): number {
   const declared = Number(headers.get('content-length') ?? Number.NaN);

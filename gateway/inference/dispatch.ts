@@ -65,6 +65,7 @@ async function run(request: InferenceRequest, context: DispatchContext, course: 
     const { answer } = forwarded;
     const response = clientResponse(answer, {
       level: result.level,
+      asked: chosen.level,
       version: planned.version,
       versions: request.model.versions,
       policyVersion: context.policy.version,

@@ -17,6 +17,8 @@ export function declined(answer: NodeAnswer): boolean {
 export interface AnswerContext {
   /** That answered. */
   readonly level: number;
+  /** That the node was asked for. */
+  readonly asked: number;
   /** Versions by name: the node says which one it answered from, which may have changed under way. */
   readonly versions: ReadonlyMap<string, CatalogVersion>;
   /** The one that was planned. */
@@ -56,15 +58,18 @@ export function clientResponse(answer: NodeAnswer, context: AnswerContext): Resp
     }),
   );
   for (const [name, value] of context.told) headers.set(name, value);
-  for (const name of HANDED_ON) {
-    const value = answer.headers.get(name);
-    if (value !== null) headers.set(name, value);
-  }
+  handOn(headerLengthName, answer, headers);
+  // Looked for only where they can be: a look is a call of the runtime.
+  if (status !== 200) handOn('retry-after', answer, headers);
+  if (context.level !== context.asked) handOn(headerNames.steppedFrom, answer, headers);
   return response;
 }
 
-/** Of the node's headers, as they are. */
-const HANDED_ON = ['retry-after', headerLengthName, headerNames.steppedFrom] as const;
+/** A header of the node's, as it is. */
+function handOn(name: string, answer: NodeAnswer, headers: Headers): void {
+  const value = answer.headers.get(name);
+  if (value !== null) headers.set(name, value);
+}
 
 /** By version of a copy of the catalog. */
 const madeOf = new WeakMap<CatalogVersion, Map<string, Headers>>();

@@ -3,7 +3,7 @@ import { headerLengthName, splitBody } from '../../schema/binary-tensors.ts';
 import { SppError } from '../../schema/errors.ts';
 import { inferRequestSchema } from '../../schema/protocol.ts';
 import { continued } from '../http/continued-stream.ts';
-import { brokenOff, parseJson, readAnnounced, readBody, requireLength } from '../http/read-body.ts';
+import { brokenOff, parseJson, readBody, requireLength } from '../http/read-body.ts';
 import { memo } from '../state/memo.ts';
 import { firstTensor } from './tensor-head.ts';
 
@@ -34,8 +34,12 @@ export function readUpload(request: Request, maxBytes: number): Promise<Upload> 
   const declared = requireLength(request.headers, maxBytes);
   if (declared > HELD_BYTES && request.body !== null)
     return largeUpload(request.body, declared, headerLength, kept, maxBytes);
-  const reading = declared >= 0 ? readAnnounced(request) : readBody(request, maxBytes);
-  return reading.then((bytes) => heldUpload(bytes, headerLength, kept));
+  // A length within the limit was announced, which the connection holds the body to: read in one piece, for a fraction of what chunks cost.
+  if (declared >= 0)
+    return request
+      .arrayBuffer()
+      .then((buffer) => heldUpload(new Uint8Array(buffer), headerLength, kept), brokenOff);
+  return readBody(request, maxBytes).then((bytes) => heldUpload(bytes, headerLength, kept));
 }
 
 async function largeUpload(
