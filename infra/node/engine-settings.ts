@@ -7,7 +7,7 @@ import { letHelpersGiveWay } from './execution/give-way.ts';
  * megabytes of bodies that have come since, which are gone at the next small collection, for a reason to do so twice a second:
  * each time the main thread stands still for 5 to 15 ms, and what waits meanwhile is late.
  */
-const HEAP_GROWING_PERCENT = 400;
+const HEAP_GROWING_PERCENT = 200;
 
 /** To be called at the start of the program, once. */
 export function setUpEngine(): void {
