@@ -103,7 +103,7 @@ interface Run {
 
 /** Everything behind calibration. */
 async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
-  const { options, dataset, out, progress } = request;
+  const { options, out, progress } = request;
   const { calibrated, checkpoint } = run;
   const { model } = calibrated;
   const limits = limitLog((await checkpoint.read('limits', limitEventsSchema)) ?? [], (events) =>
@@ -176,29 +176,9 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
     kept.map((level) => measured[level] as PathLevel),
     own,
   );
+  const decided = { align: aligned.multiple, recover: recoverTaken, recoverWeights: memoryPlan.train };
   const manifest = await writeArtifact(out, {
-    header: {
-      model: { id: options.id, version: versionOf(run.fingerprint), sourceSha256: run.sourceSha256 },
-      createdAt: new Date().toISOString(),
-      task: calibrated.pool.task.name,
-      ...(dataset.targets?.kind === 'class' ? { labels: [...dataset.targets.names] } : {}),
-      preprocessing: preprocessingOf(calibrated.pool.data),
-      search: {
-        form: options.search,
-        ...searchSettings(options),
-        batch: options.batch,
-        loss: options.loss,
-        rotate: options.rotate,
-        compensate: options.compensate,
-        align: aligned.multiple,
-        recover: recoverTaken,
-        recoverWeights: memoryPlan.train,
-        recoverRate: options.recoverRate,
-      },
-      seed: options.seed,
-      dataSha256: dataset.sha256,
-      ...ports,
-    },
+    header: { ...headerOf(request, run, decided), ...ports },
     graph,
     weights,
     levels: artifactLevels,
@@ -214,6 +194,34 @@ async function writePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const total = Object.values(epochs).reduce((a, b) => a + b, 0);
   progress.note(`the whole path cost ${total.toFixed(2)} epochs of the dense model's training step`);
   return manifest;
+}
+
+/** What the manifest says of where a path comes from. @param decided by the run, where options left it open */
+function headerOf(
+  { options, dataset }: TimedRequest,
+  { calibrated, fingerprint, sourceSha256 }: Run,
+  decided: { readonly align: number; readonly recover: number; readonly recoverWeights: string },
+) {
+  const { id, search, batch, loss, rotate, compensate, recoverRate, seed } = options;
+  return {
+    model: { id, version: versionOf(fingerprint), sourceSha256 },
+    createdAt: new Date().toISOString(),
+    task: calibrated.pool.task.name,
+    ...(dataset.targets?.kind === 'class' ? { labels: [...dataset.targets.names] } : {}),
+    preprocessing: preprocessingOf(calibrated.pool.data),
+    search: {
+      form: search,
+      ...searchSettings(options),
+      batch,
+      loss,
+      rotate,
+      compensate,
+      ...decided,
+      recoverRate,
+    },
+    seed,
+    dataSha256: dataset.sha256,
+  };
 }
 
 /** By pair: the search's, or where matrices are refitted the one that this leaves. */

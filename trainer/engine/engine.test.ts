@@ -111,6 +111,18 @@ describe('the digits model', () => {
     },
   );
 
+  test('refuses counts that are none before anything starts', async () => {
+    const { graph } = await digits();
+    const options = { graph, backend: 'onnxruntime' } as const;
+    for (const wrong of [
+      { workers: 0 },
+      { workerThreads: 0.5 },
+      { microBatch: 0 },
+      { microBatch: Number.NaN },
+    ])
+      await expect(createEngine({ ...options, ...wrong })).rejects.toMatchObject({ code: 'usage' });
+  });
+
   test('refuses widths that a pair does not have, weights that are not there, and masks beside widths', async () => {
     const model = await digits();
     const step = await anyStep(model);

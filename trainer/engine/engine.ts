@@ -143,13 +143,15 @@ export const MICRO_BATCH = {
   'onnxruntime-webgpu': 128,
 } as const satisfies Record<BackendName, number>;
 
-/** @throws `backend-unavailable`, `bad-model` for weights that are not there, and `unsupported-op` listing what has no gradient */
+/** @throws `usage` for counts that are none, `backend-unavailable`, `bad-model` for weights that are not there, and `unsupported-op` listing what has no gradient */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { graph, nested, pairs = [] } = options;
   if (nested && pairs.length > 0)
     throw new SppError('usage', 'An engine takes masks or widths, not both.', {
       hint: 'Give nested alone; its gradients are those of the weights.',
     });
+  checkedCount('examples computed at once', options.microBatch ?? 1);
+  checkedCount('threads of a worker', options.workerThreads ?? 1);
   const weights = weightMemory(graph, options.weights ?? []);
   const { backend, lanes, passedOver } = await firstThatWorks(options, weights);
   let microBatch = options.microBatch ?? MICRO_BATCH[backend];
@@ -304,8 +306,12 @@ async function createLanes(
 }
 
 function checkedWorkers(count = Math.min(MOST_WORKERS, computeThreads())): number {
+  return checkedCount('workers', count);
+}
+
+function checkedCount(what: string, count: number): number {
   if (Number.isInteger(count) && count >= 1) return count;
-  throw new SppError('usage', `The number of workers must be a whole number from 1 on, not ${count}.`);
+  throw new SppError('usage', `The number of ${what} must be a whole number from 1 on, not ${count}.`);
 }
 
 /** The weights' values in shared memory. @throws `bad-model` for names that are no float32 initializers */
