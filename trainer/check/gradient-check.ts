@@ -83,7 +83,10 @@ async function lossWeights(
   for (const probe of probes) {
     const [ahead, behind] = [await at(probe, LOOK), await at(probe, -LOOK)];
     const moves = new Map(
-      [...ahead].map(([name, to]) => [name, to.map((value, i) => value - (behind.get(name)?.[i] ?? 0))]),
+      [...ahead].map(([name, to]) => [
+        name,
+        to.map((value, i) => finite(value - (behind.get(name)?.[i] ?? 0))),
+      ]),
     );
     const all = [...moves.values()];
     const count = all.reduce((sum, { length }) => sum + length, 0);
@@ -123,8 +126,10 @@ function backpropagated(
           .run(feeds, inputs as tf.Tensor1D[])
           .map((value, i) => {
             const device = toDevice(value);
+            const counts = tf.tensor(Uint8Array.from(device.dataSync(), isFiniteBit), device.shape, 'bool');
             const by = weights.get(outputs[i] ?? '') ?? new Float32Array(device.size);
-            return tf.sum(tf.mul(device, tf.tensor(by, device.shape)));
+            const terms = tf.mul(device, tf.tensor(by, device.shape));
+            return tf.sum(tf.where(counts, terms, tf.zerosLike(terms)));
           })
           .reduce((sum, part) => tf.add(sum, part)) as tf.Scalar;
       return tf
@@ -140,10 +145,17 @@ function lossOf(found: Outputs, weights: Outputs): number {
   let loss = 0;
   for (const [name, data] of found) {
     const by = weights.get(name);
-    for (const [i, value] of data.entries()) loss += value * (by?.[i] ?? 0);
+    for (const [i, value] of data.entries()) loss += finite(value) * (by?.[i] ?? 0);
   }
   return loss;
 }
+
+/** What a mask hides is minus infinity, a root of a negative number none: the loss is over the rest, else it would be no number itself. */
+function finite(value: number): number {
+  return Number.isFinite(value) ? value : 0;
+}
+
+const isFiniteBit = (value: number) => (Number.isFinite(value) ? 1 : 0);
 
 function floatOutputs(graph: Graph): string[] {
   return graph.outputs.filter(({ dtype }) => dtype === 'float32').map(({ name }) => name);

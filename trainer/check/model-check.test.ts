@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { GraphBuilder } from '../../test/support/graph-builder.ts';
 import { startBackend } from '../engine/backend.ts';
 import { architectures } from '../pairs/architectures.case.ts';
 import { preparePairs } from '../pairs/prepare.ts';
@@ -63,4 +64,24 @@ describe('checking a model', () => {
       await expect(checkModel({ ...graph, initializers }, model)).rejects.toThrow(/no finite number at all/);
     },
   );
+
+  const mlp = (b: GraphBuilder) =>
+    b.linear(b.op('Relu', [b.linear(b.input('x', ['n', 8]), b.weight(8, 16))]), b.weight(16, 4));
+
+  test('outputs of which a mask hides some are checked by the others', async () => {
+    const b = new GraphBuilder();
+    const hidden = b.constant({ dtype: 'bool', dims: [4], data: Uint8Array.of(0, 1, 0, 0) });
+    const graph = b.build({ y: [b.op('Where', [hidden, b.scalar(-Infinity), mlp(b)]), ['n', 4]] });
+    const result = await checkModel(graph, await preparePairs(graph, 'hidden'));
+    expect(passes(result)).toBe(true);
+    // Exactly none is what comparing nothing gives.
+    expect(result.gradient.maxRelativeError).toBeGreaterThan(0);
+  });
+
+  test('gradients that are no numbers do not pass', async () => {
+    const b = new GraphBuilder();
+    const graph = b.build({ y: [b.op('Sqrt', [mlp(b)]), ['n', 4]] });
+    const { gradient } = await checkModel(graph, await preparePairs(graph, 'roots'));
+    expect(gradient.maxRelativeError).toBe(Infinity);
+  });
 });
