@@ -19,7 +19,7 @@ import type { CalibratedModel } from './calibrate-model.ts';
 import { buildLevels, type LevelModel, ownTensors } from './level-stage.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
-import { diverged, LIMITS, trained } from './recover-stage.ts';
+import { arrays, diverged, LIMITS, trained, withWeights } from './recover-stage.ts';
 import { recoveryBatches } from './recovery-batches.ts';
 import { type RecoveryEngineOptions, recoveryEngine } from './recovery-engine.ts';
 import { throwIfAborted } from './search-stage.ts';
@@ -42,7 +42,6 @@ export interface OwnRecoveryState {
   readonly losses: Float64Array;
 }
 
-const arrays: z.ZodType<ReadonlyMap<string, Float32Array>> = z.map(z.string(), z.instanceof(Float32Array));
 const trainedSchema = z.object({
   step: z.int().nonnegative(),
   weights: arrays,
@@ -263,15 +262,7 @@ function finished(
   places: readonly Places[],
   { steps, rate, shared, own }: OwnRecoveryState,
 ): RecoveredLevels {
-  const set = (values: OwnTensors): PreparedModel => {
-    const initializers = new Map(ordered.graph.initializers);
-    for (const [name, data] of values) {
-      const tensor = initializers.get(name);
-      if (tensor !== undefined) initializers.set(name, { ...tensor, data });
-    }
-    return { ...ordered, graph: { ...ordered.graph, initializers } };
-  };
-  const model = set(new Map([...shared.weights, ...(own.at(-1)?.weights ?? [])]));
+  const model = withWeights(ordered, new Map([...shared.weights, ...(own.at(-1)?.weights ?? [])]));
   const levels = widths.map((row, level): LevelModel => {
     const keep = row.map((width) => Array.from({ length: width }, (_, unit) => unit));
     const cut = withOwn(cutGraph(model, keep), own[level]?.weights ?? new Map(), places[level] as Places);

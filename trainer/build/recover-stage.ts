@@ -26,7 +26,11 @@ export interface RecoveryState extends AdamState {
   readonly weights: ReadonlyMap<string, Float32Array>;
 }
 
-const arrays: z.ZodType<ReadonlyMap<string, Float32Array>> = z.map(z.string(), z.instanceof(Float32Array));
+/** By name, as checkpoints keep them. */
+export const arrays: z.ZodType<ReadonlyMap<string, Float32Array>> = z.map(
+  z.string(),
+  z.instanceof(Float32Array),
+);
 export const recoveryStateSchema: z.ZodType<RecoveryState> = z.object({
   step: z.int().nonnegative(),
   weights: arrays,
@@ -156,7 +160,8 @@ function namedLosses(
   return Object.fromEntries(levels.map((level, i) => [nameOf(level), losses[i] as number]));
 }
 
-function withWeights(model: PreparedModel, weights: ReadonlyMap<string, Float32Array>): PreparedModel {
+/** @param weights by name; the model's other tensors stay */
+export function withWeights(model: PreparedModel, weights: ReadonlyMap<string, Float32Array>): PreparedModel {
   const initializers = new Map(model.graph.initializers);
   for (const [name, data] of weights) {
     const tensor = initializers.get(name);
