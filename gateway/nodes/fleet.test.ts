@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { NodeReport } from '../../schema/node-report.ts';
 import { addresses, bench, lost, predicted, reasons, report, spec } from './fleet.fixture.ts';
 import type { NodeAddress } from './node-address.ts';
@@ -149,8 +149,7 @@ describe('the fleet', () => {
     };
     const waiting = all.refresh(background);
     for (let i = 0; i < 2; i++) {
-      await new Promise((done) => setTimeout(done, 15));
-      expect(asked).toHaveLength(i + 1);
+      await vi.waitFor(() => expect(asked).toHaveLength(i + 1));
       state.nowMs += 250;
     }
     await waiting;

@@ -73,7 +73,7 @@ const clip: VjpRule['vjp'] = ({ build, dy, x: [x = '', low = '', high = ''] }) =
   },
 ];
 
-/** Graphs compute in float32 only, so a cast from float to float changes nothing. */
+/** Graphs compute in float32 only, so a cast from float to float changes nothing; nor does Dropout where nothing is trained by it. */
 const same: VjpRule['vjp'] = ({ dy }) => [() => dy];
 
 /** Constant but for jumps. */
@@ -100,6 +100,8 @@ export const elementwiseRules: VjpTable = {
     Clip: clip,
     Identity: same,
     Cast: same,
+    CastLike: same,
+    Dropout: same,
     Neg: ({ build, dy }) => [() => neg(build, dy)],
     Mean: ({ build, dy, x, y }) =>
       x.map((value) => () => scale(build, sumToShape(build, dy, value, y), 1 / x.length)),

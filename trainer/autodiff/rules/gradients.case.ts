@@ -12,6 +12,12 @@ const distinct = shape(3).map((dims) => {
 export const gradientCases: readonly OpCase[] = [
   { name: 'Cast to float', opType: 'Cast', attributes: { to: int(1) }, inputs: one(), differentiate: [0] },
   {
+    name: 'CastLike of floats',
+    opType: 'CastLike',
+    inputs: fc.tuple(floats([5]), floats([2])),
+    differentiate: [0],
+  },
+  {
     name: 'Gelu of opset 20, tanh form',
     opType: 'Gelu',
     opset: 20,
