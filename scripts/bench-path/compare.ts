@@ -32,7 +32,7 @@ export interface Comparison {
 /** Of the dense model's own figure; methods have revisions of their own. */
 const DENSE_REVISION = 2;
 /** Raised when the search's order changes. */
-const ORDER_REVISION = 1;
+const ORDER_REVISION = 2;
 const CALIBRATION = 4096;
 
 export async function compare(

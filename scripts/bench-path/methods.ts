@@ -57,37 +57,37 @@ export const methods = {
   ours: {
     ...ordered('ours', 'rotated', (subject) => subject.order('inclusion')),
     ours: true,
-    revision: 2,
+    revision: 3,
   },
   'ours-compensated': {
     ...ordered('ours comp.', 'rotated', (subject) => subject.order('inclusion'), true),
     ours: true,
-    revision: 5,
+    revision: 6,
   },
   'ours-recovered': {
     label: 'ours joint',
     training: 'joint',
     ours: true,
-    revision: 2,
+    revision: 3,
     make: { levels: (subject) => jointLevels(subject, false) },
   },
   'ours-recovered-refit': {
     label: 'ours joint own',
     training: 'joint',
     ours: true,
-    revision: 6,
+    revision: 7,
     make: { levels: (subject) => jointLevels(subject, true) },
   },
   'tuned-total': {
     label: 'single, total budget',
     training: 'total',
-    revision: 3,
+    revision: 4,
     make: { level: (subject, place) => singleLevel(subject, 'total', place) },
   },
   'tuned-each': {
     label: 'single, same budget',
     training: 'each',
-    revision: 2,
+    revision: 3,
     make: { level: (subject, place) => singleLevel(subject, 'each', place) },
   },
 } as const satisfies Record<string, Method>;

@@ -78,9 +78,11 @@ test('levels that are far from the dense model are drawn more often, and none is
   expect(drawByLoss(randomSource(0, 96, 0), losses, { always: 4, between: 1 })).toEqual([0, 1, 2, 3, 4, 5]);
 });
 
-test('the sparsest levels that together are no larger than the dense model are trained in every step', () => {
+test('the sparsest levels that together are little larger than the dense model are trained in every step', () => {
   expect(levelDraw([0.1, 0.2, 0.3, 0.4, 0.5, 1])).toEqual({ always: 4, between: 1 });
+  expect(levelDraw([0.05, 0.1, 0.2, 0.3, 0.41, 0.5, 1])).toEqual({ always: 5, between: 1 });
   expect(levelDraw([0.25, 0.5, 1])).toEqual({ always: 2, between: 1 });
+  expect(levelDraw([0.25, 0.3, 0.35, 0.4, 1])).toEqual({ always: 3, between: 1 });
   expect(levelDraw([0.9, 0.95, 1])).toEqual({ always: 1, between: 1 });
   expect(levelDraw([1])).toEqual({ always: 0, between: 1 });
 });

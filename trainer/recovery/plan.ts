@@ -17,16 +17,19 @@ export interface RecoveryPlan {
 
 export const defaultRecovery = { between: 1, rate: 0.01, steps: 300 } as const;
 
+/** Most FLOPs and weights of the levels that own all, together, over the dense model's. */
+const MOST_OWNED = 1.25;
+
 /**
- * The sparsest levels, as many as together are no larger than the dense model, are trained in every step: that costs no more than it does,
- * and keeping all of their weights apart no more bytes. They are those that differ most from the dense model, and from each other.
+ * The sparsest levels, as many as together are little larger than the dense model, are trained in every step: that costs little more than it
+ * does, and keeping all of their weights apart few more bytes. They are those that differ most from the dense model, and from each other.
  * @param shares FLOPs of each level over the dense model's, ascending
  */
 export function levelDraw(shares: readonly number[], between: number = defaultRecovery.between): Draw {
   let [always, sum] = [0, 0];
   for (const share of shares.slice(0, -1)) {
     sum += share;
-    if (always > 0 && sum > 1) break;
+    if (always > 0 && sum > MOST_OWNED) break;
     always += 1;
   }
   return { always, between };

@@ -30,7 +30,7 @@ export interface InclusionOptions {
 
 export const defaultInclusion: InclusionOptions = {
   steps: 120,
-  couplingQuantiles: [0.99, 0.3],
+  couplingQuantiles: [0.999, 0.3],
   kappa: 1,
   lambda: 8,
   stepSize: 0.3,
