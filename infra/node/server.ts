@@ -2,9 +2,11 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { InferenceSession } from 'onnxruntime-node';
 import type { Logger } from 'pino';
 import { openArtifact } from '../../schema/artifact/store.ts';
 import { SppError } from '../../schema/errors.ts';
+import { flushSubnormals } from '../../schema/flush-subnormals.ts';
 import { keepFullPrecision } from '../../schema/full-precision.ts';
 import type { NodeReport, NodeState } from '../../schema/node-report.ts';
 import type { SpawnThread } from './execution/worker-pool.ts';
@@ -69,6 +71,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   usable.promise.catch(() => {});
 
   if (settings.ep === 'cuda') keepFullPrecision();
+  await flushSubnormals((model, options) => InferenceSession.create(model, options));
   const serve = async (artifact: Awaited<ReturnType<typeof open>>) => {
     const directory = await cacheDirectory(artifact, settings.cacheDir);
     const source = await levelModels({

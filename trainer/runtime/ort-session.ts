@@ -1,7 +1,9 @@
 /** onnxruntime as the trainer uses it: our tensors in, our tensors out, on the cpu unless asked otherwise. The reference for everything else. */
 import ort from 'onnxruntime-node';
 import { SppError } from '../../schema/errors.ts';
+import { FLUSH_SUBNORMALS } from '../../schema/flush-subnormals.ts';
 import type { Dtype, Tensor } from '../graph/graph.ts';
+import './subnormals.ts';
 
 interface OrtSessionOptions {
   /** Threads of one run; 1 by default, `computeThreads()` for what runs alone. */
@@ -79,7 +81,10 @@ export async function createOrtSession(
     graphOptimizationLevel: optimise ? 'all' : 'disabled',
     logSeverityLevel: FATAL_SEVERITY,
     // Spinning threads of several sessions take the cores from each other.
-    extra: { session: { intra_op: { allow_spinning: '0' }, ...mapped }, ...unfolded },
+    extra: {
+      session: { intra_op: { allow_spinning: '0' }, ...FLUSH_SUBNORMALS, ...mapped },
+      ...unfolded,
+    },
   }).catch((cause: unknown) => {
     if (provider === 'cpu') throw refused('onnxruntime cannot load the model', cause);
     throw new SppError(

@@ -9,6 +9,7 @@ import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import { computeProvider, computeThreads } from './compute.ts';
 import type { OrtModel } from './ort-session.ts';
 import type { SessionAnswer, SessionQuestion } from './session-worker.ts';
+import './subnormals.ts';
 import { startWorkerPool } from './worker-pool.ts';
 
 export interface SessionPool {

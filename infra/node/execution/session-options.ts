@@ -1,5 +1,6 @@
 /** How a worker thread's onnxruntime sessions are made. */
 import type { InferenceSession } from 'onnxruntime-node';
+import { FLUSH_SUBNORMALS } from '../../../schema/flush-subnormals.ts';
 
 /**
  * @param ep onnxruntime execution provider
@@ -26,6 +27,7 @@ export function sessionOptions(
     extra: {
       session: {
         intra_op: { allow_spinning: '0' },
+        ...FLUSH_SUBNORMALS,
         ...(packed ? {} : { disable_prepacking: '1' }),
       },
     },
