@@ -64,6 +64,25 @@ test('writes no gradient that leads to no mask', async () => {
   expect(deeper.graph.nodes.length).toBeGreaterThan(graph.nodes.length);
 });
 
+test('asks no softmax whether it is a number where one node can see to it', async () => {
+  const zero: Tensor = { dtype: 'float32', dims: [], data: Float32Array.of(0) };
+  const plain = network('Softmax');
+  const graph: Graph = {
+    ...plain,
+    initializers: new Map([...plain.initializers, ['zero', zero]]),
+    nodes: [
+      ...plain.nodes.slice(0, -2),
+      node('Softmax', ['hidden'], 'shares'),
+      node('IsNaN', ['shares'], 'nothing'),
+      node('Where', ['nothing', 'zero', 'shares'], 'active'),
+      node('MatMul', ['active', 'second'], 'logits'),
+    ],
+  };
+  const written = types(gradientGraph(await request(graph, 'hidden', 5)).graph);
+  expect(written).toContain('ThresholdedRelu');
+  expect(written).not.toContain('IsNaN');
+});
+
 test('lists all operators without a rule at once, by name and node, but only those on the way', async () => {
   const graph = network('EyeLike', {
     nodes: [

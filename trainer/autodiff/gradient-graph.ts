@@ -9,6 +9,7 @@ import type { Facts } from './facts.ts';
 import { foldNormalisations, parametersOf } from './fold-normalisation.ts';
 import { fuseBiases } from './fuse-bias.ts';
 import { fuseSilu } from './fuse-silu.ts';
+import { leanGuards } from './lean-guards.ts';
 import { addLoss, type LossKind } from './loss-graph.ts';
 import { type MaskedUnits, maskForward } from './masked-forward.ts';
 import { narrowRows } from './narrow-rows.ts';
@@ -112,8 +113,9 @@ export function gradientGraph(request: GradientRequest): GradientGraph {
   const written = request.recompute
     ? recomputed(complete, pass, logits, stream, backward, results)
     : complete;
+  const lean = leanGuards(written);
   return {
-    graph: { ...written, inputs: [...written.inputs, input] },
+    graph: { ...lean, inputs: [...lean.inputs, input] },
     masks: forward.masks,
     target,
     shape: rows,
