@@ -1,7 +1,7 @@
 /** What a path is to hold, read off the results: pure functions from a summary to sentences with the figures that decide. */
 import type { Method } from './methods.ts';
 import type { Metric } from './models.ts';
-import type { Cell, SummaryRow } from './summary.ts';
+import { type Cell, onSameSeeds, type SummaryRow } from './summary.ts';
 
 export interface Claim {
   readonly claim: string;
@@ -13,7 +13,7 @@ export interface Claim {
 export interface ClaimScene {
   readonly rows: readonly SummaryRow[];
   readonly metric: Pick<Metric, 'better' | 'digits' | 'near'>;
-  /** What half of the reachable FLOPs may cost without training, from the dense model's own figure. */
+  /** What half of the reachable FLOPs may cost, from the dense model's own figure. */
   readonly halfLoss: (dense: number) => number;
   readonly methods: Readonly<Record<string, Pick<Method, 'label' | 'ours' | 'training'>>>;
   /** Epochs of each method, altogether. */
@@ -43,7 +43,7 @@ export function claimsOf(scene: ClaimScene): Claim[] {
       names: others,
       allowed: noise,
     }),
-    ...lossAtHalf(scene, half, ours, halfLoss),
+    ...lossAtHalf('without training', scene, half, ours, halfLoss),
     ...beside('joint: as near as wanted to levels trained apart for as long', pruned, joint, {
       names: named((method) => method.training === 'each'),
       allowed: (_, other) => metric.near(other.mean),
@@ -52,6 +52,7 @@ export function claimsOf(scene: ClaimScene): Claim[] {
       names: named((method) => method.training === 'total'),
       allowed: () => 0,
     }),
+    ...lossAtHalf('joint', scene, half, joint, halfLoss),
     ...[...ours, ...joint].flatMap((name) => neverFalls(scene, name)),
     ...costs.slice(0, 1).map((cost) => ({
       claim: `the whole path costs at most ${MOST_EPOCHS} epochs`,
@@ -83,29 +84,34 @@ function besideOthers(
     .flatMap((row) => {
       const [own, other] = [best(scene, row, mine), best(scene, row, names)];
       if (own === undefined || other === undefined) return [];
-      const margin = gain(scene, own.cell.mean, other.cell.mean) + allowed(own.cell, other.cell);
-      return [{ row, own, other, margin }];
+      const [a, b] = onSameSeeds(own.cell, other.cell);
+      const margin = gain(scene, a.mean, b.mean) + allowed(a, b);
+      return [{ row, own: a, other: b, name: other.name, margin }];
     })
     .toSorted((a, b) => a.margin - b.margin)[0];
   if (worst === undefined) return [];
-  const { row, own, other, margin } = worst;
-  const by = `${shown(scene, own.cell)} beside ${shown(scene, other.cell)} (${scene.methods[other.name]?.label})`;
+  const { row, own, other, name, margin } = worst;
+  const by = `${shown(scene, own)} beside ${shown(scene, other)} (${scene.methods[name]?.label})`;
   return [{ claim, holds: margin >= 0, figures: `${by} at ${100 * row.reachable} %` }];
 }
 
 function lossAtHalf(
+  trained: 'without training' | 'joint',
   scene: ClaimScene,
   rows: readonly SummaryRow[],
   ours: readonly string[],
   halfLoss: ClaimScene['halfLoss'],
 ): Claim[] {
   const [own] = rows.flatMap((row) => best(scene, row, ours) ?? []);
-  const dense = scene.rows.find(({ reachable }) => reachable === 1)?.cells[own?.name ?? ''];
+  const whole = scene.rows.find(({ reachable }) => reachable === 1)?.cells ?? {};
+  // Joint training changes the dense level too: without training it is the model itself.
+  const untrained = Object.keys(whole).find((name) => scene.methods[name]?.training === undefined);
+  const dense = whole[untrained ?? own?.name ?? ''];
   if (own === undefined || dense === undefined) return [];
   const most = halfLoss(dense.mean);
   return [
     {
-      claim: `without training: at 50 % at most ${most.toFixed(scene.metric.digits)} worse than dense`,
+      claim: `${trained}: at 50 % at most ${most.toFixed(scene.metric.digits)} worse than dense`,
       holds: gain(scene, own.cell.mean, dense.mean) >= -most,
       figures: `${shown(scene, own.cell)} beside ${shown(scene, dense)}`,
     },

@@ -29,7 +29,7 @@ export interface BenchModel {
   /** Test examples; all where it is affordable. */
   readonly samples: number;
   readonly task?: 'embedding';
-  /** What half of the reachable FLOPs may cost without training, from the dense model's own figure. */
+  /** What half of the reachable FLOPs may cost, from the dense model's own figure. */
   halfLoss(dense: number): number;
   /** Whether a linear probe on the labels is measured too. */
   readonly probe?: true;

@@ -9,6 +9,8 @@ export interface Cell {
   /** Standard deviation over seeds; 0 with one. */
   readonly deviation: number;
   readonly seeds: number;
+  /** The measurements, by seed. */
+  readonly values: Readonly<Record<number, number>>;
 }
 
 /** The same of a metric that levels are not compared by. @returns undefined where no result has it */
@@ -55,7 +57,11 @@ export function summarise(results: readonly Result[]): SummaryRow[] {
     .map((reachable) => {
       const cells = methods.map((method) => {
         const own = results.filter((each) => each.method === method);
-        return [method, cellOf(own.flatMap(({ levels }) => at(levels, reachable) ?? []))] as const;
+        const measured = own.flatMap(({ seed, levels }) => {
+          const level = at(levels, reachable);
+          return level === undefined ? [] : [{ ...level, seed }];
+        });
+        return [method, cellOf(measured)] as const;
       });
       const sized = [...ours, ...results].flatMap(({ levels }) => at(levels, reachable) ?? [])[0];
       const { flops = Number.NaN, params = Number.NaN } = sized ?? {};
@@ -66,15 +72,31 @@ export function summarise(results: readonly Result[]): SummaryRow[] {
 const at = (levels: Result['levels'], reachable: number) =>
   levels.find((level) => level.reachable === reachable);
 
-function cellOf(levels: Result['levels']): Cell {
-  const mean = average(levels.map(({ value }) => value));
-  const spread = levels.reduce((sum, { value }) => sum + (value - mean) ** 2, 0);
+function cellOf(levels: readonly (Result['levels'][number] & Pick<Result, 'seed'>)[]): Cell {
   return {
-    mean,
+    ...spreadOf(levels.map(({ value }) => value)),
     halfInterval: average(levels.map(({ low, high }) => (high - low) / 2)),
-    deviation: levels.length < 2 ? 0 : Math.sqrt(spread / (levels.length - 1)),
     seeds: levels.length,
+    values: Object.fromEntries(levels.map(({ seed, value }) => [seed, value])),
   };
+}
+
+/** Both over the seeds that both have, where there are any: seeds differ by more than methods do. */
+export function onSameSeeds(a: Cell, b: Cell): [Cell, Cell] {
+  const common = Object.keys(a.values).filter((seed) => seed in b.values);
+  if (common.length === 0) return [a, b];
+  const only = (cell: Cell): Cell => {
+    const values = Object.fromEntries(common.map((seed) => [seed, cell.values[Number(seed)] as number]));
+    const { mean, deviation } = spreadOf(Object.values(values));
+    return { ...cell, mean, deviation, seeds: common.length, values };
+  };
+  return [only(a), only(b)];
+}
+
+function spreadOf(values: readonly number[]): Pick<Cell, 'mean' | 'deviation'> {
+  const mean = average(values);
+  const spread = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, deviation: values.length < 2 ? 0 : Math.sqrt(spread / (values.length - 1)) };
 }
 
 /** Header and rows as people read them; with a best-of mark per row among those given. */
