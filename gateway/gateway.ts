@@ -3,6 +3,7 @@ import type { ApiKeyRow, OperatorTokenRow } from '../schema/db/tables.ts';
 import { SppError } from '../schema/errors.ts';
 import type { ProvenKeys } from './auth/bearer.ts';
 import { pooledRandomHex, randomHex } from './auth/digests.ts';
+import { heldTokens } from './auth/held-tokens.ts';
 import { type OidcVerifier, oidcVerifier } from './auth/oidc.ts';
 import { type LedgerClient, type Purses, purses } from './budget/purses.ts';
 import { type DecisionLog, decisionLog } from './decisions/decision-log.ts';
@@ -17,7 +18,7 @@ import { fetchReport } from './nodes/report-client.ts';
 import { type Roster, roster } from './nodes/roster.ts';
 import { type Bindings, readSettings, type Settings } from './settings.ts';
 import { type Cell, cell } from './state/cell.ts';
-import { type CellMap, cellMap } from './state/cell-map.ts';
+import type { CellMap } from './state/cell-map.ts';
 import { type Catalog, loadCatalog } from './storage/catalog.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { writeDecisions } from './storage/decisions.ts';
@@ -59,13 +60,9 @@ export interface Gateway {
 }
 
 /** How long a change made through another isolate may go unseen here. */
-const STATE_TTL_MS = 5000;
-/** Policy and fleet: sooner than they must be followed, so that no request of steady traffic ever waits for them. */
-const POLICY_TTL_MS = 2000;
-const KEY_TTL_MS = 10_000;
-/** A revoked key dies everywhere within this, even when the database cannot be read. */
-const KEY_MAX_AGE_MS = 60_000;
-const KEYS_HELD = 10_000;
+const FOLLOWED_WITHIN_MS = 5000;
+/** Copies are read again behind requests sooner than they must be, so that no request of steady traffic ever waits for them. */
+const TTL_MS = 2000;
 
 /** @throws `not-ready` when the bindings are incomplete */
 export function createGateway(
@@ -75,17 +72,17 @@ export function createGateway(
 ): Gateway {
   const settings = readSettings({ ...bindings });
   const db = openDatabase(bindings.DB);
-  const held = <T>(what: string, load: () => Promise<T>) => ({
-    load: () => load().catch((cause: unknown) => unreadable(what, cause)),
-    now,
-    onError: (error: unknown) => logFailure('refresh failed', error, { what }),
-  });
+  const held = <T>(what: string, load: () => Promise<T>) =>
+    cell({
+      load: () => load().catch((cause: unknown) => unreadable(what, cause)),
+      ttlMs: TTL_MS,
+      waitFromMs: FOLLOWED_WITHIN_MS,
+      now,
+      onError: (error) => logFailure('refresh failed', error, { what }),
+    });
   const tokens = <T>(what: string, load: (prefix: string) => Promise<T | null>) =>
-    cellMap<T | null>({
+    heldTokens<T>({
       load: (prefix) => load(prefix).catch((cause: unknown) => unreadable(what, cause)),
-      ttlMs: KEY_TTL_MS,
-      maxAgeMs: KEY_MAX_AGE_MS,
-      limit: KEYS_HELD,
       now,
       onError: (error) => logFailure('refresh failed', error, { what }),
     });
@@ -101,11 +98,7 @@ export function createGateway(
   });
   const members = roster({
     listed: settings.nodes,
-    registered: cell({
-      ...held('fleet', loadNodes),
-      ttlMs: POLICY_TTL_MS,
-      waitFromMs: STATE_TTL_MS,
-    }),
+    registered: held('fleet', loadNodes),
     load: loadNodes,
     fleet: nodes,
   });
@@ -113,12 +106,8 @@ export function createGateway(
     settings,
     db,
     bucket: bindings.ARTIFACTS,
-    policy: cell({
-      ...held('policy', () => policyInForce(db)),
-      ttlMs: POLICY_TTL_MS,
-      waitFromMs: STATE_TTL_MS,
-    }),
-    catalog: cell({ ...held('catalog', () => loadCatalog(db)), ttlMs: STATE_TTL_MS }),
+    policy: held('policy', () => policyInForce(db)),
+    catalog: held('catalog', () => loadCatalog(db)),
     keys: tokens('key', (prefix) => findKey(db, prefix)),
     operatorTokens: tokens('operator token', (prefix) => findOperatorToken(db, prefix)),
     nodeTokens: tokens('node', (prefix) => findNodeCredentials(db, prefix)),

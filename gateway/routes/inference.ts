@@ -118,15 +118,18 @@ async function infer(
   const explain = wantsReasons(request.headers.get(headerNames.explain), key?.mayExplain ?? false);
   // What is in hand is not waited for: a wait costs a turn of the runtime's queue.
   const held = gateway.policy.get(background);
-  const inForce = held instanceof Promise ? await clock.bound(held) : held;
+  const models = gateway.catalog.get(background);
+  const [inForce, catalog] =
+    held instanceof Promise || models instanceof Promise
+      ? await clock.bound(Promise.all([held, models]))
+      : [held, models];
   const policy = governing<VersionedPolicy>(inForce, inForce.baseline, requestId);
   const rules = rulesForRequest(policy.document, budgets, key);
   const { defaultLatencyBudgetMs, canary, prices } = policy.document;
   clock.grant(
     rules.infeasible === 'refuse' ? rules.budgetMs : Math.max(rules.budgetMs, defaultLatencyBudgetMs),
   );
-  const models = gateway.catalog.get(background);
-  const model = findModel(call, models instanceof Promise ? await clock.bound(models) : models);
+  const model = findModel(call, catalog);
   const upload = await clock.bound(readUpload(request, gateway.settings.maxBodyBytes));
   const refreshing = gateway.fleet.refresh(background, model.id);
   if (refreshing instanceof Promise) await clock.bound(refreshing);

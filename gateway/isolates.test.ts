@@ -1,0 +1,117 @@
+/** Two isolates of one deployment on one database: what one is told, the other follows within five seconds. */
+import { Miniflare } from 'miniflare';
+import { beforeAll, expect, test } from 'vitest';
+import { migrate } from '../scripts/local/migrate.ts';
+import { reportLevel, reportManifest } from '../test/support/report-manifest.ts';
+import { createApp } from './app.ts';
+import { createGateway, type Gateway } from './gateway.ts';
+import type { Bindings } from './settings.ts';
+import { activateVersion } from './storage/catalog.ts';
+
+const secrets = {
+  operatorToken: 'operator-operator-operator',
+  nodeToken: 'node-node-node-node-node',
+  keyPepper: 'pepper-pepper-pepper-pepper',
+};
+const WITHIN_MS = 5000;
+let nowMs = Date.now();
+let here: Isolate;
+let there: Isolate;
+
+interface Isolate {
+  readonly gateway: Gateway;
+  ask(method: string, path: string, token: string, body?: unknown, headers?: object): Promise<Response>;
+}
+
+beforeAll(async () => {
+  const miniflare = new Miniflare({
+    modules: true,
+    script: 'export default {}',
+    compatibilityDate: '2026-07-01',
+    d1Databases: { DB: 'isolates' },
+  });
+  const db = await miniflare.getD1Database('DB');
+  await migrate(db);
+  const bindings = {
+    DB: db,
+    OPERATOR_TOKEN: secrets.operatorToken,
+    NODE_TOKEN: secrets.nodeToken,
+    KEY_PEPPER: secrets.keyPepper,
+  } as unknown as Bindings;
+  [here, there] = [isolate(bindings), isolate(bindings)];
+  return () => miniflare.dispose();
+});
+
+function isolate(bindings: Bindings): Isolate {
+  const gateway = createGateway(bindings, () => nowMs);
+  const app = createApp(gateway);
+  return {
+    gateway,
+    async ask(method, path, token, body, headers = {}) {
+      const work: Promise<unknown>[] = [];
+      const context = { waitUntil: (promise: Promise<unknown>) => void work.push(promise) };
+      const request = new Request(`http://gateway${path}`, {
+        method,
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const response = await app.fetch(request, {}, context as unknown as ExecutionContext);
+      await Promise.all(work);
+      return response;
+    },
+  };
+}
+
+/** Every 100 ms until so long has gone by, or after a pause as long. */
+const rates = [
+  ['in steady traffic', 100],
+  ['after a pause', WITHIN_MS],
+] as const;
+
+async function passed(stepMs: number, ask: () => Promise<unknown>): Promise<void> {
+  for (let ms = 0; ms < WITHIN_MS; ms += stepMs) {
+    nowMs += stepMs;
+    if (ms + stepMs < WITHIN_MS) await ask();
+  }
+}
+
+test.each(rates)('a key that is revoked in another isolate is refused, %s', async (_, stepMs) => {
+  const created = await here.ask('POST', '/v1/keys', secrets.operatorToken, { name: 'shop' });
+  const { id, key } = (await created.json()) as { id: string; key: string };
+  const withKey = async () => (await there.ask('GET', '/v2', key)).status;
+  expect(await withKey()).toBe(200);
+  expect((await here.ask('DELETE', `/v1/keys/${id}`, secrets.operatorToken)).status).toBe(204);
+  await passed(stepMs, withKey);
+  expect(await withKey()).toBe(401);
+});
+
+test.each(rates)('a policy that is activated in another isolate is in force, %s', async (_, stepMs) => {
+  const { operatorToken } = secrets;
+  const inForce = async () => (await there.gateway.policy.get({ waitUntil: () => {} })).version;
+  const read = await here.ask('GET', '/v1/policy', operatorToken);
+  const before = await inForce();
+  const etag = read.headers.get('etag') ?? '';
+  const put = await here.ask('PUT', '/v1/policy', operatorToken, await read.json(), { 'if-match': etag });
+  expect(put.status).toBe(200);
+  await passed(stepMs, () => there.ask('GET', '/v2/health/ready', ''));
+  expect(await inForce()).toBe(before + 1);
+});
+
+test.each(rates)('a model that was uploaded through another isolate is there, %s', async (when, stepMs) => {
+  const quality = { metric: 'accuracy' as const, value: 0.9, low: 0.8, high: 1, samples: 10 };
+  const dense = reportLevel({ level: 0, relativeFlops: 1 }, { quality, latency: [] });
+  const manifest = reportManifest([dense]);
+  const created = await here.ask('POST', '/v1/keys', secrets.operatorToken, { name: 'shop' });
+  const { key } = (await created.json()) as { key: string };
+  const model = { ...manifest.model, id: `m-${when.replaceAll(' ', '-')}` };
+  const metadata = async () => (await there.ask('GET', `/v2/models/${model.id}`, key)).status;
+  expect(await metadata()).toBe(404);
+  await activateVersion(here.gateway.db, {
+    manifest: { ...manifest, model },
+    manifestSha256: '0'.repeat(64),
+    actor: 'test',
+    nowMs,
+  });
+  await passed(stepMs, metadata);
+  expect(await metadata()).toBe(200);
+});
