@@ -2,7 +2,7 @@
 
 import type { BuildOptions } from '../../trainer/build/options.ts';
 import { epochsByStage } from '../../trainer/build/path-report.ts';
-import type { Draw } from '../../trainer/recovery/draw-levels.ts';
+import { type Draw, stepCost } from '../../trainer/recovery/draw-levels.ts';
 import type { Method } from './methods.ts';
 
 export interface CostScene {
@@ -18,15 +18,20 @@ export interface CostScene {
   readonly draw: Draw;
 }
 
-/** Steps of each level when levels are trained apart: the joint run's, or so many that together they are as many level-steps as its own. */
+/** The dense model's answers, in training steps: each step asks for them. */
+const TEACHER = 1 / 3;
+
+/** A step of every pruned level by itself, in the dense model's own training steps. */
+const stepOfEach = (shares: CostScene['shares']) =>
+  shares.slice(0, -1).reduce((sum, share) => sum + share + TEACHER, 0);
+
+/** Steps of each level when levels are trained apart: the joint run's, or so many that all together cost what it costs. */
 export function singleSteps(
   budget: 'total' | 'each',
-  { recoverySteps, draw }: Pick<CostScene, 'recoverySteps' | 'draw'>,
-  pruned: number,
+  { recoverySteps, draw, shares }: Pick<CostScene, 'recoverySteps' | 'draw' | 'shares'>,
 ): number {
-  return budget === 'each'
-    ? recoverySteps
-    : Math.floor((recoverySteps * (draw.always + draw.between + 1)) / pruned);
+  if (budget === 'each') return recoverySteps;
+  return Math.floor((recoverySteps * (stepCost(shares, draw) + TEACHER)) / stepOfEach(shares));
 }
 
 /** Epochs by part; those of choosing what to keep are counted only where the differential inclusion does it. */
@@ -42,9 +47,6 @@ export function epochsOf(
   );
   if (training === undefined) return ours ? search : {};
   if (training === 'joint') return { ...search, recover: recover as number };
-  const pruned = shares.slice(0, -1);
-  const steps = singleSteps(training, scene, pruned.length);
-  // Each step trains its level and asks the dense model, a third of a training step.
-  const each = pruned.reduce((sum, share) => sum + share + 1 / 3, 0);
-  return { ...search, recover: (steps * options.batch * each) / examples };
+  const steps = singleSteps(training, scene);
+  return { ...search, recover: (steps * options.batch * stepOfEach(shares)) / examples };
 }

@@ -75,13 +75,13 @@ export const methods = {
     label: 'ours joint own',
     training: 'joint',
     ours: true,
-    revision: 7,
+    revision: 8,
     make: { levels: (subject) => jointLevels(subject, true) },
   },
   'tuned-total': {
     label: 'single, total budget',
     training: 'total',
-    revision: 4,
+    revision: 5,
     make: { level: (subject, place) => singleLevel(subject, 'total', place) },
   },
   'tuned-each': {
@@ -172,11 +172,11 @@ export function denseLevel({ prepared: { pairs, graph } }: Subject): LevelModel 
  * what it cost (`total`).
  */
 async function singleLevel(subject: Subject, budget: 'total' | 'each', place: number): Promise<LevelModel> {
-  const { prepared, progress, options, recoverySteps, plan } = subject;
+  const { prepared, progress, options, recoverySteps, plan, shares } = subject;
   const flat = await subject.order('inclusion');
   const widths = widthsOf(subject, flat);
   const order = orderByPair(indexUnits(prepared.pairs), flat);
-  const steps = singleSteps(budget, { recoverySteps, draw: plan.draw }, widths.length - 1);
+  const steps = singleSteps(budget, { recoverySteps, draw: plan.draw, shares });
   const row = widths[place] as number[];
   const calibrated = await subject.calibrated('rotated');
   const model = await recover(

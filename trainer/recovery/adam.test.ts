@@ -78,11 +78,12 @@ test('levels that are far from the dense model are drawn more often, and none is
   expect(drawByLoss(randomSource(0, 96, 0), losses, { always: 4, between: 1 })).toEqual([0, 1, 2, 3, 4, 5]);
 });
 
-test('the sparsest levels that together are little larger than the dense model are trained in every step', () => {
-  expect(levelDraw([0.1, 0.2, 0.3, 0.4, 0.5, 1])).toEqual({ always: 4, between: 1 });
-  expect(levelDraw([0.05, 0.1, 0.2, 0.3, 0.41, 0.5, 1])).toEqual({ always: 5, between: 1 });
+test('the sparsest levels that together are less than two dense models are trained in every step', () => {
+  expect(levelDraw([0.1, 0.2, 0.3, 0.4, 0.5, 1])).toEqual({ always: 5, between: 1 });
+  expect(levelDraw([0.05, 0.1, 0.2, 0.3, 0.41, 0.5, 1])).toEqual({ always: 6, between: 1 });
   expect(levelDraw([0.25, 0.5, 1])).toEqual({ always: 2, between: 1 });
-  expect(levelDraw([0.25, 0.3, 0.35, 0.4, 1])).toEqual({ always: 3, between: 1 });
+  expect(levelDraw([0.25, 0.3, 0.35, 0.4, 1])).toEqual({ always: 4, between: 1 });
+  expect(levelDraw([0.3, 0.5, 0.7, 0.9, 1])).toEqual({ always: 3, between: 1 });
   expect(levelDraw([0.9, 0.95, 1])).toEqual({ always: 1, between: 1 });
   expect(levelDraw([1])).toEqual({ always: 0, between: 1 });
 });
@@ -92,7 +93,7 @@ test('a step costs its levels, and a budget of epochs bounds the steps', () => {
   expect(stepCost([0.1, 0.4, 0.6, 1], { always: 2, between: 1 })).toBeCloseTo(2.1, 9);
   expect(stepCost([1], { always: 0, between: 1 })).toBe(1);
   const model = { examples: 1600, batch: 10, shares: [0.1, 0.4, 0.6, 1] };
-  expect(recoverySteps('auto', model)).toBe(133);
+  expect(recoverySteps('auto', model)).toBe(171);
   expect(recoverySteps('off', model)).toBe(0);
   expect(recoverySteps(7, model)).toBe(7);
 });

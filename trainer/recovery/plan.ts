@@ -18,11 +18,11 @@ export interface RecoveryPlan {
 export const defaultRecovery = { between: 1, rate: 0.01, steps: 300 } as const;
 
 /** Most FLOPs and weights of the levels that own all, together, over the dense model's. */
-const MOST_OWNED = 1.25;
+const MOST_OWNED = 1.75;
 
 /**
- * The sparsest levels, as many as together are little larger than the dense model, are trained in every step: that costs little more than it
- * does, and keeping all of their weights apart few more bytes. They are those that differ most from the dense model, and from each other.
+ * The sparsest levels, as many as together are less than two dense models, are trained in every step: that costs little more than
+ * these do, and keeping all of their weights apart few more bytes. They are those that differ most from the dense model, and from each other.
  * @param shares FLOPs of each level over the dense model's, ascending
  */
 export function levelDraw(shares: readonly number[], between: number = defaultRecovery.between): Draw {
@@ -36,7 +36,7 @@ export function levelDraw(shares: readonly number[], between: number = defaultRe
 }
 
 /** Epochs of the dense model's training that a path may cost by default, all of its recovery. */
-const MOST_EPOCHS = 1.75;
+const MOST_EPOCHS = 2.25;
 
 /** The loss from which on recovery is as long as it may be: a fifth of a nat, or of the variance. */
 export const FAR = 0.2;
