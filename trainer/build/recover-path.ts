@@ -19,7 +19,7 @@ import {
 import { type RecoveryState, recover, recoveryStateSchema } from './recover-stage.ts';
 
 /** A calibrated model with the order of its units: recovery puts them into path order. */
-interface Path extends CalibratedModel {
+export interface RecoveredPath extends CalibratedModel {
   readonly order: readonly (readonly number[])[];
   /** What recovery has to say. */
   readonly notes?: readonly string[];
@@ -57,9 +57,9 @@ export function recoveryPlan(
 
 export async function recoverPath(
   { options, byLevel, checkpoint, limits, progress, signal }: RecoveryRequest,
-  path: Path,
+  path: RecoveredPath,
   plan: RecoveryPlan,
-): Promise<Path> {
+): Promise<RecoveredPath> {
   if (plan.steps === 0) return path;
   const order = path.order.map((units) => units.map((_, place) => place));
   if (byLevel) {
@@ -85,7 +85,7 @@ export async function recoverPath(
  * The path with what is to be said of its dense level: a loss that is finite is no failure, but steps that are too large can leave
  * nothing of the model.
  */
-async function withWord(path: Path): Promise<Path> {
+async function withWord(path: RecoveredPath): Promise<RecoveredPath> {
   const { model, pool, holdoutTeacher } = path;
   const loss = await holdoutLoss(model.graph, pool, holdoutTeacher, computeThreads());
   return loss > FAR ? { ...path, notes: [astray(loss, pool.task.loss)] } : path;

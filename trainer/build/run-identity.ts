@@ -7,13 +7,13 @@ import { MANIFEST_FILE } from '../../schema/manifest.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { TracedModel } from '../pairs/prepare.ts';
 import { defaultInclusion } from '../search/inclusion.ts';
-import type { BuildRequest } from './build-path.ts';
+import type { BuildRequest } from './build-request.ts';
 import type { Checkpoint, RunIdentity } from './checkpoint.ts';
 import { chosenLayout } from './chosen-layout.ts';
 import type { BuildOptions } from './options.ts';
 
 /** Raised when the same options lead to another path, so that no checkpoint is gone on with that the rest would not follow from. */
-const METHOD_REVISION = 4;
+const METHOD_REVISION = 5;
 
 export interface Fingerprints {
   /** Equal exactly when two runs would give the same path on the same backend. */
