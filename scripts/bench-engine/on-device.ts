@@ -3,7 +3,8 @@
  * provider, and prints one line of JSON for each side as soon as it is known.
  */
 import { availableParallelism } from 'node:os';
-import { createEngine, type EngineGradients } from '../../trainer/engine/engine.ts';
+import { createEngine } from '../../trainer/engine/create-engine.ts';
+import type { EngineGradients } from '../../trainer/engine/engine.ts';
 import { writeOnnx } from '../../trainer/graph/onnx-file.ts';
 import { relativeError } from '../../trainer/graph/relative-error.ts';
 import { trainableWeights } from '../../trainer/graph/trainable-weights.ts';

@@ -1,7 +1,8 @@
 /** What is timed: the plain forward pass in two layouts, and steps of an engine. Each side is a function of one run. */
 import { once } from 'node:events';
 import { type BackendName, isOnnxruntime } from '../../trainer/engine/backend-names.ts';
-import { createEngine, type EngineStep } from '../../trainer/engine/engine.ts';
+import { createEngine } from '../../trainer/engine/create-engine.ts';
+import type { EngineStep } from '../../trainer/engine/engine.ts';
 import { splitBatch } from '../../trainer/engine/shard.ts';
 import { startThread } from '../../trainer/engine/thread.ts';
 import { elementCount, type Tensor } from '../../trainer/graph/graph.ts';

@@ -1,7 +1,7 @@
 /** Sizes of a build, measured on the model, and the memory plan that follows from them. */
 import { totalmem } from 'node:os';
 import { candidateBackends, isOnnxruntime } from '../engine/backend-names.ts';
-import { MICRO_BATCH } from '../engine/engine.ts';
+import { MICRO_BATCH } from '../engine/create-engine.ts';
 import { elementCount, type Graph } from '../graph/graph.ts';
 import { traceOnce } from '../graph/trace.ts';
 import { levelDraw, type RecoveryPlan } from '../recovery/plan.ts';

@@ -4,8 +4,8 @@
  * those, the dense level and some between, so one run still serves all levels.
  */
 import { z } from 'zod';
-import { prefixMasks } from '../engine/engine.ts';
 import { type LimitLog, noLimitLog } from '../engine/memory-limits.ts';
+import { prefixMasks } from '../engine/step-variant.ts';
 import type { Graph } from '../graph/graph.ts';
 import { cutGraph, orderGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';

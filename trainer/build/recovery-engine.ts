@@ -1,5 +1,6 @@
 /** The engine of a joint recovery, whether levels own tensors or not. */
-import { createEngine, type Engine } from '../engine/engine.ts';
+import { createEngine } from '../engine/create-engine.ts';
+import type { Engine } from '../engine/engine.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
 import { computeThreads } from '../runtime/compute.ts';

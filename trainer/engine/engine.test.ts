@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { relativeError } from '../graph/relative-error.ts';
 import { trainableWeights } from '../graph/trainable-weights.ts';
 import { prepareModel } from '../pairs/prepare.ts';
-import { createEngine } from './engine.ts';
+import { createEngine } from './create-engine.ts';
 import { anyStep, expectAgreement, gradientsOn } from './gradients.case.ts';
 
 const DIGITS = new URL('../../examples/digits/digits.onnx', import.meta.url);

@@ -3,7 +3,8 @@ import { expect } from 'vitest';
 import { relativeError } from '../graph/relative-error.ts';
 import type { prepareModel } from '../pairs/prepare.ts';
 import type { BackendName } from './backend-names.ts';
-import { createEngine, type EngineOptions, type EngineStep } from './engine.ts';
+import { createEngine } from './create-engine.ts';
+import type { EngineOptions, EngineStep } from './engine.ts';
 
 const ENGINES_AGREE = 1e-4;
 

@@ -6,7 +6,7 @@ import { readOnnx, writeOnnx } from '../graph/onnx-file.ts';
 import { relativeError } from '../graph/relative-error.ts';
 import { startBackend } from './backend.ts';
 import { type backendNames, candidateBackends, isInstalled } from './backend-names.ts';
-import { createEngine } from './engine.ts';
+import { createEngine } from './create-engine.ts';
 import type { LossTarget } from './loss.ts';
 import { createMaskEngine, type MaskEngine, type MaskStep } from './mask-engine.ts';
 import { startTfjsLane } from './tfjs-lanes.ts';

@@ -1,11 +1,6 @@
 /** The engine as the search uses it: masks in, the gradients of masks out. */
-import {
-  createEngine,
-  type EngineOptions,
-  type EngineStep,
-  type MaskedPair,
-  type PassedOver,
-} from './engine.ts';
+import { createEngine } from './create-engine.ts';
+import type { EngineOptions, EngineStep, MaskedPair, PassedOver } from './engine.ts';
 import type { MemoryLimits } from './memory-limits.ts';
 
 export type { MaskedPair } from './engine.ts';

@@ -2,7 +2,7 @@
 import type { Graph, GraphNode, Tensor } from '../graph/graph.ts';
 import { relativeError } from '../graph/relative-error.ts';
 import type { BackendName } from './backend-names.ts';
-import { createEngine } from './engine.ts';
+import { createEngine } from './create-engine.ts';
 
 const tensor = (...dims: number[]): Tensor => {
   const length = dims.reduce((a, b) => a * b, 1);

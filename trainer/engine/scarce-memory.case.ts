@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { trainableWeights } from '../graph/trainable-weights.ts';
 import { prepareModel } from '../pairs/prepare.ts';
-import { createEngine } from './engine.ts';
+import { createEngine } from './create-engine.ts';
 import { anyStepOf } from './step.case.ts';
 
 const model = await prepareModel(
