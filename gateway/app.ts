@@ -104,20 +104,22 @@ interface Asked extends Pick<Call, 'request' | 'param'> {
 
 async function answer(gateway: Gateway, { request, context, param }: Asked, route: Route): Promise<Response> {
   const receivedMs = gateway.now();
+  const { headers } = request;
   const background = new RequestBackground(context);
-  const id = requestId(request, gateway.randomHex);
+  const id = requestId(headers, gateway.randomHex);
   const told = new Map<string, string>().set('x-request-id', id);
   const clock = route.timed
-    ? new Deadline(receivedMs, firstBoundMs(request.headers), gateway.now, gateway.timerLateness)
+    ? new Deadline(receivedMs, firstBoundMs(headers), gateway.now, gateway.timerLateness)
     : undefined;
   try {
-    const admission = admitted(gateway, route, request, told, background, receivedMs);
+    const admission = admitted(gateway, route, headers, told, background, receivedMs);
     // What is in hand is not waited for: a wait costs a turn of the runtime's queue.
     const waits = admission instanceof Promise;
     const identity = waits ? await (clock?.bound(admission) ?? admission) : admission;
     const response = await route.handle({
       gateway,
       request,
+      headers,
       param,
       identity,
       receivedMs,
@@ -140,12 +142,12 @@ async function answer(gateway: Gateway, { request, context, param }: Asked, rout
 function admitted(
   gateway: Gateway,
   route: Route,
-  request: Request,
+  headers: Headers,
   told: Map<string, string>,
   background: Background,
   nowMs: number,
 ): Identity | Promise<Identity> {
-  const identity = requireAccess(route.access, request.headers.get('authorization'), {
+  const identity = requireAccess(route.access, headers.get('authorization'), {
     settings: gateway.settings,
     keys: gateway.keys,
     operatorTokens: gateway.operatorTokens,
@@ -182,7 +184,7 @@ function refusal(request: Request, error: unknown, headers: Record<string, strin
   return response;
 }
 
-function requestId(request: Request, randomHex: Gateway['randomHex']): string {
-  const given = request.headers.get('x-request-id');
+function requestId(headers: Headers, randomHex: Gateway['randomHex']): string {
+  const given = headers.get('x-request-id');
   return given !== null && REQUEST_ID.test(given) ? given : randomHex(16);
 }

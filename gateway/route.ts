@@ -10,6 +10,8 @@ import type { RequestBackground } from './state/background.ts';
 export interface Call {
   readonly gateway: Gateway;
   readonly request: Request;
+  /** The request's, which the runtime looks up anew whenever it is asked. */
+  readonly headers: Headers;
   /** A parameter of the route's path, decoded. */
   readonly param: (name: string) => string;
   /** Who asks, as the route's access demands. */

@@ -8,7 +8,7 @@ import {
   parseCostBudget,
   parseLatencyBudget,
   parseMinQuality,
-  parseServerTiming,
+  serverTiming,
 } from './headers.ts';
 
 describe('X-Latency-Budget', () => {
@@ -102,9 +102,16 @@ describe('other headers', () => {
     const ms = fc.integer({ min: 0, max: 1e9 }).map((n) => n / 1000);
     fc.assert(
       fc.property(fc.dictionary(name, ms, { minKeys: 1 }), (entries) => {
-        expect(parseServerTiming(formatServerTiming(entries))).toEqual({ ...entries });
+        const text = formatServerTiming(entries);
+        for (const [key, value] of Object.entries(entries)) expect(serverTiming(text, key)).toBe(value);
+        expect(serverTiming(text, 'absent-one')).toBeUndefined();
       }),
     );
-    expect(parseServerTiming('miss, db;desc="x";dur=1.5, a;dur=-1, ;dur=2, b;dur=')).toEqual({ db: 1.5 });
+    const text =
+      'miss, db;desc="x" ; dur=1.5\t,dbs;dur=7, a;dur=-1, ;dur=2, b;dur=, c;dur=1.2.3, d;dur=., e;dur=3;dur=4, c;dur=5';
+    const read = ['miss', 'db', 'd', 'a', 'b', 'c', 'e'].map((name) => serverTiming(text, name));
+    expect(read).toEqual([undefined, 1.5, undefined, undefined, undefined, 5, 3]);
+    for (const value of ['0x1', '1e3', ' 1', '1 2', '1234567890123', '0.1234567890', '\u0661'])
+      expect(serverTiming(`a;dur=${value}`, 'a'), value).toBeUndefined();
   });
 });

@@ -91,54 +91,68 @@ export function formatServerTiming(entries: Readonly<Record<string, number>>): s
 }
 
 /**
- * Durations in ms by name, of a `Server-Timing` header as a peer of ours sends it. What is not understood is left out:
- * the header informs, nothing fails for want of it.
+ * The duration in ms of one entry of a `Server-Timing` header, as a peer of ours sends it; undefined where it is not there or not
+ * understood: the header informs, nothing fails for want of it. Read in place: a gateway does this with each answer.
  */
-export function parseServerTiming(text: string): Readonly<Record<string, number>> {
-  const durations: Record<string, number> = {};
+export function serverTiming(text: string, name: string): number | undefined {
   for (let from = 0; from < text.length; ) {
-    const comma = text.indexOf(',', from);
-    const end = comma < 0 ? text.length : comma;
-    readDuration(text, from, end, durations);
+    const end = placeOf(text, COMMA, from, text.length);
+    const at = spaceEnd(text, from, end);
+    if (text.startsWith(name, at)) {
+      const parameters = spaceEnd(text, at + name.length, end);
+      const durationMs =
+        text.charCodeAt(parameters) === SEMICOLON ? duration(text, parameters, end) : undefined;
+      if (durationMs !== undefined) return durationMs;
+    }
     from = end + 1;
   }
-  return durations;
+  return undefined;
 }
 
-/** The first `dur` of the entry between two places. Read in place: a gateway does this with each answer. */
-function readDuration(text: string, from: number, end: number, durations: Record<string, number>): void {
-  let at = placeOf(text, ';', from, end);
-  const name = text.slice(from, at).trim();
-  while (at < end && name !== '') {
-    const start = at + 1;
-    at = placeOf(text, ';', start, end);
-    const parameter = text.slice(start, at).trim();
-    if (!parameter.startsWith('dur=')) continue;
-    const value = parameter.slice(4);
-    if (!isDecimal(value)) continue;
-    durations[name] = Number(value);
-    return;
+const [SPACE, COMMA, DOT, SEMICOLON] = [0x20, 0x2c, 0x2e, 0x3b];
+const DURATION_PARAMETER = 'dur=';
+
+/** The first `dur` that is a number, of the parameters from a semicolon on. */
+function duration(text: string, from: number, end: number): number | undefined {
+  for (let at = from; at < end; ) {
+    const start = spaceEnd(text, at + 1, end);
+    at = placeOf(text, SEMICOLON, start, end);
+    if (!text.startsWith(DURATION_PARAMETER, start)) continue;
+    const value = decimal(text, start + DURATION_PARAMETER.length, at);
+    if (value !== undefined) return value;
   }
+  return undefined;
 }
 
-const DOT = 0x2e;
-
-/** Digits, and digits behind a dot: 12 and 9 at most. */
-function isDecimal(text: string): boolean {
-  const dot = text.indexOf('.');
-  const whole = dot < 0 ? text.length : dot;
-  if (whole < 1 || whole > 12 || dot === text.length - 1 || text.length - whole > 10) return false;
-  for (let at = 0; at < text.length; at++) {
+/** Digits, and digits behind a dot: 12 and 9 at most; white space behind them. */
+function decimal(text: string, from: number, end: number): number | undefined {
+  let digits = 0;
+  let dot = -1;
+  let at = from;
+  for (; at < end; at++) {
     const code = text.charCodeAt(at);
-    if (code === DOT ? at !== dot : code < 0x30 || code > 0x39) return false;
+    if (code === DOT && dot < 0) dot = at;
+    else if (code >= 0x30 && code <= 0x39) digits = digits * 10 + code - 0x30;
+    else break;
   }
-  return true;
+  const whole = (dot < 0 ? at : dot) - from;
+  const fraction = dot < 0 ? 0 : at - dot - 1;
+  if (whole < 1 || whole > 12 || fraction > 9 || (dot >= 0 && fraction < 1)) return undefined;
+  return spaceEnd(text, at, end) < end ? undefined : digits / 10 ** fraction;
+}
+
+/** The first place that is not white space; `end` where there is none. */
+function spaceEnd(text: string, from: number, end: number): number {
+  let at = from;
+  while (at < end && (text.charCodeAt(at) === SPACE || text.charCodeAt(at) === 0x09)) at++;
+  return at;
 }
 
 /** `end` where there is none. */
-function placeOf(text: string, character: string, from: number, end: number): number {
-  const at = text.indexOf(character, from);
-  return at < 0 || at > end ? end : at;
+function placeOf(text: string, code: number, from: number, end: number): number {
+  let at = from;
+  while (at < end && text.charCodeAt(at) !== code) at++;
+  return Math.min(at, end);
 }
 
 function badHeader(header: string, text: string, wanted: string): SppError {

@@ -12,6 +12,7 @@ import { type Forwarded, forward, type NodeAnswer } from './forward.ts';
 import type { Attempt } from './hedging.ts';
 import { declined } from './node-answer.ts';
 import type { Reservation } from './reservation.ts';
+import type { Trace } from './trace.ts';
 import type { Upload } from './upload.ts';
 
 export interface AttemptRequest {
@@ -25,7 +26,7 @@ export interface AttemptRequest {
   readonly version: string;
   readonly batch: number;
   readonly upload: Upload;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly trace: Trace;
   readonly deadline: Deadline;
   readonly reservation: Reservation;
   /** The quantile of its predicted time that fits the budget; undefined where that was not promised. */
@@ -65,7 +66,7 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
   });
   const node = fleet.addressOf(chosen.node);
   const startedMs = now();
-  const { model, minLevel, upload, headers, abortable } = request;
+  const { model, minLevel, upload, trace, abortable } = request;
   const { nodeNetwork, nodeSecrets } = context;
   const sending = forward({
     node,
@@ -75,7 +76,7 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
     level: chosen.level,
     minLevel,
     upload,
-    headers,
+    trace,
     deadline,
     abortable,
     now,
@@ -137,7 +138,7 @@ function outcomeOf(
     return {
       kind: 'answered',
       sample: {
-        version: answer.headers.get(headerNames.artifactVersion) ?? version,
+        version: answer.version ?? version,
         level,
         batch,
         networkMs: answer.networkMs,

@@ -1,10 +1,12 @@
 /** Sends one request to one node. */
-import { formatMs, headerNames, parseServerTiming } from '../../schema/headers.ts';
+import type { headerLengthName } from '../../schema/binary-tensors.ts';
+import { formatMs, headerNames, serverTiming } from '../../schema/headers.ts';
 import type { NodeAddress } from '../nodes/node-address.ts';
 import type { NodeNetwork } from '../nodes/node-network.ts';
 import { type NodeSecrets, withSecret } from '../nodes/node-secrets.ts';
 import { type AnswerBody, readLarge, WHOLE_BYTES } from './answer-body.ts';
 import type { Deadline } from './deadline.ts';
+import type { Trace } from './trace.ts';
 import type { Upload } from './upload.ts';
 
 export interface ForwardRequest {
@@ -16,8 +18,7 @@ export interface ForwardRequest {
   /** The sparsest level that the node may step down to. */
   readonly minLevel: number;
   readonly upload: Upload;
-  /** Trace and identity, handed on as they came. */
-  readonly headers: Readonly<Record<string, string>>;
+  readonly trace: Trace;
   readonly deadline: Deadline;
   /**
    * Whether what is stopped has to be aborted by hand. Otherwise the request is answered as soon as it is stopped, and the
@@ -30,6 +31,8 @@ export interface ForwardRequest {
 export interface NodeAnswer {
   readonly status: number;
   readonly headers: Headers;
+  /** Of the artifact, as the node says; null where it does not. */
+  readonly version: string | null;
   readonly body: AnswerBody;
   /** As the gateway measured it: from sending to having all of the answer, or its head where the rest is streamed. */
   readonly roundTripMs: number;
@@ -80,12 +83,26 @@ export function forward(request: ForwardRequest): Sending {
   return { stop: () => stop(), done };
 }
 
+/** What a node is told beside the body. */
+type Headed = Record<
+  'authorization' | 'content-type' | 'x-request-id' | 'traceparent' | typeof headerNames.budgetRemaining,
+  string
+> &
+  Partial<Record<'tracestate' | typeof headerLengthName | typeof headerNames.minLevel, string>>;
+
 function ask(request: ForwardRequest, signal: AbortSignal | undefined, secret: string): Promise<Response> {
-  const { node, nodeNetwork, model, level, minLevel, upload, deadline } = request;
-  const headers: Record<string, string> = { ...request.headers, authorization: `Bearer ${secret}` };
-  for (const name in upload.headers) headers[name] = upload.headers[name] as string;
-  headers[headerNames.budgetRemaining] = formatMs(Math.max(0.001, deadline.leftMs()));
-  if (minLevel < level) headers[headerNames.minLevel] = String(minLevel);
+  const { node, nodeNetwork, model, level, minLevel, trace, upload, deadline } = request;
+  // Names that the engine knows beforehand, which it makes an object of in a fraction of the time.
+  const headers: Headed = {
+    authorization: `Bearer ${secret}`,
+    'content-type': upload.contentType,
+    'x-request-id': trace.requestId,
+    traceparent: trace.parent,
+    'x-latency-budget-remaining': formatMs(Math.max(0.001, deadline.leftMs())),
+  };
+  if (trace.state !== null) headers.tracestate = trace.state;
+  if (upload.headerLength !== null) headers['inference-header-content-length'] = upload.headerLength;
+  if (minLevel < level) headers['x-path-min-level'] = String(minLevel);
   const url = `${node.url}/v2/models/${model}/versions/${level}/infer`;
   // A node has no business sending its work elsewhere.
   const init = { method: 'POST', headers, body: upload.body(), redirect: 'manual' } as const;
@@ -101,16 +118,18 @@ async function send(
   const response = await (upload.repeatable && nodeSecrets.changing
     ? withSecret(nodeSecrets, node.name, (secret) => ask(request, signal, secret))
     : ask(request, signal, nodeSecrets.of(node.name)));
-  const length = Number(response.headers.get('content-length') ?? Number.NaN);
+  const { status, headers } = response;
+  const length = Number(headers.get('content-length') ?? Number.NaN);
   // Before the body is looked at as a stream, which costs the runtime as much as reading it.
   const body: AnswerBody =
     length <= WHOLE_BYTES
       ? { kind: 'whole', bytes: await response.arrayBuffer() }
       : await readLarge(response, length);
   const roundTripMs = now() - startedMs;
-  const timing = parseServerTiming(response.headers.get('server-timing') ?? '');
-  const [queueMs, executeMs] = [(timing.queue ?? 0) + (timing.load ?? 0), timing.execute ?? 0];
+  const timing = headers.get('server-timing') ?? '';
+  const queueMs = (serverTiming(timing, 'queue') ?? 0) + (serverTiming(timing, 'load') ?? 0);
+  const executeMs = serverTiming(timing, 'execute') ?? 0;
   const networkMs = Math.max(0, roundTripMs - queueMs - executeMs);
-  const { status, headers } = response;
-  return { status, headers, body, roundTripMs, queueMs, executeMs, networkMs };
+  const version = headers.get(headerNames.artifactVersion);
+  return { status, headers, version, body, roundTripMs, queueMs, executeMs, networkMs };
 }

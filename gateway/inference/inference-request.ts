@@ -8,6 +8,7 @@ import type { Deadline } from './deadline.ts';
 import type { DecisionRecord } from './decision-record.ts';
 import type { HedgeCredit } from './hedging.ts';
 import type { Reserve } from './reservation.ts';
+import type { Trace } from './trace.ts';
 import type { Upload } from './upload.ts';
 
 export interface InferenceRequest {
@@ -22,7 +23,7 @@ export interface InferenceRequest {
   readonly askedBudgetMs: number | undefined;
   readonly upload: Upload;
   /** Handed on to the node. */
-  readonly headers: Readonly<Record<string, string>>;
+  readonly trace: Trace;
   readonly deadline: Deadline;
   /** Whether something will outlive its answer even when the deadline passes. */
   readonly abortable: boolean;

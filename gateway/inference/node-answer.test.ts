@@ -11,6 +11,7 @@ function answered(status: number, headers: Record<string, string>, asked: number
     {
       status,
       headers: new Headers(headers),
+      version: null,
       body: { kind: 'whole', bytes: new Uint8Array(0) },
       roundTripMs: 2,
       queueMs: 0,

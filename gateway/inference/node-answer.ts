@@ -14,6 +14,8 @@ export function declined(answer: NodeAnswer): boolean {
   return answer.status === 503 || answer.status === 429;
 }
 
+const JSON_TYPE = 'application/json';
+
 export interface AnswerContext {
   /** That answered. */
   readonly level: number;
@@ -40,10 +42,11 @@ export function clientResponse(answer: NodeAnswer, context: AnswerContext): Resp
       retryAfterS: 1,
     });
   const { body, status } = answer;
+  const type = answer.headers.get('content-type');
   // The runtime copies headers in a fraction of the time that it takes to make them of names and values.
   const response = new Response(body.kind === 'whole' ? body.bytes : body.stream, {
     status,
-    headers: steadyHeaders(answer, context),
+    headers: steadyHeaders(answer.version, type ?? JSON_TYPE, context),
   });
   const { headers } = response;
   headers.set(headerNames.budgetRemaining, formatMs(context.budgetRemainingMs));
@@ -58,8 +61,8 @@ export function clientResponse(answer: NodeAnswer, context: AnswerContext): Resp
     }),
   );
   for (const [name, value] of context.told) headers.set(name, value);
-  handOn(headerLengthName, answer, headers);
   // Looked for only where they can be: a look is a call of the runtime.
+  if (type !== JSON_TYPE) handOn(headerLengthName, answer, headers);
   if (status !== 200) handOn('retry-after', answer, headers);
   if (context.level !== context.asked) handOn(headerNames.steppedFrom, answer, headers);
   return response;
@@ -71,20 +74,33 @@ function handOn(name: string, answer: NodeAnswer, headers: Headers): void {
   if (value !== null) headers.set(name, value);
 }
 
-/** By version of a copy of the catalog. */
-const madeOf = new WeakMap<CatalogVersion, Map<string, Headers>>();
-/** A version's levels, decisions and media types, of the policy in force and the one before. */
-const MADE_HELD = 512;
+/** Headers that were made, and what they were made of besides version and level. */
+interface Made {
+  readonly policyVersion: number;
+  readonly decision: string;
+  readonly type: string;
+  readonly headers: Headers;
+}
+
+/** By version of a copy of the catalog, then by level. */
+const madeOf = new WeakMap<CatalogVersion, Made[][]>();
+/** Of one level: its decisions and media types, of the policy in force and the one before. */
+const MADE_HELD = 16;
 
 /** What is the same with each answer of a level, made once and never changed. */
-function steadyHeaders(answer: NodeAnswer, { level, version, versions, ...context }: AnswerContext): Headers {
-  const name = answer.headers.get(headerNames.artifactVersion) ?? version.version;
-  const type = answer.headers.get('content-type') ?? 'application/json';
+function steadyHeaders(
+  answering: string | null,
+  type: string,
+  { level, version, versions, policyVersion, decision }: AnswerContext,
+): Headers {
+  const name = answering ?? version.version;
   const known = name === version.version ? version : versions.get(name);
-  const made = known === undefined ? undefined : madeOf.get(known);
-  const key = `${level} ${context.policyVersion} ${context.decision} ${type}`;
-  const held = made?.get(key);
-  if (held !== undefined) return held;
+  const held = known === undefined ? undefined : madeOf.get(known)?.[level];
+  if (held !== undefined) {
+    for (const made of held)
+      if (made.policyVersion === policyVersion && made.decision === decision && made.type === type)
+        return made.headers;
+  }
   const row = known?.levels.find((served) => served.level === level);
   const headers = new Headers({
     'content-type': type,
@@ -96,13 +112,16 @@ function steadyHeaders(answer: NodeAnswer, { level, version, versions, ...contex
           [headerNames.pathSparsity]: String(round(row.sparsity)),
           [headerNames.pathQuality]: String(round(row.quality.value)),
         }),
-    [headerNames.policyVersion]: String(context.policyVersion),
-    [headerNames.decision]: context.decision,
+    [headerNames.policyVersion]: String(policyVersion),
+    [headerNames.decision]: decision,
   });
   // Only what is known is kept: a node could name any level.
   if (known !== undefined && row !== undefined) {
-    const kept = made === undefined || made.size >= MADE_HELD ? new Map<string, Headers>() : made;
-    madeOf.set(known, kept.set(key, headers));
+    const levels = madeOf.get(known) ?? [];
+    const kept = held === undefined || held.length >= MADE_HELD ? [] : held;
+    kept.push({ policyVersion, decision, type, headers });
+    levels[level] = kept;
+    madeOf.set(known, levels);
   }
   return headers;
 }

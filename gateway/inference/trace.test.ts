@@ -1,17 +1,17 @@
 import { expect, test } from 'vitest';
 import { pooledRandomHex } from '../auth/digests.ts';
-import { traceHeaders } from './trace.ts';
+import { traceOf } from './trace.ts';
 
 const randomHex = pooledRandomHex();
 
 const parent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
-const traced = (headers: Record<string, string>) => traceHeaders(new Headers(headers), 'r-1', randomHex);
+const traced = (headers: Record<string, string>) => traceOf(new Headers(headers), 'r-1', randomHex);
 
 test('a trace is handed on as it came', () => {
   expect(traced({ traceparent: parent, tracestate: 'a=1' })).toEqual({
-    'x-request-id': 'r-1',
-    traceparent: parent,
-    tracestate: 'a=1',
+    requestId: 'r-1',
+    parent,
+    state: 'a=1',
   });
 });
 
@@ -23,8 +23,8 @@ test.each([
   `00-${'0'.repeat(32)}-b7ad6b7169203331-01`,
   `00-0af7651916cd43dd8448eb211c80319c-${'0'.repeat(16)}-01`,
 ])('%j begins a trace of its own, without the state of another', (traceparent) => {
-  const headers = traced({ traceparent, tracestate: 'a=1' });
-  expect(headers.traceparent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
-  expect(headers.traceparent).not.toBe(traced({}).traceparent);
-  expect(headers.tracestate).toBeUndefined();
+  const trace = traced({ traceparent, tracestate: 'a=1' });
+  expect(trace.parent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
+  expect(trace.parent).not.toBe(traced({}).parent);
+  expect(trace.state).toBeNull();
 });

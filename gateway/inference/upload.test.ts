@@ -10,6 +10,7 @@ test('one image of 224 x 224 in FP32 can be sent again, to another node', async 
   const body = new Uint8Array(json.length + size);
   body.set(json);
   const headers = { [headerLengthName]: String(json.length), 'content-length': String(body.length) };
-  const upload = await readUpload(new Request('http://gateway/', { method: 'POST', headers, body }), 1e8);
+  const request = new Request('http://gateway/', { method: 'POST', headers, body });
+  const upload = await readUpload(request, request.headers, 1e8);
   expect(upload).toMatchObject({ repeatable: true, batch: 1, bytes: body.length });
 });

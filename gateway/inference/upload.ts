@@ -11,8 +11,9 @@ export interface Upload {
   readonly bytes: number;
   /** Leading dimension of the first tensor. */
   readonly batch: number;
-  /** Headers that the body is read by. */
-  readonly headers: Readonly<Record<string, string>>;
+  readonly contentType: string;
+  /** Where binary data begin; null where it is all JSON. */
+  readonly headerLength: string | null;
   /** Whether it can be sent more than once. */
   readonly repeatable: boolean;
   body(): BodyInit;
@@ -27,43 +28,39 @@ const PREFIX_BYTES = 16 * 1024;
  * @throws `unsupported-media-type`, `body-too-large`, `bad-header` for a wrong `Inference-Header-Content-Length`,
  *   `bad-json`, or `bad-request` naming what is missing; also through the promise
  */
-export function readUpload(request: Request, maxBytes: number): Promise<Upload> {
-  const headerLength = request.headers.get(headerLengthName);
-  const headers = { 'content-type': mediaType(request.headers, headerLength !== null) };
-  const kept = headerLength === null ? headers : { ...headers, [headerLengthName]: headerLength };
-  const declared = requireLength(request.headers, maxBytes);
+export function readUpload(request: Request, headers: Headers, maxBytes: number): Promise<Upload> {
+  const headerLength = headers.get(headerLengthName);
+  const as: ReadAs = { headerLength, contentType: mediaType(headers, headerLength !== null) };
+  const declared = requireLength(headers, maxBytes);
   if (declared > HELD_BYTES && request.body !== null)
-    return largeUpload(request.body, declared, headerLength, kept, maxBytes);
+    return largeUpload(request.body, declared, as, maxBytes);
   // A length within the limit was announced, which the connection holds the body to: read in one piece, for a fraction of what chunks cost.
   if (declared >= 0)
-    return request
-      .arrayBuffer()
-      .then((buffer) => heldUpload(new Uint8Array(buffer), headerLength, kept), brokenOff);
-  return readBody(request, maxBytes).then((bytes) => heldUpload(bytes, headerLength, kept));
+    return request.arrayBuffer().then((buffer) => heldUpload(new Uint8Array(buffer), as), brokenOff);
+  return readBody(request, maxBytes).then((bytes) => heldUpload(bytes, as));
 }
+
+/** What a body is read by. */
+type ReadAs = Pick<Upload, 'contentType' | 'headerLength'>;
 
 async function largeUpload(
   body: ReadableStream<Uint8Array>,
   declared: number,
-  headerLength: string | null,
-  headers: Upload['headers'],
+  as: ReadAs,
   maxBytes: number,
 ): Promise<Upload> {
-  const streamed = await streamedUpload(body, declared, headerLength);
-  if (streamed.batch !== undefined) return { ...streamed, batch: streamed.batch, headers };
-  return heldUpload(await readBody(new Response(streamed.body()), maxBytes), headerLength, headers);
+  const streamed = await streamedUpload(body, declared, as.headerLength);
+  if (streamed.batch !== undefined) return { ...streamed, ...as, batch: streamed.batch };
+  return heldUpload(await readBody(new Response(streamed.body()), maxBytes), as);
 }
 
-function heldUpload(
-  bytes: Uint8Array<ArrayBuffer>,
-  headerLength: string | null,
-  headers: Readonly<Record<string, string>>,
-): Upload {
+function heldUpload(bytes: Uint8Array<ArrayBuffer>, { contentType, headerLength }: ReadAs): Upload {
   const { json } = splitBody(bytes, headerLength);
   return {
     bytes: bytes.length,
     batch: batchOf(firstTensor(json)?.shape ?? parsedShape(json)),
-    headers,
+    contentType,
+    headerLength,
     repeatable: true,
     body: () => bytes,
   };

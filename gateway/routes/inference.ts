@@ -10,7 +10,7 @@ import { dispatch } from '../inference/dispatch.ts';
 import { type RequestBudgets, readBudgets } from '../inference/infer-request.ts';
 import { levelMetadata, modelMetadata } from '../inference/metadata.ts';
 import { isServed, levelOptions, routedVersion, unknownLevel } from '../inference/routing.ts';
-import { traceHeaders } from '../inference/trace.ts';
+import { traceOf } from '../inference/trace.ts';
 import { readUpload } from '../inference/upload.ts';
 import type { Fleet } from '../nodes/fleet.ts';
 import { canaryVersion, governing } from '../policy/canary.ts';
@@ -110,12 +110,12 @@ async function infer(
   call: Call,
   pin: (call: Call, model: CatalogModel, version: () => CatalogVersion) => number | undefined,
 ): Promise<Response> {
-  const { gateway, request, background, requestId } = call;
+  const { gateway, request, headers, background, requestId } = call;
   const { clock } = call;
   if (clock === undefined) throw new Error('Inference is timed.');
-  const budgets = readBudgets(request.headers);
+  const budgets = readBudgets(headers);
   const key = clientKey(call);
-  const explain = wantsReasons(request.headers.get(headerNames.explain), key?.mayExplain ?? false);
+  const explain = wantsReasons(headers.get(headerNames.explain), key?.mayExplain ?? false);
   // What is in hand is not waited for: a wait costs a turn of the runtime's queue.
   const held = gateway.policy.get(background);
   const models = gateway.catalog.get(background);
@@ -130,7 +130,7 @@ async function infer(
     rules.infeasible === 'refuse' ? rules.budgetMs : Math.max(rules.budgetMs, defaultLatencyBudgetMs),
   );
   const model = findModel(call, catalog);
-  const upload = await clock.bound(readUpload(request, gateway.settings.maxBodyBytes));
+  const upload = await clock.bound(readUpload(request, headers, gateway.settings.maxBodyBytes));
   const refreshing = gateway.fleet.refresh(background, model.id);
   if (refreshing instanceof Promise) await clock.bound(refreshing);
   const route = () => routedVersion(model, gateway.fleet, canaryVersion(canary, model.id, requestId));
@@ -146,7 +146,7 @@ async function infer(
       rules,
       askedBudgetMs: budgets.latencyMs,
       upload,
-      headers: traceHeaders(request.headers, requestId, gateway.randomHex),
+      trace: traceOf(headers, requestId, gateway.randomHex),
       deadline: clock,
       abortable,
       told: call.told,

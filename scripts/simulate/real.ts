@@ -5,7 +5,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { openArtifact } from '../../schema/artifact/store.ts';
-import { headerNames, parseServerTiming } from '../../schema/headers.ts';
+import { headerNames, serverTiming } from '../../schema/headers.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import { defaultPolicy } from '../../schema/policy.ts';
 import { uploadArtifact } from '../../trainer/upload/upload-artifact.ts';
@@ -153,7 +153,7 @@ async function played(
     counted.inTime++;
     quality += levels[Number(reply.header(headerNames.pathLevel))]?.quality.value ?? 0;
     // One micro-dollar for each begun millisecond, as in the simulation.
-    costMicroUsd += Math.ceil(parseServerTiming(reply.header('server-timing') ?? '').execute ?? 0);
+    costMicroUsd += Math.ceil(serverTiming(reply.header('server-timing') ?? '', 'execute') ?? 0);
   };
   await Promise.all(arrivals.map(one));
   return { requests: arrivals.length, inTime, quality, costMicroUsd };
