@@ -39,7 +39,7 @@ export interface DispatchContext extends AttemptContext {
   readonly probeShare: number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  readonly reserve?: Reserve;
+  readonly reserve: Reserve;
   /** Whether `observe` gets the reasons against each candidate. */
   readonly explain?: boolean;
   /** Told of each request once, when it is over. */

@@ -8,7 +8,7 @@ import { type Attempt, hedged } from './hedging.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
 import { declined } from './node-answer.ts';
 import { lowestAllowed, type Plan, plan } from './plan.ts';
-import { type Reservation, unlimited } from './reservation.ts';
+import type { Reservation } from './reservation.ts';
 
 /** A probe is a request of its own, which nobody waits for. */
 const PROBE_BOUND_MS = 5000;
@@ -27,7 +27,7 @@ export function started(
 ): Attempt<AttemptResult> | Promise<Attempt<AttemptResult>> {
   const { decision } = planned;
   if (decision.kind !== 'serve') throw new Error('Only what is to be served can be sent.');
-  const reserved = (context.reserve ?? unlimited)(decision.chosen.costNanoUsd);
+  const reserved = context.reserve(decision.chosen.costNanoUsd);
   const send = (reservation: Reservation) =>
     sent(planned, decision, reservation, request, context, course, outlived);
   return reserved instanceof Promise ? reserved.then(send) : send(reserved);

@@ -9,6 +9,7 @@ import type { DecisionRecord } from '../inference/decision-record.ts';
 import { dispatch } from '../inference/dispatch.ts';
 import { type RequestBudgets, readBudgets } from '../inference/infer-request.ts';
 import { levelMetadata, modelMetadata } from '../inference/metadata.ts';
+import { unlimited } from '../inference/reservation.ts';
 import { isServed, levelOptions, routedVersion, unknownLevel } from '../inference/routing.ts';
 import { traceOf } from '../inference/trace.ts';
 import { readUpload } from '../inference/upload.ts';
@@ -162,7 +163,7 @@ async function infer(
       random: gateway.random,
       background,
       now: gateway.now,
-      ...(key === undefined ? {} : { reserve: (nanoUsd) => reserveCost(key, nanoUsd, limits) }),
+      reserve: key === undefined ? unlimited : (nanoUsd) => reserveCost(key, nanoUsd, limits),
       explain,
       observe(record) {
         gateway.metrics.decided(record);
