@@ -3,6 +3,7 @@
 import type { BuildOptions } from '../../trainer/build/options.ts';
 import { epochsByStage } from '../../trainer/build/path-report.ts';
 import { type Draw, stepCost } from '../../trainer/recovery/draw-levels.ts';
+import { ANSWERS } from '../../trainer/recovery/plan.ts';
 import type { Method } from './methods.ts';
 
 export interface CostScene {
@@ -18,12 +19,9 @@ export interface CostScene {
   readonly draw: Draw;
 }
 
-/** The dense model's answers, in training steps: each step asks for them. */
-const TEACHER = 1 / 3;
-
 /** A step of every pruned level by itself, in the dense model's own training steps. */
 const stepOfEach = (shares: CostScene['shares']) =>
-  shares.slice(0, -1).reduce((sum, share) => sum + share + TEACHER, 0);
+  shares.slice(0, -1).reduce((sum, share) => sum + share + ANSWERS, 0);
 
 /** Steps of each level when levels are trained apart: the joint run's, or so many that all together cost what it costs. */
 export function singleSteps(
@@ -31,7 +29,7 @@ export function singleSteps(
   { recoverySteps, draw, shares }: Pick<CostScene, 'recoverySteps' | 'draw' | 'shares'>,
 ): number {
   if (budget === 'each') return recoverySteps;
-  return Math.floor((recoverySteps * (stepCost(shares, draw) + TEACHER)) / stepOfEach(shares));
+  return Math.floor((recoverySteps * (stepCost(shares, draw) + ANSWERS)) / stepOfEach(shares));
 }
 
 /** Epochs by part; those of choosing what to keep are counted only where the differential inclusion does it. */

@@ -7,6 +7,7 @@ import { answerGraph } from '../../trainer/build/answer.ts';
 import { type CalibratedModel, calibrate, rotated } from '../../trainer/build/calibrate-model.ts';
 import { measureMoments } from '../../trainer/build/calibration.ts';
 import type { BuildOptions } from '../../trainer/build/options.ts';
+import { stepsBehind } from '../../trainer/build/path-report.ts';
 import type { Progress } from '../../trainer/build/progress.ts';
 import { type RecoveredLevels, recoverOwn } from '../../trainer/build/recover-own.ts';
 import { forgetful, recover } from '../../trainer/build/recover-stage.ts';
@@ -17,7 +18,7 @@ import type { Dataset } from '../../trainer/data/dataset.ts';
 import { createMaskEngine } from '../../trainer/engine/mask-engine.ts';
 import type { PreparedModel } from '../../trainer/pairs/pair.ts';
 import { prepareModel, type TracedModel } from '../../trainer/pairs/prepare.ts';
-import { defaultRecovery, levelDraw, type RecoveryPlan, recoverySteps } from '../../trainer/recovery/plan.ts';
+import { defaultRecovery, levelDraw, type RecoveryPlan } from '../../trainer/recovery/plan.ts';
 import { computeThreads } from '../../trainer/runtime/compute.ts';
 import { startSessionPool, weightBytes } from '../../trainer/runtime/session-pool.ts';
 import { allocateLevels } from '../../trainer/search/allocate.ts';
@@ -95,8 +96,7 @@ export async function openSubject(request: SubjectRequest): Promise<Subject> {
   const { name, model, dataset, options, reachable, orders, progress } = request;
   const prepared = await prepareModel(await fileOf(model), basename(model.file));
   const shares = reachableShares(prepared, reachable);
-  const asked = { examples: dataset.train.count, batch: options.batch, shares };
-  const steps = recoverySteps(request.recover.steps, asked);
+  const steps = stepsBehind(options, request.recover.steps, dataset.train.count, shares);
   const calibrated = memo(
     async (basis: Basis): Promise<CalibratedModel> =>
       basis === 'own'

@@ -5,7 +5,7 @@ import { elementCount } from '../graph/graph.ts';
 import type { Pair } from '../pairs/pair.ts';
 import type { TracedModel } from '../pairs/prepare.ts';
 import type { Draw } from '../recovery/draw-levels.ts';
-import { levelDraw, recoverySteps } from '../recovery/plan.ts';
+import { levelDraw } from '../recovery/plan.ts';
 import { startSessionPool, weightBytes } from '../runtime/session-pool.ts';
 import { allocateLevels, sizeAt } from '../search/allocate.ts';
 import { indexUnits } from '../search/units.ts';
@@ -18,7 +18,7 @@ import { LEVELS_AT_ONCE } from './level-stage.ts';
 import { KEPT_BYTES, LATENCY_BATCHES } from './measure-levels.ts';
 import { isLarge } from './memory-plan.ts';
 import type { BuildOptions } from './options.ts';
-import { timedProgress } from './path-report.ts';
+import { stepsBehind, timedProgress } from './path-report.ts';
 import { buildSizes, planOf } from './plan-build.ts';
 import { silentProgress } from './progress.ts';
 import { BETWEEN, trained } from './recover-stage.ts';
@@ -94,11 +94,7 @@ export async function estimateBuild(
   const weights = weightBytes(model.graph);
   const sessions = startSessionPool(weights);
   const scene = { calibrated: { ...calibrated, pool }, ...levels, sessions, now };
-  const steps = recoverySteps(options.recover, {
-    examples: pool.all.length,
-    batch: options.batch,
-    shares: levels.shares,
-  });
+  const steps = stepsBehind(options, options.recover, pool.all.length, levels.shares);
   const refitted = options.compensate && !isLarge(weights);
   // Where levels own what is refitted, recovery begins with it, too, and is as long as that leaves it to be.
   const beginsRefitted = steps > 0 && byLevel && options.compensate && train !== 'vectors';

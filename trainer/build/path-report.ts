@@ -1,7 +1,7 @@
 /** What a build keeps for its report: the path, and what each stage took in seconds and in epochs of training. */
 
 import { type Draw, stepCost } from '../recovery/draw-levels.ts';
-import { levelDraw, recoverySteps } from '../recovery/plan.ts';
+import { ANSWERS, levelDraw, recoverySteps } from '../recovery/plan.ts';
 import type { ReportData } from '../report/report-data.ts';
 import type { InclusionState } from '../search/inclusion.ts';
 import type { UnitIndex } from '../search/units.ts';
@@ -48,27 +48,35 @@ export function timedProgress(
   };
 }
 
-/** How a training step divides: forward, and twice as much backward (Kaplan et al., 2020). */
-const FORWARD = 1 / 3;
-
 /**
  * Epochs of the dense model's own training step that each stage is worth, by the examples that it computed. A step of the
  * search counts as a whole training step, although it needs no gradients of weights.
  */
 export function epochsByStage(
-  options: Pick<BuildOptions, 'batch' | 'steps' | 'recover'>,
+  { batch, steps, recover }: Pick<BuildOptions, 'batch' | 'steps'> & { readonly recover: number },
   { examples, pool, shares }: { examples: number; pool: number; shares: readonly number[] },
   draw: Draw = levelDraw(shares),
 ): Readonly<Record<string, number>> {
-  const { batch, steps, recover } = options;
-  const recovering = recoverySteps(recover, { examples, batch, shares });
   const epochs = (computed: number) => computed / examples;
   return {
-    teacher: epochs(pool * FORWARD),
+    teacher: epochs(pool * ANSWERS),
     curvature: epochs(FISHER_BATCHES * batch),
     search: epochs(steps * batch),
-    recover: epochs(recovering * batch * (stepCost(shares, draw) + FORWARD)),
+    recover: epochs(recover * batch * (stepCost(shares, draw) + ANSWERS)),
   };
+}
+
+/** Steps of recovery that a build takes: `recoverySteps` behind its search. @param examples of an epoch */
+export function stepsBehind(
+  options: Pick<BuildOptions, 'batch' | 'steps' | 'calibration'>,
+  asked: BuildOptions['recover'],
+  examples: number,
+  shares: readonly number[],
+): number {
+  const pool = Math.min(options.calibration, examples);
+  const { recover: _, ...before } = epochsByStage({ ...options, recover: 0 }, { examples, pool, shares });
+  const searched = Object.values(before).reduce((sum, epochs) => sum + epochs, 0);
+  return recoverySteps(asked, { examples, batch: options.batch, shares, searched });
 }
 
 export function reportData(

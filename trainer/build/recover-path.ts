@@ -1,7 +1,7 @@
 /** Recovery of a whole path, in the way that the options ask for and that fits: by level where compensation gives levels tensors of their own. */
 import type { LimitLog } from '../engine/memory-limits.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
-import { FAR, levelDraw, recoverySteps } from '../recovery/plan.ts';
+import { FAR, levelDraw } from '../recovery/plan.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { Pool } from './calibration.ts';
@@ -9,6 +9,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { holdoutLoss } from './level-stage.ts';
 import type { MemoryPlan } from './memory-plan.ts';
 import type { BuildOptions } from './options.ts';
+import { stepsBehind } from './path-report.ts';
 import type { Progress } from './progress.ts';
 import {
   type OwnRecoveryState,
@@ -39,15 +40,16 @@ interface RecoveryRequest {
 
 /** @param examples that recovery draws from @param shares of the dense FLOPs, by level */
 export function recoveryPlan(
-  { batch, recover: asked, recoverRate: rate }: BuildOptions,
+  options: BuildOptions,
   train: RecoveryPlan['train'],
   examples: number,
   widths: readonly (readonly number[])[],
   shares: readonly number[],
 ): RecoveryPlan {
+  const { recover: asked, recoverRate: rate } = options;
   return {
     draw: levelDraw(shares),
-    steps: recoverySteps(asked, { examples, batch, shares }),
+    steps: stepsBehind(options, asked, examples, shares),
     byNeed: asked === 'auto',
     widths,
     train,

@@ -93,9 +93,11 @@ test('a step costs its levels, and a budget of epochs bounds the steps', () => {
   expect(stepCost([0.1, 0.4, 0.6, 1], { always: 2, between: 1 })).toBeCloseTo(2.1, 9);
   expect(stepCost([1], { always: 0, between: 1 })).toBe(1);
   const model = { examples: 1600, batch: 10, shares: [0.1, 0.4, 0.6, 1] };
-  expect(recoverySteps('auto', model)).toBe(171);
-  expect(recoverySteps('off', model)).toBe(0);
-  expect(recoverySteps(7, model)).toBe(7);
+  const after = (searched: number) => recoverySteps('auto', { ...model, searched });
+  // A step costs 2.1 and the dense answers: 2.5 epochs at most, what is left of three, one in any case.
+  expect([0.1, 0.5, 1, 1.8, 5].map(after)).toEqual([164, 164, 131, 78, 65]);
+  expect(recoverySteps('off', { ...model, searched: 1 })).toBe(0);
+  expect(recoverySteps(7, { ...model, searched: 1 })).toBe(7);
 });
 
 test('what recovery has to do follows the level that is farthest from the dense model', () => {

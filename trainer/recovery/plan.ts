@@ -35,8 +35,11 @@ export function levelDraw(shares: readonly number[], between: number = defaultRe
   return { always, between };
 }
 
-/** Epochs of the dense model's training that a path may cost by default, all of its recovery. */
-const MOST_EPOCHS = 2.25;
+/** Epochs of the dense model's own training step that a path may cost by default, and within them its recovery, at least and at most. */
+const PATH_EPOCHS = 3;
+const RECOVERY_EPOCHS = { least: 1, most: 2.5 } as const;
+/** The dense model's answers to the examples of a step, in its own training steps: forward, without twice as much backward (Kaplan et al., 2020). */
+export const ANSWERS = 1 / 3;
 
 /** The loss from which on recovery is as long as it may be: a fifth of a nat, or of the variance. */
 export const FAR = 0.2;
@@ -52,15 +55,23 @@ export function need(losses: readonly number[]): number {
 }
 
 /**
- * Steps of recovery: those asked for, or by default as many as a short build affords, within a share of the data.
+ * Steps of recovery: those asked for, or by default as many as a short build affords, of what the search leaves.
  * @param shares FLOPs of each level over the dense model's, ascending
+ * @param searched epochs before recovery
  */
 export function recoverySteps(
   asked: number | 'auto' | 'off',
-  { examples, batch, shares }: { examples: number; batch: number; shares: readonly number[] },
+  {
+    examples,
+    batch,
+    shares,
+    searched,
+  }: { examples: number; batch: number; shares: readonly number[]; searched: number },
 ): number {
   if (asked === 'off') return 0;
   if (asked !== 'auto') return asked;
-  const affordable = (MOST_EPOCHS * examples) / (batch * stepCost(shares, levelDraw(shares)));
+  const { least, most } = RECOVERY_EPOCHS;
+  const epochs = Math.min(most, Math.max(least, PATH_EPOCHS - searched));
+  const affordable = (epochs * examples) / (batch * (stepCost(shares, levelDraw(shares)) + ANSWERS));
   return Math.max(1, Math.min(defaultRecovery.steps, Math.floor(affordable)));
 }
