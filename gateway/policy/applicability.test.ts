@@ -33,6 +33,9 @@ describe('a policy held against what there is', () => {
       { maxCostBudgetNanoUsd: 9, prices: [{ nodeClass: 'gpu', fixedNanoUsd: 20 }, { fixedNanoUsd: 10 }] },
       [''],
     ],
+    // The least that any request costs: a body of a KiB at most, and a millisecond.
+    ['the least body', { maxCostBudgetNanoUsd: 9, prices: [{ fixedNanoUsd: 5, perKiBNanoUsd: 5 }] }, ['']],
+    ['the least time', { maxCostBudgetNanoUsd: 9, prices: [{ fixedNanoUsd: 5, perMsNanoUsd: 5 }] }, ['']],
   ])('is refused when %s can match nothing', (_, over, paths) => {
     expect(errors(over)).toEqual(paths);
   });
@@ -75,6 +78,20 @@ describe('a policy held against what there is', () => {
     const versions = new Map([[1, { ...defaultPolicy, canary }]]);
     expect(errors({ canary }, { ...around, versions })).toEqual(['canary.baseline']);
     expect(errors({ canary })).toEqual([]);
+  });
+
+  test('is warned of classes that only one of two policies has', () => {
+    const baseline = policySchema.parse({
+      ...defaultPolicy,
+      classes: [{ name: 'silver' }, { name: 'gold' }],
+    });
+    const versions = new Map([[1, baseline]]);
+    const canary = { kind: 'policy', baseline: 1, share: 0.5 };
+    const over = { canary, classes: [{ name: 'gold' }, { name: 'bronze' }] };
+    const { errors: faults, warnings: told } = held(over, { ...around, versions });
+    expect(faults).toEqual([]);
+    expect(told.map(({ path }) => path)).toEqual(['classes[1]', 'canary.baseline']);
+    expect(held({ canary, classes: baseline.classes }, { ...around, versions }).warnings).toEqual([]);
   });
 
   test('is warned of prices that nothing has', () => {

@@ -4,7 +4,7 @@
  */
 import type { Policy, PolicyRules } from '../../schema/policy.ts';
 import { rulesFor } from '../../schema/policy.ts';
-import type { LevelOption } from '../selector/candidates.ts';
+import { costNanoUsd, type LevelOption } from '../selector/candidates.ts';
 import { priceList } from './prices.ts';
 
 /** What a policy is held against. */
@@ -47,7 +47,11 @@ export function holdAgainst(policy: Policy, around: Surroundings): Findings {
   });
   return {
     errors: [...matches.flatMap(({ errors }) => errors), ...referenceErrors(policy, around)],
-    warnings: [...matches.flatMap(({ warnings }) => warnings), ...priceWarnings(policy, around)],
+    warnings: [
+      ...matches.flatMap(({ warnings }) => warnings),
+      ...canaryWarnings(policy, around),
+      ...priceWarnings(policy, around),
+    ],
   };
 }
 
@@ -96,13 +100,18 @@ function isAllowed(
   );
 }
 
-/** Whether some class of nodes serves the level for no more than the most that a request may cost, were it to take no time. */
+/**
+ * Whether some class of nodes serves the level for no more than the most that a request may cost: the least request there is, which
+ * has a body and takes some time.
+ */
 function isAffordable({ level }: LevelOption, model: string, policy: Policy, rules: PolicyRules): boolean {
   const cap = rules.maxCostBudgetNanoUsd;
   if (cap === null) return true;
   const priceOf = priceList(policy.prices, model);
   const nodeClasses = new Set(policy.prices.map(({ nodeClass }) => nodeClass));
-  return [...nodeClasses, '*'].some((nodeClass) => priceOf(nodeClass, level).fixedNanoUsd <= cap);
+  return [...nodeClasses, '*'].some(
+    (nodeClass) => costNanoUsd(priceOf(nodeClass, level), Number.MIN_VALUE, 1) <= cap,
+  );
 }
 
 function referenceErrors(
@@ -135,6 +144,34 @@ function referenceErrors(
         ],
   );
   return [...keys, ...sides];
+}
+
+/** A request of a class that only one of two policies has is refused by the other. */
+function canaryWarnings({ canary, classes }: Policy, { versions }: Surroundings): Finding[] {
+  const baseline = canary?.kind === 'policy' ? versions.get(canary.baseline) : undefined;
+  if (canary?.kind !== 'policy' || baseline === undefined) return [];
+  const [here, there] = [classes, baseline.classes].map((all) => new Set(all.map(({ name }) => name)));
+  const onlyHere = classes.flatMap(({ name }, index) =>
+    there?.has(name)
+      ? []
+      : [
+          {
+            path: `classes[${index}]`,
+            message: `version ${canary.baseline} has no class ${name} and refuses its share of these requests`,
+          },
+        ],
+  );
+  const onlyThere = baseline.classes.flatMap(({ name }) =>
+    here?.has(name)
+      ? []
+      : [
+          {
+            path: 'canary.baseline',
+            message: `has the class ${name}, which is missing here: a share of these requests is refused`,
+          },
+        ],
+  );
+  return [...onlyHere, ...onlyThere];
 }
 
 function priceWarnings({ prices }: Policy, { models }: Surroundings): Finding[] {
