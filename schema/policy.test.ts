@@ -34,7 +34,13 @@ describe('a policy', () => {
         'classes.0.defaultLatencyBudgetMs',
       ],
     ],
-    ['a reserve that takes all of the budget', { maxLatencyBudgetMs: 100, reserveMs: 100 }, ['reserveMs']],
+    [
+      'a reserve that takes all of every budget',
+      { maxLatencyBudgetMs: 100, reserveMs: 100, tiers: [] },
+      ['reserveMs', 'reserveMs'],
+    ],
+    ['a reserve that takes all of the default budget', { reserveMs: 100, tiers: [] }, ['reserveMs']],
+    ['a reserve that takes all of a tier', { tiers: [{ name: 'a', upToMs: 0.5 }] }, ['tiers.0.upToMs']],
     [
       'tiers that do not ascend',
       {

@@ -28,7 +28,7 @@ import { writeStubArtifact } from './bench-gateway/stub-artifact.ts';
 import type { ClientAnswer, ClientRound } from './bench-node/client-thread.ts';
 import { bundleModule } from './local/bundle-worker.ts';
 import { count, positive } from './local/flag-numbers.ts';
-import { COMPATIBILITY_DATE, NODE_NETWORK, startLocalGateway } from './local/local-gateway.ts';
+import { COMPATIBILITY_DATE, nodeNetwork, startLocalGateway } from './local/local-gateway.ts';
 import { freePort } from './local/ports.ts';
 
 interface Flags {
@@ -254,7 +254,7 @@ async function workerBefore(
     // As the gateway is reached.
     unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
     bindings: { NODE: node, ...bindings },
-    serviceBindings: way === 'straight' ? { NODE_NETWORK } : {},
+    serviceBindings: way === 'straight' ? { NODE_NETWORK: nodeNetwork(false) } : {},
   });
   closing.push(() => miniflare.dispose());
   await miniflare.ready;

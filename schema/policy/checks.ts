@@ -78,6 +78,12 @@ function rulesFaults(rules: PolicyRules, stated: ChangedRules, path: PolicyFault
       'reserveMs leaves nothing of the largest budget: no level can fit',
     ],
     [
+      'reserveMs',
+      'defaultLatencyBudgetMs',
+      rules.reserveMs >= rules.defaultLatencyBudgetMs,
+      'reserveMs leaves nothing of defaultLatencyBudgetMs: no level can fit a request without a budget',
+    ],
+    [
       'defaultCostBudgetNanoUsd',
       'maxCostBudgetNanoUsd',
       (rules.defaultCostBudgetNanoUsd ?? 0) > (rules.maxCostBudgetNanoUsd ?? Number.POSITIVE_INFINITY),
@@ -114,6 +120,11 @@ function tierFaults(rules: PolicyRules, path: PolicyFault['path']): PolicyFault[
         'upToMs',
         'the tier below takes every budget up to maxLatencyBudgetMs: this one can match no request',
         below !== undefined && below.upToMs >= rules.maxLatencyBudgetMs,
+      ),
+      ...fault(
+        'upToMs',
+        'reserveMs leaves nothing of these budgets: no level can fit',
+        tier.upToMs <= rules.reserveMs,
       ),
       ...fault(
         'minSparsity',

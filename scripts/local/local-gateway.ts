@@ -29,19 +29,23 @@ export interface LocalGateway {
 /** Kept in step with wrangler.toml by its test. */
 export const COMPATIBILITY_DATE = '2026-07-01';
 
+/** Where clouds keep their machines' credentials: no node is there, whatever a node's name leads to. */
+const LINK_LOCAL = ['169.254.0.0/16', 'fe80::/10'];
+
 /**
- * Straight to the nodes, over all that a machine reaches: what a worker fetches otherwise goes through a worker of Miniflare's, which
- * takes a third of a request's time.
+ * Straight to the nodes: what a worker fetches otherwise goes through a worker of Miniflare's, which takes a third of a request's time.
+ * Addresses are held to it as they are connected to, after their names were looked up.
  */
-export const NODE_NETWORK = {
+export const nodeNetwork = (privateToo: boolean) => ({
   network: {
-    allow: ['public', 'private'],
+    allow: privateToo ? ['public', 'private'] : ['public', 'local'],
+    deny: LINK_LOCAL,
     tlsOptions: {
       trustBrowserCas: true,
       trustedCertificates: getCACertificates(process.platform === 'win32' ? 'default' : 'extra'),
     },
   },
-};
+});
 
 export async function startLocalGateway(options: LocalGatewayOptions): Promise<LocalGateway> {
   const { port, dataDir } = options;
@@ -58,7 +62,7 @@ export async function startLocalGateway(options: LocalGatewayOptions): Promise<L
     cf: false,
     d1Databases: { DB: 'solution-path' },
     r2Buckets: { ARTIFACTS: 'solution-path-artifacts' },
-    serviceBindings: { NODE_NETWORK },
+    serviceBindings: { NODE_NETWORK: nodeNetwork(options.vars?.PRIVATE_NODES === 'on') },
     durableObjects: { LEDGERS: { className: 'KeyLedger', useSQLite: true } },
     ...(dataDir === undefined
       ? {}
