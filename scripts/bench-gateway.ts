@@ -20,10 +20,11 @@ import { Command } from 'commander';
 import { Miniflare } from 'miniflare';
 import { defaultPolicy } from '../schema/policy.ts';
 import { uploadArtifact } from '../trainer/upload/upload-artifact.ts';
-import { cpuTimeUs, withProcess } from './bench-gateway/cpu-time.ts';
+import { withProcess } from './bench-gateway/cpu-time.ts';
 import { measureLateness } from './bench-gateway/deadlines.ts';
 import { bodyOf, httpRequest } from './bench-gateway/http-request.ts';
 import { startPortkey } from './bench-gateway/portkey.ts';
+import { measure, report, type Target } from './bench-gateway/rounds.ts';
 import { writeStubArtifact } from './bench-gateway/stub-artifact.ts';
 import type { ClientAnswer, ClientRound } from './bench-node/client-thread.ts';
 import { bundleModule } from './local/bundle-worker.ts';
@@ -110,7 +111,7 @@ try {
   for (const { port, request } of Object.values(targets))
     await client({ port, request, connections: WARM_UP_CONNECTIONS, ms: flags.warmUp * 1000 });
   const results = [];
-  for (const count of connections) results.push(await measure(count, targets, client));
+  for (const count of connections) results.push(await measure(count, targets, client, { rounds, ms }));
   process.stdout.write(flags.json ? `${JSON.stringify(results)}\n` : results.map(report).join('\n'));
   if (deadlines > 0) {
     const late = await lateness(targets, deadlines);
@@ -121,83 +122,9 @@ try {
 }
 process.exit(0);
 
-interface Target {
-  readonly port: number;
-  readonly request: Buffer;
-  /** Of its process. */
-  readonly pid: number;
-}
-
-interface Measured {
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly perSecond: number;
-  /** Microseconds on a core, for each request. */
-  readonly cpuUs: number;
-  readonly failures: number;
-}
-
 async function started(start: () => Promise<Omit<Target, 'pid'>>): Promise<Target> {
   const { started: target, pid } = await withProcess(start);
   return { ...target, pid };
-}
-
-async function measure(
-  count: number,
-  targets: Readonly<Record<string, Target>>,
-  ask: (round: ClientRound) => Promise<ClientAnswer>,
-) {
-  const samples: Record<string, Measured[]> = {};
-  for (let round = -1; round < rounds; round++) {
-    // Each in turn goes first, so that no one always finds the machine as the same other left it.
-    const names = Object.keys(targets);
-    const order = names.map((_, i) => names[(i + round + names.length) % names.length] as string);
-    for (const name of order) {
-      const { pid, ...target } = targets[name] as Target;
-      const beforeUs = cpuTimeUs(pid);
-      const { requestsMs, failures } = await ask({ ...target, connections: count, ms });
-      const cpuUs = (cpuTimeUs(pid) - beforeUs) / requestsMs.length;
-      const sorted = requestsMs.toSorted((a, b) => a - b);
-      const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN;
-      // The first round warms up.
-      if (round < 0) continue;
-      samples[name] = [
-        ...(samples[name] ?? []),
-        { p50Ms: at(0.5), p99Ms: at(0.99), perSecond: (requestsMs.length * 1000) / ms, cpuUs, failures },
-      ];
-    }
-  }
-  const of = (name: string): Measured => ({
-    p50Ms: median(samples[name]?.map((s) => s.p50Ms)),
-    p99Ms: median(samples[name]?.map((s) => s.p99Ms)),
-    perSecond: median(samples[name]?.map((s) => s.perSecond)),
-    cpuUs: median(samples[name]?.map((s) => s.cpuUs)),
-    failures: samples[name]?.reduce((sum, s) => sum + s.failures, 0) ?? 0,
-  });
-  const ratio = (name: string, to: 'bare' | 'usual', pick: (measured: Measured) => number) =>
-    median(samples[name]?.map((side, i) => pick(side) / pick(samples[to]?.[i] as Measured)));
-  const ratios = (name: string) => ({
-    p50ToBare: ratio(name, 'bare', (m) => m.p50Ms),
-    throughputToBare: ratio(name, 'bare', (m) => m.perSecond),
-    p50ToUsual: ratio(name, 'usual', (m) => m.p50Ms),
-    throughputToUsual: ratio(name, 'usual', (m) => m.perSecond),
-  });
-  return {
-    connections: count,
-    of: Object.fromEntries(Object.keys(targets).map((name) => [name, { ...of(name), ...ratios(name) }])),
-  };
-}
-
-function report(result: Awaited<ReturnType<typeof measure>>): string {
-  const rows = Object.entries(result.of).map(([name, { p50Ms, p99Ms, perSecond, cpuUs, failures, ...to }]) =>
-    [
-      `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms (${to.p50ToBare.toFixed(2)} x bare, ${to.p50ToUsual.toFixed(2)} x usual)  p99 ${p99Ms.toFixed(2)} ms`,
-      `${perSecond.toFixed(0)} requests/s (${to.throughputToBare.toFixed(2)}, ${to.throughputToUsual.toFixed(2)} x)`,
-      `${cpuUs.toFixed(0)} us of a core each`,
-      ...(failures === 0 ? [] : [`${failures} FAILED`]),
-    ].join('  '),
-  );
-  return [`${result.connections} connections:`, ...rows, ''].join('\n');
 }
 
 /** The gateway is told to go by medians, so that it goes on sending to a node that hangs now and then. */
@@ -306,9 +233,4 @@ async function clientThread(): Promise<(round: ClientRound) => Promise<ClientAns
     worker.postMessage(round);
     return answered;
   };
-}
-
-function median(values: readonly number[] = []): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }

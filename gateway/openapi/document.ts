@@ -5,7 +5,8 @@ import type { Access } from '../auth/identity.ts';
 import type { Route } from '../route.ts';
 import { problemSchema } from './answers.ts';
 import { headerParameters } from './headers.ts';
-import { type Content, type Operation, operations } from './operations.ts';
+import type { Content, Operation } from './operation.ts';
+import { operations } from './operations.ts';
 
 const credentials = {
   open: [],

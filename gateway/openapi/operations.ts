@@ -1,130 +1,23 @@
 /** What each route takes and answers, beside its address: the text of the OpenAPI document. A test holds it to the routes. */
 import { z } from 'zod';
-import type { ProblemCode } from '../../schema/errors.ts';
 import { keyChangesSchema, newKeySchema, rotationSchema } from '../../schema/key-settings.ts';
 import { manifestSchema } from '../../schema/manifest.ts';
 import { heartbeatAnswerSchema, newNodeSchema, nodeChangesSchema } from '../../schema/node-registration.ts';
 import { nodeReportSchema } from '../../schema/node-report.ts';
 import { policySchema } from '../../schema/policy.ts';
-import { inferRequestSchema } from '../../schema/protocol.ts';
 import { decisionsQuerySchema } from '../routes/decisions.ts';
 import { auditQuerySchema } from '../routes/operations.ts';
 import { newOperatorTokenSchema } from '../routes/operator-tokens.ts';
 import { dryRunQuerySchema, rollbackSchema } from '../routes/policy.ts';
 import * as answers from './answers.ts';
-import type { HeaderName } from './headers.ts';
-
-/** A body or an answer: JSON of a schema, or other media types. */
-export interface Content {
-  readonly json?: z.ZodType;
-  /** Media types whose content no schema describes. */
-  readonly other?: readonly string[];
-}
-
-export interface Operation {
-  readonly tag: 'inference' | 'policy' | 'keys' | 'fleet' | 'operation' | 'artifacts' | 'documents';
-  readonly summary: string;
-  /** Request headers beside Authorization. */
-  readonly headers?: readonly HeaderName[];
-  readonly query?: z.ZodObject;
-  readonly body?: Content;
-  /** By status; null for an answer without a body. */
-  readonly answers: Readonly<Record<number, Content | null>>;
-  /** Answer headers by name, with what they are. */
-  readonly tells?: Readonly<Record<string, string>>;
-  /** Beyond those that the access, the body and the parameters of every route bring. */
-  readonly problems?: readonly ProblemCode[];
-}
-
-const budgets = ['x-latency-budget', 'x-cost-budget', 'x-min-quality', 'x-sla-class', 'x-explain'] as const;
-
-const inferTells = {
-  'x-path-level': 'Level that answered.',
-  'x-path-sparsity': 'Share of the dense model that the level leaves out.',
-  'x-path-quality': 'Quality of the level, as measured when it was built.',
-  'x-path-decision':
-    '`fits`, or `infeasible-served-sparsest`, `infeasible-served-pinned`, `overload-served-sparsest`.',
-  'x-cost': 'US dollars that the request was charged.',
-  'x-policy-version': 'Version of the policy that governed the request.',
-  'x-artifact-version': 'Artifact version that answered.',
-  'x-latency-budget-remaining': 'Milliseconds left of the latency budget.',
-  'server-timing': 'Milliseconds spent: select, queue, execute, network.',
-  'x-path-explanation': 'Reasons of the decision as JSON, where they were asked for.',
-};
-
-const infer: Omit<Operation, 'summary'> = {
-  tag: 'inference',
-  headers: budgets,
-  body: { json: inferRequestSchema, other: ['application/octet-stream'] },
-  answers: { 200: { json: answers.inferAnswerSchema, other: ['application/octet-stream'] } },
-  tells: inferTells,
-  problems: [
-    'bad-header',
-    'bad-shape',
-    'bad-datatype',
-    'unknown-model',
-    'unknown-level',
-    'forbidden',
-    'budget-infeasible',
-    'cost-infeasible',
-    'cost-exhausted',
-    'queue-full',
-    'overloaded',
-    'no-node',
-    'level-unavailable',
-    'draining',
-    'deadline-hopeless',
-    'budget-overrun',
-    'upstream-failed',
-  ],
-};
+import { inferenceOperations } from './inference-operations.ts';
+import type { Operation } from './operation.ts';
 
 const policyTells = { etag: 'Version, for If-Match.', 'x-policy-version': 'The same as a number.' };
 
 /** By method and path. */
 export const operations: Readonly<Record<string, Operation>> = {
-  'GET /v2': {
-    tag: 'inference',
-    summary: 'What the server is',
-    answers: { 200: { json: answers.serverViewSchema } },
-  },
-  'GET /v2/health/live': {
-    tag: 'inference',
-    summary: 'Whether the gateway runs',
-    answers: { 200: { json: answers.liveSchema } },
-  },
-  'GET /v2/health/ready': {
-    tag: 'inference',
-    summary: 'Whether some model is served',
-    answers: { 200: { json: answers.readySchema } },
-    problems: ['not-ready'],
-  },
-  'GET /v2/models/:model': {
-    tag: 'inference',
-    summary: 'A model and its levels, with what each takes now',
-    answers: { 200: { json: answers.modelViewSchema } },
-    problems: ['unknown-model'],
-  },
-  'GET /v2/models/:model/ready': {
-    tag: 'inference',
-    summary: 'Whether a node serves the model',
-    answers: { 200: { json: answers.modelReadySchema } },
-    problems: ['unknown-model', 'no-node'],
-  },
-  'GET /v2/models/:model/versions/:level': {
-    tag: 'inference',
-    summary: 'One level',
-    answers: { 200: { json: answers.modelViewSchema } },
-    problems: ['unknown-model', 'unknown-level'],
-  },
-  'GET /v2/models/:model/versions/:level/ready': {
-    tag: 'inference',
-    summary: 'Whether a node serves the level',
-    answers: { 200: { json: answers.modelReadySchema } },
-    problems: ['unknown-model', 'unknown-level', 'no-node'],
-  },
-  'POST /v2/models/:model/infer': { ...infer, summary: 'Inference at the level that the budgets pay for' },
-  'POST /v2/models/:model/versions/:level/infer': { ...infer, summary: 'Inference at this level' },
+  ...inferenceOperations,
   'GET /v1/policy': {
     tag: 'policy',
     summary: 'The policy in force',
