@@ -19,13 +19,13 @@ import { type Roster, roster } from './nodes/roster.ts';
 import { type Bindings, readSettings, type Settings } from './settings.ts';
 import { type Cell, cell } from './state/cell.ts';
 import type { CellMap } from './state/cell-map.ts';
-import { type Catalog, loadCatalog } from './storage/catalog.ts';
+import { type Catalog, loadCatalog, sameCatalogs } from './storage/catalog.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { writeDecisions } from './storage/decisions.ts';
 import { findKey } from './storage/keys.ts';
 import { findNodeCredentials, listNodes, type NodeCredentials } from './storage/nodes.ts';
 import { findOperatorToken } from './storage/operator-tokens.ts';
-import { type PolicyInForce, policyInForce } from './storage/policies.ts';
+import { type PolicyInForce, policyInForce, samePolicies } from './storage/policies.ts';
 
 export interface Gateway {
   readonly settings: Settings;
@@ -72,9 +72,10 @@ export function createGateway(
 ): Gateway {
   const settings = readSettings({ ...bindings });
   const db = openDatabase(bindings.DB);
-  const held = <T>(what: string, load: () => Promise<T>) =>
-    cell({
+  const held = <T>(what: string, load: () => Promise<T>, same?: (held: T, loaded: T) => boolean) =>
+    cell<T>({
       load: () => load().catch((cause: unknown) => unreadable(what, cause)),
+      ...(same === undefined ? {} : { same }),
       ttlMs: TTL_MS,
       waitFromMs: FOLLOWED_WITHIN_MS,
       now,
@@ -106,8 +107,8 @@ export function createGateway(
     settings,
     db,
     bucket: bindings.ARTIFACTS,
-    policy: held('policy', () => policyInForce(db)),
-    catalog: held('catalog', () => loadCatalog(db)),
+    policy: held('policy', () => policyInForce(db), samePolicies),
+    catalog: held('catalog', () => loadCatalog(db), sameCatalogs),
     keys: tokens('key', (prefix) => findKey(db, prefix)),
     operatorTokens: tokens('operator token', (prefix) => findOperatorToken(db, prefix)),
     nodeTokens: tokens('node', (prefix) => findNodeCredentials(db, prefix)),

@@ -76,3 +76,22 @@ test('no request of steady traffic waits for the database, which is read at most
   }
   expect(here.reads()).toBeLessThanOrEqual(31);
 });
+
+test('a row that has not changed stays the same one, so that its token is proved once', async () => {
+  let nowMs = 0;
+  let models: string[] | null = null;
+  const load = async () => ({ prefix: '0123456789ab', models });
+  const tokens = heldTokens({ load, now: () => nowMs, onError: () => {} });
+  const asked = async () => {
+    const work: Promise<unknown>[] = [];
+    await tokens.get('0123456789ab', { waitUntil: (promise) => void work.push(promise) });
+    await Promise.all(work);
+    return tokens.get('0123456789ab', { waitUntil: () => {} });
+  };
+  const first = await asked();
+  nowMs += 2000;
+  expect(await asked()).toBe(first);
+  models = ['digits'];
+  nowMs += 2000;
+  expect(await asked()).toEqual({ prefix: '0123456789ab', models });
+});

@@ -61,6 +61,29 @@ describe('a cell', () => {
     expect(await held.get(all.background)).toBe('two');
   });
 
+  test('keeps the value in hand, as old as the one that was loaded, where both say the same', async () => {
+    const all = bench();
+    const held = cell<readonly string[]>({
+      ...all.options,
+      load: async () => [(await all.options.load()).slice(0, 1)],
+      maxAgeMs: 50,
+      same: ([a], [b]) => a === b,
+    });
+    const first = held.get(all.background);
+    all.loads[0]?.resolve('one');
+    const value = await first;
+    const refreshed = async (stored: string) => {
+      all.pass(40);
+      await held.get(all.background);
+      all.loads.at(-1)?.resolve(stored);
+      await Promise.all(all.work);
+      return held.get(all.background);
+    };
+    expect(await refreshed('other')).toBe(value);
+    expect(await refreshed('once more')).toBe(value);
+    expect(await refreshed('two')).toEqual(['t']);
+  });
+
   test('answers with the old value while one refresh runs', async () => {
     const { held, background, loads, work, pass } = await filled();
     pass(10);

@@ -13,6 +13,8 @@ export interface CellOptions<T> {
   readonly waitFromMs?: number;
   /** From this age on the value is not used any more. Without it a copy serves until a better one is had. */
   readonly maxAgeMs?: number;
+  /** Whether a loaded value says the same as the one in hand, which then stays, with all that was worked out from it. */
+  readonly same?: (held: T, loaded: T) => boolean;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Told when a refresh in the background fails. */
@@ -42,7 +44,7 @@ const LOOK_FOR_MS = 250;
  * so that many requests at once after a pause are one load and not many.
  */
 export function cell<T>(options: CellOptions<T>): Cell<T> {
-  const { load, ttlMs, now, onError, pause = timeout } = options;
+  const { load, ttlMs, same, now, onError, pause = timeout } = options;
   const { waitFromMs = Number.POSITIVE_INFINITY, maxAgeMs = Number.POSITIVE_INFINITY } = options;
   let held: { readonly value: T; readonly atMs: number } | undefined;
   let generation = 0;
@@ -54,8 +56,9 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
   const refresh = async (): Promise<T> => {
     const started = generation;
     const atMs = now();
-    const value = await load();
-    if (started !== generation) return held === undefined ? value : held.value;
+    const loaded = await load();
+    if (started !== generation) return held === undefined ? loaded : held.value;
+    const value = held !== undefined && same?.(held.value, loaded) ? held.value : loaded;
     held = { value, atMs };
     return value;
   };

@@ -44,6 +44,17 @@ export async function loadCatalog(db: Database): Promise<Catalog> {
   );
 }
 
+/** Versions never change, so their names tell. */
+export function sameCatalogs(a: Catalog, b: Catalog): boolean {
+  return headings(a) === headings(b);
+}
+
+function headings(catalog: Catalog): string {
+  return JSON.stringify(
+    [...catalog.values()].map(({ id, activeVersion, versions }) => [id, activeVersion, ...versions.keys()]),
+  );
+}
+
 export interface Activation {
   readonly manifest: Manifest;
   readonly manifestSha256: string;

@@ -43,6 +43,11 @@ export async function policyInForce(db: Database): Promise<PolicyInForce> {
   return { ...current, baseline };
 }
 
+/** A version never changes, so its number tells. */
+export function samePolicies(a: PolicyInForce, b: PolicyInForce): boolean {
+  return a.version === b.version && a.baseline?.version === b.baseline?.version;
+}
+
 export type PolicyHeading = Omit<VersionedPolicy, 'document'>;
 
 /** Newest first, without the documents. */
