@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { SppError } from '../schema/errors.ts';
 import { operatorRoles } from '../schema/operator-role.ts';
 import type { OidcSettings } from './auth/oidc.ts';
+import { trustedUrl } from './auth/trusted-url.ts';
 import type { KeyLedger } from './budget/ledger-object.ts';
 import type { NodeAddress } from './nodes/node-address.ts';
 import type { NodeNetwork } from './nodes/node-network.ts';
@@ -56,14 +57,6 @@ const json = z.string().transform((text, context): unknown => {
     return z.NEVER;
   }
 });
-
-/** Encrypted on the way, or not leaving this machine. */
-const trustedUrl = z
-  .url({ protocol: /^https?$/ })
-  .refine(
-    (text) => /^https:|^http:\/\/(?:127\.0\.0\.1|localhost|\[::1\])(?:[:/]|$)/.test(text),
-    'is neither https nor on this machine',
-  );
 
 const nodesSchema = json
   .pipe(

@@ -16,9 +16,11 @@ let verify: OidcVerifier;
 beforeAll(async () => {
   const jwk = { ...(await exportJWK(own.publicKey)), kid: 'k1', alg: 'RS256' };
   server = createServer((request, response) => {
-    const discovery = request.url === '/.well-known/openid-configuration';
+    const [tenant = '', rest] = (request.url ?? '').split('/.well-known/');
+    const origin = tenant === '/clear' ? issuer.replace('127.0.0.1', '[::ffff:127.0.0.1]') : issuer;
+    const document = { issuer: `${issuer}${tenant}`, jwks_uri: `${origin}/keys` };
     response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify(discovery ? { issuer, jwks_uri: `${issuer}/keys` } : { keys: [jwk] }));
+    response.end(JSON.stringify(rest === 'openid-configuration' ? document : { keys: [jwk] }));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -75,6 +77,15 @@ test.each<[string, () => Promise<string>]>([
   ['that is none', async () => 'a.b.c'],
 ])('a token %s proves nothing', async (_, make) => {
   expect(await identity(await make())).toBeUndefined();
+});
+
+test('a provider whose keys would come over an address that is not trusted lets nobody in', async () => {
+  const roles = { viewer: 'look' } as const;
+  const clear = oidcVerifier({ issuer: `${issuer}/clear`, audience, roleClaim: 'access.roles', roles });
+  const trusted = oidcVerifier({ issuer: `${issuer}/tenant`, audience, roleClaim: 'access.roles', roles });
+  const of = async (tenant: string) => token({ iss: `${issuer}/${tenant}` });
+  expect(await trusted(await of('tenant'), NOW_S * 1000)).toMatchObject({ role: 'viewer' });
+  await expect(clear(await of('clear'), NOW_S * 1000)).rejects.toMatchObject({ code: 'not-ready' });
 });
 
 test('a provider that cannot be asked lets nobody in', async () => {

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import { type OperatorRole, operatorRoles } from '../../schema/operator-role.ts';
 import type { Identity } from './identity.ts';
+import { trustedUrl } from './trusted-url.ts';
 
 export interface OidcSettings {
   /** As the `iss` of its tokens says it. */
@@ -24,7 +25,8 @@ const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256
 const CLOCK_SKEW_S = 30;
 const TIMEOUT_MS = 3000;
 
-const discoverySchema = z.looseObject({ issuer: z.string(), jwks_uri: z.url({ protocol: /^https?$/ }) });
+/** Keys that come in the clear could be anybody's, however the document came. */
+const discoverySchema = z.looseObject({ issuer: z.string(), jwks_uri: trustedUrl });
 
 export function oidcVerifier(settings: OidcSettings): OidcVerifier {
   let keys: ReturnType<typeof createRemoteJWKSet> | undefined;
