@@ -3,8 +3,9 @@ import type { ApiKeyRow } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import { formatNanoUsd } from '../../schema/headers.ts';
 import type { Background } from '../state/cell.ts';
-import type { Purse, Reservation, Standing } from './purse.ts';
+import type { Purse, Standing } from './purse.ts';
 import type { Purses } from './purses.ts';
+import { nothing, type Reservation } from './reservation.ts';
 
 export interface LimitsContext {
   readonly purses: Purses;
@@ -57,10 +58,8 @@ export function reserveCost(
   context: LimitsContext,
 ): Reservation | Promise<Reservation> {
   const purse = context.purses.of(key, 'cost');
-  return purse === undefined ? NOTHING : reserveFrom(purse, nanoUsd, context);
+  return purse === undefined ? nothing : reserveFrom(purse, nanoUsd, context);
 }
-
-const NOTHING: Reservation = { settle: () => {}, refund: () => {} };
 
 async function reserveFrom(
   purse: Purse,

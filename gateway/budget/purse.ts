@@ -8,12 +8,7 @@
  * for another's call. What it gets beyond its need is there for the others.
  */
 import type { Account, Exchange, ExchangeAnswer } from './ledger.ts';
-
-export interface Reservation {
-  /** Whole units; more than was reserved counts as what was reserved. Only the first of settle and refund counts. */
-  settle(units: number): void;
-  refund(): void;
-}
+import { nothing, type Reservation } from './reservation.ts';
 
 export interface Standing {
   readonly limit: number;
@@ -72,7 +67,7 @@ export class Purse {
 
   /** @throws what the ledger's call throws: without its word nothing is spent */
   async take(units: number): Promise<Taken> {
-    if (units === 0) return { kind: 'reserved', reservation: NOTHING };
+    if (units === 0) return { kind: 'reserved', reservation: nothing };
     let denied = Number.POSITIVE_INFINITY;
     for (;;) {
       const reservation = this.#takeHere(units);
@@ -217,5 +212,3 @@ export class Purse {
     }
   }
 }
-
-const NOTHING: Reservation = { settle: () => {}, refund: () => {} };

@@ -1,5 +1,6 @@
 /** One request on one node: money set aside before, and what came of it told to the fleet and the ledger after. */
 import { headerNames } from '../../schema/headers.ts';
+import type { Reservation } from '../budget/reservation.ts';
 import type { Fleet } from '../nodes/fleet.ts';
 import type { NodeNetwork } from '../nodes/node-network.ts';
 import type { NodeSecrets } from '../nodes/node-secrets.ts';
@@ -11,7 +12,6 @@ import type { Deadline } from './deadline.ts';
 import { type Forwarded, forward, type NodeAnswer } from './forward.ts';
 import type { Attempt } from './hedging.ts';
 import { declined } from './node-answer.ts';
-import type { Reservation } from './reservation.ts';
 import type { Trace } from './trace.ts';
 import type { Upload } from './upload.ts';
 

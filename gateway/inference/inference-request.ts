@@ -1,4 +1,6 @@
 /** One inference request with all that its way through the gateway needs. */
+
+import type { Reserve } from '../budget/reservation.ts';
 import type { Rules } from '../selector/rules.ts';
 import type { RequestBackground } from '../state/background.ts';
 import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
@@ -7,7 +9,6 @@ import type { AttemptContext } from './attempt.ts';
 import type { Deadline } from './deadline.ts';
 import type { DecisionRecord } from './decision-record.ts';
 import type { HedgeCredit } from './hedging.ts';
-import type { Reserve } from './reservation.ts';
 import type { Trace } from './trace.ts';
 import type { Upload } from './upload.ts';
 

@@ -1,4 +1,6 @@
 /** What is sent for one request: to the chosen node, to a second one where that is slow, and copies that show how nodes are. */
+
+import { nothing, type Reservation } from '../budget/reservation.ts';
 import { expectedOf } from '../selector/candidate-table.ts';
 import type { Decision } from '../selector/select.ts';
 import { type AttemptRequest, type AttemptResult, attempt } from './attempt.ts';
@@ -8,7 +10,6 @@ import { type Attempt, hedged } from './hedging.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
 import { declined } from './node-answer.ts';
 import { lowestAllowed, type Plan, plan } from './plan.ts';
-import type { Reservation } from './reservation.ts';
 
 /** A probe is a request of its own, which nobody waits for. */
 const PROBE_BOUND_MS = 5000;
@@ -144,7 +145,7 @@ export function probe(
       upload: request.upload,
       trace: request.trace,
       deadline: own,
-      reservation: { settle() {}, refund() {} },
+      reservation: nothing,
       promised: undefined,
       abortable: true,
       probe: true,
