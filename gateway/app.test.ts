@@ -15,17 +15,19 @@ async function withoutLedger() {
   const { token, prefix, salt, hash } = await newToken('sp', PEPPER);
   const row = { id: 'key_1', prefix, salt, hash, expiresAtMs: null, revokedAtMs: null, previousSalt: null };
   const refused: string[] = [];
+  const known = vi.fn(() => never);
   const gateway = {
     settings: { keyPepper: PEPPER, corsOrigins: [] },
     keys: { get: async () => row as unknown as ApiKeyRow },
     purses: { of: () => ({ take: () => never }), tend: () => {} },
     metrics: { refused: (code: string) => void refused.push(code) },
+    known,
     proven: new Map(),
     randomHex: (bytes: number) => '0'.repeat(2 * bytes),
     now: Date.now,
   } as unknown as Gateway;
   Object.assign(row, { rateLimit: { requests: 1, windowS: 1 } });
-  return { app: createApp(gateway), token, refused };
+  return { app: createApp(gateway), token, refused, known };
 }
 
 test('a budget covers the checks before the selection, whatever they wait for', async () => {
@@ -48,6 +50,18 @@ test('a budget covers the checks before the selection, whatever they wait for', 
   expect(answer?.status).toBe(504);
   expect(await answer?.json()).toMatchObject({ code: 'budget-overrun' });
   expect(refused).toEqual(['budget-overrun']);
+});
+
+test('what inference goes by is read beside the key, and to its end where the key is refused', async () => {
+  const { app, known } = await withoutLedger();
+  const kept: Promise<unknown>[] = [];
+  const context = { waitUntil: (work: Promise<unknown>) => void kept.push(work), props: {} };
+  const headers = { authorization: `Bearer sp_${'0'.repeat(12)}_${'A'.repeat(43)}` };
+  const request = new Request('http://gateway/v2/models/m/infer', { method: 'POST', headers, body: '{}' });
+  const asked = app.fetch(request, {}, context as unknown as ExecutionContext);
+  expect(known).toHaveBeenCalledTimes(1);
+  expect((await asked).status).toBe(401);
+  expect(kept).toHaveLength(1);
 });
 
 test.each(['/v2/models/m/infer', '/v2/models/m/infer?x=1', '/v2/models/%6d/infer'])(

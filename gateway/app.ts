@@ -112,6 +112,9 @@ async function answer(gateway: Gateway, { request, context, param }: Asked, rout
     ? new Deadline(receivedMs, firstBoundMs(headers), gateway.now, gateway.timerLateness)
     : undefined;
   try {
+    const known = route.timed ? gateway.known(background) : undefined;
+    // Whoever is refused does not wait for it; others do, so it is not dropped with the request.
+    if (known instanceof Promise) background.waitUntil(known.catch(() => {}));
     const admission = admitted(gateway, route, headers, told, background, receivedMs);
     // What is in hand is not waited for: a wait costs a turn of the runtime's queue.
     const waits = admission instanceof Promise;
@@ -124,6 +127,7 @@ async function answer(gateway: Gateway, { request, context, param }: Asked, rout
       identity,
       receivedMs,
       clock,
+      known,
       requestId: id,
       told,
       background,

@@ -17,7 +17,7 @@ import { type NodeSecrets, nodeSecrets } from './nodes/node-secrets.ts';
 import { fetchReport } from './nodes/report-client.ts';
 import { type Roster, roster } from './nodes/roster.ts';
 import { type Bindings, readSettings, type Settings } from './settings.ts';
-import { type Cell, cell } from './state/cell.ts';
+import { type Background, type Cell, cell } from './state/cell.ts';
 import type { CellMap } from './state/cell-map.ts';
 import { type Catalog, loadCatalog, sameCatalogs } from './storage/catalog.ts';
 import { type Database, openDatabase } from './storage/database.ts';
@@ -27,12 +27,20 @@ import { findNodeCredentials, listNodes, type NodeCredentials } from './storage/
 import { findOperatorToken } from './storage/operator-tokens.ts';
 import { type PolicyInForce, policyInForce, samePolicies } from './storage/policies.ts';
 
+/** What every inference goes by. */
+export interface Known {
+  readonly policy: PolicyInForce;
+  readonly catalog: Catalog;
+}
+
 export interface Gateway {
   readonly settings: Settings;
   readonly db: Database;
   readonly bucket: R2Bucket;
   readonly policy: Cell<PolicyInForce>;
   readonly catalog: Cell<Catalog>;
+  /** Both, and the fleet up to date: what has to be read for it is read at the same time. */
+  readonly known: (background: Background) => Known | Promise<Known>;
   /** By prefix; null for a prefix that no key has. */
   readonly keys: CellMap<ApiKeyRow | null>;
   readonly operatorTokens: CellMap<OperatorTokenRow | null>;
@@ -103,12 +111,23 @@ export function createGateway(
     load: loadNodes,
     fleet: nodes,
   });
+  const policies = held('policy', () => policyInForce(db), samePolicies);
+  const catalogs = held('catalog', () => loadCatalog(db), sameCatalogs);
   return {
     settings,
     db,
     bucket: bindings.ARTIFACTS,
-    policy: held('policy', () => policyInForce(db), samePolicies),
-    catalog: held('catalog', () => loadCatalog(db), sameCatalogs),
+    policy: policies,
+    catalog: catalogs,
+    known(background) {
+      const policy = policies.get(background);
+      const catalog = catalogs.get(background);
+      const following = members.follow(background);
+      if (!(policy instanceof Promise || catalog instanceof Promise || following instanceof Promise))
+        return { policy, catalog };
+      const all = Promise.all([policy, catalog, following]);
+      return all.then(([inForce, models]) => ({ policy: inForce, catalog: models }));
+    },
     keys: tokens('key', (prefix) => findKey(db, prefix)),
     operatorTokens: tokens('operator token', (prefix) => findOperatorToken(db, prefix)),
     nodeTokens: tokens('node', (prefix) => findNodeCredentials(db, prefix)),

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { type ProblemCode, SppError } from '../schema/errors.ts';
 import type { Access, Identity } from './auth/identity.ts';
-import type { Gateway } from './gateway.ts';
+import type { Gateway, Known } from './gateway.ts';
 import { parseJson, readBody, requireJson } from './http/read-body.ts';
 import type { Deadline } from './inference/deadline.ts';
 import type { RequestBackground } from './state/background.ts';
@@ -20,6 +20,8 @@ export interface Call {
   readonly receivedMs: number;
   /** Of a timed route: runs since the gateway had the request, at first by what the client says alone. */
   readonly clock: Deadline | undefined;
+  /** Of a timed route: begun with the request, beside the checks of its access. */
+  readonly known: Known | Promise<Known> | undefined;
   readonly requestId: string;
   /** Go with whatever is answered, a refusal too. */
   readonly told: Map<string, string>;

@@ -112,18 +112,13 @@ async function infer(
   pin: (call: Call, model: CatalogModel, version: () => CatalogVersion) => number | undefined,
 ): Promise<Response> {
   const { gateway, request, headers, background, requestId } = call;
-  const { clock } = call;
-  if (clock === undefined) throw new Error('Inference is timed.');
+  const { clock, known } = call;
+  if (clock === undefined || known === undefined) throw new Error('Inference is timed.');
   const budgets = readBudgets(headers);
   const key = clientKey(call);
   const explain = wantsReasons(headers.get(headerNames.explain), key?.mayExplain ?? false);
   // What is in hand is not waited for: a wait costs a turn of the runtime's queue.
-  const held = gateway.policy.get(background);
-  const models = gateway.catalog.get(background);
-  const [inForce, catalog] =
-    held instanceof Promise || models instanceof Promise
-      ? await clock.bound(Promise.all([held, models]))
-      : [held, models];
+  const { policy: inForce, catalog } = known instanceof Promise ? await clock.bound(known) : known;
   const policy = governing<VersionedPolicy>(inForce, inForce.baseline, requestId);
   const rules = rulesForRequest(policy.document, budgets, key);
   const { defaultLatencyBudgetMs, canary, prices } = policy.document;
