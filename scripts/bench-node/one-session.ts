@@ -55,7 +55,10 @@ export async function oneSession({ artifact: location, directory, rounds }: OneS
   const pss = () => pssMb(process.pid);
 
   const beforeMb = await pss();
-  const one = await InferenceSession.create(path, sessionOptions('cpu', false));
+  const one = await InferenceSession.create(
+    path,
+    sessionOptions('cpu', { packed: false, keepsScratch: false }),
+  );
   const levelInput = (level: number) => ({
     [LEVEL]: new Tensor('int64', BigInt64Array.of(BigInt(level)), [1]),
   });
@@ -64,7 +67,10 @@ export async function oneSession({ artifact: location, directory, rounds }: OneS
   const views: InferenceSession[] = [];
   const viewsBeforeMb = await pss();
   for (const viewPath of paths) {
-    const session = await InferenceSession.create(viewPath, sessionOptions('cpu', false));
+    const session = await InferenceSession.create(
+      viewPath,
+      sessionOptions('cpu', { packed: false, keepsScratch: false }),
+    );
     views.push(session);
     await run(session);
   }
@@ -72,7 +78,7 @@ export async function oneSession({ artifact: location, directory, rounds }: OneS
 
   const levels = [];
   for (const level of [...new Set([0, Math.floor(manifest.levels.length / 2), manifest.levels.length - 1])]) {
-    const packed = await InferenceSession.create(paths[level] ?? '', sessionOptions('cpu', true));
+    const packed = await InferenceSession.create(paths[level] ?? '', sessionOptions('cpu'));
     const view = views[level];
     if (view === undefined) continue;
     const times: { one: number[]; view: number[]; packed: number[] } = { one: [], view: [], packed: [] };

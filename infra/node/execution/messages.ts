@@ -18,10 +18,11 @@ export type ModelData =
 
 /**
  * Whether a session has the weights in the order in which its kernels read them, which is faster: `no`, it computes on them
- * as they lie; in a copy of its own, a whole level's memory for each thread; or in a packed model's file at a path, which
- * all threads map. A whole model always makes a copy.
+ * as they lie; in a copy of its own, a whole level's memory for each thread; in a packed model's file at a path, which
+ * all threads map; or as far as they are in another level's packed file, by a model that lies beside it. A whole model always
+ * makes a copy.
  */
-export type Packed = 'no' | 'copy' | `file:${string}`;
+export type Packed = 'no' | 'copy' | `file:${string}` | `beside:${string}`;
 
 export interface ThreadModel {
   readonly data: ModelData;

@@ -2,16 +2,22 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import { FLUSH_SUBNORMALS } from '../../../schema/flush-subnormals.ts';
 
-/**
- * @param ep onnxruntime execution provider
- * @param packed false lets the session compute on the weights as they lie in the file that it maps, whose pages all levels
- *   and threads share, and give its scratch memory back after each run: many such sessions cost little more than one
- * @param blocksConvolutions false leaves convolutions' weights as they lie, too, in a session that is not packed
- */
+export interface Weights {
+  /**
+   * Whether kernels put weights in the order in which they read them; true unless told. False lets the session compute on the
+   * weights as they lie in the file that it maps, whose pages all levels and threads share.
+   */
+  readonly packed?: boolean;
+  /** Whether a run's scratch memory is kept for the next one; true unless told. Where it is not, many sessions cost little more than one. */
+  readonly keepsScratch?: boolean;
+  /** Whether convolutions' weights are copied in blocks of channels; true unless told. */
+  readonly blocksConvolutions?: boolean;
+}
+
+/** @param ep onnxruntime execution provider */
 export function sessionOptions(
   ep: string,
-  packed = true,
-  blocksConvolutions = true,
+  { packed = true, keepsScratch = true, blocksConvolutions = true }: Weights = {},
 ): InferenceSession.SessionOptions {
   return {
     executionProviders: [ep],
@@ -21,9 +27,9 @@ export function sessionOptions(
     executionMode: 'sequential',
     // Failures come back as errors; onnxruntime would print them a second time.
     logSeverityLevel: 4,
-    ...(packed ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
+    ...(keepsScratch ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
     // All that is left out is the layout of convolutions.
-    ...(packed || blocksConvolutions ? {} : { graphOptimizationLevel: 'extended' }),
+    ...(blocksConvolutions ? {} : { graphOptimizationLevel: 'extended' }),
     extra: {
       session: {
         intra_op: { allow_spinning: '0' },

@@ -116,17 +116,25 @@ async function load(level: number, model: ThreadModel | undefined): Promise<Infe
 }
 
 async function loadViews(
-  { path, blocksConvolutions }: Extract<ModelData, { kind: 'views' }>,
+  { path, blocksConvolutions = true }: Extract<ModelData, { kind: 'views' }>,
   packed: Packed,
 ): Promise<InferenceSession> {
-  const asItLies = () => InferenceSession.create(path, sessionOptions(ep, false, blocksConvolutions));
+  const asItLies = () =>
+    InferenceSession.create(
+      path,
+      sessionOptions(ep, { packed: false, keepsScratch: false, blocksConvolutions }),
+    );
   if (packed === 'no') return asItLies();
   if (packed === 'copy') return InferenceSession.create(path, sessionOptions(ep));
-  const file = packed.slice('file:'.length);
-  // It was optimised when it was packed. Where it is gone or damaged, the level itself is still there.
-  return InferenceSession.create(file, { ...sessionOptions(ep), graphOptimizationLevel: 'disabled' }).catch(
-    asItLies,
-  );
+  const at = packed.indexOf(':');
+  const file = packed.slice(at + 1);
+  const options: InferenceSession.SessionOptions =
+    packed.slice(0, at) === 'file'
+      ? // It was optimised when it was packed.
+        { ...sessionOptions(ep), graphOptimizationLevel: 'disabled' }
+      : sessionOptions(ep, { keepsScratch: false, blocksConvolutions });
+  // Where the file is gone or damaged, the level itself is still there.
+  return InferenceSession.create(file, options).catch(asItLies);
 }
 
 async function unload(level: number): Promise<void> {

@@ -147,19 +147,22 @@ describe('worker pool', () => {
     await until(() => pool.idle === 1);
   });
 
-  test('runs a level as it lies where its packed file is gone', async () => {
-    const directory = await tinyArtifact(scope);
-    const file = await openWeightFile(await openArtifact(directory), await temporaryDirectory(scope));
-    scope.onDispose(() => file.close());
-    const { pool, until } = open();
-    await until(() => pool.idle === 1);
-    pool.pack(1, 'file:/no/such/level.onnx');
-    const model: LevelModel = { level: 1, data: { kind: 'views', path: await file.model(1) } };
-    const wanted = tinyReference(1, X, TOKEN).logits.flat();
-    const result = await pool.start({ ...(await tinyTask(1)), model });
-    for (const [i, value] of [...result!.outputs[0]!.data].entries())
-      expect(value).toBeCloseTo(wanted[i]!, 5);
-  });
+  test.each(['file:/no/such/level.onnx', 'beside:/no/such/level.onnx'] as const)(
+    'runs a level as it lies where %s is gone',
+    async (how) => {
+      const directory = await tinyArtifact(scope);
+      const file = await openWeightFile(await openArtifact(directory), await temporaryDirectory(scope));
+      scope.onDispose(() => file.close());
+      const { pool, until } = open();
+      await until(() => pool.idle === 1);
+      pool.pack(new Map([[1, how]]));
+      const model: LevelModel = { level: 1, data: { kind: 'views', path: await file.model(1) } };
+      const wanted = tinyReference(1, X, TOKEN).logits.flat();
+      const result = await pool.start({ ...(await tinyTask(1)), model });
+      for (const [i, value] of [...result!.outputs[0]!.data].entries())
+        expect(value).toBeCloseTo(wanted[i]!, 5);
+    },
+  );
 
   test('gives threads the sessions they lack, packed for the level that is to be', async () => {
     const directory = await tinyArtifact(scope);
@@ -183,12 +186,12 @@ describe('worker pool', () => {
     await pool.upkeep(() => true);
     expect(made.splice(0)).toEqual(['0', '0']);
     pool.unload(0);
-    pool.pack(1);
+    pool.pack(new Map([[1, 'copy']]));
     for (const level of [0, 1]) await pool.start(await views(level));
     expect(made.splice(0)).toEqual(['0', '1 packed']);
     await pool.upkeep(() => true);
     expect(made.splice(0).toSorted()).toEqual(['0', '1 packed']);
-    pool.pack(0);
+    pool.pack(new Map([[0, 'copy']]));
     await pool.upkeep(() => true);
     expect(made.splice(0)).toEqual(['1', '0 packed', '1', '0 packed']);
     await pool.upkeep(() => true);

@@ -78,8 +78,8 @@ export interface WorkerPool {
   expect(model: LevelModel): void;
   /** Lets threads drop a level's session. */
   unload(level: number): void;
-  /** The level whose sessions are to be packed, and how; undefined for none. `upkeep` exchanges those that exist. */
-  pack(level: number | undefined, how?: Packed): void;
+  /** How levels' sessions are to be packed; those of others are not. `upkeep` exchanges sessions that exist. */
+  pack(hows: ReadonlyMap<number, Packed>): void;
   /**
    * Uses idle threads, one at a time, to make the sessions they lack of levels that others have, and to exchange those that
    * are packed otherwise than they should be. Ends when nothing is left to do, no thread is idle, or `calm` turns false.
@@ -143,14 +143,13 @@ export function workerPool(options: PoolOptions): WorkerPool {
   let closed = false;
   /** Of levels that some thread was given. */
   const models = new Map<number, LevelModel>();
-  let packedLevel: number | undefined;
-  let packedHow: Packed = 'copy';
+  let packs: ReadonlyMap<number, Packed> = new Map();
   let keeping: Promise<void> | undefined;
   /** Whether threads that end a run look after their sessions first, and whether one is at it. */
   let insists = false;
   let preparing = false;
   const packedAs = ({ level, data }: LevelModel): Packed =>
-    data.kind === 'whole' ? 'copy' : level === packedLevel ? packedHow : 'no';
+    data.kind === 'whole' ? 'copy' : (packs.get(level) ?? 'no');
 
   const open = () => {
     const thread = spawn({ ep: options.ep });
@@ -268,13 +267,10 @@ export function workerPool(options: PoolOptions): WorkerPool {
     throw refusal(level, options.ep, answer.stage, answer.message);
   };
 
-  /** What a thread should do about its sessions next: unpack first, so that two packed levels are never in memory at once. */
+  /** What a thread should do about its sessions next: unpack first, so that two packed levels are in memory at once for as short as can be. */
   const lacks = ({ levels }: Slot): LevelModel | undefined => {
-    const known = [...models.values()];
-    return (
-      known.find((model) => packedAs(model) === 'no' && (levels.get(model.level) ?? 'no') !== 'no') ??
-      known.find((model) => levels.get(model.level) !== packedAs(model))
-    );
+    const lacking = [...models.values()].filter((model) => levels.get(model.level) !== packedAs(model));
+    return lacking.find(({ level }) => (levels.get(level) ?? 'no') !== 'no') ?? lacking[0];
   };
 
   const prepare = async (slot: Slot, model: LevelModel) => {
@@ -348,9 +344,8 @@ export function workerPool(options: PoolOptions): WorkerPool {
       for (const slot of slots)
         if (slot.levels.delete(level)) slot.thread.postMessage({ kind: 'unload', level });
     },
-    pack(level, how = 'copy') {
-      packedLevel = level;
-      packedHow = how;
+    pack(hows) {
+      packs = hows;
     },
     upkeep(calm, insist = false) {
       insists = insist;

@@ -67,8 +67,11 @@ describe('levels as threads load them', () => {
   ])('are packed in a file where that %s', async (_, worthPacking, isPacked) => {
     const levels = await models('cpu', async () => {}, 0, worthPacking);
     const { feeds } = zeroInputs(levels.manifest.inputs, 2);
-    const path = await levels.packedFile(await levels.model(2), feeds);
-    expect(path !== undefined && (await stat(path)).isFile()).toBe(isPacked);
+    const packed = await levels.packedFile(await levels.model(2), feeds);
+    const paths = [...(packed?.values() ?? [])].map((how) => how.replace(/^(?:file|beside):/, ''));
+    for (const path of paths) expect((await stat(path)).isFile()).toBe(true);
+    // The levels below it lie beside it.
+    expect([...(packed?.keys() ?? [])]).toEqual(isPacked ? [0, 1, 2] : []);
   });
 
   test.each([

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { type Artifact, isRemote } from '../../../schema/artifact/store.ts';
 import { SppError } from '../../../schema/errors.ts';
 import type { Manifest } from '../../../schema/manifest.ts';
+import type { Packed } from '../execution/messages.ts';
 import type { LevelModel } from '../execution/worker-pool.ts';
 import { packedFile, type RunInput } from '../weights/packed-file.ts';
 import { openWeightFile, type WeightFile } from '../weights/weight-file.ts';
@@ -28,11 +29,14 @@ export interface LevelModels {
   /** Whether threads that pack a level are to share one file for it (`packedFile`), instead of making a copy each. */
   packsInFile(level: number): boolean;
   /**
-   * Path of a level's packed model; undefined where packing saves too little of a run to be worth the memory, where the disk does not
-   * take it, or took no views of it either.
+   * How sessions of a level, and of others that take from its packed file what they have in common with it, are to be packed; undefined
+   * where that saves too little of a run to be worth the memory, where the disk does not take it, or took no views of it either.
    * @param inputs of the runs that are usual
    */
-  packedFile(model: LevelModel, inputs: readonly RunInput[]): Promise<string | undefined>;
+  packedFile(
+    model: LevelModel,
+    inputs: readonly RunInput[],
+  ): Promise<ReadonlyMap<number, Packed> | undefined>;
   close(): Promise<void>;
 }
 
@@ -67,16 +71,27 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
   const { artifact, workers, log, directory } = options;
   const { manifest } = artifact;
   const whole = artifactLevels(artifact, options.retryAfterS);
+  const isLarge = (level: number) =>
+    (manifest.levels[level]?.bytes ?? 0) >= (options.worthAFileBytes ?? WORTH_A_FILE_BYTES);
   // Other providers keep weights on their device, where a mapped file gains nothing.
   const views =
-    options.ep === 'cpu' && directory !== undefined ? await openViews(artifact, directory, log) : undefined;
+    options.ep === 'cpu' && directory !== undefined
+      ? await openViews(artifact, directory, isLarge(manifest.levels.length - 1), log)
+      : undefined;
   const graphBytes = manifest.files.find(({ path }) => path === manifest.graph)?.bytes ?? 0;
   const sessionBytes = graphBytes * SESSION_BYTES_PER_GRAPH_BYTE * workers;
   const packed = views && directory !== undefined ? await packedFile(directory) : undefined;
+  // A thread that has but one level would only have the disk's trouble.
   const packsInFile = (level: number) =>
-    packed !== undefined &&
-    workers > 1 &&
-    (manifest.levels[level]?.bytes ?? 0) >= (options.worthAFileBytes ?? WORTH_A_FILE_BYTES);
+    packed !== undefined && (workers > 1 || manifest.levels.length > 1) && isLarge(level);
+  /** Paths of levels' models, as their views lie. */
+  const lying = new Map<number, string>();
+  /** The levels below a level have all that they need where it has; those above, where they have been asked for. */
+  const besides = async (views: WeightFile, level: number) => {
+    for (const { level: sparser } of manifest.levels.slice(0, level))
+      if (!lying.has(sparser)) lying.set(sparser, await views.model(sparser));
+    return new Map([...lying].filter(([other]) => other !== level));
+  };
   let warned = false;
 
   const inMemory = async (level: number): Promise<SizedLevel> => {
@@ -94,6 +109,7 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
       if (views === undefined || manifest.levels[level] === undefined) return inMemory(level);
       try {
         const path = await views.model(level);
+        lying.set(level, path);
         const { bytes, own } = manifest.levels[level];
         const ownBytes = own?.extents.reduce((sum, extent) => sum + extent.bytes, 0) ?? 0;
         return {
@@ -114,11 +130,16 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
     packsInFile,
     async packedFile({ level, data }, inputs) {
       try {
-        if (data.kind !== 'views' || packed === undefined) return undefined;
+        if (data.kind !== 'views' || packed === undefined || views === undefined) return undefined;
         const gain = await packed.gain(data.path, inputs);
         const isWorthIt = gain >= (options.worthPacking ?? WORTH_PACKING);
         log.info({ level, gain }, isWorthIt ? 'a level is packed' : 'a level runs as it lies');
-        return isWorthIt ? await packed.path(level, data.path) : undefined;
+        if (!isWorthIt) return undefined;
+        const { path, beside } = await packed.pack(level, data.path, await besides(views, level));
+        return new Map<number, Packed>([
+          ...[...beside].map(([other, of]) => [other, `beside:${of}`] as const),
+          [level, `file:${path}`],
+        ]);
       } catch (error) {
         log.warn({ level, err: error }, 'a level stays as it is: its packed weights cannot be kept on disk');
         return undefined;
@@ -134,10 +155,11 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
 async function openViews(
   artifact: Artifact,
   directory: string,
+  inBlocks: boolean,
   log: Logger,
 ): Promise<WeightFile | undefined> {
   try {
-    return await openWeightFile(artifact, directory);
+    return await openWeightFile(artifact, directory, inBlocks);
   } catch (error) {
     if (error instanceof SppError && error.details?.reason !== 'disk') throw error;
     log.warn(

@@ -5,7 +5,7 @@ import { packedLevel } from './packed-level.ts';
 /** A node whose levels are packed in files where `inFile` says so; `files` are those that it is worth making. */
 function node({ inFile = false, files = [] as readonly number[], room = true }) {
   const state = { nowMs: 0, isQuiet: true, asked: [] as number[], rows: 0, insisted: false };
-  let how: readonly [number, Packed] | undefined;
+  let how: readonly (readonly [number, Packed])[] = [];
   let counted: number | undefined;
   const level = packedLevel({
     first: 3,
@@ -14,12 +14,17 @@ function node({ inFile = false, files = [] as readonly number[], room = true }) 
       async packedFile(model, inputs) {
         state.asked.push(model.level);
         state.rows = inputs[0]?.dims[0] ?? 0;
-        return files.includes(model.level) ? `/${model.level}` : undefined;
+        return files.includes(model.level)
+          ? new Map<number, Packed>([
+              [0, 'beside:/0'],
+              [model.level, `file:/${model.level}`],
+            ])
+          : undefined;
       },
     },
     pool: {
-      pack: (of, as = 'copy') => {
-        how = of === undefined ? undefined : [of, as];
+      pack: (hows) => {
+        how = [...hows];
       },
       async upkeep(_, insist = false) {
         state.insisted = insist;
@@ -54,44 +59,52 @@ function node({ inFile = false, files = [] as readonly number[], room = true }) 
 describe('the level that is packed', () => {
   test('is the first one at once, in a copy for each thread where it is small', () => {
     const { how, counted } = node({});
-    expect([how(), counted()]).toEqual([[3, 'copy'], 3]);
+    expect([how(), counted()]).toEqual([[[3, 'copy']], 3]);
   });
 
   test('is in a file where it is large, if that is worth it for the runs that it has', async () => {
     const { state, level, how, counted, work } = node({ inFile: true, files: [1] });
-    expect(how()).toBeUndefined();
+    expect(how()).toEqual([]);
     await level.settle(3);
     await level.settle(3);
-    expect([state.asked, state.rows, how(), counted()]).toEqual([[3], 1, undefined, undefined]);
+    expect([state.asked, state.rows, how(), counted()]).toEqual([[3], 1, [], undefined]);
     await work(1, 15);
-    expect([state.asked, state.rows, how(), counted()]).toEqual([[3, 1], 8, [1, 'file:/1'], 1]);
+    expect([state.asked, state.rows, how(), counted()]).toEqual([
+      [3, 1],
+      8,
+      [
+        [0, 'beside:/0'],
+        [1, 'file:/1'],
+      ],
+      1,
+    ]);
   });
 
   test('changes once another one has been the choice for a while, in a quiet moment', async () => {
     const { state, level, how, work } = node({});
     await work(1, 5);
-    expect([level.choice, how()]).toEqual([1, [3, 'copy']]);
+    expect([level.choice, how()]).toEqual([1, [[3, 'copy']]]);
     await work(2, 10);
-    expect([level.choice, how()]).toEqual([2, [3, 'copy']]);
+    expect([level.choice, how()]).toEqual([2, [[3, 'copy']]]);
     state.isQuiet = false;
     await work(2, 20);
-    expect([how(), state.insisted]).toEqual([[3, 'copy'], false]);
+    expect([how(), state.insisted]).toEqual([[[3, 'copy']], false]);
     state.isQuiet = true;
     await work(2, 1);
-    expect(how()).toEqual([2, 'copy']);
+    expect(how()).toEqual([[2, 'copy']]);
   });
 
   test('does not wait for a quiet moment for ever', async () => {
     const { state, how, work } = node({});
     state.isQuiet = false;
     await work(1, 65);
-    expect([how(), state.insisted]).toEqual([[1, 'copy'], true]);
+    expect([how(), state.insisted]).toEqual([[[1, 'copy']], true]);
   });
 
   test('is none where there is no memory for it', async () => {
     const { how, work } = node({ room: false });
-    expect(how()).toBeUndefined();
+    expect(how()).toEqual([]);
     await work(1, 15);
-    expect(how()).toBeUndefined();
+    expect(how()).toEqual([]);
   });
 });

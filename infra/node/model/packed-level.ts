@@ -1,4 +1,5 @@
 /** Keeps the sessions of one level packed: which one, from when on, and in whose memory. */
+import type { Packed } from '../execution/messages.ts';
 import type { WorkerPool } from '../execution/worker-pool.ts';
 import type { RunInput } from '../weights/packed-file.ts';
 import type { LevelCache } from './level-cache.ts';
@@ -36,6 +37,9 @@ export interface PackedLevel {
 const STEADY_MS = 10_000;
 /** How long that may wait for a quiet moment. */
 const OVERDUE_MS = 60_000;
+/** Of work, by `packing`, that makes a level worth a file: about that of a thread that is busy for half of the time. */
+const WORTH_A_FILE_MS = 1000;
+const NONE: ReadonlyMap<number, Packed> = new Map();
 
 export function packedLevel(options: PackedLevelOptions): PackedLevel {
   const { source, pool, cache, isQuiet, inputs, now = () => performance.now() } = options;
@@ -49,16 +53,16 @@ export function packedLevel(options: PackedLevelOptions): PackedLevel {
   const apply = async (level: number) => {
     if (!source.packsInFile(level)) {
       settled = level;
-      pool.pack(cache.pack(level) ? level : undefined);
+      pool.pack(cache.pack(level) ? new Map([[level, 'copy']]) : NONE);
       return;
     }
     // Until its file is there, a level runs as it lies.
-    pool.pack(undefined);
+    pool.pack(NONE);
     const model = cache.peek(level);
     if (model === undefined || !cache.pack(level)) return;
-    const file = await source.packedFile(model, inputs(work.rows(level)));
+    const packed = await source.packedFile(model, inputs(work.rows(level)));
     if (choice === level) settled = level;
-    if (choice === level && file !== undefined && cache.pack(level)) pool.pack(level, `file:${file}`);
+    if (choice === level && packed !== undefined && cache.pack(level)) pool.pack(packed);
     else cache.pack(undefined);
   };
   const settle = async (level: number) => {
@@ -78,7 +82,7 @@ export function packedLevel(options: PackedLevelOptions): PackedLevel {
     record: work.record,
     settle,
     async keep() {
-      const best = work.choose(choice) ?? choice;
+      const best = work.choose(choice, source.packsInFile(choice) ? WORTH_A_FILE_MS : 0) ?? choice;
       if (best !== choice) {
         choice = best;
         chosenMs = now();
@@ -88,6 +92,6 @@ export function packedLevel(options: PackedLevelOptions): PackedLevel {
       if (forMs >= STEADY_MS && (overdue || isQuiet())) await settle(choice);
       await pool.upkeep(isQuiet, overdue);
     },
-    drop: () => pool.pack(undefined),
+    drop: () => pool.pack(NONE),
   };
 }

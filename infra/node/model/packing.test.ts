@@ -18,6 +18,17 @@ describe('the level to pack', () => {
     expect(choice.choose(2)).toBe(2);
   });
 
+  test('stays while another has more, but too little to be worth it', () => {
+    const choice = packing();
+    const once = (leastMs: number) => {
+      choice.record(1, 300, 1);
+      return choice.choose(2, leastMs);
+    };
+    expect([once(500), once(500)]).toEqual([2, 2]);
+    // Work adds up while it goes on.
+    expect(once(500)).toBe(1);
+  });
+
   test('tells the rows of runs by the time that they took, of late', () => {
     const choice = packing();
     expect(choice.rows(2)).toBe(1);

@@ -8,8 +8,12 @@ export interface Packing {
   record(level: number, executeMs: number, rows: number): void;
   /** Rows of the runs on which a level's time was spent, on average; 1 where there were none. */
   rows(level: number): number;
-  /** To be called at even intervals: work of the interval before counts half. @returns `current` unless another has clearly more */
-  choose(current: number | undefined): number | undefined;
+  /**
+   * To be called at even intervals: work of the interval before counts half.
+   * @param leastMs of work that makes another one worth it
+   * @returns `current` unless another has clearly more
+   */
+  choose(current: number | undefined, leastMs?: number): number | undefined;
 }
 
 const FADE = 0.5;
@@ -28,7 +32,7 @@ export function packing(): Packing {
       const ms = workMs.get(level) ?? 0;
       return ms > 0 ? Math.max(1, Math.round((rowsMs.get(level) ?? 0) / ms)) : 1;
     },
-    choose(current) {
+    choose(current, leastMs = 0) {
       const [top] = [...workMs].sort(([, a], [, b]) => b - a);
       const own = current === undefined ? 0 : (workMs.get(current) ?? 0);
       for (const [level, ms] of workMs) {
@@ -38,7 +42,7 @@ export function packing(): Packing {
         workMs.delete(level);
         rowsMs.delete(level);
       }
-      return top !== undefined && top[1] > own * CLEARLY_MORE ? top[0] : current;
+      return top !== undefined && top[1] >= leastMs && top[1] > own * CLEARLY_MORE ? top[0] : current;
     },
   };
 }

@@ -14,7 +14,10 @@ const ENOUGH_MS = 1000;
 // Requests go first.
 setPriority(10);
 const [model = '', inputs = '[]'] = process.argv.slice(2);
-const asItLies = await InferenceSession.create(model, sessionOptions('cpu', false, false));
+const asItLies = await InferenceSession.create(
+  model,
+  sessionOptions('cpu', { packed: false, keepsScratch: false, blocksConvolutions: false }),
+);
 const packed = await InferenceSession.create(model, sessionOptions('cpu'));
 const feeds = Object.fromEntries(
   (JSON.parse(inputs) as { name: string; type: Tensor.Type; dims: number[] }[]).map(

@@ -24,7 +24,7 @@ async function levels() {
 describe('a packed file', () => {
   test('is a model that answers as its level does, also once it has been removed', async () => {
     const { file, packed, homes } = await levels();
-    const session = await InferenceSession.create(await packed.path(1, await file.model(1)), {
+    const session = await InferenceSession.create((await packed.pack(1, await file.model(1))).path, {
       graphOptimizationLevel: 'disabled',
     });
     await packed.close();
@@ -42,18 +42,18 @@ describe('a packed file', () => {
   test('is made once a level, one level at a time', async () => {
     const { file, packed, homes } = await levels();
     const [one, same] = await Promise.all(
-      [0, 0].map(async (level) => packed.path(level, await file.model(level))),
+      [0, 0].map(async (level) => packed.pack(level, await file.model(level))),
     );
     expect(same).toBe(one);
-    const other = await packed.path(1, await file.model(1));
-    expect(await homes()).toEqual([dirname(other).split('/').at(-1)]);
+    const other = await packed.pack(1, await file.model(1));
+    expect(await homes()).toEqual([dirname(other.path).split('/').at(-1)]);
   });
 
   test('fails with a reason, leaves nothing behind, and can be tried again at another level', async () => {
     const { directory, file, packed, homes } = await levels();
-    await expect(packed.path(0, join(directory, 'no-such.onnx'))).rejects.toThrow(/no-such/);
+    await expect(packed.pack(0, join(directory, 'no-such.onnx'))).rejects.toThrow(/no-such/);
     expect(await homes()).toEqual([]);
-    expect(await packed.path(1, await file.model(1))).toContain('packed-');
+    expect((await packed.pack(1, await file.model(1))).path).toContain('packed-');
   });
 
   test('of a process that is no more is removed, that of one that runs is not', async () => {

@@ -1,6 +1,6 @@
 /**
  * A level's weights in the order in which onnxruntime's kernels read them, in a file that all threads map: each would else
- * make a copy of its own. The order depends on the processor and on onnxruntime's version, so a file serves one process, and
+ * make a copy of its own. Other levels take from it what they have in common (`beside-packed.ts`). The order depends on the processor and on onnxruntime's version, so a file serves one process, and
  * goes with it; what a process that was killed has left is removed by the next one.
  */
 import { execFile } from 'node:child_process';
@@ -11,13 +11,21 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { isAlive } from '../../../schema/process-alive.ts';
 
+export interface PackedModels {
+  /** Path of the level's packed model. */
+  readonly path: string;
+  /** Paths of models of other levels, by level, that lie beside it. */
+  readonly beside: ReadonlyMap<number, string>;
+}
+
 export interface PackedFile {
   /**
-   * Path of the level's packed model, made at the first call; that of any other level is removed, which does not hurt who has loaded it.
+   * Packs a level, at the first call; what was made of any other one is removed, which does not hurt who has loaded it.
    * @param model path of the level's model as its views lie
+   * @param others paths of other levels' models, by level, as their views lie
    * @throws what the disk or onnxruntime refuses
    */
-  path(level: number, model: string): Promise<string>;
+  pack(level: number, model: string, others?: ReadonlyMap<number, string>): Promise<PackedModels>;
   /**
    * The share of a run that packing saves, as measured; takes a level's memory in a process of its own meanwhile.
    * @param model path of the level's model as its views lie
@@ -41,16 +49,20 @@ const NAME = /^packed-(\d+)-/;
 /** @param directory of this artifact version alone, which other processes may use too */
 export async function packedFile(directory: string): Promise<PackedFile> {
   await removeLeftovers(directory);
-  let current: { readonly level: number; readonly home: string; readonly path: Promise<string> } | undefined;
+  let current:
+    | { readonly level: number; readonly home: string; readonly models: Promise<PackedModels> }
+    | undefined;
   let last: Promise<unknown> = Promise.resolve();
   const stop = new AbortController();
 
-  const make = async (home: string, model: string) => {
+  const make = async (home: string, model: string, others: ReadonlyMap<number, string>) => {
     await mkdir(home, { mode: 0o700 });
     try {
-      const target = join(home, 'level.onnx');
-      await run(process.execPath, [PROGRAM, model, target], { signal: stop.signal });
-      return target;
+      const path = join(home, 'packed.onnx');
+      const beside = new Map([...others.keys()].map((level) => [level, join(home, `beside-${level}.onnx`)]));
+      const asked = [...others].map(([level, of]) => ({ model: of, target: beside.get(level) }));
+      await run(process.execPath, [PROGRAM, model, path, JSON.stringify(asked)], { signal: stop.signal });
+      return { path, beside };
     } catch (error) {
       await rm(home, { recursive: true, force: true });
       throw error;
@@ -58,20 +70,20 @@ export async function packedFile(directory: string): Promise<PackedFile> {
   };
 
   return {
-    path(level, model) {
-      if (current?.level === level) return current.path;
+    pack(level, model, others = new Map()) {
+      if (current?.level === level) return current.models;
       const previous = current;
       const home = join(directory, `packed-${process.pid}-${randomUUID()}`);
       // One after the other: packing takes a whole level's memory.
-      const path = last
+      const models = last
         .catch(() => {})
         .then(async () => {
           if (previous !== undefined) await rm(previous.home, { recursive: true, force: true });
-          return make(home, model);
+          return make(home, model, others);
         });
-      last = path;
-      current = { level, home, path };
-      return path;
+      last = models;
+      current = { level, home, models };
+      return models;
     },
     gain(model, inputs) {
       const given = JSON.stringify(inputs.map(({ name, type, dims }) => ({ name, type, dims })));

@@ -7,7 +7,6 @@ import {
   type NodeProto,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
-  StringStringEntryProtoSchema,
   type TensorProto,
   TensorProto_DataLocation,
   TensorProtoSchema,
@@ -16,6 +15,8 @@ import { decodeTensor, levelDims } from '../../../schema/artifact/layout.ts';
 import { levelOf, setShapeConstants } from '../../../schema/artifact/level-model.ts';
 import { SppError } from '../../../schema/errors.ts';
 import type { Manifest, ManifestTensor } from '../../../schema/manifest.ts';
+import { setExternalData } from './external-data.ts';
+import { cutOutputs, levelEnds } from './output-blocks.ts';
 import { flagOf, type RowsPlace, type SharedLayout, usersOf } from './shared-layout.ts';
 
 export interface SharedModelOptions {
@@ -28,6 +29,8 @@ export interface SharedModelOptions {
   readonly file: string;
   /** What a level adds to a tensor that lies in parts. */
   readonly part: (tensor: ManifestTensor, level: number) => Float32Array;
+  /** Whether matrices whose units are outputs are cut where levels end (`output-blocks.ts`); false unless told. */
+  readonly inBlocks?: boolean;
 }
 
 export function parseGraph(bytes: Uint8Array): ModelProto {
@@ -42,6 +45,7 @@ export function sharedModel({
   level,
   file,
   part,
+  inBlocks = false,
 }: SharedModelOptions): Uint8Array<ArrayBuffer> {
   const { widths, own } = levelOf(manifest, level);
   const model = clone(ModelProtoSchema, graph);
@@ -52,14 +56,8 @@ export function sharedModel({
   setShapeConstants(manifest, initializers, widths);
 
   const view = (target: TensorProto, dims: readonly number[], offset: number) => {
-    const entries = { location: file, offset, length: 4 * dims.reduce((a, b) => a * b, 1) };
     target.dims = dims.map(BigInt);
-    target.rawData = new Uint8Array(0);
-    target.floatData = [];
-    target.dataLocation = TensorProto_DataLocation.EXTERNAL;
-    target.externalData = Object.entries(entries).map(([key, value]) =>
-      create(StringStringEntryProtoSchema, { key, value: String(value) }),
-    );
+    setExternalData(target, { location: file, offset, length: 4 * dims.reduce((a, b) => a * b, 1) });
   };
 
   const turned: { tensor: ManifestTensor; place: RowsPlace }[] = [];
@@ -94,6 +92,7 @@ export function sharedModel({
     }
   }
   turnUsers(model, turned, widths);
+  if (inBlocks) cutOutputs(model, levelEnds({ manifest, layout }, level));
   return Uint8Array.from(toBinary(ModelProtoSchema, model));
 }
 

@@ -38,8 +38,15 @@ interface Piece {
   make(file: Uint8Array): Uint8Array;
 }
 
-/** @param directory of this artifact version alone; made where it is missing */
-export async function openWeightFile(artifact: Artifact, directory: string): Promise<WeightFile> {
+/**
+ * @param directory of this artifact version alone; made where it is missing
+ * @param inBlocks whether levels' graphs take their matrices in blocks (`output-blocks.ts`), for levels that share a packed file
+ */
+export async function openWeightFile(
+  artifact: Artifact,
+  directory: string,
+  inBlocks = false,
+): Promise<WeightFile> {
   const { manifest } = artifact;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const graph = parseGraph(await artifact.read(manifest.graph));
@@ -70,6 +77,7 @@ export async function openWeightFile(artifact: Artifact, directory: string): Pro
         level,
         file: WEIGHTS,
         part: (tensor, of) => parts.get(`${tensor.name}@${of}`) ?? new Float32Array(0),
+        inBlocks,
       });
       const name = `level-${String(level).padStart(2, '0')}.onnx`;
       await orDiskFault(directory, writeDurably(directory, name, bytes));
