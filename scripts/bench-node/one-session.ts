@@ -22,17 +22,21 @@ import { parseGraph } from '../../infra/node/weights/shared-graph.ts';
 import { openWeightFile } from '../../infra/node/weights/weight-file.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
 import { median, rounded } from '../local/statistics.ts';
+import { type BenchArtifact, benchArtifact } from './artifacts.ts';
 import { pssMb } from './node-under-test.ts';
 
 export interface OneSessionOptions {
-  readonly artifact: string;
-  /** For the weights, as a node lays them out. */
+  readonly size: BenchArtifact['size'];
+  readonly levels: number;
+  /** For the artifact, and for its weights as a node lays them out. */
   readonly directory: string;
   readonly rounds: number;
 }
 
-export async function oneSession({ artifact: location, directory, rounds }: OneSessionOptions) {
-  const artifact = await openArtifact(location);
+export async function oneSession({ size, levels, directory, rounds }: OneSessionOptions) {
+  const artifact = await openArtifact(
+    await benchArtifact(directory, { size, levels, from: 0.2, own: false }),
+  );
   const { manifest } = artifact;
   const own = join(directory, `one-session-${manifest.model.id}`);
   await mkdir(own, { recursive: true });
@@ -76,7 +80,7 @@ export async function oneSession({ artifact: location, directory, rounds }: OneS
   }
   const viewsMb = (await pss()) - viewsBeforeMb;
 
-  const levels = [];
+  const measured = [];
   for (const level of [...new Set([0, Math.floor(manifest.levels.length / 2), manifest.levels.length - 1])]) {
     const packed = await InferenceSession.create(paths[level] ?? '', sessionOptions('cpu'));
     const view = views[level];
@@ -94,7 +98,7 @@ export async function oneSession({ artifact: location, directory, rounds }: OneS
       times.packed.push(fast.ms);
     }
     await packed.release();
-    levels.push({
+    measured.push({
       level,
       oneSessionMs: rounded(median(times.one), 2),
       viewMs: rounded(median(times.view), 2),
@@ -105,7 +109,7 @@ export async function oneSession({ artifact: location, directory, rounds }: OneS
   await file.close();
   return {
     artifact: manifest.model.id,
-    levels,
+    levels: measured,
     oneSessionMb: rounded(oneMb, 0),
     /** In memory already: the pages of the weights that the one session has read. */
     viewSessionsMb: rounded(viewsMb, 0),

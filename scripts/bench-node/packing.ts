@@ -17,22 +17,23 @@ import type { PackingRuns } from './packing-runs.ts';
 
 export interface PackingOptions {
   readonly artifact: string;
-  readonly rows: readonly number[];
+  /** Most rows of a run; one row is measured, too. */
+  readonly maxBatch: number;
   readonly runs: number;
 }
 
 const PROGRAM = fileURLToPath(new URL('packing-runs.ts', import.meta.url));
 const run = promisify(execFile);
 
-export async function packingGain({ artifact: location, rows, runs }: PackingOptions) {
+export async function packingGain({ artifact: location, maxBatch, runs }: PackingOptions) {
   const artifact = await openArtifact(location);
   const { manifest } = artifact;
   const directory = await mkdtemp(join(tmpdir(), 'spp-packing-'));
-  const weights = await openWeightFile(artifact, directory);
+  const weights = await openWeightFile(artifact, directory, true);
   try {
     const model = await weights.model(manifest.levels.length - 1);
     const results = [];
-    for (const count of rows) {
+    for (const count of new Set([1, maxBatch])) {
       const inputs = zeroInputs(manifest.inputs, count).feeds.map(({ name, type, dims }) => ({
         name,
         type,

@@ -12,7 +12,7 @@ import { edfQueue } from '../../infra/node/queue/edf-queue.ts';
 import { leastWaitMs } from '../../infra/node/queue/least-wait.ts';
 import { nextRun } from '../../infra/node/queue/next-run.ts';
 import { uniforms } from './arrivals.ts';
-import { sharedCores } from './shared-cores.ts';
+import { slicedCores } from './sliced-cores.ts';
 
 /** What runs take, and what is done about a request beside them. */
 export interface SimulatedMachine {
@@ -72,7 +72,7 @@ export function simulateBurst(
   const { threads, maxRows, runMs, noise, readMs, answerMs, clientMs } = machine;
   const uniform = uniforms(5);
   const drawnMs = (level: number, rows: number) => runMs(level, rows) * (1 + noise * uniform());
-  const cores = sharedCores({
+  const cores = slicedCores({
     cores: machine.cores,
     sliceMs: machine.sliceMs,
     yields: (name) => machine.yields && name.startsWith('run'),

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { sharedCores } from './shared-cores.ts';
+import { slicedCores } from './sliced-cores.ts';
 
 /** Threads that begin at 0 with so much work. @returns when each is through */
 function ends(work: Readonly<Record<string, number>>, cores: number, yields = (_: string) => false) {
-  const shared = sharedCores({ cores, sliceMs: 3, yields });
+  const shared = slicedCores({ cores, sliceMs: 3, yields });
   const at: Record<string, number> = {};
   for (const [name, ms] of Object.entries(work))
     shared.add(name, ms, () => {
@@ -24,7 +24,7 @@ describe('cores that threads share', () => {
   });
 
   test('are left at once by threads that give way', () => {
-    const shared = sharedCores({ cores: 1, sliceMs: 3, yields: (name) => name === 'run' });
+    const shared = slicedCores({ cores: 1, sliceMs: 3, yields: (name) => name === 'run' });
     const done: string[] = [];
     const log = (name: string) => () => done.push(`${name} at ${Math.round(shared.nowMs * 1000) / 1000}`);
     shared.add('run', 10, log('run'));

@@ -1,9 +1,10 @@
 /**
  * Work of several threads on fewer cores, in simulated time, as an operating system deals with it: a thread has a core for a
- * slice of time, then the next one that waits; who becomes ready waits for the end of somebody's slice.
+ * slice of time, then the next one that waits; who becomes ready waits for the end of somebody's slice. That wait of some
+ * milliseconds is what matters to one node's deadlines; `scripts/simulate` lets runs on many nodes share cores evenly instead.
  */
 
-export interface SharedCores {
+export interface SlicedCores {
   readonly nowMs: number;
   /** Adds work to a thread, behind what it has; `done` is called when it is through, and may add more. */
   add(thread: string, workMs: number, done: () => void): void;
@@ -30,7 +31,7 @@ interface Thread {
 /** Less than this is nothing: what is left by rounding. */
 const NOTHING_MS = 1e-9;
 
-export function sharedCores({ cores, sliceMs, yields }: CoresOptions): SharedCores {
+export function slicedCores({ cores, sliceMs, yields }: CoresOptions): SlicedCores {
   const threads = new Map<string, Thread>();
   const running = new Set<Thread>();
   /** Ready, in order. */
