@@ -39,7 +39,7 @@ export interface PackedOther {
 /** Rows of a slice: `MLAS_SGEMM_PACKED_STRIDEK` of onnxruntime's kernels. */
 const SLICE_ROWS = 256;
 /** What is multiplied by zeros is lost, up to about what packing saves. */
-const MOST_FILLED = 1.2;
+const MOST_FILLED = 1.25;
 
 /** What a packed file offers to levels that lie beside it. */
 export type PackedShelf = (level: ModelProto) => ModelProto;
