@@ -9,10 +9,13 @@ const MB = 2 ** 20;
 
 /** https://www.gnu.org/software/libc/manual/html_node/Malloc-Tunable-Parameters.html */
 export const allocatorSettings = {
-  /** From here on memory is mapped for one tensor alone: the most that glibc takes, as mapping costs small models too much. */
-  MALLOC_MMAP_THRESHOLD_: String(32 * MB),
+  /**
+   * From here on memory is mapped for one tensor alone. In a heap, tensors that are aligned leave holes that none of the same size fits
+   * into, and a heap's end, given back after each of them, costs large models more than mapping does.
+   */
+  MALLOC_MMAP_THRESHOLD_: String(8 * MB),
   /** At the end of a heap more than this is given back: room for the scratch memory of small models, which so costs them nothing. */
-  MALLOC_TRIM_THRESHOLD_: String(16 * MB),
+  MALLOC_TRIM_THRESHOLD_: String(8 * MB),
 } as const;
 
 /** Returns where there is nothing to set: on other systems, and where the environment has settings, its own or these. */
