@@ -5,7 +5,7 @@ import { SppError } from '../../../schema/errors.ts';
 import type { Manifest } from '../../../schema/manifest.ts';
 import type { Packed } from '../execution/messages.ts';
 import type { LevelModel } from '../execution/worker-pool.ts';
-import { packedFile, type RunInput } from '../weights/packed-file.ts';
+import { type PackedFile, packedFile, type RunInput } from '../weights/packed-file.ts';
 import { openWeightFile, type WeightFile } from '../weights/weight-file.ts';
 import { unavailable } from './level-fault.ts';
 import { artifactLevels } from './level-source.ts';
@@ -37,6 +37,8 @@ export interface LevelModels {
     model: LevelModel,
     inputs: readonly RunInput[],
   ): Promise<ReadonlyMap<number, Packed> | undefined>;
+  /** The same, with the levels that have come since there was a packed file; undefined where there is none, or none have. */
+  packedWithMore(): Promise<ReadonlyMap<number, Packed> | undefined>;
   close(): Promise<void>;
 }
 
@@ -86,11 +88,26 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
     packed !== undefined && (workers > 1 || manifest.levels.length > 1) && isLarge(level);
   /** Paths of levels' models, as their views lie. */
   const lying = new Map<number, string>();
-  /** The levels below a level have all that they need where it has; those above, where they have been asked for. */
+  /** The level that has a packed file, and the levels beside it. */
+  let filed: { readonly level: number; readonly beside: ReadonlySet<number> } | undefined;
+
+  /** Levels that have been asked for, and those below a level that need no file of which it has not been made. */
   const besides = async (views: WeightFile, level: number) => {
-    for (const { level: sparser } of manifest.levels.slice(0, level))
-      if (!lying.has(sparser)) lying.set(sparser, await views.model(sparser));
+    for (const { level: sparser, own } of manifest.levels.slice(0, level)) {
+      if (lying.has(sparser) || (own !== undefined && isRemote(artifact.location))) continue;
+      // What it lacks is told to who asks for it.
+      const path = await views.model(sparser).catch(() => undefined);
+      if (path !== undefined) lying.set(sparser, path);
+    }
     return new Map([...lying].filter(([other]) => other !== level));
+  };
+  const packBeside = async (level: number, file: PackedFile, others: ReadonlyMap<number, string>) => {
+    const { path, beside } = await file.pack(level, lying.get(level) ?? '', others);
+    filed = { level, beside: new Set(beside.keys()) };
+    return new Map<number, Packed>([
+      ...[...beside].map(([other, of]) => [other, `beside:${of}`] as const),
+      [level, `file:${path}`],
+    ]);
   };
   let warned = false;
 
@@ -135,15 +152,21 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
         const isWorthIt = gain >= (options.worthPacking ?? WORTH_PACKING);
         log.info({ level, gain }, isWorthIt ? 'a level is packed' : 'a level runs as it lies');
         if (!isWorthIt) return undefined;
-        const { path, beside } = await packed.pack(level, data.path, await besides(views, level));
-        return new Map<number, Packed>([
-          ...[...beside].map(([other, of]) => [other, `beside:${of}`] as const),
-          [level, `file:${path}`],
-        ]);
+        return await packBeside(level, packed, await besides(views, level));
       } catch (error) {
         log.warn({ level, err: error }, 'a level stays as it is: its packed weights cannot be kept on disk');
         return undefined;
       }
+    },
+    async packedWithMore() {
+      if (filed === undefined || packed === undefined || views === undefined) return undefined;
+      const { level, beside } = filed;
+      const others = await besides(views, level);
+      if ([...others.keys()].every((other) => beside.has(other))) return undefined;
+      return packBeside(level, packed, others).catch((error: unknown) => {
+        log.warn({ level, err: error }, 'levels cannot be laid beside a packed one');
+        return undefined;
+      });
     },
     async close() {
       await packed?.close();

@@ -4,7 +4,14 @@ import { packedLevel } from './packed-level.ts';
 
 /** A node whose levels are packed in files where `inFile` says so; `files` are those that it is worth making. */
 function node({ inFile = false, files = [] as readonly number[], room = true }) {
-  const state = { nowMs: 0, isQuiet: true, asked: [] as number[], rows: 0, insisted: false };
+  const state = {
+    nowMs: 0,
+    isQuiet: true,
+    asked: [] as number[],
+    rows: 0,
+    insisted: false,
+    more: undefined as ReadonlyMap<number, Packed> | undefined,
+  };
   let how: readonly (readonly [number, Packed])[] = [];
   let counted: number | undefined;
   const level = packedLevel({
@@ -20,6 +27,9 @@ function node({ inFile = false, files = [] as readonly number[], room = true }) 
               [model.level, `file:/${model.level}`],
             ])
           : undefined;
+      },
+      async packedWithMore() {
+        return state.more;
       },
     },
     pool: {
@@ -99,6 +109,25 @@ describe('the level that is packed', () => {
     state.isQuiet = false;
     await work(1, 65);
     expect([how(), state.insisted]).toEqual([[[1, 'copy']], true]);
+  });
+
+  test('has levels that come later lie beside it, looked for now and then in quiet moments', async () => {
+    const { state, level, how, work } = node({ inFile: true, files: [3] });
+    await level.settle(3);
+    state.more = new Map([
+      [2, 'beside:/2'],
+      [3, 'file:/3'],
+    ]);
+    state.isQuiet = false;
+    await work(3, 70);
+    expect(how()).toContainEqual([0, 'beside:/0']);
+    state.isQuiet = true;
+    await work(3, 1);
+    expect(how()).toEqual([...state.more]);
+    // What is dropped for want of memory stays so.
+    level.drop();
+    await work(3, 70);
+    expect(how()).toEqual([]);
   });
 
   test('is none where there is no memory for it', async () => {

@@ -7,7 +7,7 @@ import type { LevelModels } from './level-models.ts';
 import { packing } from './packing.ts';
 
 export interface PackedLevelOptions {
-  readonly source: Pick<LevelModels, 'packsInFile' | 'packedFile'>;
+  readonly source: Pick<LevelModels, 'packsInFile' | 'packedFile' | 'packedWithMore'>;
   readonly pool: Pick<WorkerPool, 'pack' | 'upkeep'>;
   readonly cache: Pick<LevelCache, 'pack' | 'peek'>;
   /** The choice before anything has run. */
@@ -35,7 +35,7 @@ export interface PackedLevel {
 
 /** How long a level is the choice before it is packed: that takes work, and is for a level that stays. */
 const STEADY_MS = 10_000;
-/** How long that may wait for a quiet moment. */
+/** How long that may wait for a quiet moment; between looks at what has come that could lie beside a packed file. */
 const OVERDUE_MS = 60_000;
 /** Of work, by `packing`, that makes a level worth a file: about that of a thread that is busy for half of the time. */
 const WORTH_A_FILE_MS = 1000;
@@ -49,20 +49,34 @@ export function packedLevel(options: PackedLevelOptions): PackedLevel {
   /** The choice for which all has been done, packed or not; undefined before. */
   let settled: number | undefined;
   let settling: Promise<void> | undefined;
+  /** Whether there is a packed file, and when levels were last looked for that could lie beside it. */
+  let isFiled = false;
+  let lookedMs = now();
+
+  const pack = (hows: ReadonlyMap<number, Packed>, filed = false) => {
+    isFiled = filed;
+    pool.pack(hows);
+  };
+  const layMore = async () => {
+    lookedMs = now();
+    const level = choice;
+    const packed = await source.packedWithMore();
+    if (packed !== undefined && isFiled && level === settled && level === choice) pack(packed, true);
+  };
 
   const apply = async (level: number) => {
     if (!source.packsInFile(level)) {
       settled = level;
-      pool.pack(cache.pack(level) ? new Map([[level, 'copy']]) : NONE);
+      pack(cache.pack(level) ? new Map([[level, 'copy']]) : NONE);
       return;
     }
     // Until its file is there, a level runs as it lies.
-    pool.pack(NONE);
+    pack(NONE);
     const model = cache.peek(level);
     if (model === undefined || !cache.pack(level)) return;
     const packed = await source.packedFile(model, inputs(work.rows(level)));
     if (choice === level) settled = level;
-    if (choice === level && packed !== undefined && cache.pack(level)) pool.pack(packed);
+    if (choice === level && packed !== undefined && cache.pack(level)) pack(packed, true);
     else cache.pack(undefined);
   };
   const settle = async (level: number) => {
@@ -90,8 +104,9 @@ export function packedLevel(options: PackedLevelOptions): PackedLevel {
       const forMs = now() - chosenMs;
       const overdue = forMs >= OVERDUE_MS;
       if (forMs >= STEADY_MS && (overdue || isQuiet())) await settle(choice);
+      if (isFiled && now() - lookedMs >= OVERDUE_MS && isQuiet()) await layMore();
       await pool.upkeep(isQuiet, overdue);
     },
-    drop: () => pool.pack(NONE),
+    drop: () => pack(NONE),
   };
 }

@@ -49,6 +49,28 @@ describe('a packed file', () => {
     expect(await homes()).toEqual([dirname(other.path).split('/').at(-1)]);
   });
 
+  test('has other levels beside it as they come', async () => {
+    const { file, packed, homes } = await levels();
+    const [sparse, dense] = [await file.model(0), await file.model(2)];
+    const first = await packed.pack(2, dense, new Map([[0, sparse]]));
+    expect([...first.beside.keys()]).toEqual([0]);
+    const more = await packed.pack(
+      2,
+      dense,
+      new Map([
+        [0, sparse],
+        [1, await file.model(1)],
+      ]),
+    );
+    expect([...more.beside.keys()]).toEqual([0, 1]);
+    expect(more.path).toBe(first.path);
+    expect(await homes()).toHaveLength(1);
+    for (const path of more.beside.values()) await (await InferenceSession.create(path)).release();
+    // One that cannot be made leaves the others as they are.
+    await expect(packed.pack(2, dense, new Map([[5, '/no/such.onnx']]))).rejects.toThrow(/no\/such/);
+    expect(await packed.pack(2, dense)).toEqual(more);
+  });
+
   test('fails with a reason, leaves nothing behind, and can be tried again at another level', async () => {
     const { directory, file, packed, homes } = await levels();
     await expect(packed.pack(0, join(directory, 'no-such.onnx'))).rejects.toThrow(/no-such/);

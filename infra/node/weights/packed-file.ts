@@ -20,7 +20,8 @@ export interface PackedModels {
 
 export interface PackedFile {
   /**
-   * Packs a level, at the first call; what was made of any other one is removed, which does not hurt who has loaded it.
+   * Packs a level, at the first call, and lays others beside it, as they come; what was made for any other one is removed, which does
+   * not hurt who has loaded it.
    * @param model path of the level's model as its views lie
    * @param others paths of other levels' models, by level, as their views lie
    * @throws what the disk or onnxruntime refuses
@@ -49,37 +50,58 @@ const NAME = /^packed-(\d+)-/;
 /** @param directory of this artifact version alone, which other processes may use too */
 export async function packedFile(directory: string): Promise<PackedFile> {
   await removeLeftovers(directory);
-  let current:
-    | { readonly level: number; readonly home: string; readonly models: Promise<PackedModels> }
-    | undefined;
+  let current: { readonly level: number; readonly home: string; models: Promise<PackedModels> } | undefined;
   let last: Promise<unknown> = Promise.resolve();
   const stop = new AbortController();
 
+  /** Packs the level where that has not been done, and makes models of others. */
   const make = async (home: string, model: string, others: ReadonlyMap<number, string>) => {
+    const path = join(home, 'packed.onnx');
+    const beside = new Map([...others.keys()].map((level) => [level, join(home, `beside-${level}.onnx`)]));
+    const asked = [...others].map(([level, of]) => ({ model: of, target: beside.get(level) }));
+    await run(process.execPath, [PROGRAM, model, path, JSON.stringify(asked)], { signal: stop.signal });
+    return { path, beside };
+  };
+
+  const begin = async (home: string, model: string, others: ReadonlyMap<number, string>) => {
     await mkdir(home, { mode: 0o700 });
     try {
-      const path = join(home, 'packed.onnx');
-      const beside = new Map([...others.keys()].map((level) => [level, join(home, `beside-${level}.onnx`)]));
-      const asked = [...others].map(([level, of]) => ({ model: of, target: beside.get(level) }));
-      await run(process.execPath, [PROGRAM, model, path, JSON.stringify(asked)], { signal: stop.signal });
-      return { path, beside };
+      return await make(home, model, others);
     } catch (error) {
       await rm(home, { recursive: true, force: true });
       throw error;
     }
   };
 
+  const withMore = async (
+    before: PackedModels,
+    home: string,
+    model: string,
+    others: ReadonlyMap<number, string>,
+  ): Promise<PackedModels> => {
+    const more = new Map([...others].filter(([level]) => !before.beside.has(level)));
+    if (more.size === 0) return before;
+    const { path, beside } = await make(home, model, more);
+    return { path, beside: new Map([...before.beside, ...beside]) };
+  };
+
   return {
     pack(level, model, others = new Map()) {
-      if (current?.level === level) return current.models;
       const previous = current;
+      if (previous?.level === level) {
+        const before = previous.models;
+        const models = before.then((known) => withMore(known, previous.home, model, others));
+        previous.models = models.catch(() => before);
+        last = models;
+        return models;
+      }
       const home = join(directory, `packed-${process.pid}-${randomUUID()}`);
       // One after the other: packing takes a whole level's memory.
       const models = last
         .catch(() => {})
         .then(async () => {
           if (previous !== undefined) await rm(previous.home, { recursive: true, force: true });
-          return make(home, model, others);
+          return begin(home, model, others);
         });
       last = models;
       current = { level, home, models };
