@@ -9,7 +9,10 @@
  * Then how late the end of a latency budget is told, beside the runtime's own timer.
  *
  *   npm run bench:gateway -- [--rounds 5] [--seconds 1] [--warm-up 8] [--connections 1,16,128] [--deadlines 100]
- *     [--portkey DIR|off] [--json]
+ *     [--portkey DIR|off] [--body-kib 588] [--pause-ms 50] [--json]
+ *
+ * `--body-kib` sends an image's binary data instead of a small JSON body, and has the node itself beside the others; `--pause-ms` has clients wait
+ * between an answer and the next request, as few clients do.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -22,7 +25,7 @@ import { defaultPolicy } from '../schema/policy.ts';
 import { uploadArtifact } from '../trainer/upload/upload-artifact.ts';
 import { withProcess } from './bench-gateway/cpu-time.ts';
 import { measureLateness } from './bench-gateway/deadlines.ts';
-import { bodyOf, httpRequest } from './bench-gateway/http-request.ts';
+import { binaryHttpRequest, bodyOf, httpRequest } from './bench-gateway/http-request.ts';
 import { startPortkey } from './bench-gateway/portkey.ts';
 import { measure, report, type Target } from './bench-gateway/rounds.ts';
 import { writeStubArtifact } from './bench-gateway/stub-artifact.ts';
@@ -39,6 +42,8 @@ interface Flags {
   readonly connections: readonly number[];
   readonly portkey: string;
   readonly deadlines: number;
+  readonly bodyKib?: number;
+  readonly pauseMs: number;
   readonly json: boolean;
 }
 
@@ -56,10 +61,12 @@ const flags = new Command('npm run bench:gateway --')
     join(tmpdir(), 'spp-bench-portkey'),
   )
   .option('--deadlines <n>', 'budgets whose end is waited for; 0 for none', count(0), 100)
+  .option('--body-kib <n>', 'of binary data, in place of a small JSON body', count(1))
+  .option('--pause-ms <ms>', 'between an answer and the next request', count(0), 0)
   .option('--json', 'print JSON', false)
   .parse()
   .opts<Flags>();
-const { rounds, connections, deadlines } = flags;
+const { rounds, connections, deadlines, bodyKib, pauseMs } = flags;
 const ms = flags.seconds * 1000;
 const PATH = '/v2/models/bench/infer';
 const BUDGET_MS = 100;
@@ -75,6 +82,8 @@ const secrets = {
   keyPepper: 'pepper-of-the-benchmark-01234567',
 };
 
+const request = (path: string, headers: Readonly<Record<string, string>>) =>
+  bodyKib === undefined ? httpRequest(path, headers) : binaryHttpRequest(path, headers, bodyKib);
 const closing: (() => unknown)[] = [];
 try {
   const nodePort = await thread<number>('bench-gateway/stub-node.ts');
@@ -82,17 +91,20 @@ try {
   const targets: Record<string, Target> = {
     bare: await started(async () => ({
       port: await workerBefore(node, 'bare-worker.ts', 'straight'),
-      request: httpRequest(PATH, {}),
+      request: request(PATH, {}),
     })),
     usual: await started(async () => ({
       port: await workerBefore(node, 'bare-worker.ts', 'usual'),
-      request: httpRequest(PATH, {}),
+      request: request(PATH, {}),
     })),
     least: await started(() => leastBefore(node, 'held')),
     unheld: await started(() => leastBefore(node, 'unheld')),
     ours: await started(() => ourGateway(node)),
   };
-  if (flags.portkey !== 'off') {
+  if (bodyKib !== undefined) {
+    const straight = request('/v2/models/bench/versions/3/infer', {});
+    targets.node = { port: nodePort, pid: Number.NaN, request: straight };
+  } else if (flags.portkey !== 'off') {
     const { started: portkey, pid } = await withProcess(async () =>
       startPortkey(flags.portkey, await freePort()),
     );
@@ -108,10 +120,11 @@ try {
   }
   const client = await clientThread();
   // What is measured is not the first seconds of an isolate, in which code is compiled and its memory grows: all alike.
-  for (const { port, request } of Object.values(targets))
-    await client({ port, request, connections: WARM_UP_CONNECTIONS, ms: flags.warmUp * 1000 });
+  for (const { port, request: bytes } of Object.values(targets))
+    await client({ port, request: bytes, connections: WARM_UP_CONNECTIONS, ms: flags.warmUp * 1000 });
   const results = [];
-  for (const count of connections) results.push(await measure(count, targets, client, { rounds, ms }));
+  for (const count of connections)
+    results.push(await measure(count, targets, client, { rounds, ms, pauseMs }));
   process.stdout.write(flags.json ? `${JSON.stringify(results)}\n` : results.map(report).join('\n'));
   if (deadlines > 0) {
     const late = await lateness(targets, deadlines);
@@ -164,7 +177,7 @@ function latenessReport(late: Awaited<ReturnType<typeof lateness>>): string {
 
 async function leastBefore(node: string, bodies: 'held' | 'unheld') {
   const port = await workerBefore(node, 'least-worker.ts', 'straight', { BODIES: bodies });
-  return { port, request: httpRequest(PATH, LIKE_OURS) };
+  return { port, request: request(PATH, LIKE_OURS) };
 }
 
 async function workerBefore(
@@ -209,7 +222,7 @@ async function ourGateway(node: string) {
   });
   const { key } = (await created.json()) as { key: string };
   const headers = { authorization: `Bearer ${key}`, 'x-latency-budget': '10s' };
-  return { port: Number(new URL(gateway.url).port), request: httpRequest(PATH, headers), key };
+  return { port: Number(new URL(gateway.url).port), request: request(PATH, headers), key };
 }
 
 function thread<T>(file: string): Promise<T> {

@@ -23,6 +23,8 @@ export interface Rounds {
   readonly rounds: number;
   /** Of each. */
   readonly ms: number;
+  /** Between an answer and the next request. */
+  readonly pauseMs: number;
 }
 
 /**
@@ -33,7 +35,7 @@ export async function measure(
   count: number,
   targets: Readonly<Record<string, Target>>,
   ask: (round: ClientRound) => Promise<ClientAnswer>,
-  { rounds, ms }: Rounds,
+  { rounds, ms, pauseMs }: Rounds,
 ) {
   const samples: Record<string, Measured[]> = {};
   for (let round = -1; round < rounds; round++) {
@@ -43,7 +45,7 @@ export async function measure(
     for (const name of order) {
       const { pid, ...target } = targets[name] as Target;
       const beforeUs = cpuTimeUs(pid);
-      const { requestsMs, failures } = await ask({ ...target, connections: count, ms });
+      const { requestsMs, failures } = await ask({ ...target, connections: count, ms, pauseMs });
       const cpuUs = (cpuTimeUs(pid) - beforeUs) / requestsMs.length;
       // The first round warms up.
       if (round < 0) continue;
