@@ -1,8 +1,9 @@
 /** Large bodies through the real runtime: they pass as they come, both ways. Nothing here depends on how long it takes. */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { request as httpRequest } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
 import fc from 'fast-check';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { headerLengthName } from '../schema/binary-tensors.ts';
 import { headerNames } from '../schema/headers.ts';
 import { type ContractFleet, contractFleet, fleetInput } from './support/contract-fleet.ts';
@@ -77,9 +78,55 @@ test('a large body reaches the node before the client has sent all of it', async
       });
       request.on('end', () => response.end(JSON.stringify({ bytes })));
     };
-  const json = JSON.stringify({
-    inputs: [{ name: 'x', shape: [1, 4], datatype: 'FP32', parameters: { binary_data_size: MiB } }],
+  const { sending, answered } = halfSent('15s');
+  // The rest is sent only once the node has some of it.
+  expect(await reached.promise).toBeLessThanOrEqual(LARGE_JSON.length + MiB / 2);
+  sending.end(Buffer.alloc(MiB / 2));
+  const answer = await answered;
+  let text = '';
+  for await (const chunk of answer) text += String(chunk);
+  expect(JSON.parse(text)).toEqual({ bytes: LARGE_JSON.length + MiB });
+});
+
+describe('clients that take their time to send', () => {
+  /** Answers once it has all of a body. */
+  const answering = (request: IncomingMessage, response: ServerResponse) => {
+    const headers = { 'content-type': 'application/json', 'server-timing': 'queue;dur=0, execute;dur=1' };
+    request.resume().once('end', () => response.writeHead(200, headers).end('{}'));
+  };
+
+  test('do not make the way to a node look long', async () => {
+    for (const node of [fleet.a, fleet.b]) node.takeOver = answering;
+    for (let i = 0; i < 3; i++) {
+      const { sending, answered } = halfSent('15s');
+      await pause(700);
+      sending.end(Buffer.alloc(MiB / 2));
+      const answer = await answered;
+      expect(answer.statusCode).toBe(200);
+      answer.resume();
+    }
+    for (const { networkMs } of await fleet.nodes()) expect(networkMs?.p50Ms).toBeLessThan(600);
   });
+
+  test('do not make a node look broken', async () => {
+    await fleet.b.kill();
+    await fleet.usable(['a']);
+    fleet.a.takeOver = answering;
+    for (let i = 0; i < 6; i++) {
+      const { sending, answered } = halfSent('300ms');
+      expect((await answered).statusCode).toBe(504);
+      sending.destroy();
+    }
+    expect((await fleet.nodes())[0]).toMatchObject({ usable: true, breaker: 'closed' });
+  });
+});
+
+const LARGE_JSON = JSON.stringify({
+  inputs: [{ name: 'x', shape: [1, 4], datatype: 'FP32', parameters: { binary_data_size: MiB } }],
+});
+
+/** A request with a MiB of binary data, of which half is still to be sent. */
+function halfSent(budget: string) {
   const { port } = new URL(fleet.gateway.url);
   const sending = httpRequest({
     host: '127.0.0.1',
@@ -89,24 +136,18 @@ test('a large body reaches the node before the client has sent all of it', async
     headers: {
       authorization: `Bearer ${fleet.gateway.clientKey}`,
       'content-type': 'application/octet-stream',
-      [headerLengthName]: String(json.length),
-      'content-length': String(json.length + MiB),
-      'x-latency-budget': '15s',
+      [headerLengthName]: String(LARGE_JSON.length),
+      'content-length': String(LARGE_JSON.length + MiB),
+      'x-latency-budget': budget,
     },
   });
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     sending.on('response', resolve).on('error', reject);
   });
-  sending.write(json);
+  sending.write(LARGE_JSON);
   sending.write(Buffer.alloc(MiB / 2));
-  // The rest is sent only once the node has some of it.
-  expect(await reached.promise).toBeLessThanOrEqual(json.length + MiB / 2);
-  sending.end(Buffer.alloc(MiB / 2));
-  const answer = await answered;
-  let text = '';
-  for await (const chunk of answer) text += String(chunk);
-  expect(JSON.parse(text)).toEqual({ bytes: json.length + MiB });
-});
+  return { sending, answered };
+}
 
 /** What HTTP lets stand in a header: its own words, near misses of them, and any text. */
 const names = [

@@ -116,6 +116,8 @@ function outcomeOf(
   elapsedMs: number,
 ): Outcome {
   const { predicted } = chosen;
+  // How long a client takes to send says nothing of the node that waits for it.
+  const alsoClients = !upload.arrived();
   // A node that had less time than it was predicted to take did nothing wrong.
   const cutOff: Outcome = {
     kind: 'cut-off',
@@ -127,7 +129,7 @@ function outcomeOf(
     fault: late && elapsedMs >= predicted.totalMs && forwarded.kind !== 'answered',
     answered: forwarded.kind === 'answered',
   };
-  if (forwarded.kind === 'stopped') return cutOff;
+  if (forwarded.kind === 'stopped') return alsoClients ? { kind: 'unknown' } : cutOff;
   if (forwarded.kind === 'unreached')
     // A body that is handed on as it comes breaks off with the client's connection, too.
     return upload.repeatable
@@ -141,13 +143,13 @@ function outcomeOf(
         version: answer.version ?? version,
         level,
         batch,
-        networkMs: answer.networkMs,
+        networkMs: upload.repeatable ? answer.networkMs : undefined,
         queueMs: answer.queueMs,
         expectedQueueMs,
         executeMs: answer.executeMs,
       },
     };
-  if (answer.status === 504) return cutOff;
+  if (answer.status === 504) return alsoClients ? { kind: 'unknown', answered: true } : cutOff;
   // A full queue is load, and a wrong request the client's: neither says that the node fails.
   if (answer.status === 429 || (answer.status < 500 && !refusesUs(answer)))
     return { kind: 'unknown', answered: true };

@@ -16,6 +16,8 @@ export interface Upload {
   readonly headerLength: string | null;
   /** Whether it can be sent more than once. */
   readonly repeatable: boolean;
+  /** Whether all of it has come and gone on to the node: until then it may be the client that takes its time. */
+  arrived(): boolean;
   body(): BodyInit;
 }
 
@@ -62,6 +64,7 @@ function heldUpload(bytes: Uint8Array<ArrayBuffer>, { contentType, headerLength 
     contentType,
     headerLength,
     repeatable: true,
+    arrived: () => true,
     body: () => bytes,
   };
 }
@@ -81,11 +84,16 @@ async function streamedUpload(body: ReadableStream<Uint8Array>, bytes: number, h
     shape = firstTensor(json)?.shape;
   }
   reader.releaseLock();
+  let arrived = false;
+  const ended = () => {
+    arrived = true;
+  };
   return {
     bytes,
     batch: shape === undefined ? undefined : batchOf(shape),
     repeatable: false,
-    body: () => continued(chunks, body, new FixedLengthStream(bytes)),
+    arrived: () => arrived,
+    body: () => continued(chunks, body, new FixedLengthStream(bytes), undefined, ended),
   };
 }
 

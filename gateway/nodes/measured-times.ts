@@ -34,7 +34,8 @@ export interface RequestSample {
   readonly version: string;
   readonly level: number;
   readonly batch: number;
-  readonly networkMs: number;
+  /** Undefined where the client was still sending: it would be the client's way, too. */
+  readonly networkMs: number | undefined;
   /** Waited at the node. */
   readonly queueMs: number;
   /** Of that, what was predicted from its load. */
@@ -106,7 +107,7 @@ export function measuredTimes(): MeasuredTimes {
     { version, level, batch, networkMs, queueMs, expectedQueueMs, executeMs }: RequestSample,
     nowMs: number,
   ) => {
-    trips.record(networkMs, nowMs);
+    if (networkMs !== undefined) trips.record(networkMs, nowMs);
     waits.record(queueMs, expectedQueueMs, nowMs);
     const excess = expectedQueueMs > 0 ? excessBusy : excessIdle;
     excess.record(Math.max(0, queueMs - expectedQueueMs), nowMs);

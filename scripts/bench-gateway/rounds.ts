@@ -90,7 +90,8 @@ export function report(result: Awaited<ReturnType<typeof measure>>): string {
     [
       `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms (${to.p50ToBare.toFixed(2)} x bare, ${to.p50ToUsual.toFixed(2)} x usual)  p99 ${p99Ms.toFixed(2)} ms`,
       `${perSecond.toFixed(0)} requests/s (${to.throughputToBare.toFixed(2)}, ${to.throughputToUsual.toFixed(2)} x)`,
-      `${cpuUs.toFixed(0)} us of a core each`,
+      // The node itself is in this process.
+      ...(Number.isNaN(cpuUs) ? [] : [`${cpuUs.toFixed(0)} us of a core each`]),
       ...(failures === 0 ? [] : [`${failures} FAILED`]),
     ].join('  '),
   );

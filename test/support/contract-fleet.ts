@@ -26,6 +26,8 @@ export interface NodeView {
   readonly name: string;
   readonly usable: boolean;
   readonly reason: string | null;
+  readonly breaker: 'closed' | 'half-open' | 'open';
+  readonly networkMs: { readonly p50Ms: number } | null;
   readonly report: { models: unknown; state: string; queueLength: number; startedAtMs: number } | null;
 }
 
