@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { request as httpRequest } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import fc from 'fast-check';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { headerLengthName } from '../schema/binary-tensors.ts';
 import { headerNames } from '../schema/headers.ts';
 import { type ContractFleet, contractFleet, fleetInput } from './support/contract-fleet.ts';
@@ -106,6 +106,20 @@ describe('clients that take their time to send', () => {
       answer.resume();
     }
     for (const { networkMs } of await fleet.nodes()) expect(networkMs?.p50Ms).toBeLessThan(600);
+  });
+
+  test('are no load while they do', async () => {
+    let come = 0;
+    for (const node of [fleet.a, fleet.b])
+      node.takeOver = (request, response) => {
+        come++;
+        answering(request, response);
+      };
+    const all = Array.from({ length: 4 }, () => halfSent('15s'));
+    await vi.waitFor(() => expect(come).toBe(4), { timeout: 15_000 });
+    for (const { inFlightHere } of await fleet.nodes()) expect(inFlightHere).toBe(0);
+    for (const { sending } of all) sending.end(Buffer.alloc(MiB / 2));
+    for (const { answered } of all) expect((await answered).resume().statusCode).toBe(200);
   });
 
   test('do not make a node look broken', async () => {

@@ -56,17 +56,24 @@ export interface AttemptResult {
 }
 
 export function attempt(request: AttemptRequest, context: AttemptContext): Attempt<AttemptResult> {
-  const { chosen, deadline, reservation } = request;
+  const { chosen, deadline, reservation, upload } = request;
   const { fleet, now } = context;
-  const over = fleet.begin(chosen.node, context.background, {
-    executeMs: request.usualMs,
-    endMs: now() + deadline.leftMs(),
-    probe: request.probe ?? false,
-    promised: request.promised,
-  });
+  const begin = () =>
+    fleet.begin(chosen.node, context.background, {
+      executeMs: request.usualMs,
+      endMs: now() + deadline.leftMs(),
+      probe: request.probe ?? false,
+      promised: request.promised,
+    });
+  // A node has no work with what is still coming: those who send slowly are no load.
+  let over = upload.arrived() ? begin() : undefined;
+  if (over === undefined)
+    upload.onArrived(() => {
+      over ??= begin();
+    });
   const node = fleet.addressOf(chosen.node);
   const startedMs = now();
-  const { model, minLevel, upload, trace, abortable } = request;
+  const { model, minLevel, trace, abortable } = request;
   const { nodeNetwork, nodeSecrets } = context;
   const sending = forward({
     node,
@@ -87,15 +94,12 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
     const cost = served
       ? Math.min(
           chosen.costNanoUsd,
-          costNanoUsd(
-            context.priceOf(node.nodeClass, level),
-            forwarded.answer.executeMs,
-            request.upload.bytes,
-          ),
+          costNanoUsd(context.priceOf(node.nodeClass, level), forwarded.answer.executeMs, upload.bytes),
         )
       : 0;
     if (served) reservation.settle(cost);
     else reservation.refund();
+    over ??= begin();
     over(outcomeOf(forwarded, level, request, deadline.leftMs() <= 0, now() - startedMs));
     return { chosen, forwarded, level, costNanoUsd: cost };
   });

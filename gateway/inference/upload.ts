@@ -18,6 +18,8 @@ export interface Upload {
   readonly repeatable: boolean;
   /** Whether all of it has come and gone on to the node: until then it may be the client that takes its time. */
   arrived(): boolean;
+  /** Told once when it has; never, where it has already. */
+  onArrived(told: () => void): void;
   body(): BodyInit;
 }
 
@@ -65,6 +67,7 @@ function heldUpload(bytes: Uint8Array<ArrayBuffer>, { contentType, headerLength 
     headerLength,
     repeatable: true,
     arrived: () => true,
+    onArrived: () => {},
     body: () => bytes,
   };
 }
@@ -85,14 +88,19 @@ async function streamedUpload(body: ReadableStream<Uint8Array>, bytes: number, h
   }
   reader.releaseLock();
   let arrived = false;
+  let whenArrived = () => {};
   const ended = () => {
     arrived = true;
+    whenArrived();
   };
   return {
     bytes,
     batch: shape === undefined ? undefined : batchOf(shape),
     repeatable: false,
     arrived: () => arrived,
+    onArrived: (told: () => void) => {
+      whenArrived = told;
+    },
     body: () => continued(chunks, body, new FixedLengthStream(bytes), undefined, ended),
   };
 }

@@ -27,6 +27,7 @@ export interface NodeView {
   readonly usable: boolean;
   readonly reason: string | null;
   readonly breaker: 'closed' | 'half-open' | 'open';
+  readonly inFlightHere: number;
   readonly networkMs: { readonly p50Ms: number } | null;
   readonly report: { models: unknown; state: string; queueLength: number; startedAtMs: number } | null;
 }
