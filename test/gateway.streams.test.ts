@@ -97,15 +97,14 @@ describe('clients that take their time to send', () => {
 
   test('do not make the way to a node look long', async () => {
     for (const node of [fleet.a, fleet.b]) node.takeOver = answering;
-    for (let i = 0; i < 3; i++) {
+    const one = async () => {
       const { sending, answered } = halfSent('15s');
-      await pause(700);
+      await pause(2000);
       sending.end(Buffer.alloc(MiB / 2));
-      const answer = await answered;
-      expect(answer.statusCode).toBe(200);
-      answer.resume();
-    }
-    for (const { networkMs } of await fleet.nodes()) expect(networkMs?.p50Ms).toBeLessThan(600);
+      expect((await answered).resume().statusCode).toBe(200);
+    };
+    await Promise.all(Array.from({ length: 12 }, one));
+    for (const { networkMs } of await fleet.nodes()) expect(networkMs?.p50Ms).toBeLessThan(1500);
   });
 
   test('are no load while they do', async () => {
