@@ -10,8 +10,8 @@ const MB = 2 ** 20;
 /** https://www.gnu.org/software/libc/manual/html_node/Malloc-Tunable-Parameters.html */
 export const allocatorSettings = {
   /**
-   * From here on memory is mapped for one tensor alone. In a heap, tensors that are aligned leave holes that none of the same size fits
-   * into, and a heap's end, given back after each of them, costs large models more than mapping does.
+   * From here on memory is mapped for one tensor alone. In a heap, aligned tensors leave holes that none of the same size fits into, so
+   * that each thread would keep several runs' worth; but each mapping costs its page faults, which tensors of middle size would feel.
    */
   MALLOC_MMAP_THRESHOLD_: String(8 * MB),
   /** At the end of a heap more than this is given back: room for the scratch memory of small models, which so costs them nothing. */

@@ -28,6 +28,8 @@ export interface SimulatedOptions {
   readonly others: number;
   /** Multiples of what one row usually takes at the dense level. */
   readonly budgets: readonly number[];
+  /** Of when requests come. */
+  readonly seed: number;
 }
 
 /** Of each run, whatever its rows; what the main thread and the client take for a request: measured with random vit-small32. */
@@ -52,6 +54,7 @@ export function simulatedBursts(options: SimulatedOptions) {
     slowness,
     others,
     budgets: multiples,
+    seed,
   } = options;
   const shares = evenShares(levels, 0.1);
   const dense = levels - 1;
@@ -78,9 +81,9 @@ export function simulatedBursts(options: SimulatedOptions) {
   const loads = [
     ...[1, 4, 8].map((cv2) => ({
       name: `CV^2 ${cv2}`,
-      arrivals: gammaArrivals(cv2, ratePerS, cv2, seconds),
+      arrivals: gammaArrivals(cv2 + seed, ratePerS, cv2, seconds),
     })),
-    { name: 'a day', arrivals: gammaArrivals(11, ratePerS, 2, 2 * seconds, dayShape) },
+    { name: 'a day', arrivals: gammaArrivals(11 + seed, ratePerS, 2, 2 * seconds, dayShape) },
   ];
   return loads.map(({ name, arrivals }) => {
     const uniform = uniforms(7);
