@@ -90,6 +90,18 @@ describe('the level that is packed', () => {
     ]);
   });
 
+  test('stays in its file while another level is the choice for work that has ended', async () => {
+    const { state, level, how, work } = node({ inFile: true, files: [1, 3] });
+    await level.settle(3);
+    await work(1, 5);
+    for (let second = 0; second < 70; second++) {
+      state.nowMs += 1000;
+      await level.keep();
+    }
+    expect([level.choice, state.asked]).toEqual([1, [3]]);
+    expect(how()).toContainEqual([3, 'file:/3']);
+  });
+
   test('changes once another one has been the choice for a while, in a quiet moment', async () => {
     const { state, level, how, work } = node({});
     await work(1, 5);

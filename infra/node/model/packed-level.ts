@@ -37,8 +37,8 @@ export interface PackedLevel {
 const STEADY_MS = 10_000;
 /** How long that may wait for a quiet moment; between looks at what has come that could lie beside a packed file. */
 const OVERDUE_MS = 60_000;
-/** Of work, by `packing`, that makes a level worth a file: about that of a thread that is busy for half of the time. */
-const WORTH_A_FILE_MS = 1000;
+/** Of work a second, for as long as it has to be the choice, that makes another level worth a file: a thread's for half of the time. */
+const WORTH_A_FILE_MS = 500;
 const NONE: ReadonlyMap<number, Packed> = new Map();
 
 export function packedLevel(options: PackedLevelOptions): PackedLevel {
@@ -103,7 +103,8 @@ export function packedLevel(options: PackedLevelOptions): PackedLevel {
       }
       const forMs = now() - chosenMs;
       const overdue = forMs >= OVERDUE_MS;
-      if (forMs >= STEADY_MS && (overdue || isQuiet())) await settle(choice);
+      const isWorthIt = !source.packsInFile(choice) || work.workMs(choice) >= WORTH_A_FILE_MS;
+      if (forMs >= STEADY_MS && isWorthIt && (overdue || isQuiet())) await settle(choice);
       if (isFiled && now() - lookedMs >= OVERDUE_MS && isQuiet()) await layMore();
       await pool.upkeep(isQuiet, overdue);
     },

@@ -24,9 +24,10 @@ describe('the level to pack', () => {
       choice.record(1, 300, 1);
       return choice.choose(2, leastMs);
     };
-    expect([once(500), once(500)]).toEqual([2, 2]);
+    expect([once(250), once(250)]).toEqual([2, 2]);
     // Work adds up while it goes on.
-    expect(once(500)).toBe(1);
+    expect(once(250)).toBe(1);
+    expect(choice.workMs(1)).toBe(262.5);
   });
 
   test('tells the rows of runs by the time that they took, of late', () => {

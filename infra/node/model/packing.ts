@@ -6,11 +6,13 @@
 export interface Packing {
   /** @param rows of the run */
   record(level: number, executeMs: number, rows: number): void;
+  /** Of a level in an interval, on average over the last few. */
+  workMs(level: number): number;
   /** Rows of the runs on which a level's time was spent, on average; 1 where there were none. */
   rows(level: number): number;
   /**
    * To be called at even intervals: work of the interval before counts half.
-   * @param leastMs of work that makes another one worth it
+   * @param leastMs of work in an interval, by `workMs`, that makes another one worth it
    * @returns `current` unless another has clearly more
    */
   choose(current: number | undefined, leastMs?: number): number | undefined;
@@ -28,6 +30,7 @@ export function packing(): Packing {
       workMs.set(level, (workMs.get(level) ?? 0) + executeMs);
       rowsMs.set(level, (rowsMs.get(level) ?? 0) + executeMs * rows);
     },
+    workMs: (level) => workMs.get(level) ?? 0,
     rows(level) {
       const ms = workMs.get(level) ?? 0;
       return ms > 0 ? Math.max(1, Math.round((rowsMs.get(level) ?? 0) / ms)) : 1;
@@ -42,7 +45,7 @@ export function packing(): Packing {
         workMs.delete(level);
         rowsMs.delete(level);
       }
-      return top !== undefined && top[1] >= leastMs && top[1] > own * CLEARLY_MORE ? top[0] : current;
+      return top !== undefined && top[1] * FADE >= leastMs && top[1] > own * CLEARLY_MORE ? top[0] : current;
     },
   };
 }
