@@ -107,7 +107,7 @@ async function makePath(request: TimedRequest, run: Run): Promise<Manifest> {
     state,
     cut,
     path,
-    recovery: { train, steps: recovered?.steps ?? plan.steps },
+    recovery: { train, steps: recovered?.steps ?? plan.steps, draw: recovered?.draw ?? plan.draw },
     measured,
     notes: [...memoryPlan.notes, ...cut.notes, ...notes],
   });

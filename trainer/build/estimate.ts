@@ -4,7 +4,7 @@ import type { Dataset } from '../data/dataset.ts';
 import { elementCount } from '../graph/graph.ts';
 import type { Pair } from '../pairs/pair.ts';
 import type { TracedModel } from '../pairs/prepare.ts';
-import type { Draw } from '../recovery/draw-levels.ts';
+import { type Draw, widestDraw } from '../recovery/draw-levels.ts';
 import { levelDraw } from '../recovery/plan.ts';
 import { startSessionPool, weightBytes } from '../runtime/session-pool.ts';
 import { allocateLevels, sizeAt } from '../search/allocate.ts';
@@ -117,7 +117,7 @@ export async function estimateBuild(
       searchStep: await trials.searchStep(scene, engines),
       recovery: {
         steps,
-        draw: byLevel ? levelDraw(levels.shares) : { always: 1, between: BETWEEN },
+        draw: byLevel ? widestDraw(levelDraw(levels.shares)) : { always: 1, between: BETWEEN },
         answers: steps * options.batch <= pool.indices.length ? 0 : options.batch,
         level:
           steps === 0

@@ -4,6 +4,7 @@ import { candidateBackends, isOnnxruntime } from '../engine/backend-names.ts';
 import { MICRO_BATCH } from '../engine/create-engine.ts';
 import { elementCount, type Graph } from '../graph/graph.ts';
 import { traceOnce } from '../graph/trace.ts';
+import { widestDraw } from '../recovery/draw-levels.ts';
 import { levelDraw, type RecoveryPlan } from '../recovery/plan.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import { weightBytes } from '../runtime/session-pool.ts';
@@ -48,7 +49,7 @@ export async function buildSizes(
 ): Promise<BuildSizes> {
   const weights = weightBytes(model.graph);
   const { shares } = levelShares(model, options);
-  const draw = levelDraw(shares);
+  const draw = widestDraw(levelDraw(shares));
   const namesOf = (train: RecoveryPlan['train']) =>
     namesByLevel(model, pool, { train, widths: shares, draw });
   const bytesOf = (names: readonly string[]) =>

@@ -10,10 +10,10 @@ import type { Graph } from '../graph/graph.ts';
 import { cutGraph, orderGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
-import { drawByLoss } from '../recovery/draw-levels.ts';
+import { type Draw, drawByLoss } from '../recovery/draw-levels.ts';
 import { addInto, copies, copyInto, zerosLike } from '../recovery/named-arrays.ts';
 import { type OwnTensors, ownOf, type Places, placesAt, withOwn } from '../recovery/own-tensors.ts';
-import { need, type RecoveryPlan } from '../recovery/plan.ts';
+import { need, type RecoveryPlan, settledDraw } from '../recovery/plan.ts';
 import { answerGraph } from './answer.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import { buildLevels, type LevelModel, ownTensors } from './level-stage.ts';
@@ -36,6 +36,7 @@ export interface OwnRecoveryState {
   /** At its peak. */
   readonly rate: number;
   readonly shared: Trained;
+  readonly draw: Draw;
   /** By level, sparsest first. */
   readonly own: readonly Trained[];
   /** By level, the loss as it was lately; NaN before the first step. */
@@ -53,6 +54,7 @@ export const ownRecoveryStateSchema: z.ZodType<OwnRecoveryState> = z.object({
   steps: z.int().nonnegative(),
   rate: z.number().nonnegative(),
   shared: trainedSchema,
+  draw: z.object({ always: z.int().nonnegative(), between: z.int().nonnegative() }),
   own: z.array(trainedSchema),
   losses: z.instanceof(Float64Array),
 });
@@ -69,6 +71,8 @@ export interface RecoveredLevels {
   readonly model: PreparedModel;
   /** That were taken. */
   readonly steps: number;
+  /** Of each of them. */
+  readonly draw: Draw;
   /** Whether levels began near the dense model, and so moved little. */
   readonly near: boolean;
   /** By level, the tensors that it owns. */
@@ -100,10 +104,9 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
   const { model, pool } = calibrated;
   const { limits = noLimitLog } = memory;
   const ordered: PreparedModel = { ...model, graph: orderGraph(model, order) };
-  const names = namesByLevel(ordered, pool, plan);
-  const places = plan.widths.map((row, level) => placesAt(ordered, names[level] as string[], row));
-  let state = memory.state ?? (await start(request, ordered, names, places));
-  const { steps } = state;
+  let state = memory.state ?? (await start(request, ordered));
+  const { steps, draw } = state;
+  const { names, places } = ownership(ordered, pool, { ...plan, draw });
   if (state.step >= steps) return finished(ordered, plan, names, places, state);
   const stage = progress.stage('recover', steps, state.step);
   const weights = [...new Set([...trained(ordered, plan.train), ...names.flat()])];
@@ -129,7 +132,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
         throwIfAborted(signal);
       }
       const { feeds, loss, source } = await batches.at(state.step);
-      const levels = drawByLoss(source, state.losses, plan.draw);
+      const levels = drawByLoss(source, state.losses, draw);
       const losses = Float64Array.from(state.losses);
       for (const values of sum.values()) values.fill(0);
       for (const [i, level] of levels.entries()) {
@@ -147,8 +150,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
         }
         const before = losses[level] as number;
         losses[level] = Number.isNaN(before) ? result.loss : before + LATELY * (result.loss - before);
-        if (level >= plan.draw.always)
-          addInto(sum, result.weights, weightOf(losses, level, plan.draw.always));
+        if (level >= draw.always) addInto(sum, result.weights, weightOf(losses, level, draw.always));
         copyInto(gradientsOf(level), result.weights);
       }
       const rate = rateAt(state.step, steps, state.rate);
@@ -171,11 +173,14 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
 async function start(
   { calibrated, order, plan, progress, signal }: OwnRecoveryRequest,
   ordered: PreparedModel,
-  names: readonly (readonly string[])[],
-  places: readonly Places[],
 ): Promise<OwnRecoveryState> {
   const compensate = plan.train !== 'vectors';
   const levels = await buildLevels(calibrated, order, plan.widths, { compensate }, progress, signal);
+  const draw = settledDraw(
+    plan.draw,
+    levels.map(({ loss }) => loss),
+  );
+  const { names, places } = ownership(ordered, calibrated.pool, { ...plan, draw });
   const owned = new Set(names.at(-1));
   const shared = trained(ordered, plan.train).filter((name) => !owned.has(name));
   const losses = levels.flatMap(({ loss }) => loss ?? []);
@@ -189,6 +194,7 @@ async function start(
     step: 0,
     steps,
     rate: share * plan.rate,
+    draw,
     shared: begun(copies(shared, valuesOf(ordered.graph, shared))),
     own: levels.map(({ cut }, level) => begun(ownOf(ordered.graph, cut, places[level] as Places))),
     losses: new Float64Array(levels.length).fill(Number.NaN),
@@ -226,6 +232,16 @@ export function weightOf(losses: Float64Array, level: number, first: number): nu
   return least > 0 ? 1 / Math.sqrt(least) : 1;
 }
 
+/** What each level owns, and where that lies in it. */
+function ownership(
+  ordered: PreparedModel,
+  pool: CalibratedModel['pool'],
+  plan: Pick<RecoveryPlan, 'train' | 'draw' | 'widths'>,
+): { readonly names: readonly string[][]; readonly places: readonly Places[] } {
+  const names = namesByLevel(ordered, pool, plan);
+  return { names, places: plan.widths.map((row, level) => placesAt(ordered, names[level] as string[], row)) };
+}
+
 /** All that is trained for the levels of every step, else what `ownNames` says. */
 export function namesByLevel(
   model: PreparedModel,
@@ -260,7 +276,7 @@ function finished(
   { widths, train, rate: planned }: Pick<RecoveryPlan, 'widths' | 'train' | 'rate'>,
   names: readonly (readonly string[])[],
   places: readonly Places[],
-  { steps, rate, shared, own }: OwnRecoveryState,
+  { steps, rate, draw, shared, own }: OwnRecoveryState,
 ): RecoveredLevels {
   const model = withWeights(ordered, new Map([...shared.weights, ...(own.at(-1)?.weights ?? [])]));
   const levels = widths.map((row, level): LevelModel => {
@@ -268,7 +284,7 @@ function finished(
     const cut = withOwn(cutGraph(model, keep), own[level]?.weights ?? new Map(), places[level] as Places);
     return { cut, keep, refitted: train !== 'vectors' };
   });
-  return { model, steps, near: rate < planned, names, levels };
+  return { model, steps, draw, near: rate < planned, names, levels };
 }
 
 function valuesOf({ initializers }: Graph, names: readonly string[]): OwnTensors {

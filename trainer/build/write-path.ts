@@ -31,7 +31,7 @@ export interface MeasuredPath {
   readonly cut: LevelWidths;
   /** As it is served. */
   readonly path: RecoveredPath;
-  readonly recovery: Pick<RecoveryPlan, 'steps' | 'train'>;
+  readonly recovery: Pick<RecoveryPlan, 'steps' | 'train' | 'draw'>;
   readonly measured: readonly PathLevel[];
   /** What was said on the way. */
   readonly notes: readonly string[];
@@ -55,7 +55,7 @@ export async function writePath(request: WriteRequest, made: MeasuredPath): Prom
 
   const { all, indices } = calibrated.pool;
   const scene = { examples: all.length, pool: indices.length, shares: cut.shares };
-  const epochs = epochsByStage({ ...options, recover: recovery.steps }, scene);
+  const epochs = epochsByStage({ ...options, recover: recovery.steps }, scene, recovery.draw);
   const index = indexUnits(calibrated.model.pairs);
   const data = reportData(state, index, options.steps, progress, epochs, [...made.notes, ...notes]);
   await writeReportData(out, data);

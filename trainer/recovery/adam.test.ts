@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { randomSource } from '../search/random.ts';
 import { adamStart, adamStep, rateAt, stepSizes } from './adam.ts';
 import { drawByLoss, drawLevels, stepCost } from './draw-levels.ts';
-import { levelDraw, need, recoverySteps } from './plan.ts';
+import { levelDraw, need, recoverySteps, settledDraw } from './plan.ts';
 
 test('a first step moves every entry by the rate times its size, against the gradient', () => {
   const weights = new Map([['w', Float32Array.of(1, -1, 1)]]);
@@ -79,18 +79,29 @@ test('levels that are far from the dense model are drawn more often, and none is
 });
 
 test('the sparsest levels that together are less than two dense models are trained in every step', () => {
-  expect(levelDraw([0.1, 0.2, 0.3, 0.4, 0.5, 1])).toEqual({ always: 5, between: 1 });
-  expect(levelDraw([0.05, 0.1, 0.2, 0.3, 0.41, 0.5, 1])).toEqual({ always: 6, between: 1 });
+  expect(levelDraw([0.1, 0.2, 0.3, 0.4, 0.5, 1])).toEqual({ always: 4, whereFar: 1, between: 1 });
+  expect(levelDraw([0.05, 0.1, 0.2, 0.3, 0.41, 0.5, 1])).toEqual({ always: 5, whereFar: 1, between: 1 });
   expect(levelDraw([0.25, 0.5, 1])).toEqual({ always: 2, between: 1 });
-  expect(levelDraw([0.25, 0.3, 0.35, 0.4, 1])).toEqual({ always: 4, between: 1 });
-  expect(levelDraw([0.3, 0.5, 0.7, 0.9, 1])).toEqual({ always: 3, between: 1 });
+  expect(levelDraw([0.25, 0.3, 0.35, 0.4, 1])).toEqual({ always: 3, whereFar: 1, between: 1 });
+  expect(levelDraw([0.3, 0.5, 0.7, 0.9, 1])).toEqual({ always: 2, whereFar: 1, between: 1 });
   expect(levelDraw([0.9, 0.95, 1])).toEqual({ always: 1, between: 1 });
   expect(levelDraw([1])).toEqual({ always: 0, between: 1 });
+});
+
+test('levels that begin near the dense model share, though there is room for them to own all', () => {
+  const draw = { always: 1, whereFar: 2, between: 1 };
+  const settled = (...losses: (number | undefined)[]) => settledDraw(draw, losses).always;
+  expect(settled(0.001, 0.3, 0.1, 0)).toBe(3);
+  expect(settled(0.5, 0.3, 0.01, 0)).toBe(2);
+  expect(settled(0.5, 0.01, 0.3, 0)).toBe(1);
+  expect(settled(undefined, undefined, undefined, undefined)).toBe(3);
+  expect(settledDraw({ always: 2, between: 1 }, [0.5, 0.5, 0.5])).toEqual({ always: 2, between: 1 });
 });
 
 test('a step costs its levels, and a budget of epochs bounds the steps', () => {
   expect(stepCost([0.1, 0.4, 0.6, 1], { always: 1, between: 1 })).toBeCloseTo(1.6, 9);
   expect(stepCost([0.1, 0.4, 0.6, 1], { always: 2, between: 1 })).toBeCloseTo(2.1, 9);
+  expect(stepCost([0.1, 0.4, 0.6, 1], { always: 1, whereFar: 1, between: 1 })).toBeCloseTo(2.1, 9);
   expect(stepCost([1], { always: 0, between: 1 })).toBe(1);
   const model = { examples: 1600, batch: 10, shares: [0.1, 0.4, 0.6, 1] };
   const after = (searched: number) => recoverySteps('auto', { ...model, searched });

@@ -11,6 +11,8 @@ export function drawLevels(source: RandomSource, levels: number, between: number
 export interface Draw {
   /** The sparsest so many in every step. */
   readonly always: number;
+  /** So many more behind them, as far as they begin far from the dense model; none by default. */
+  readonly whereFar?: number;
   /** Drawn from those above them. */
   readonly between: number;
 }
@@ -47,11 +49,17 @@ export function drawByLoss(
 
 const LEAST_CHANCE = 0.2;
 
+/** As if all levels began far from the dense model: what memory and time are planned for. */
+export function widestDraw({ always, whereFar = 0, between }: Draw): Draw {
+  return { always: always + whereFar, between };
+}
+
 /**
- * Steps that a budget allows, and what one costs, in dense training steps.
+ * What a step costs at most, in dense training steps.
  * @param shares FLOPs of each level over the dense model's, ascending
  */
-export function stepCost(shares: readonly number[], { always, between }: Draw): number {
+export function stepCost(shares: readonly number[], draw: Draw): number {
+  const { always, between } = widestDraw(draw);
   const sum = (some: readonly number[]) => some.reduce((a, b) => a + b, 0);
   const inner = shares.slice(always, -1);
   const mean = sum(inner) / Math.max(1, inner.length);

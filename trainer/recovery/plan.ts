@@ -17,22 +17,34 @@ export interface RecoveryPlan {
 
 export const defaultRecovery = { between: 1, rate: 0.01, steps: 300 } as const;
 
-/** Most FLOPs and weights of the levels that own all, together, over the dense model's. */
-const MOST_OWNED = 1.75;
+/** Most FLOPs and weights of the levels that own all, together, over the dense model's: wherever they begin, and where they begin far from it. */
+const MOST_OWNED = { anywhere: 1.25, far: 1.75 } as const;
+/** A tenth of the loss from which on recovery is as long as it may be: nearer levels lose nothing by sharing. */
+const WORTH_OWNING = 0.02;
 
 /**
  * The sparsest levels, as many as together are less than two dense models, are trained in every step: that costs little more than
- * these do, and keeping all of their weights apart few more bytes. They are those that differ most from the dense model, and from each other.
+ * these do, and keeping all of their weights apart few more bytes. They are those that differ most from the dense model, and from each other;
+ * the last of them only where they do.
  * @param shares FLOPs of each level over the dense model's, ascending
  */
 export function levelDraw(shares: readonly number[], between: number = defaultRecovery.between): Draw {
-  let [always, sum] = [0, 0];
-  for (const share of shares.slice(0, -1)) {
-    sum += share;
-    if (always > 0 && sum > MOST_OWNED) break;
-    always += 1;
-  }
-  return { always, between };
+  const pruned = shares.slice(0, -1);
+  const sums = pruned.map((_, level) => pruned.slice(0, level + 1).reduce((sum, share) => sum + share, 0));
+  const within = (most: number) => sums.filter((sum, level) => level === 0 || sum <= most).length;
+  const always = within(MOST_OWNED.anywhere);
+  const whereFar = within(MOST_OWNED.far) - always;
+  return { always, ...(whereFar > 0 ? { whereFar } : {}), between };
+}
+
+/** The draw once it is known where levels begin. @param losses by level, as far as they are known */
+export function settledDraw(
+  { always, whereFar = 0, between }: Draw,
+  losses: readonly (number | undefined)[],
+): Draw {
+  const behind = losses.slice(always, always + whereFar);
+  const near = behind.findIndex((loss) => loss !== undefined && loss < WORTH_OWNING);
+  return { always: always + (near < 0 ? behind.length : near), between };
 }
 
 /** Epochs of the dense model's own training step that a path may cost by default, and within them its recovery, at least and at most. */
