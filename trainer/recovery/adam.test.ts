@@ -92,8 +92,8 @@ test('levels that begin near the dense model share, though there is room for the
   const draw = { always: 1, whereFar: 2, between: 1 };
   const settled = (...losses: (number | undefined)[]) => settledDraw(draw, losses).always;
   expect(settled(0.001, 0.3, 0.1, 0)).toBe(3);
-  expect(settled(0.5, 0.3, 0.01, 0)).toBe(2);
-  expect(settled(0.5, 0.01, 0.3, 0)).toBe(1);
+  expect(settled(0.5, 0.3, 0.005, 0)).toBe(2);
+  expect(settled(0.5, 0.005, 0.3, 0)).toBe(1);
   expect(settled(undefined, undefined, undefined, undefined)).toBe(3);
   expect(settledDraw({ always: 2, between: 1 }, [0.5, 0.5, 0.5])).toEqual({ always: 2, between: 1 });
 });

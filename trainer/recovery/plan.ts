@@ -19,8 +19,8 @@ export const defaultRecovery = { between: 1, rate: 0.01, steps: 300 } as const;
 
 /** Most FLOPs and weights of the levels that own all, together, over the dense model's: wherever they begin, and where they begin far from it. */
 const MOST_OWNED = { anywhere: 1.25, far: 1.75 } as const;
-/** A tenth of the loss from which on recovery is as long as it may be: nearer levels lose nothing by sharing. */
-const WORTH_OWNING = 0.02;
+/** A twentieth of the loss from which on recovery is as long as it may be: nearer levels lose nothing by sharing. */
+const WORTH_OWNING = 0.01;
 
 /**
  * The sparsest levels, as many as together are less than two dense models, are trained in every step: that costs little more than
