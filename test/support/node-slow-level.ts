@@ -2,8 +2,11 @@
 import type { FromThread } from '../../infra/node/execution/messages.ts';
 import { type SpawnThread, spawnSessionThread, type Thread } from '../../infra/node/execution/worker-pool.ts';
 
-/** @param extraMs what each run of `level` takes beyond its computation, and says that it took */
-export function slowLevel(level: number, extraMs: number): SpawnThread {
+/**
+ * @param extraMs what each run of `level` says that it took beyond its computation
+ * @param waitMs what it really takes beyond that; as much by default
+ */
+export function slowLevel(level: number, extraMs: number, waitMs = extraMs): SpawnThread {
   return (data) => {
     const thread = spawnSessionThread(data);
     /** A thread does one thing at a time, so the next answer to a run is that of the last. */
@@ -18,7 +21,8 @@ export function slowLevel(level: number, extraMs: number): SpawnThread {
       terminate: () => thread.terminate(),
       postMessage: ((message) => {
         if (message.kind === 'run') slow = message.level === level;
-        if (message.kind === 'run' && slow) setTimeout(() => thread.postMessage(message), extraMs);
+        if (message.kind === 'run' && slow && waitMs > 0)
+          setTimeout(() => thread.postMessage(message), waitMs);
         else thread.postMessage(message);
       }) satisfies Thread['postMessage'],
     };
