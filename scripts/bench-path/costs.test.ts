@@ -22,6 +22,11 @@ test('levels apart take as many steps as the joint run, or as many as cost the s
   expect({ ...total, recover: 0 }).toEqual({ ...joint, recover: 0 });
 });
 
+test('a joint run that trained fewer levels than it might have costs what it did', () => {
+  const joint = epochsOf({ ours: true, training: 'joint' }, { ...scene, settled: { always: 1, between: 1 } });
+  expect(joint.recover).toBeCloseTo(0.6 * (0.1 + 0.4 + 1 + 1 / 3), 9);
+});
+
 test('what is not trained costs the search where that is ours, else nothing', () => {
   expect(epochsOf({ ours: true }, scene)).toMatchObject({ search: 0.2, teacher: 0.1 });
   expect(epochsOf({ ours: true }, scene)).not.toHaveProperty('recover');

@@ -15,8 +15,10 @@ export interface CostScene {
   /** Shares of the dense FLOPs, ascending, the last one 1. */
   readonly shares: readonly number[];
   readonly recoverySteps: number;
-  /** Levels that a joint step trains. */
+  /** Levels that a joint step trains, at most. */
   readonly draw: Draw;
+  /** Those that it did train, once that is known. */
+  readonly settled?: Draw | undefined;
 }
 
 /** A step of every pruned level by itself, in the dense model's own training steps. */
@@ -37,11 +39,11 @@ export function epochsOf(
   { ours, training }: Pick<Method, 'ours' | 'training'>,
   scene: CostScene,
 ): Record<string, number> {
-  const { options, examples, pool, shares, recoverySteps, draw } = scene;
+  const { options, examples, pool, shares, recoverySteps, draw, settled = draw } = scene;
   const { recover, ...search } = epochsByStage(
     { ...options, recover: recoverySteps },
     { examples, pool, shares },
-    draw,
+    settled,
   );
   if (training === undefined) return ours ? search : {};
   if (training === 'joint') return { ...search, recover: recover as number };

@@ -18,6 +18,7 @@ import type { Dataset } from '../../trainer/data/dataset.ts';
 import { createMaskEngine } from '../../trainer/engine/mask-engine.ts';
 import type { PreparedModel } from '../../trainer/pairs/pair.ts';
 import { prepareModel, type TracedModel } from '../../trainer/pairs/prepare.ts';
+import type { Draw } from '../../trainer/recovery/draw-levels.ts';
 import { defaultRecovery, levelDraw, type RecoveryPlan } from '../../trainer/recovery/plan.ts';
 import { computeThreads } from '../../trainer/runtime/compute.ts';
 import { startSessionPool, weightBytes } from '../../trainer/runtime/session-pool.ts';
@@ -103,6 +104,7 @@ export async function openSubject(request: SubjectRequest): Promise<Subject> {
         ? calibrate(prepared, dataset, { ...options, rotate: false }, progress)
         : rotated(await calibrated('own')),
   );
+  let settled: Draw | undefined;
   const subject: Subject = {
     name,
     prepared,
@@ -121,10 +123,14 @@ export async function openSubject(request: SubjectRequest): Promise<Subject> {
       const { pool } = await calibrated('own');
       const { length: examples } = pool.all;
       const { draw } = subject.plan;
-      return { options, examples, pool: pool.indices.length, shares, recoverySteps: steps, draw };
+      return { options, examples, pool: pool.indices.length, shares, recoverySteps: steps, draw, settled };
     },
     recovered: once(() => recoverAll(subject)),
-    recoveredOwn: once(() => recoverAllOwn(subject)),
+    recoveredOwn: once(async () => {
+      const recovered = await recoverAllOwn(subject);
+      settled = recovered.draw;
+      return recovered;
+    }),
     calibrated,
     curvature: memo(async (basis: Basis) => curvatureOf(await calibrated(basis), options, progress)),
     moments: once(async () => {
