@@ -40,7 +40,7 @@ export async function writePathChart(
     animation: false,
     color: COLOURS,
     title: { text: title, left: 'center', textStyle: { fontSize: 15, fontWeight: 'normal' } },
-    legend: { bottom: 4, itemGap: 16, data: names.map((name) => labels[name] as string) },
+    legend: { bottom: 4, itemGap: 28, data: names.map((name) => labels[name] as string) },
     grid: { left: 72, right: 24, top: 44, bottom: 112 },
     xAxis: {
       type: 'value',
