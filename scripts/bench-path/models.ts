@@ -91,7 +91,7 @@ export const benchModels: Readonly<Record<string, BenchModel>> = {
     file: shared('models/cifar-vit.onnx'),
     metric: accuracy,
     batch: 64,
-    samples: 3000,
+    samples: 10_000,
     halfLoss: () => 1,
     open: async (work, test) => {
       const folder = join(work, 'cifar');
