@@ -3,13 +3,14 @@
  * it learns, beside simpler ways to route.
  *
  *   npm run simulate -- [--seconds 300] [--seed 1] [--chart FILE.svg] [--json]
+ *   npm run simulate -- --large 0.5                 half of the requests with an image in the body
  *   npm run simulate -- --real [--seconds 40] ...   the same on three node processes behind the gateway in workerd
  */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import type { PriceOf } from '../gateway/selector/candidates.ts';
-import { count, positive } from './local/flag-numbers.ts';
+import { count, positive, share } from './local/flag-numbers.ts';
 import { writeRoutingChart } from './simulate/chart.ts';
 import { replay } from './simulate/real.ts';
 import { routers } from './simulate/routers.ts';
@@ -27,11 +28,20 @@ const flags = new Command('npm run simulate --')
     'that the nodes share, of one worker each, in simulated time (default: each worker has its own)',
     positive,
   )
+  .option('--large <share>', 'of the requests, with 588 KiB in the body, in simulated time', share, 0)
   .option('--seed <n>', 'of the trace', count(0), 1)
   .option('--chart <file>', 'draws time and quality into an SVG file')
   .option('--json', 'print one JSON object', false)
   .parse()
-  .opts<{ seconds?: number; real: boolean; cores?: number; seed: number; chart?: string; json: boolean }>();
+  .opts<{
+    seconds?: number;
+    real: boolean;
+    cores?: number;
+    large: number;
+    seed: number;
+    chart?: string;
+    json: boolean;
+  }>();
 
 /** A path such as a small vision transformer has: quality falls slowly at first, time in proportion to the FLOPs. */
 const levels: SimulatedLevel[] = [0.87, 0.93, 0.95, 0.96, 0.965, 0.97].map((quality, level) => {
@@ -57,7 +67,10 @@ if (flags.chart !== undefined) await writeRoutingChart(flags.chart, outcomes);
 if (flags.real) process.exit(0);
 
 async function simulated(seconds: number): Promise<Record<string, Outcome>> {
-  const trace = burstyTrace(seed, seconds * 1000, flags.cores === undefined ? {} : SHARED);
+  const trace = burstyTrace(seed, seconds * 1000, {
+    ...(flags.cores === undefined ? {} : SHARED),
+    largeShare: flags.large,
+  });
   const nodes = trace.machines.map(({ name }) => name);
   const outcomes: Record<string, Outcome> = {};
   for (const [name, router] of Object.entries(routers(levels, nodes)))

@@ -1,5 +1,7 @@
 /** What a decision was made from, as plain JSON: enough to make it again under another policy. */
 import type { BatchTimes, LevelOption, NodeOption } from '../selector/candidates.ts';
+import type { NetworkTimes } from '../selector/network-times.ts';
+import type { TimeQuantiles } from '../selector/quantiles.ts';
 
 export interface DecisionInput {
   readonly asked: {
@@ -12,6 +14,8 @@ export interface DecisionInput {
   readonly pinnedLevel: number | null;
   readonly batch: number;
   readonly bytes: number;
+  /** That the answer was expected to have; none in rows from before it was kept. */
+  readonly answerBytes?: number;
   /** Work in the fleet, in requests for each worker. */
   readonly pressure: number;
   /** How many times the usual room runs had to leave; 1 in rows from before it was kept. */
@@ -21,7 +25,9 @@ export interface DecisionInput {
 }
 
 /** A node with its times as a list, which JSON has. */
-export interface StoredNode extends Omit<NodeOption, 'times'> {
+export interface StoredNode extends Omit<NodeOption, 'times' | 'network'> {
+  /** In rows from before it was learned by size, the same for all. */
+  readonly network: NetworkTimes | TimeQuantiles;
   readonly times: readonly (readonly [level: number, times: readonly BatchTimes[]])[];
 }
 
@@ -45,7 +51,11 @@ export function storedNodes(
 }
 
 export function nodeOptions(nodes: readonly StoredNode[]): NodeOption[] {
-  return nodes.map(({ times, ...node }) => ({ ...node, times: new Map(times) }));
+  return nodes.map(({ times, network, ...node }) => ({
+    ...node,
+    network: 'p50Ms' in network ? [{ bytes: 0, ...network }] : network,
+    times: new Map(times),
+  }));
 }
 
 /** The measured batch sizes on both sides of the one asked: all that a prediction looks at. */

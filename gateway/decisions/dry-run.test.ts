@@ -15,7 +15,7 @@ const none = { p50Ms: 0, p95Ms: 0, p99Ms: 0 };
 const node: NodeOption = {
   name: 'a',
   nodeClass: 'default',
-  network: none,
+  network: [{ bytes: 0, ...none }],
   workers: 1,
   load: 0,
   serviceMs: 0,
@@ -55,6 +55,21 @@ const policy = (over: object): { document: Policy } => ({
 const open = policy({});
 
 describe('a dry run', () => {
+  test('takes the body into account, and rows from before the way was learned by size for as long for all', () => {
+    const network = [
+      { bytes: 0, ...none },
+      { bytes: 1_000_000, p50Ms: 30, p95Ms: 30, p99Ms: 30 },
+    ];
+    const levelsOf = (over: Partial<DecisionInput>) =>
+      dryRun(open, open, [recorded(45, 1, over)]).after.levels;
+    const nodes = storedNodes([{ ...node, network }], 1, []);
+    expect(levelsOf({ nodes, bytes: 100 })).toEqual({ m: { 1: 1 } });
+    expect(levelsOf({ nodes, bytes: 500_000 })).toEqual({ m: { 0: 1 } });
+    expect(levelsOf({ nodes, bytes: 100, answerBytes: 500_000 })).toEqual({ m: { 0: 1 } });
+    const old = [{ ...storedNodes([node], 1, [])[0], network: { p50Ms: 15, p95Ms: 15, p99Ms: 15 } }];
+    expect(levelsOf({ nodes: old as DecisionInput['nodes'], bytes: 100 })).toEqual({ m: { 0: 1 } });
+  });
+
   test('of the policy in force changes nothing', () => {
     const run = dryRun(open, open, [recorded(25), recorded(45), recorded(5)]);
     expect(run).toMatchObject({ decisions: 3, requests: 3, changedShare: 0, changed: [] });

@@ -4,11 +4,11 @@ import type { Policy } from '../../schema/policy.ts';
 import { governing } from '../policy/canary.ts';
 import { priceList } from '../policy/prices.ts';
 import { rulesForRequest } from '../policy/request-rules.ts';
-import { candidateTable } from '../selector/candidate-table.ts';
+import { candidateTable, type TableInput } from '../selector/candidate-table.ts';
 import type { NodeOption } from '../selector/candidates.ts';
 import { decide } from '../selector/decide.ts';
+import { wayMs, waysAt } from '../selector/network-times.ts';
 import { executeTime } from '../selector/predict.ts';
-import { timeAt } from '../selector/quantiles.ts';
 import type { Rules } from '../selector/rules.ts';
 import type { Candidate } from '../selector/select.ts';
 import { type DecisionInput, nodeOptions } from './decision-input.ts';
@@ -37,6 +37,7 @@ export function replay(
   input: DecisionInput,
 ): Replayed {
   const { asked, key, batch, bytes, levels, pressure, caution } = input;
+  const hopBytes = bytes + (input.answerBytes ?? 0);
   const governed = governing({ document }, baseline && { document: baseline }, requestId).document;
   let rules: Rules;
   try {
@@ -56,7 +57,7 @@ export function replay(
   }
   const nodes = nodeOptions(input.nodes);
   const priceOf = priceList(governed.prices, model);
-  const table = candidateTable({ levels, nodes, quantile: rules.quantile, batch, priceOf });
+  const table = candidateTable({ levels, nodes, quantile: rules.quantile, batch, hopBytes, priceOf });
   const { decision, shed } = decide(table, {
     rules,
     budgetLeftMs: rules.budgetMs,
@@ -76,7 +77,7 @@ export function replay(
     node: chosen.node,
     quality: chosen.quality,
     costNanoUsd: chosen.costNanoUsd,
-    attainment: attainmentOf(chosen, nodes, batch, asked.latencyMs ?? rules.budgetMs),
+    attainment: attainmentOf(chosen, nodes, { batch, hopBytes }, asked.latencyMs ?? rules.budgetMs),
   };
 }
 
@@ -95,13 +96,13 @@ const SUREST = 0.999;
 function attainmentOf(
   { level, node, predicted }: Candidate,
   nodes: readonly NodeOption[],
-  batch: number,
+  { batch, hopBytes }: Pick<TableInput, 'batch' | 'hopBytes'>,
   budgetMs: number,
 ): number {
   const option = nodes.find(({ name }) => name === node);
   if (option === undefined) return 0;
   const keeps = (quantile: number) =>
-    timeAt(option.network, quantile) +
+    wayMs(waysAt(option.network, quantile), hopBytes) +
       predicted.queueMs +
       executeTime(option.times.get(level) ?? [], batch, quantile) <=
     budgetMs;

@@ -115,7 +115,7 @@ function servedLevel({ headers }: NodeAnswer, asked: number): number {
 function outcomeOf(
   forwarded: Forwarded,
   level: number,
-  { chosen, batch, version, upload, expectedQueueMs }: AttemptRequest,
+  { chosen, model, batch, version, upload, expectedQueueMs }: AttemptRequest,
   late: boolean,
   elapsedMs: number,
 ): Outcome {
@@ -144,10 +144,13 @@ function outcomeOf(
     return {
       kind: 'answered',
       sample: {
+        model,
         version: answer.version ?? version,
         level,
         batch,
         networkMs: upload.repeatable ? answer.networkMs : undefined,
+        requestBytes: upload.bytes,
+        answerBytes: answer.body.kind === 'whole' ? answer.body.bytes.byteLength : 0,
         queueMs: answer.queueMs,
         expectedQueueMs,
         executeMs: answer.executeMs,

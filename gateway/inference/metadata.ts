@@ -1,6 +1,6 @@
 /** A model as its clients see it: the protocol's metadata, and beside it what each level is and takes at the moment. */
 import type { Policy } from '../../schema/policy.ts';
-import type { ModelMetadata } from '../../schema/protocol.ts';
+import { datatypes, type ModelMetadata } from '../../schema/protocol.ts';
 import type { Fleet } from '../nodes/fleet.ts';
 import { free } from '../selector/candidates.ts';
 import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
@@ -65,6 +65,8 @@ function predictedMs(
     version: { version: version.version, levels: levelOptions(version) },
     quantile: policy.quantile,
     batch: 1,
+    hopBytes:
+      inputBytes(version.inputs) + fleet.answerBytes({ model: model.id, version: version.version, batch: 1 }),
     priceOf: free,
     // Of no policy: these tables know no prices.
     policyVersion: -1,
@@ -79,4 +81,11 @@ function predictedMs(
     return table.usable[column] === 0 || Number.isNaN(ms) ? [] : [ms];
   });
   return times.length === 0 ? null : Number(Math.min(...times).toFixed(3));
+}
+
+/** Of one input in binary, with open dimensions at their least. */
+function inputBytes(ports: CatalogVersion['inputs']): number {
+  const bytesOf = ({ shape, datatype }: CatalogVersion['inputs'][number]) =>
+    shape.reduce((product, size) => product * Math.abs(size), datatypes[datatype] ?? 1);
+  return ports.reduce((sum, port) => sum + bytesOf(port), 0);
 }

@@ -15,7 +15,14 @@ const nodes = [
 
 function granted(budgetMs: number, pressure: number, defaultBudgetMs: number): number {
   const rules = { ...open, budgetMs, infeasible: 'serve-sparsest' } as const;
-  const table = candidateTable({ levels, nodes, quantile: rules.quantile, batch: 1, priceOf: free });
+  const table = candidateTable({
+    levels,
+    nodes,
+    quantile: rules.quantile,
+    batch: 1,
+    hopBytes: 0,
+    priceOf: free,
+  });
   const selection: SelectionRequest = { rules, budgetLeftMs: budgetMs, bytes: 1, pressure };
   return timeGranted({ decision: select(table, selection), table, selection }, defaultBudgetMs);
 }

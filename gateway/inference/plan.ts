@@ -36,11 +36,13 @@ export function plan(
   course.version = version;
   if (pinnedLevel !== undefined && !version.levels.some(({ level }) => level === pinnedLevel))
     throw unknownLevel(model.id, String(pinnedLevel), version);
+  const { batch, bytes } = upload;
   const spec: TableSpec = {
     model: model.id,
     version: { version: version.version, levels: levelOptions(version) },
     quantile: rules.quantile,
-    batch: upload.batch,
+    batch,
+    hopBytes: bytes + fleet.answerBytes({ model: model.id, version: version.version, batch }),
     priceOf,
     policyVersion: policy.version,
   };
@@ -54,7 +56,7 @@ export function plan(
     pinnedLevel,
     pressure: fleet.pressure(),
     caution: fleet.caution(),
-    bytes: upload.bytes,
+    bytes,
     draws: [random(), random()],
   };
   const { decision, shed } = decide(table, selection);

@@ -18,6 +18,7 @@ export const spec = (version = 'v1', model = 'm'): TableSpec => ({
   version: { version, levels: [{ level: 0, quality: 0.9, sparsity: 0, flops: 1 }] },
   quantile: 0.95,
   batch: 1,
+  hopBytes: 100,
   priceOf: free,
   policyVersion: 1,
 });
@@ -25,10 +26,13 @@ export const spec = (version = 'v1', model = 'm'): TableSpec => ({
 export const answered = (over: Partial<Extract<Outcome, { kind: 'answered' }>['sample']> = {}): Outcome => ({
   kind: 'answered',
   sample: {
+    model: 'm',
     version: 'v1',
     level: 0,
     batch: 1,
     networkMs: 7,
+    requestBytes: 100,
+    answerBytes: 0,
     queueMs: 0,
     expectedQueueMs: 0,
     executeMs: 9,

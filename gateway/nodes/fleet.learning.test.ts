@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { answered, bench, cutOff, predicted } from './fleet.fixture.ts';
+import { answered, bench, cutOff, predicted, spec } from './fleet.fixture.ts';
 import type { Outcome } from './outcome.ts';
 
 describe('what is learned of a node', () => {
@@ -33,6 +33,22 @@ describe('what is learned of a node', () => {
     expect(predicted(all).executeMs).toBeCloseTo(9, 4);
     state.nowMs += 250;
     expect(predicted(all).executeMs).toBeCloseTo(90, 3);
+  });
+
+  test('tells a large body from a small one, and takes the answer for a part of the way', async () => {
+    const { all, state, refresh, send } = bench();
+    await refresh();
+    send('a', answered({ networkMs: 2, requestBytes: 1000 }), 7);
+    send('a', answered({ networkMs: 10, requestBytes: 500_000, answerBytes: 100_000 }), 7);
+    send('a', answered({ networkMs: 4, requestBytes: 500, answerBytes: 100_000, batch: 3 }), 7);
+    state.nowMs += 250;
+    const wayOf = (hopBytes: number) => all.table({ ...spec(), hopBytes }).networkMs[0];
+    expect(wayOf(1000)).toBeCloseTo(2, 4);
+    expect(wayOf(600_000)).toBeCloseTo(10, 4);
+    expect(wayOf(1000)).toBeCloseTo(2, 4);
+    const kind = { model: 'm', version: 'v1', batch: 3 };
+    expect(wayOf(500 + all.answerBytes(kind))).toBeCloseTo(4, 4);
+    expect(all.view()[0]?.networkMs?.p50Ms).toBeCloseTo(2, 4);
   });
 
   test('counts what was cut off, which never came back to say how long it takes', async () => {

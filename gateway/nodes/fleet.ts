@@ -3,6 +3,7 @@ import type { NodeReport } from '../../schema/node-report.ts';
 import type { CandidateTable } from '../selector/candidate-table.ts';
 import type { NodeOption } from '../selector/candidates.ts';
 import type { Background } from '../state/cell.ts';
+import { type AnswerKind, answerSizes } from './answer-sizes.ts';
 import { caution } from './caution.ts';
 import type { NodeAddress } from './node-address.ts';
 import {
@@ -54,6 +55,8 @@ export interface Fleet {
   pressure(): number;
   /** How many times the usual room runs have to leave, by how well predictions have held lately; 1 or more. */
   caution(): number;
+  /** That the answer to such a request is expected to have. */
+  answerBytes(kind: AnswerKind): number;
   addressOf(name: string): NodeAddress;
   /** Counts a request that is sent to a node. @returns what to call once when it is over */
   begin(name: string, background: Background, sent?: Sent): (outcome: Outcome) => void;
@@ -79,6 +82,7 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
   let members: readonly NodeRecord[] = [];
   const tables = tableCache(records, now);
   const promises = caution();
+  const answers = answerSizes();
 
   const markDown = (node: NodeRecord, reason: string) => {
     node.down = { reason, sinceMs: node.down?.sinceMs ?? now() };
@@ -137,6 +141,7 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
     if (outcome.kind === 'answered') {
       node.breaker.success(nowMs);
       node.times.recordRequest(outcome.sample, nowMs);
+      answers.record(outcome.sample, outcome.sample.answerBytes, nowMs);
       node.dirty = true;
       return;
     }
@@ -213,6 +218,7 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
       return workers === 0 ? 0 : load / workers;
     },
     caution: () => promises.factor(),
+    answerBytes: (kind) => answers.expected(kind),
     addressOf: (name) => record(name).address,
     begin(
       name,

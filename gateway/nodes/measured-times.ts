@@ -1,5 +1,5 @@
 /**
- * What the gateway has measured of one node: the way there and back, how long requests wait there beyond what its load
+ * What the gateway has measured of one node: the way there and back by size (`network-by-size.ts`), how long requests wait there beyond what its load
  * explains, and execution times by level and batch size. What the node reports of itself holds until enough was measured.
  *
  * Measuring only what came back would flatter a slow node, since what takes too long is cut off and never comes back. So
@@ -10,9 +10,12 @@
  * The runtime's clock ticks in whole milliseconds: a single sample is off by up to one, many are not biased.
  */
 import type { BatchTimes } from '../selector/candidates.ts';
+import type { NetworkTimes } from '../selector/network-times.ts';
 import { executeTime } from '../selector/predict.ts';
 import type { TimeQuantiles } from '../selector/quantiles.ts';
 import { type DecayingHistogram, decayingHistogram } from './decaying-histogram.ts';
+import { mixed } from './mixed-times.ts';
+import { networkBySize } from './network-by-size.ts';
 import { measuredSlowness } from './slowness.ts';
 
 const HALF_LIFE_MS = 15_000;
@@ -23,19 +26,22 @@ const ENOUGH = 32;
 const PRIOR_WAIT_MS = 200;
 const LEAST_SCALE = 0.05;
 const MOST_SCALE = 2;
-/** Until requests weigh this much, the probes' round trips count too. */
-const ENOUGH_TRIPS = 5;
 /** Clients choose batch sizes, so the number of histograms needs a bound: by level, and the versions of a node. */
 const MAX_BATCHES = 16;
 const MAX_VERSIONS = 2;
 const TOGETHER = 64;
 
 export interface RequestSample {
+  readonly model: string;
   readonly version: string;
   readonly level: number;
   readonly batch: number;
   /** Undefined where the client was still sending: it would be the client's way, too. */
   readonly networkMs: number | undefined;
+  /** Of the bodies that the way was measured over. */
+  readonly requestBytes: number;
+  /** 0 where the answer is streamed: what is measured then ends with its head. */
+  readonly answerBytes: number;
   /** Waited at the node. */
   readonly queueMs: number;
   /** Of that, what was predicted from its load. */
@@ -58,8 +64,8 @@ export interface MeasuredTimes {
   recordRequest(sample: RequestSample, nowMs: number): void;
   /** A request that was cut off. */
   recordCutOff(sample: CutOffSample, nowMs: number): void;
-  /** Undefined before the first probe. */
-  network(nowMs: number): TimeQuantiles | undefined;
+  /** By what goes over it; empty before the first probe. */
+  network(nowMs: number): NetworkTimes;
   /**
    * Of the wait that load does not explain; undefined while too little is known.
    * @param busy of requests that had to wait, rather than of those that should have found a worker free
@@ -77,8 +83,7 @@ export interface MeasuredTimes {
 }
 
 export function measuredTimes(): MeasuredTimes {
-  const probes = decayingHistogram(HALF_LIFE_MS);
-  const trips = decayingHistogram(HALF_LIFE_MS);
+  const network = networkBySize(HALF_LIFE_MS);
   const excessIdle = decayingHistogram(HALF_LIFE_MS);
   const excessBusy = decayingHistogram(HALF_LIFE_MS);
   const service = decayingHistogram(HALF_LIFE_MS);
@@ -104,10 +109,11 @@ export function measuredTimes(): MeasuredTimes {
   };
 
   const takeRequest = (
-    { version, level, batch, networkMs, queueMs, expectedQueueMs, executeMs }: RequestSample,
+    { version, level, batch, queueMs, expectedQueueMs, executeMs, ...sample }: RequestSample,
     nowMs: number,
   ) => {
-    if (networkMs !== undefined) trips.record(networkMs, nowMs);
+    const { networkMs, requestBytes, answerBytes } = sample;
+    if (networkMs !== undefined) network.record(requestBytes + answerBytes, networkMs, nowMs);
     waits.record(queueMs, expectedQueueMs, nowMs);
     const excess = expectedQueueMs > 0 ? excessBusy : excessIdle;
     excess.record(Math.max(0, queueMs - expectedQueueMs), nowMs);
@@ -145,7 +151,7 @@ export function measuredTimes(): MeasuredTimes {
   };
 
   return {
-    recordProbe: (ms, nowMs) => probes.record(ms, nowMs),
+    recordProbe: (ms, nowMs) => network.recordProbe(ms, nowMs),
     recordRequest: (answered, atMs) => keep({ answered, atMs }),
     recordCutOff: (cutOff, atMs) => keep({ answered: undefined, cutOff, atMs }),
     waitScale(nowMs) {
@@ -154,9 +160,7 @@ export function measuredTimes(): MeasuredTimes {
     },
     network(nowMs) {
       takeIn();
-      const [weight, live, probed] = [trips.weight(nowMs), trips.quantiles(), probes.quantiles()];
-      if (live === undefined || probed === undefined) return live ?? probed;
-      return mixed(live, probed, Math.min(1, weight / ENOUGH_TRIPS));
+      return network.times(nowMs);
     },
     excessQueue(nowMs, busy) {
       takeIn();
@@ -202,15 +206,6 @@ function waitScale() {
       modelledMs = weight * modelledMs + modelled;
       atMs = nowMs;
     },
-  };
-}
-
-/** Quantile by quantile, `share` of the first and the rest of the second. */
-function mixed(a: TimeQuantiles, b: TimeQuantiles, share: number): TimeQuantiles {
-  return {
-    p50Ms: share * a.p50Ms + (1 - share) * b.p50Ms,
-    p95Ms: share * a.p95Ms + (1 - share) * b.p95Ms,
-    p99Ms: share * a.p99Ms + (1 - share) * b.p99Ms,
   };
 }
 

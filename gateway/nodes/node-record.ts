@@ -152,7 +152,7 @@ export function nodeOption(node: NodeRecord, model: string, version: string, now
     name: node.address.name,
     nodeClass: node.address.nodeClass,
     unusable: unusableReason(node, nowMs) ?? unservedReason(node, model, version),
-    network: node.times.network(nowMs) ?? { p50Ms: 0, p95Ms: 0, p99Ms: 0 },
+    network: node.times.network(nowMs),
     workers,
     load: loadOf(node),
     ahead: { requests: node.ownInFlight, ms: aheadMs(node, workers, node.times.waitScale(nowMs), nowMs) },

@@ -3,6 +3,7 @@ import {
   type CandidateTable,
   candidateTable,
   setColumn,
+  setHop,
   setLoad,
   setUsable,
 } from '../selector/candidate-table.ts';
@@ -23,6 +24,8 @@ export interface TableSpec {
   readonly version: { readonly version: string; readonly levels: readonly LevelOption[] };
   readonly quantile: number;
   readonly batch: number;
+  /** That go to the node and are expected back. */
+  readonly hopBytes: number;
   readonly priceOf: PriceOf;
   /** Changes when prices do. */
   readonly policyVersion: number;
@@ -40,6 +43,8 @@ const FAILING = 'fails too many requests';
 interface Entry {
   readonly table: CandidateTable;
   readonly nodes: readonly NodeRecord[];
+  /** That its ways were set for. */
+  hopBytes: number;
   /** By column: what was known when it was set. */
   readonly revisions: number[];
   readonly serviceMs: Float64Array;
@@ -58,6 +63,7 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
     return {
       table: candidateTable({ ...spec, levels: spec.version.levels, nodes: options }),
       nodes,
+      hopBytes: spec.hopBytes,
       revisions: nodes.map(({ revision }) => revision),
       serviceMs: Float64Array.from(options, ({ serviceMs }) => serviceMs),
       workers: Float64Array.from(options, ({ workers }) => workers),
@@ -94,6 +100,8 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
       const entry = entryOf(spec);
       const nowMs = now();
       const { table, nodes } = entry;
+      const otherSize = spec.hopBytes !== entry.hopBytes;
+      entry.hopBytes = spec.hopBytes;
       let usable = 0;
       let failing = 0;
       const ahead = { requests: 0, ms: 0 };
@@ -101,6 +109,7 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
       for (let column = 0; column < nodes.length; column++) {
         const node = nodes[column] as NodeRecord;
         relearn(entry, column, node, spec, nowMs);
+        if (otherSize) setHop(table, column, spec.hopBytes);
         load.load = loadOf(node);
         load.workers = entry.workers[column] as number;
         load.serviceMs = entry.serviceMs[column] as number;

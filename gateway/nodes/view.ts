@@ -1,5 +1,6 @@
 /** A node as operators see it. */
 import type { NodeReport } from '../../schema/node-report.ts';
+import type { NetworkTimes } from '../selector/network-times.ts';
 import type { TimeQuantiles } from '../selector/quantiles.ts';
 import { type NodeRecord, unusableReason } from './node-record.ts';
 
@@ -13,11 +14,15 @@ export interface NodeView {
   readonly downSinceMs: number | null;
   readonly reportAgeMs: number | null;
   readonly inFlightHere: number;
+  /** Of the way there and back with hardly anything to carry; null before anything is known of it. */
   readonly networkMs: TimeQuantiles | null;
+  /** The same by bytes of request and answer together; between two sizes in proportion. */
+  readonly networkBySize: NetworkTimes;
   readonly report: NodeReport | null;
 }
 
 export function viewOf(node: NodeRecord, nowMs: number): NodeView {
+  const networkBySize = node.times.network(nowMs);
   const state = node.breaker.state(nowMs);
   const reason = unusableReason(node, nowMs) ?? (state === 'closed' ? undefined : 'fails too many requests');
   return {
@@ -30,7 +35,14 @@ export function viewOf(node: NodeRecord, nowMs: number): NodeView {
     downSinceMs: node.down?.sinceMs ?? null,
     reportAgeMs: node.report === undefined ? null : nowMs - node.report.atMs,
     inFlightHere: node.ownInFlight,
-    networkMs: node.times.network(nowMs) ?? null,
+    networkMs: withoutSize(networkBySize),
+    networkBySize,
     report: node.report?.document ?? null,
   };
+}
+
+function withoutSize([smallest]: NetworkTimes): TimeQuantiles | null {
+  if (smallest === undefined) return null;
+  const { p50Ms, p95Ms, p99Ms } = smallest;
+  return { p50Ms, p95Ms, p99Ms };
 }

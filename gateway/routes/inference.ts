@@ -201,6 +201,7 @@ function inputOf(
     pinnedLevel: asked.pinnedLevel,
     batch: asked.batch,
     bytes: asked.bytes,
+    answerBytes: fleet.answerBytes({ model: model.id, version: routed.version, batch: asked.batch }),
     pressure: fleet.pressure(),
     caution: fleet.caution(),
     levels: levelOptions(routed),

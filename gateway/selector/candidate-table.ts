@@ -1,12 +1,13 @@
 /**
  * The fleet as flat arrays, for one version of a model, one quantile and one batch size. It is kept from request to request:
- * a node's column is set anew when something was learned of it, its load with each request.
+ * a node's column is set anew when something was learned of it, its load with each request, its way when the next is of another size.
  *
  *             node 0        node 1      ...
  *   level a   [0]           [1]               executeMs, costNanoUsd, perKiBNanoUsd: one entry a (level, node)
  *   level b   [nodes + 0]   [nodes + 1]       networkMs, waitMs, usable ...: one entry a node
  */
 import { costNanoUsd, type LevelOption, type NodeOption, type PriceOf } from './candidates.ts';
+import { type SizedWay, usualWayMs, wayMs, waysAt } from './network-times.ts';
 import { executeTime, queueTime } from './predict.ts';
 import { type TimeQuantiles, timeAt } from './quantiles.ts';
 
@@ -15,6 +16,9 @@ export interface CandidateTable {
   readonly levels: readonly LevelOption[];
   /** Names in order: the order of the columns. */
   readonly nodes: readonly string[];
+  /** By column, the way there and back at all sizes. */
+  readonly ways: (readonly SizedWay[])[];
+  /** At the request's size. */
   readonly networkMs: Float64Array;
   /** The median of it, whatever the quantile. */
   readonly usualNetworkMs: Float64Array;
@@ -44,6 +48,8 @@ export interface TableInput {
   readonly nodes: readonly NodeOption[];
   readonly quantile: number;
   readonly batch: number;
+  /** That go to the node and are expected back. */
+  readonly hopBytes: number;
   readonly priceOf: PriceOf;
 }
 
@@ -56,6 +62,7 @@ export function candidateTable(input: TableInput): CandidateTable {
   const table: CandidateTable = {
     levels,
     nodes: nodes.map(({ name }) => name),
+    ways: nodes.map(() => []),
     networkMs: new Float64Array(nodes.length),
     usualNetworkMs: new Float64Array(nodes.length),
     excessIdleMs: new Float64Array(nodes.length),
@@ -79,10 +86,10 @@ export function setColumn(
   table: CandidateTable,
   column: number,
   node: NodeOption,
-  { quantile, batch, priceOf }: Pick<TableInput, 'quantile' | 'batch' | 'priceOf'>,
+  { quantile, batch, hopBytes, priceOf }: Pick<TableInput, 'quantile' | 'batch' | 'hopBytes' | 'priceOf'>,
 ): void {
-  table.networkMs[column] = timeAt(node.network, quantile);
-  table.usualNetworkMs[column] = node.network.p50Ms;
+  table.ways[column] = waysAt(node.network, quantile);
+  setHop(table, column, hopBytes);
   const excess = (times: TimeQuantiles | undefined) => (times === undefined ? 0 : timeAt(times, quantile));
   table.excessIdleMs[column] = excess(node.excessQueue);
   table.excessBusyMs[column] = excess(node.excessQueueWhenBusy ?? node.excessQueue);
@@ -97,6 +104,13 @@ export function setColumn(
     table.costNanoUsd[cell] = costNanoUsd(price, executeMs, 0);
     table.perKiBNanoUsd[cell] = price.perKiBNanoUsd;
   });
+}
+
+/** What the way takes for a request of this size; what has it for a part is set by `setLoad` next. */
+export function setHop(table: CandidateTable, column: number, hopBytes: number): void {
+  const ways = table.ways[column] as readonly SizedWay[];
+  table.networkMs[column] = wayMs(ways, hopBytes);
+  table.usualNetworkMs[column] = usualWayMs(ways, hopBytes);
 }
 
 /** The part of a column that changes from request to request. */

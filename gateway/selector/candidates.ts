@@ -1,4 +1,5 @@
 /** What the selector looks at: plain data, gathered by the gateway from its isolate's memory. */
+import type { NetworkTimes } from './network-times.ts';
 import type { TimeQuantiles } from './quantiles.ts';
 
 export interface LevelOption {
@@ -21,8 +22,8 @@ export interface NodeOption {
   readonly nodeClass: string;
   /** Why no request may go there; undefined when it may. */
   readonly unusable?: string | undefined;
-  /** Everything of the way to the node and back that is neither queue nor execution. */
-  readonly network: TimeQuantiles;
+  /** Everything of the way to the node and back that is neither queue nor execution, by how much goes over it. */
+  readonly network: NetworkTimes;
   readonly workers: number;
   /** Requests that wait or run there. */
   readonly load: number;

@@ -9,12 +9,19 @@ import { levels, node, open } from './scene.fixture.ts';
 const nodes = ['a', 'b', 'c'].map((name, i) => node(name, { network: at(1 + 3 * i) }));
 
 function at(ms: number) {
-  return { p50Ms: ms, p95Ms: ms, p99Ms: ms };
+  return [{ bytes: 0, p50Ms: ms, p95Ms: ms, p99Ms: ms }];
 }
 
 function shedding(budgetMs: number, over: Partial<Rules> = {}) {
   const rules: Rules = { ...open, budgetMs, shedAbove: 1, overload: 'serve-sparsest', ...over };
-  const table = candidateTable({ levels, nodes, quantile: rules.quantile, batch: 1, priceOf: free });
+  const table = candidateTable({
+    levels,
+    nodes,
+    quantile: rules.quantile,
+    batch: 1,
+    hopBytes: 0,
+    priceOf: free,
+  });
   return decide(table, { rules, budgetLeftMs: budgetMs, bytes: 1000, pressure: 2 });
 }
 

@@ -34,7 +34,7 @@ export function node(name: string, over: Partial<NodeOption> = {}): NodeOption {
   return {
     name,
     nodeClass: 'default',
-    network: { p50Ms: 0.5, p95Ms: 1, p99Ms: 2 },
+    network: [{ bytes: 0, p50Ms: 0.5, p95Ms: 1, p99Ms: 2 }],
     workers: 2,
     load: 0,
     serviceMs: 4,
@@ -51,6 +51,7 @@ export interface Scene extends Partial<Omit<SelectionRequest, 'rules'>> {
   readonly nodes?: readonly NodeOption[];
   readonly priceOf?: PriceOf;
   readonly batch?: number;
+  readonly hopBytes?: number;
 }
 
 export function decide({
@@ -59,10 +60,11 @@ export function decide({
   nodes = [node('a')],
   priceOf = free,
   batch = 1,
+  hopBytes = 1000,
   ...rest
 }: Scene) {
   const rules = { ...open, ...over };
-  const table = candidateTable({ levels: rows, nodes, quantile: rules.quantile, batch, priceOf });
+  const table = candidateTable({ levels: rows, nodes, quantile: rules.quantile, batch, hopBytes, priceOf });
   const request: SelectionRequest = { rules, budgetLeftMs: rules.budgetMs, bytes: 1000, ...rest };
   const decision = select(table, request);
   return {

@@ -15,7 +15,9 @@ describe('whatever the fleet', () => {
       name: fc.constantFrom('a', 'b', 'c', 'd'),
       nodeClass: fc.constantFrom('cpu', 'gpu'),
       unusable: fc.option(fc.constant('down'), { nil: undefined }),
-      network: times,
+      network: fc
+        .uniqueArray(fc.tuple(fc.nat(3000), times), { maxLength: 4, selector: ([bytes]) => bytes })
+        .map((known) => known.toSorted(([a], [b]) => a - b).map(([bytes, t]) => ({ bytes, ...t }))),
       workers: fc.integer({ min: 1, max: 8 }),
       load: fc.integer({ min: 0, max: 40 }),
       serviceMs: ms,
@@ -112,6 +114,19 @@ describe('whatever the fleet', () => {
         expect(second).toMatchObject({ kind: 'serve', fits: true });
         if (second.kind === 'serve')
           expect(second.chosen.quality).toBeGreaterThanOrEqual(first.chosen.quality);
+      }),
+    );
+  });
+
+  test('a larger body never gets a better level', () => {
+    fc.assert(
+      fc.property(scene, fc.nat(4000), fc.nat(4000), (given, a, b) => {
+        const quality = asked({ ...given, objective: { kind: 'quality-first' } as const });
+        const at = (hopBytes: number) => decide({ ...quality, hopBytes }).decision;
+        const [small, large] = [at(Math.min(a, b)), at(Math.max(a, b))];
+        if (large.kind !== 'serve' || !large.fits) return;
+        expect(small).toMatchObject({ kind: 'serve', fits: true });
+        if (small.kind === 'serve') expect(small.chosen.quality).toBeGreaterThanOrEqual(large.chosen.quality);
       }),
     );
   });

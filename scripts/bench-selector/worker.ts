@@ -1,6 +1,7 @@
 /** Runs in workerd: decides for a made-up fleet, and says how long that took. */
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { fleet } from '../../gateway/nodes/fleet.ts';
+import type { Outcome } from '../../gateway/nodes/outcome.ts';
 import type { TableSpec } from '../../gateway/nodes/table-cache.ts';
 import { type CandidateTable, candidateTable } from '../../gateway/selector/candidate-table.ts';
 import { free, type LevelOption, type NodeOption } from '../../gateway/selector/candidates.ts';
@@ -24,6 +25,8 @@ export interface SelectorTimes {
 }
 
 const SEED = 20_260_101;
+/** Of bodies, in bytes: each node has learned how long the way takes for each. */
+const SIZES = [1000, 20_000, 100_000, 600_000];
 const OBJECTIVES: readonly Rules['objective'][] = [
   { kind: 'quality-first' },
   { kind: 'cost-first' },
@@ -49,6 +52,18 @@ export default {
       times[name] = quantiles(
         asks.map((asked) =>
           perCall(bench.repeats, () => select(all.table(spec), { ...asked, pressure: all.pressure() })),
+        ),
+      );
+    }
+    delete times['warm-up'];
+    let turn = 0;
+    for (const name of ['warm-up', 'the same, each request of another size']) {
+      times[name] = quantiles(
+        asks.map((asked) =>
+          perCall(bench.repeats, () => {
+            const hopBytes = SIZES[turn++ % SIZES.length] ?? 0;
+            return select(all.table({ ...spec, hopBytes }), { ...asked, pressure: all.pressure() });
+          }),
         ),
       );
     }
@@ -86,6 +101,7 @@ function scene({ nodes }: SelectorBench, levels: readonly LevelOption[], random:
     nodes: Array.from({ length: nodes }, (_, i): NodeOption => nodeOption(`n${i}`, levels, random)),
     quantile: 0.95,
     batch: 1,
+    hopBytes: 4000,
     priceOf: (nodeClass, level) => ({
       fixedNanoUsd: (level + 1) * (nodeClass === 'gpu' ? 300 : 100),
       perMsNanoUsd: 50,
@@ -130,7 +146,7 @@ function nodeOption(name: string, levels: readonly LevelOption[], random: () => 
     name,
     nodeClass: random() < 0.3 ? 'gpu' : 'cpu',
     unusable: random() < 0.05 ? 'down' : undefined,
-    network: { p50Ms: 1, p95Ms: 2 + 5 * random(), p99Ms: 10 },
+    network: [{ bytes: 0, p50Ms: 1, p95Ms: 2 + 5 * random(), p99Ms: 10 }],
     workers: 4,
     load: Math.floor(12 * random()),
     serviceMs: 10 * speed,
@@ -157,15 +173,28 @@ async function busyFleet({ nodes }: SelectorBench, levels: readonly LevelOption[
   await all.refresh(background);
   await Promise.all(work);
   for (const name of names) for (let i = 0; i < 6 * random(); i++) all.begin(name, background);
+  for (const name of names)
+    for (const requestBytes of SIZES)
+      for (let i = 0; i < 10; i++) all.begin(name, background)(answered(requestBytes));
   const spec: TableSpec = {
     model: 'm',
     version: { version: 'v1', levels },
     quantile: 0.95,
     batch: 1,
+    hopBytes: 4000,
     priceOf: free,
     policyVersion: 1,
   };
   return { all, spec };
+}
+
+function answered(requestBytes: number): Outcome {
+  const sample = { model: 'm', version: 'v1', level: 0, batch: 1, queueMs: 0, expectedQueueMs: 0 };
+  const networkMs = 1 + requestBytes / 50_000;
+  return {
+    kind: 'answered',
+    sample: { ...sample, networkMs, requestBytes, answerBytes: 0, executeMs: 1 },
+  };
 }
 
 function reportOf(node: string, speed: number, levels: readonly LevelOption[]): NodeReport {

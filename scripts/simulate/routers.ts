@@ -45,7 +45,7 @@ function ours({ all, spec, arrival, leftMs, nowMs, failed, random }: Situation):
     budgetLeftMs: leftMs,
     pressure: all.pressure(),
     caution: all.caution(),
-    bytes: 3000,
+    bytes: arrival.bytes,
     draws: [random(), random()],
   });
   if (decision.kind !== 'serve') return undefined;

@@ -7,10 +7,11 @@ import type { TableSpec } from '../../gateway/nodes/table-cache.ts';
 import { expectedOf } from '../../gateway/selector/candidate-table.ts';
 import type { LevelOption, PriceOf } from '../../gateway/selector/candidates.ts';
 import type { Prediction } from '../../gateway/selector/predict.ts';
-import type { NodeReport } from '../../schema/node-report.ts';
 import { defaultPolicy } from '../../schema/policy.ts';
 import { sharedCores } from './cores.ts';
+import { NETWORK_MS, networkMs, transferMs } from './link.ts';
 import { type SimulatedMachine, simulatedMachine } from './machine.ts';
+import { reportOf } from './machine-report.ts';
 import { type Arrival, type Machine, randomOf, type Trace } from './trace.ts';
 
 export interface SimulatedLevel extends LevelOption {
@@ -68,7 +69,6 @@ export interface BudgetOutcome {
   readonly attainment: number;
 }
 
-const NETWORK_MS = 1;
 const ATTEMPTS = 2;
 const POLL_MS = 250;
 /** As the gateway's own default. */
@@ -96,6 +96,8 @@ export async function simulate(
     while (place > 0 && (agenda[place - 1] as { atMs: number }).atMs > atMs) place--;
     agenda.splice(place, 0, { atMs, act });
   };
+  /** Now, or when it is time. */
+  const at = (atMs: number, act: () => void) => (atMs > nowMs ? later(atMs, act) : act());
   const shared = sharedCores(cores, { now: () => nowMs, later });
   const working = new Map(
     trace.machines.map(({ name, workers, slowness }) => [
@@ -123,6 +125,7 @@ export async function simulate(
     version: { version: 'v1', levels },
     quantile: defaultPolicy.quantile,
     batch: 1,
+    hopBytes: 0,
     priceOf,
     policyVersion: 1,
   };
@@ -132,7 +135,7 @@ export async function simulate(
   let cost = 0;
 
   /** A copy that shows how a node is, as the gateway sends them. */
-  const probe = (chosen: Choice, executeOf: (choice: Choice) => number) => {
+  const probe = (chosen: Choice, executeOf: (choice: Choice) => number, requestBytes: number) => {
     const name = all.probeTarget(spec, chosen.node, random() < PROBE_SHARE);
     const machine = name === undefined ? undefined : machines.get(name);
     if (name === undefined || machine === undefined) return;
@@ -143,28 +146,34 @@ export async function simulate(
       return;
     }
     const executeMs = executeOf({ ...chosen, node: name });
-    const sentMs = nowMs;
+    const arrivedMs = nowMs + transferMs(requestBytes);
     const answer = (startMs: number, tookMs: number) =>
       over({
         kind: 'answered',
         sample: {
+          model: 'm',
           version: 'v1',
           level: chosen.level,
           batch: 1,
-          networkMs: NETWORK_MS,
-          queueMs: startMs - sentMs,
+          networkMs: networkMs(requestBytes),
+          requestBytes,
+          answerBytes: 0,
+          queueMs: startMs - arrivedMs,
           expectedQueueMs: usualMs.expectedQueueMs,
           executeMs: tookMs,
         },
       });
-    workOf(name).submit({
-      executeMs,
-      endMs: nowMs + PROBE_BOUND_MS,
-      done(startMs) {
-        const tookMs = nowMs - startMs;
-        later(nowMs + NETWORK_MS, () => answer(startMs, tookMs));
-      },
-    });
+    const endMs = nowMs + PROBE_BOUND_MS;
+    at(arrivedMs, () =>
+      workOf(name).submit({
+        executeMs,
+        endMs,
+        done(startMs) {
+          const tookMs = nowMs - startMs;
+          later(nowMs + NETWORK_MS, () => answer(startMs, tookMs));
+        },
+      }),
+    );
   };
 
   const send = (arrival: Arrival, index: number, failed: ReadonlyMap<string, string>) => {
@@ -182,12 +191,17 @@ export async function simulate(
       index,
       failed,
       all,
-      spec,
+      spec: { ...spec, hopBytes: arrival.bytes },
       nowMs,
       random,
       doneAtMs: (asked) =>
         machines.get(asked.node)?.up(nowMs)
-          ? workOf(asked.node).beginsMs(arrival.atMs + arrival.budgetMs) + executeOf(asked) + NETWORK_MS
+          ? Math.max(
+              nowMs + transferMs(arrival.bytes),
+              workOf(asked.node).beginsMs(arrival.atMs + arrival.budgetMs),
+            ) +
+            executeOf(asked) +
+            NETWORK_MS
           : Number.NaN,
     });
     if (choice === undefined) return;
@@ -205,31 +219,43 @@ export async function simulate(
       return;
     }
     const executeMs = executeOf(choice);
-    const sentMs = nowMs;
+    const { bytes: requestBytes } = arrival;
+    const [sentMs, arrivedMs] = [nowMs, nowMs + transferMs(requestBytes)];
     const endMs = arrival.atMs + arrival.budgetMs;
     const sample = { version: 'v1', level: choice.level, batch: 1 };
-    if (predicted !== undefined && failed.size === 0) probe(choice, executeOf);
+    if (predicted !== undefined && failed.size === 0) probe(choice, executeOf, requestBytes);
     let isAnswered = false;
     const answer = (startMs: number, tookMs: number) => {
       isAnswered = true;
-      const queueMs = startMs - sentMs;
+      const queueMs = startMs - arrivedMs;
       over({
         kind: 'answered',
-        sample: { ...sample, networkMs: NETWORK_MS, queueMs, expectedQueueMs, executeMs: tookMs },
+        sample: {
+          ...sample,
+          model: 'm',
+          networkMs: networkMs(requestBytes),
+          requestBytes,
+          answerBytes: 0,
+          queueMs,
+          expectedQueueMs,
+          executeMs: tookMs,
+        },
       });
       const price = priceOf('default', choice.level);
       inTime++;
       quality += levels.find((row) => row.level === choice.level)?.quality ?? 0;
       cost += price.fixedNanoUsd + price.perMsNanoUsd * Math.ceil(tookMs);
     };
-    workOf(choice.node).submit({
-      executeMs,
-      endMs,
-      done(startMs) {
-        const tookMs = nowMs - startMs;
-        if (nowMs + NETWORK_MS <= endMs) later(nowMs + NETWORK_MS, () => answer(startMs, tookMs));
-      },
-    });
+    at(arrivedMs, () =>
+      workOf(choice.node).submit({
+        executeMs,
+        endMs,
+        done(startMs) {
+          const tookMs = nowMs - startMs;
+          if (nowMs + NETWORK_MS <= endMs) later(nowMs + NETWORK_MS, () => answer(startMs, tookMs));
+        },
+      }),
+    );
     later(endMs, () => {
       if (isAnswered) return;
       const elapsedMs = endMs - sentMs;
@@ -257,36 +283,6 @@ export async function simulate(
     meanQuality: quality / Math.max(1, inTime),
     deliveredQuality: quality / requests,
     meanCostMicroUsd: cost / 1000 / Math.max(1, inTime),
-  };
-}
-
-function reportOf(
-  { name, workers, slowness }: Machine,
-  levels: readonly SimulatedLevel[],
-  { running, waiting }: SimulatedMachine,
-): NodeReport {
-  const profile = { device: 'cpu', threads: 1, batch: 1, samples: 100 };
-  return {
-    node: name,
-    state: 'ready',
-    reportedAtMs: 0,
-    workers,
-    queueLength: waiting,
-    inFlight: running,
-    models: [
-      {
-        model: 'm',
-        artifactVersion: 'v1',
-        levels: levels.map(({ level, executeMs }) => {
-          const p50Ms = executeMs * slowness;
-          return {
-            level,
-            resident: true,
-            profiles: [{ ...profile, p50Ms, p95Ms: 1.28 * p50Ms, p99Ms: 1.42 * p50Ms }],
-          };
-        }),
-      },
-    ],
   };
 }
 

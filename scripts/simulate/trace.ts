@@ -4,6 +4,8 @@ import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 export interface Arrival {
   readonly atMs: number;
   readonly budgetMs: number;
+  /** Of the request's body. */
+  readonly bytes: number;
 }
 
 export interface Machine {
@@ -29,6 +31,9 @@ const BURST_MS = 2500;
 /** The flapping node: down for so long in each period. */
 const FLAP_EVERY_MS = 9000;
 const FLAP_DOWN_MS = 3000;
+const SMALL_BODY_BYTES = 3000;
+/** An image of 224 x 224 in FP32. */
+const LARGE_BODY_BYTES = 588 * 1024;
 /** Draws after which nothing of the seed shows. */
 const WARM_UP = 20;
 
@@ -48,20 +53,24 @@ export interface TraceScale {
   readonly budgetScale?: number;
   /** Of each node. */
   readonly workers?: number;
+  /** Of the requests, those with an image in the body; the others have next to nothing. */
+  readonly largeShare?: number;
 }
 
 export function burstyTrace(
   seed: number,
   durationMs: number,
-  { calmPerS = CALM_PER_S, budgetScale = 1, workers = 2 }: TraceScale = {},
+  { calmPerS = CALM_PER_S, budgetScale = 1, workers = 2, largeShare = 0 }: TraceScale = {},
 ): Trace {
   const random = randomOf(seed);
+  const sizes = randomOf(seed + 1);
   const arrivals: Arrival[] = [];
   for (let atMs = 0; atMs < durationMs; ) {
     const perS = calmPerS * (atMs % BURST_EVERY_MS < BURST_MS ? BURST : 1);
     atMs += (-Math.log(1 - random()) * 1000) / perS;
     const budgetMs = budgetScale * (BUDGETS_MS[Math.floor(random() * BUDGETS_MS.length)] as number);
-    arrivals.push({ atMs, budgetMs });
+    const bytes = sizes() < largeShare ? LARGE_BODY_BYTES : SMALL_BODY_BYTES;
+    arrivals.push({ atMs, budgetMs, bytes });
   }
   const machines: Machine[] = [
     { name: 'steady', workers, slowness: 1, up: () => true },
