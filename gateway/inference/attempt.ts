@@ -25,6 +25,8 @@ export interface AttemptRequest {
   readonly model: string;
   readonly version: string;
   readonly batch: number;
+  /** Of its sequences, as nodes put lengths together. */
+  readonly length: number;
   readonly upload: Upload;
   readonly trace: Trace;
   readonly deadline: Deadline;
@@ -115,7 +117,7 @@ function servedLevel({ headers }: NodeAnswer, asked: number): number {
 function outcomeOf(
   forwarded: Forwarded,
   level: number,
-  { chosen, model, batch, version, upload, expectedQueueMs }: AttemptRequest,
+  { chosen, model, batch, length, version, upload, expectedQueueMs }: AttemptRequest,
   late: boolean,
   elapsedMs: number,
 ): Outcome {
@@ -128,6 +130,7 @@ function outcomeOf(
     version,
     level,
     batch,
+    length,
     executeMs: Math.max(0, elapsedMs - predicted.networkMs - predicted.queueMs),
     expectedQueueMs,
     fault: late && elapsedMs >= predicted.totalMs && forwarded.kind !== 'answered',
@@ -148,6 +151,7 @@ function outcomeOf(
         version: answer.version ?? version,
         level,
         batch,
+        length,
         networkMs: upload.repeatable ? answer.networkMs : undefined,
         requestBytes: upload.bytes,
         answerBytes: answer.body.kind === 'whole' ? answer.body.bytes.byteLength : 0,

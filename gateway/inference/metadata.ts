@@ -65,8 +65,10 @@ function predictedMs(
     version: { version: version.version, levels: levelOptions(version) },
     quantile: policy.quantile,
     batch: 1,
+    length: 0,
     hopBytes:
-      inputBytes(version.inputs) + fleet.answerBytes({ model: model.id, version: version.version, batch: 1 }),
+      inputBytes(version.inputs) +
+      fleet.answerBytes({ model: model.id, version: version.version, batch: 1, length: 0 }),
     priceOf: free,
     // Of no policy: these tables know no prices.
     policyVersion: -1,

@@ -10,6 +10,7 @@ import type { CatalogVersion } from '../storage/catalog.ts';
 import type { Course } from './course.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
 import { levelOptions, unknownLevel } from './routing.ts';
+import { lengthIn } from './sequence.ts';
 
 /** What no budget holds gets this multiple of its usual time, and never longer than the bound, before it is cut off. */
 const INFEASIBLE_SLACK = 4;
@@ -37,12 +38,14 @@ export function plan(
   if (pinnedLevel !== undefined && !version.levels.some(({ level }) => level === pinnedLevel))
     throw unknownLevel(model.id, String(pinnedLevel), version);
   const { batch, bytes } = upload;
+  const length = lengthIn(version, upload.first);
   const spec: TableSpec = {
     model: model.id,
     version: { version: version.version, levels: levelOptions(version) },
     quantile: rules.quantile,
     batch,
-    hopBytes: bytes + fleet.answerBytes({ model: model.id, version: version.version, batch }),
+    length,
+    hopBytes: bytes + fleet.answerBytes({ model: model.id, version: version.version, batch, length }),
     priceOf,
     policyVersion: policy.version,
   };

@@ -5,11 +5,13 @@ import { inferRequestSchema } from '../../schema/protocol.ts';
 import { continued } from '../http/continued-stream.ts';
 import { brokenOff, parseJson, readBody, requireLength } from '../http/read-body.ts';
 import { memo } from '../state/memo.ts';
-import { firstTensor } from './tensor-head.ts';
+import { firstTensor, type TensorHead } from './tensor-head.ts';
 
 export interface Upload {
   readonly bytes: number;
-  /** Leading dimension of the first tensor. */
+  /** The first tensor. */
+  readonly first: FirstTensor;
+  /** Its leading dimension. */
   readonly batch: number;
   readonly contentType: string;
   /** Where binary data begin; null where it is all JSON. */
@@ -22,6 +24,8 @@ export interface Upload {
   onArrived(told: () => void): void;
   body(): BodyInit;
 }
+
+export type FirstTensor = Pick<TensorHead, 'name' | 'shape'>;
 
 /** Larger bodies are not held in memory: they go to one node, as they come. An image of 224 x 224 in FP32 (588 KiB) is held. */
 const HELD_BYTES = 640 * 1024;
@@ -54,15 +58,18 @@ async function largeUpload(
   maxBytes: number,
 ): Promise<Upload> {
   const streamed = await streamedUpload(body, declared, as.headerLength);
-  if (streamed.batch !== undefined) return { ...streamed, ...as, batch: streamed.batch };
+  const { first } = streamed;
+  if (first !== undefined) return { ...streamed, ...as, first, batch: batchOf(first) };
   return heldUpload(await readBody(new Response(streamed.body()), maxBytes), as);
 }
 
 function heldUpload(bytes: Uint8Array<ArrayBuffer>, { contentType, headerLength }: ReadAs): Upload {
   const { json } = splitBody(bytes, headerLength);
+  const first = firstTensor(json) ?? parsedTensor(json);
   return {
     bytes: bytes.length,
-    batch: batchOf(firstTensor(json)?.shape ?? parsedShape(json)),
+    first,
+    batch: batchOf(first),
     contentType,
     headerLength,
     repeatable: true,
@@ -72,19 +79,19 @@ function heldUpload(bytes: Uint8Array<ArrayBuffer>, { contentType, headerLength 
   };
 }
 
-/** @returns without a batch where the prefix does not tell */
+/** @returns without the first tensor where the prefix does not tell */
 async function streamedUpload(body: ReadableStream<Uint8Array>, bytes: number, headerLength: string | null) {
   const reader = body.getReader();
   const chunks: Uint8Array[] = [];
   let prefix = new Uint8Array(0);
-  let shape: readonly number[] | undefined;
-  while (shape === undefined && prefix.length < PREFIX_BYTES) {
+  let first: FirstTensor | undefined;
+  while (first === undefined && prefix.length < PREFIX_BYTES) {
     const { done, value } = await reader.read().catch(brokenOff);
     if (done) break;
     chunks.push(value);
     prefix = joined(prefix, value);
     const json = headerLength === null ? prefix : prefix.subarray(0, Number(headerLength));
-    shape = firstTensor(json)?.shape;
+    first = firstTensor(json);
   }
   reader.releaseLock();
   let arrived = false;
@@ -95,7 +102,7 @@ async function streamedUpload(body: ReadableStream<Uint8Array>, bytes: number, h
   };
   return {
     bytes,
-    batch: shape === undefined ? undefined : batchOf(shape),
+    first,
     repeatable: false,
     arrived: () => arrived,
     onArrived: (told: () => void) => {
@@ -112,12 +119,12 @@ function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
   return both;
 }
 
-function batchOf(shape: readonly number[]): number {
+function batchOf({ shape }: FirstTensor): number {
   return Math.max(1, shape[0] ?? 1);
 }
 
 /** For what the quick look did not recognise: it is wrong, or unusual. */
-function parsedShape(json: Uint8Array): readonly number[] {
+function parsedTensor(json: Uint8Array): FirstTensor {
   const parsed = inferRequestSchema.safeParse(parseJson(json));
   if (!parsed.success) {
     const faults = parsed.error.issues
@@ -131,7 +138,8 @@ function parsedShape(json: Uint8Array): readonly number[] {
       },
     );
   }
-  return parsed.data.inputs[0]?.shape ?? [];
+  const [first] = parsed.data.inputs;
+  return first ?? { name: '', shape: [] };
 }
 
 /** Without parameters, and in small letters. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { answerSizes } from './answer-sizes.ts';
 
-const kind = { model: 'm', version: 'v1', batch: 1 };
+const kind = { model: 'm', version: 'v1', batch: 1, length: 0 };
 
 test('answers are expected to be as large as those to their like were lately', () => {
   const sizes = answerSizes();

@@ -7,6 +7,8 @@ export interface AnswerKind {
   /** Of the artifact. */
   readonly version: string;
   readonly batch: number;
+  /** Of sequences, as nodes put them together; 0 where there is none. */
+  readonly length: number;
 }
 
 export interface AnswerSizes {
@@ -37,6 +39,6 @@ export function answerSizes(): AnswerSizes {
   };
 }
 
-function keyOf({ model, version, batch }: AnswerKind): string {
-  return `${model}/${version}/${batch}`;
+function keyOf({ model, version, batch, length }: AnswerKind): string {
+  return `${model}/${version}/${batch}/${length}`;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { answered, bench, cutOff, predicted, spec } from './fleet.fixture.ts';
+import { answered, bench, cutOff, predicted, report, spec } from './fleet.fixture.ts';
 import type { Outcome } from './outcome.ts';
 
 describe('what is learned of a node', () => {
@@ -46,9 +46,63 @@ describe('what is learned of a node', () => {
     expect(wayOf(1000)).toBeCloseTo(2, 4);
     expect(wayOf(600_000)).toBeCloseTo(10, 4);
     expect(wayOf(1000)).toBeCloseTo(2, 4);
-    const kind = { model: 'm', version: 'v1', batch: 3 };
+    const kind = { model: 'm', version: 'v1', batch: 3, length: 0 };
     expect(wayOf(500 + all.answerBytes(kind))).toBeCloseTo(4, 4);
     expect(all.view()[0]?.networkMs?.p50Ms).toBeCloseTo(2, 4);
+  });
+
+  describe('by the length of sequences', () => {
+    const profile = { device: 'cpu', threads: 1, batch: 1, samples: 30 };
+    const byLength = [
+      { ...profile, length: 16, p50Ms: 2, p95Ms: 2, p99Ms: 2 },
+      { ...profile, length: 256, p50Ms: 40, p95Ms: 40, p99Ms: 40 },
+    ];
+    const all = { ...profile, p50Ms: 20, p95Ms: 40, p99Ms: 40 };
+    const of = (lengthProfiles: typeof byLength | undefined) => ({
+      ...report('a'),
+      models: [
+        {
+          model: 'm',
+          artifactVersion: 'v1',
+          levels: [{ level: 0, resident: true, profiles: [all], ...(lengthProfiles && { lengthProfiles }) }],
+        },
+      ],
+    });
+    const executeMs = (fleet: ReturnType<typeof bench>['all'], length: number) =>
+      fleet.table({ ...spec(), length }).executeMs[0];
+
+    test('runs are predicted by what the node reports of that length, and over all without one', async () => {
+      const { all: fleet, answers, refresh } = bench();
+      answers.a = () => of(byLength);
+      await refresh();
+      expect([16, 256, 0].map((length) => executeMs(fleet, length))).toEqual([2, 40, 40]);
+    });
+
+    test('a node that reports nothing by length is predicted over all lengths, measured ones too', async () => {
+      const { all: fleet, answers, state, refresh, send } = bench();
+      answers.a = () => of(undefined);
+      await refresh();
+      expect(executeMs(fleet, 16)).toBe(40);
+      send('a', answered({ executeMs: 7, length: 16 }), 40);
+      state.nowMs += 250;
+      expect(executeMs(fleet, 16)).toBeCloseTo(7, 4);
+      expect(executeMs(fleet, 256)).toBeCloseTo(7, 4);
+    });
+
+    test('long runs do not make short ones look slow, nor the node', async () => {
+      const { all: fleet, answers, state, refresh, send } = bench();
+      answers.a = () => of(byLength);
+      await refresh();
+      for (const length of [16, 256]) executeMs(fleet, length);
+      send('a', answered({ executeMs: 40, length: 256 }), 40);
+      state.nowMs += 250;
+      expect(executeMs(fleet, 16)).toBeCloseTo(2, 4);
+      send('a', answered({ executeMs: 5, length: 16 }), 40);
+      send('a', { ...cutOff(9, false), length: 16 } as Outcome, 20);
+      state.nowMs += 250;
+      expect(executeMs(fleet, 16)).toBeCloseTo(9, 4);
+      expect(executeMs(fleet, 256)).toBeGreaterThan(39);
+    });
   });
 
   test('counts what was cut off, which never came back to say how long it takes', async () => {

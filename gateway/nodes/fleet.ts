@@ -11,6 +11,7 @@ import {
   forget,
   loadOf,
   type NodeRecord,
+  type NodeUse,
   nodeOption,
   nodeRecord,
   pollDue,
@@ -50,7 +51,7 @@ export interface Fleet {
    */
   table(spec: TableSpec, failed?: ReadonlyMap<string, string>, endMs?: number): CandidateTable;
   /** The same as plain data, for whoever keeps what a decision was made from. */
-  options(model: string, version: string): NodeOption[];
+  options(use: NodeUse): NodeOption[];
   /** Work in requests for each worker of the usable nodes; 0 without any. */
   pressure(): number;
   /** How many times the usual room runs have to leave, by how well predictions have held lately; 1 or more. */
@@ -206,7 +207,7 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
       return false;
     },
     table: (spec, failed, endMs) => tables.get(spec, failed, endMs),
-    options: (model, version) => members.map((node) => nodeOption(node, model, version, now())),
+    options: (use) => members.map((node) => nodeOption(node, use, now())),
     pressure() {
       const nowMs = now();
       let [load, workers] = [0, 0];

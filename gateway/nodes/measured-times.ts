@@ -1,6 +1,6 @@
 /**
  * What the gateway has measured of one node: the way there and back by size (`network-by-size.ts`), how long requests wait there beyond what its load
- * explains, and execution times by level and batch size. What the node reports of itself holds until enough was measured.
+ * explains, and execution times by level, batch size and, where the node measures by it, length of sequences. What the node reports of itself holds until enough was measured.
  *
  * Measuring only what came back would flatter a slow node, since what takes too long is cut off and never comes back. So
  * a request that was cut off counts with the time it had been given: too little, but never nothing.
@@ -11,12 +11,12 @@
  */
 import type { BatchTimes } from '../selector/candidates.ts';
 import type { NetworkTimes } from '../selector/network-times.ts';
-import { executeTime } from '../selector/predict.ts';
 import type { TimeQuantiles } from '../selector/quantiles.ts';
 import { type DecayingHistogram, decayingHistogram } from './decaying-histogram.ts';
 import { mixed } from './mixed-times.ts';
 import { networkBySize } from './network-by-size.ts';
 import { measuredSlowness } from './slowness.ts';
+import { type LengthTimes, timesAtLength, timesOf } from './times-by-length.ts';
 
 const HALF_LIFE_MS = 15_000;
 /** Below this weight measurements say nothing; from the other on they say it alone; between the two they are mixed. */
@@ -26,16 +26,22 @@ const ENOUGH = 32;
 const PRIOR_WAIT_MS = 200;
 const LEAST_SCALE = 0.05;
 const MOST_SCALE = 2;
-/** Clients choose batch sizes, so the number of histograms needs a bound: by level, and the versions of a node. */
+/** Clients choose batch sizes and lengths, so the number of histograms needs a bound: by level, and the versions of a node. */
 const MAX_BATCHES = 16;
+const MAX_BATCHES_OF_LENGTH = 4;
+const MAX_ROWS = 128;
 const MAX_VERSIONS = 2;
 const TOGETHER = 64;
+/** More than any model has. */
+const LEVELS = 2 ** 20;
 
 export interface RequestSample {
   readonly model: string;
   readonly version: string;
   readonly level: number;
   readonly batch: number;
+  /** Of its sequences, as nodes put lengths together; 0 where there is none. */
+  readonly length: number;
   /** Undefined where the client was still sending: it would be the client's way, too. */
   readonly networkMs: number | undefined;
   /** Of the bodies that the way was measured over. */
@@ -53,9 +59,17 @@ export interface CutOffSample {
   readonly version: string;
   readonly level: number;
   readonly batch: number;
+  /** Of its sequences, as nodes put lengths together; 0 where there is none. */
+  readonly length: number;
   /** What of the time it had is neither network nor the wait that was predicted. */
   readonly executeMs: number;
   readonly expectedQueueMs: number;
+}
+
+/** Of one level. */
+export interface ReportedTimes {
+  readonly profiles: readonly BatchTimes[];
+  readonly lengthProfiles?: readonly LengthTimes[] | undefined;
 }
 
 export interface MeasuredTimes {
@@ -78,8 +92,18 @@ export interface MeasuredTimes {
   waitScale(nowMs: number): number;
   /** Mean execution time of what was sent there lately; undefined while too little is known. */
   serviceMs(nowMs: number): number | undefined;
-  /** @param reported what the node says of the level. @returns the same, where enough was measured with that instead */
-  executions(version: string, level: number, reported: readonly BatchTimes[], nowMs: number): BatchTimes[];
+  /**
+   * @param reported what the node says of the level
+   * @param length of sequences, as nodes put them together; 0 for any
+   * @returns the same, where enough was measured with that instead; over all lengths where the node says nothing by length
+   */
+  executions(
+    version: string,
+    level: number,
+    reported: ReportedTimes,
+    length: number,
+    nowMs: number,
+  ): BatchTimes[];
 }
 
 export function measuredTimes(): MeasuredTimes {
@@ -89,48 +113,45 @@ export function measuredTimes(): MeasuredTimes {
   const service = decayingHistogram(HALF_LIFE_MS);
   const waits = waitScale();
   const slowness = measuredSlowness();
-  /** By version, level and batch. */
+  /** By version, level and length (`rowOf`), and batch. */
   const versions = new Map<string, Map<number, Map<number, DecayingHistogram>>>();
 
-  const histogram = (version: string, level: number, batch: number) => {
-    const levels = bounded(
+  const histogram = (version: string, level: number, length: number, batch: number) => {
+    const rows = bounded(
       versions,
       version,
       MAX_VERSIONS,
       () => new Map<number, Map<number, DecayingHistogram>>(),
     );
-    const batches = bounded(
-      levels,
-      level,
-      Number.POSITIVE_INFINITY,
-      () => new Map<number, DecayingHistogram>(),
-    );
-    return bounded(batches, batch, MAX_BATCHES, () => decayingHistogram(HALF_LIFE_MS));
+    const batches = bounded(rows, rowOf(level, length), MAX_ROWS, () => new Map<number, DecayingHistogram>());
+    const most = length === 0 ? MAX_BATCHES : MAX_BATCHES_OF_LENGTH;
+    return bounded(batches, batch, most, () => decayingHistogram(HALF_LIFE_MS));
+  };
+  const recordRun = ({ version, level, length, batch, executeMs }: Run, nowMs: number) => {
+    histogram(version, level, 0, batch).record(executeMs, nowMs);
+    if (length > 0) histogram(version, level, length, batch).record(executeMs, nowMs);
+    const row = rowOf(level, length);
+    // By what it was predicted by: of a node that reports nothing by length, over all of them.
+    slowness.record(version, slowness.knows(version, row) ? row : rowOf(level, 0), batch, executeMs, nowMs);
   };
 
-  const takeRequest = (
-    { version, level, batch, queueMs, expectedQueueMs, executeMs, ...sample }: RequestSample,
-    nowMs: number,
-  ) => {
-    const { networkMs, requestBytes, answerBytes } = sample;
+  const takeRequest = (sample: RequestSample, nowMs: number) => {
+    const { networkMs, requestBytes, answerBytes, queueMs, expectedQueueMs, executeMs } = sample;
     if (networkMs !== undefined) network.record(requestBytes + answerBytes, networkMs, nowMs);
     waits.record(queueMs, expectedQueueMs, nowMs);
     const excess = expectedQueueMs > 0 ? excessBusy : excessIdle;
     excess.record(Math.max(0, queueMs - expectedQueueMs), nowMs);
     service.record(executeMs, nowMs);
-    histogram(version, level, batch).record(executeMs, nowMs);
-    slowness.record(version, level, batch, executeMs, nowMs);
+    recordRun(sample, nowMs);
   };
-  const takeCutOff = ({ version, level, batch, executeMs, expectedQueueMs }: CutOffSample, nowMs: number) => {
-    const times = histogram(version, level, batch);
+  const takeCutOff = (sample: CutOffSample, nowMs: number) => {
+    const { version, level, length, batch, executeMs, expectedQueueMs } = sample;
+    const times = histogram(version, level, length, batch);
     const usualMs = times.quantiles()?.p50Ms ?? 0;
     // Nobody says whether it waited or ran. Where others stood before it, it waited; less than the usual says nothing.
     if (executeMs <= usualMs) return;
     if (expectedQueueMs > 0 && usualMs > 0) excessBusy.record(executeMs - usualMs, nowMs);
-    else {
-      times.record(executeMs, nowMs);
-      slowness.record(version, level, batch, executeMs, nowMs);
-    }
+    else recordRun(sample, nowMs);
   };
 
   /** In order; taken in together, when somebody asks or there are many: one by one it costs each request several times as much. */
@@ -171,15 +192,18 @@ export function measuredTimes(): MeasuredTimes {
       takeIn();
       return service.weight(nowMs) < ENOUGH ? undefined : service.mean();
     },
-    executions(version, level, reports, nowMs) {
+    executions(version, level, { profiles, lengthProfiles }, length, nowMs) {
       takeIn();
-      const reported = slowness.corrected(version, level, reports, nowMs);
+      const ofLength =
+        length === 0 || lengthProfiles === undefined ? undefined : timesAtLength(lengthProfiles, length);
+      const row = rowOf(level, ofLength === undefined ? 0 : length);
+      const reported = slowness.corrected(version, row, ofLength ?? profiles, nowMs);
       const times = new Map(reported.map((entry) => [entry.batch, entry]));
-      for (const [batch, measured] of versions.get(version)?.get(level) ?? []) {
+      for (const [batch, measured] of versions.get(version)?.get(row) ?? []) {
         const weight = measured.weight(nowMs);
         const live = measured.quantiles();
         if (weight < SOME || live === undefined) continue;
-        const prior = reported.length === 0 ? live : reportedAt(reported, batch);
+        const prior = reported.length === 0 ? live : timesOf(reported, batch);
         times.set(batch, { batch, ...mixed(live, prior, Math.min(1, (weight - SOME) / (ENOUGH - SOME))) });
       }
       return [...times.values()];
@@ -209,12 +233,11 @@ function waitScale() {
   };
 }
 
-function reportedAt(reported: readonly BatchTimes[], batch: number): TimeQuantiles {
-  return {
-    p50Ms: executeTime(reported, batch, 0.5),
-    p95Ms: executeTime(reported, batch, 0.95),
-    p99Ms: executeTime(reported, batch, 0.99),
-  };
+type Run = Pick<RequestSample, 'version' | 'level' | 'batch' | 'length' | 'executeMs'>;
+
+/** One number for a level and a length, in the order of lengths. */
+function rowOf(level: number, length: number): number {
+  return length * LEVELS + level;
 }
 
 /** The entry of a key, made if there is none; the one made longest ago goes when there are too many. */

@@ -125,6 +125,14 @@ export function pollUnderWay(node: NodeRecord, nowMs: number): boolean {
   return node.polling && nowMs - node.pollStartedMs < POLL_LOST_MS;
 }
 
+/** What a node is to be used for. */
+export interface NodeUse {
+  readonly model: string;
+  /** Of the artifact. */
+  readonly version: string;
+  readonly length: number;
+}
+
 /** Artifact version of a model that the node serves. */
 export function servedVersion(node: NodeRecord, model: string): string | undefined {
   return node.report?.document.models.find((served) => served.model === model)?.artifactVersion;
@@ -137,13 +145,16 @@ export function unservedReason(node: NodeRecord, model: string, version: string)
   return served === version ? undefined : `serves version ${served}`;
 }
 
-/** The node as the selector sees it, for one version of a model. */
-export function nodeOption(node: NodeRecord, model: string, version: string, nowMs: number): NodeOption {
+/**
+ * The node as the selector sees it, for one version of a model.
+ * @param length of sequences, as nodes put them together; 0 for any
+ */
+export function nodeOption(node: NodeRecord, { model, version, length }: NodeUse, nowMs: number): NodeOption {
   const served = node.report?.document.models.find((entry) => entry.model === model);
   const times = new Map<number, readonly BatchTimes[]>();
   if (served?.artifactVersion === version) {
-    for (const { level, profiles } of served.levels) {
-      const known = node.times.executions(version, level, profiles, nowMs);
+    for (const { level, ...reported } of served.levels) {
+      const known = node.times.executions(version, level, reported, length, nowMs);
       if (known.length > 0) times.set(level, known);
     }
   }

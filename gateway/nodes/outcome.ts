@@ -9,6 +9,7 @@ export type Outcome =
       readonly version: string;
       readonly level: number;
       readonly batch: number;
+      readonly length: number;
       /** What of the time it had is neither network nor the wait that was predicted. */
       readonly executeMs: number;
       /** The wait that was predicted from the work ahead. */

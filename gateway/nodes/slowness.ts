@@ -8,6 +8,8 @@ import type { TimeQuantiles } from '../selector/quantiles.ts';
 import { decayingHistogram } from './decaying-histogram.ts';
 
 export interface Slowness {
+  /** Whether the level's report has been corrected. */
+  knows(version: string, level: number): boolean;
   /** Counts from the first time on that the level's report has been corrected. */
   record(version: string, level: number, batch: number, executeMs: number, nowMs: number): void;
   /** @param reported what the node says of the level. @returns the same as the latest runs would have it */
@@ -32,6 +34,7 @@ export function measuredSlowness(): Slowness {
   let versionOfReports = '';
 
   return {
+    knows: (version, level) => version === versionOfReports && reports.has(level),
     record(version, level, batch, executeMs, nowMs) {
       const reported = version === versionOfReports ? reports.get(level) : undefined;
       if (reported === undefined) return;

@@ -12,6 +12,7 @@ import {
   aheadMs,
   loadOf,
   type NodeRecord,
+  type NodeUse,
   nodeOption,
   revisionOf,
   unservedReason,
@@ -24,6 +25,8 @@ export interface TableSpec {
   readonly version: { readonly version: string; readonly levels: readonly LevelOption[] };
   readonly quantile: number;
   readonly batch: number;
+  /** Of its sequences, as nodes put lengths together; 0 where there is none. */
+  readonly length: number;
   /** That go to the node and are expected back. */
   readonly hopBytes: number;
   readonly priceOf: PriceOf;
@@ -59,7 +62,7 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
 
   const build = (spec: TableSpec): Entry => {
     const nodes = [...records.values()].sort((a, b) => (a.address.name < b.address.name ? -1 : 1));
-    const options = nodes.map((node) => nodeOption(node, spec.model, spec.version.version, now()));
+    const options = nodes.map((node) => nodeOption(node, useOf(spec), now()));
     return {
       table: candidateTable({ ...spec, levels: spec.version.levels, nodes: options }),
       nodes,
@@ -73,7 +76,7 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
   };
 
   const entryOf = (spec: TableSpec): Entry => {
-    const key = `${spec.model}/${spec.version.version}/${spec.quantile}/${spec.batch}/${spec.policyVersion}`;
+    const key = `${spec.model}/${spec.version.version}/${spec.quantile}/${spec.batch}/${spec.length}/${spec.policyVersion}`;
     const known = entries.get(key);
     if (known !== undefined) return known;
     const made = build(spec);
@@ -86,7 +89,7 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
   const relearn = (entry: Entry, column: number, node: NodeRecord, spec: TableSpec, nowMs: number) => {
     const revision = revisionOf(node, nowMs);
     if (revision === entry.revisions[column]) return;
-    const option = nodeOption(node, spec.model, spec.version.version, nowMs);
+    const option = nodeOption(node, useOf(spec), nowMs);
     setColumn(entry.table, column, option, spec);
     entry.revisions[column] = revision;
     entry.serviceMs[column] = option.serviceMs;
@@ -134,4 +137,8 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
     },
     clear: () => entries.clear(),
   };
+}
+
+function useOf({ model, version, length }: TableSpec): NodeUse {
+  return { model, version: version.version, length };
 }

@@ -11,8 +11,9 @@ import { dispatch } from '../inference/dispatch.ts';
 import { type RequestBudgets, readBudgets } from '../inference/infer-request.ts';
 import { levelMetadata, modelMetadata } from '../inference/metadata.ts';
 import { isServed, levelOptions, routedVersion, unknownLevel } from '../inference/routing.ts';
+import { lengthIn } from '../inference/sequence.ts';
 import { traceOf } from '../inference/trace.ts';
-import { readUpload } from '../inference/upload.ts';
+import { readUpload, type Upload } from '../inference/upload.ts';
 import type { Fleet } from '../nodes/fleet.ts';
 import { canaryVersion, governing } from '../policy/canary.ts';
 import { pricesOf } from '../policy/prices.ts';
@@ -166,7 +167,7 @@ async function infer(
         gateway.decisions.observe(
           () => {
             const keyId = key?.id ?? null;
-            const input = inputOf(record, budgets, key, gateway.fleet, model);
+            const input = inputOf(record, budgets, key, gateway.fleet, model, upload);
             return { record, keyId, input };
           },
           record.outcome.status === 504 && !abortable ? undefined : background,
@@ -186,10 +187,12 @@ function inputOf(
   key: ApiKeyRow | undefined,
   fleet: Fleet,
   model: CatalogModel,
+  upload: Upload,
 ): DecisionInput | null {
   const routed = version === null ? undefined : model.versions.get(version);
   if (routed === undefined) return null;
-  const nodes = fleet.options(model.id, routed.version);
+  const use = { model: model.id, version: routed.version, length: lengthIn(routed, upload.first) };
+  const nodes = fleet.options(use);
   return {
     asked: {
       latencyMs: budgets.latencyMs ?? null,
@@ -201,7 +204,7 @@ function inputOf(
     pinnedLevel: asked.pinnedLevel,
     batch: asked.batch,
     bytes: asked.bytes,
-    answerBytes: fleet.answerBytes({ model: model.id, version: routed.version, batch: asked.batch }),
+    answerBytes: fleet.answerBytes({ ...use, batch: asked.batch }),
     pressure: fleet.pressure(),
     caution: fleet.caution(),
     levels: levelOptions(routed),

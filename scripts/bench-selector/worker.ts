@@ -181,6 +181,7 @@ async function busyFleet({ nodes }: SelectorBench, levels: readonly LevelOption[
     version: { version: 'v1', levels },
     quantile: 0.95,
     batch: 1,
+    length: 0,
     hopBytes: 4000,
     priceOf: free,
     policyVersion: 1,
@@ -189,7 +190,7 @@ async function busyFleet({ nodes }: SelectorBench, levels: readonly LevelOption[
 }
 
 function answered(requestBytes: number): Outcome {
-  const sample = { model: 'm', version: 'v1', level: 0, batch: 1, queueMs: 0, expectedQueueMs: 0 };
+  const sample = { model: 'm', version: 'v1', level: 0, batch: 1, length: 0, queueMs: 0, expectedQueueMs: 0 };
   const networkMs = 1 + requestBytes / 50_000;
   return {
     kind: 'answered',

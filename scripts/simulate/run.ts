@@ -125,6 +125,7 @@ export async function simulate(
     version: { version: 'v1', levels },
     quantile: defaultPolicy.quantile,
     batch: 1,
+    length: 0,
     hopBytes: 0,
     priceOf,
     policyVersion: 1,
@@ -155,6 +156,7 @@ export async function simulate(
           version: 'v1',
           level: chosen.level,
           batch: 1,
+          length: 0,
           networkMs: networkMs(requestBytes),
           requestBytes,
           answerBytes: 0,
@@ -222,7 +224,7 @@ export async function simulate(
     const { bytes: requestBytes } = arrival;
     const [sentMs, arrivedMs] = [nowMs, nowMs + transferMs(requestBytes)];
     const endMs = arrival.atMs + arrival.budgetMs;
-    const sample = { version: 'v1', level: choice.level, batch: 1 };
+    const sample = { version: 'v1', level: choice.level, batch: 1, length: 0 };
     if (predicted !== undefined && failed.size === 0) probe(choice, executeOf, requestBytes);
     let isAnswered = false;
     const answer = (startMs: number, tookMs: number) => {

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { latencyProfileSchema } from '../../../schema/manifest.ts';
-import { latencyWindows, lengthBucket } from './latency-window.ts';
+import { lengthBucket } from '../../../schema/sequence-length.ts';
+import { latencyWindows } from './latency-window.ts';
 import { quantile } from './time-window.ts';
 
 describe('latency windows', () => {

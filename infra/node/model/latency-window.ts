@@ -52,11 +52,6 @@ export interface RecordedTimes {
   readonly timesMs: readonly number[];
 }
 
-/** Lengths that are measured together: up to this power of two. */
-export function lengthBucket(length: number): number {
-  return length <= 0 ? 0 : 2 ** Math.ceil(Math.log2(length));
-}
-
 /** Batch sizes followed per level besides those that stay: clients choose them, so their number needs a bound. */
 const MAX_BATCHES = 8;
 /** Times of each window that outlive the process. */

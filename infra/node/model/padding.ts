@@ -6,6 +6,7 @@
 
 import type { Manifest, Port } from '../../../schema/manifest.ts';
 import { datatypes } from '../../../schema/protocol.ts';
+import { sequencePorts } from '../../../schema/sequence-length.ts';
 import type { PaddedAxes } from '../execution/batch-tensors.ts';
 import { type PackedInputs, packInputs, type RawTensor } from '../tensors.ts';
 
@@ -16,11 +17,6 @@ const TOLERANCE = 1e-4;
 /** Lengths that are tried, as they are and filled up to `FILLED`. */
 const TRIED = [3, 5, 8];
 const FILLED = 16;
-
-/** Ports of sequences: free in their first two dimensions, the rows and the length. */
-export function sequencePorts(ports: readonly Port[]): Port[] {
-  return ports.filter(({ shape }) => shape.length >= 2 && shape[0] === -1 && shape[1] === -1);
-}
 
 /** The length of a request's sequences; 0 where the model takes none, or they differ. */
 export function lengthOf(ports: readonly Port[], feeds: readonly RawTensor[]): number {
