@@ -7,7 +7,7 @@
  *   level b   [nodes + 0]   [nodes + 1]       networkMs, waitMs, usable ...: one entry a node
  */
 import { costNanoUsd, type LevelOption, type NodeOption, type PriceOf } from './candidates.ts';
-import { type SizedWay, usualWayMs, wayMs, waysAt } from './network-times.ts';
+import { usualWayMs, type Ways, wayMs, waysAt } from './network-times.ts';
 import { executeTime, queueTime } from './predict.ts';
 import { type TimeQuantiles, timeAt } from './quantiles.ts';
 
@@ -17,7 +17,7 @@ export interface CandidateTable {
   /** Names in order: the order of the columns. */
   readonly nodes: readonly string[];
   /** By column, the way there and back at all sizes. */
-  readonly ways: (readonly SizedWay[])[];
+  readonly ways: Ways[];
   /** At the request's size. */
   readonly networkMs: Float64Array;
   /** The median of it, whatever the quantile. */
@@ -62,7 +62,7 @@ export function candidateTable(input: TableInput): CandidateTable {
   const table: CandidateTable = {
     levels,
     nodes: nodes.map(({ name }) => name),
-    ways: nodes.map(() => []),
+    ways: nodes.map(() => new Float64Array(0)),
     networkMs: new Float64Array(nodes.length),
     usualNetworkMs: new Float64Array(nodes.length),
     excessIdleMs: new Float64Array(nodes.length),
@@ -108,7 +108,7 @@ export function setColumn(
 
 /** What the way takes for a request of this size; what has it for a part is set by `setLoad` next. */
 export function setHop(table: CandidateTable, column: number, hopBytes: number): void {
-  const ways = table.ways[column] as readonly SizedWay[];
+  const ways = table.ways[column] as Ways;
   table.networkMs[column] = wayMs(ways, hopBytes);
   table.usualNetworkMs[column] = usualWayMs(ways, hopBytes);
 }

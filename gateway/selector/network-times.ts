@@ -9,43 +9,42 @@ export interface SizedTimes extends TimeQuantiles {
 /** By growing size, none twice; none at all where nothing is known. */
 export type NetworkTimes = readonly SizedTimes[];
 
-/** The same at one quantile, and at the median beside it. */
-export interface SizedWay {
-  readonly bytes: number;
-  readonly ms: number;
-  readonly usualMs: number;
-}
+/** The same at one quantile and at the median, flat, as every request looks: bytes, milliseconds, usual milliseconds; bytes ... */
+export type Ways = Float64Array;
+
+const [MS, USUAL_MS, STRIDE] = [1, 2, 3];
 
 /** @returns no shorter times for larger sizes, whatever the quantile: beyond p99 the tail could have it otherwise */
-export function waysAt(times: NetworkTimes, quantile: number): SizedWay[] {
+export function waysAt(times: NetworkTimes, quantile: number): Ways {
+  const ways = new Float64Array(STRIDE * times.length);
   let [ms, usualMs] = [0, 0];
-  return times.map((known) => {
+  for (const [place, known] of times.entries()) {
     ms = Math.max(ms, timeAt(known, quantile));
     usualMs = Math.max(usualMs, known.p50Ms);
-    return { bytes: known.bytes, ms, usualMs };
-  });
+    ways.set([known.bytes, ms, usualMs], STRIDE * place);
+  }
+  return ways;
 }
 
 /** In proportion between two known sizes; below the first as that takes, beyond the last likewise; 0 where nothing is known. */
-export function wayMs(ways: readonly SizedWay[], bytes: number): number {
-  return between(ways, bytes, 'ms');
+export function wayMs(ways: Ways, bytes: number): number {
+  return timeOf(ways, bytes, MS);
 }
 
-export function usualWayMs(ways: readonly SizedWay[], bytes: number): number {
-  return between(ways, bytes, 'usualMs');
+/** The same at the median. */
+export function usualWayMs(ways: Ways, bytes: number): number {
+  return timeOf(ways, bytes, USUAL_MS);
 }
 
-function between(ways: readonly SizedWay[], bytes: number, of: 'ms' | 'usualMs'): number {
-  let below: SizedWay | undefined;
-  for (const above of ways) {
-    if (above.bytes < bytes) {
-      below = above;
-      continue;
-    }
-    if (below === undefined) return above[of];
-    const share = (bytes - below.bytes) / (above.bytes - below.bytes);
-    // Written so that rounding cannot lead beyond the larger one.
-    return Math.min(above[of], below[of] + share * (above[of] - below[of]));
-  }
-  return below?.[of] ?? 0;
+function timeOf(ways: Ways, bytes: number, what: number): number {
+  let above = 0;
+  while (above < ways.length && (ways[above] as number) < bytes) above += STRIDE;
+  if (above === 0) return ways[what] ?? 0;
+  const below = above - STRIDE;
+  const belowMs = ways[below + what] as number;
+  if (above === ways.length) return belowMs;
+  const aboveMs = ways[above + what] as number;
+  const share = (bytes - (ways[below] as number)) / ((ways[above] as number) - (ways[below] as number));
+  // Rounding must not lead beyond the larger one.
+  return Math.min(aboveMs, belowMs + share * (aboveMs - belowMs));
 }
