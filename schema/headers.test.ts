@@ -19,6 +19,8 @@ describe('X-Latency-Budget', () => {
     ['0.25', 0.25],
     [' 7ms ', 7],
     ['86400s', 86_400_000],
+    [String(1000 / 30), 1000 / 30],
+    [`${0.1 + 0.2}s`, 300.00000000000006],
   ])('%s is %d ms', (text, ms) => {
     expect(parseLatencyBudget(text)).toBe(ms);
   });
@@ -75,6 +77,7 @@ describe('other headers', () => {
     expect(parseCostBudget('50u')).toBe(50_000);
     expect(parseCostBudget('0.1')).toBe(100_000_000);
     expect(parseCostBudget('1.0015u')).toBe(1001);
+    expect(parseCostBudget(String(0.1 + 0.2))).toBe(300_000_000);
     for (const bad of ['0', '-1', '5$', 'u', '', '0.0000000001u', '9007200'])
       expect(() => parseCostBudget(bad)).toThrow(/X-Cost-Budget/);
   });
@@ -90,6 +93,7 @@ describe('other headers', () => {
 
   test('minimum quality lies between 0 and 1', () => {
     expect(parseMinQuality('0.97')).toBe(0.97);
+    expect(parseMinQuality(String(0.1 + 0.2))).toBe(0.1 + 0.2);
     for (const bad of ['1.1', '-0', '97%', '']) expect(() => parseMinQuality(bad)).toThrow(/X-Min-Quality/);
   });
 

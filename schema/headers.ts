@@ -24,9 +24,10 @@ export const headerNames = {
 
 /** The longest budget that makes sense: one day. Anything above is a unit mistake. */
 const MAX_LATENCY_BUDGET_MS = 86_400_000;
-const DURATION = /^(\d{1,12}(?:\.\d{1,9})?)(ms|s)?$/;
-const MONEY = /^(?<value>\d{1,12}(?:\.\d{1,9})?)(?<unit>u)?$/;
-const UNIT_INTERVAL = /^(?:0(?:\.\d{1,9})?|1(?:\.0{1,9})?)$/;
+/** Behind the point there is room for whatever a program writes of a double: one third of a second is 333.3333333333333. */
+const DURATION = /^(\d{1,12}(?:\.\d{1,30})?)(ms|s)?$/;
+const MONEY = /^(?<value>\d{1,12}(?:\.\d{1,30})?)(?<unit>u)?$/;
+const UNIT_INTERVAL = /^(?:0(?:\.\d{1,30})?|1(?:\.0{1,30})?)$/;
 
 /**
  * `40`, `40ms` or `1.5s` as milliseconds.

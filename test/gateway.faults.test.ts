@@ -24,7 +24,7 @@ const infer: ContractFleet['infer'] = (...args) => fleet.infer(...args);
 const levelOf: ContractFleet['levelOf'] = (response) => fleet.levelOf(response);
 
 describe('a node that fails', () => {
-  test.each(['drop', 'half-answer', 'decline'] as const)(
+  test.each(['drop', 'half-answer', 'decline', 'crash', 'refuse-token'] as const)(
     'by %s is stood in for by the other',
     async (behaviour) => {
       a.behaviour = behaviour;
@@ -86,8 +86,23 @@ describe('a node that fails', () => {
       const problem = await problemOf(response);
       expect(problem).toMatchObject({ code: 'upstream-failed' });
       expect(JSON.stringify(problem)).not.toContain('secret');
+      expect(a.seen.length + b.seen.length).toBe(2);
     },
   );
+
+  test('when it is asked beside a slow one does not spoil the slow one’s answer', async () => {
+    await fleet.policy({ hedgeShare: 1 });
+    a.levelMs = [90, 900, 4500];
+    b.behaviour = 'refuse-token';
+    await fleet.usable(['a', 'b']);
+    a.takeOver = (request, response) => {
+      request.resume();
+      setTimeout(() => response.end('{"model_name":"tiny","outputs":[]}'), 1000);
+    };
+    const response = await infer('15s', {}, '/v2/models/tiny/versions/0/infer');
+    a.takeOver = undefined;
+    expect([b.seen.length, response.status]).toEqual([1, 200]);
+  });
 });
 
 describe('what is refused', () => {

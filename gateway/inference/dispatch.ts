@@ -9,7 +9,7 @@
 import { SppError } from '../../schema/errors.ts';
 import { type Course, decisionName, newCourse, recordOf } from './course.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
-import { clientResponse, declined } from './node-answer.ts';
+import { anotherMay, clientResponse } from './node-answer.ts';
 import { plan, timeGranted } from './plan.ts';
 import { noNode, overloaded, refusal } from './refusals.ts';
 import { probe, probedNode, started, withHedge } from './sending.ts';
@@ -37,7 +37,7 @@ async function run(request: InferenceRequest, context: DispatchContext, course: 
   const { rules, deadline } = request;
   const selectStartedMs = context.now();
   const failed = new Map<string, string>();
-  let refused: Response | undefined;
+  let refused: (() => Response) | undefined;
   for (let count = 1; count <= ATTEMPTS; count++) {
     const planned = plan(request, context, course, failed);
     const { decision } = planned;
@@ -63,25 +63,27 @@ async function run(request: InferenceRequest, context: DispatchContext, course: 
       continue;
     }
     const { answer } = forwarded;
-    const response = clientResponse(answer, {
-      level: result.level,
-      asked: chosen.level,
-      version: planned.version,
-      versions: request.model.versions,
-      policyVersion: context.policy.version,
-      decision: decisionName(decision, request, course),
-      selectMs: course.selectMs,
-      budgetRemainingMs: deadline.receivedMs + rules.budgetMs - context.now(),
-      costNanoUsd: result.costNanoUsd,
-      told: request.told,
-    });
-    if (!declined(answer) || !request.upload.repeatable) {
+    const answered = () =>
+      clientResponse(answer, {
+        level: result.level,
+        asked: chosen.level,
+        version: planned.version,
+        versions: request.model.versions,
+        policyVersion: context.policy.version,
+        decision: decisionName(decision, request, course),
+        selectMs: course.selectMs,
+        budgetRemainingMs: deadline.receivedMs + rules.budgetMs - context.now(),
+        costNanoUsd: result.costNanoUsd,
+        told: request.told,
+      });
+    if (!anotherMay(answer) || !request.upload.repeatable) {
+      const response = answered();
       if (answer.body.kind === 'whole') deadline.release();
       return response;
     }
-    failed.set(chosen.node, `declined with ${answer.status}`);
-    refused = response;
+    failed.set(chosen.node, `answered ${answer.status}`);
+    refused = answered;
   }
-  if (refused !== undefined) return refused;
+  if (refused !== undefined) return refused();
   throw noNode();
 }

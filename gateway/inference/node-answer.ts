@@ -9,9 +9,14 @@ import type { NodeAnswer } from './forward.ts';
 /** Faults of the request, and refusals the client can act on. Anything else of the node's is nothing to a client. */
 const passedThrough: ReadonlySet<number> = new Set([200, 400, 404, 413, 415, 422, 429, 503, 504]);
 
-/** The node takes no work at the moment: another one may. */
-export function declined(answer: NodeAnswer): boolean {
-  return answer.status === 503 || answer.status === 429;
+/** The node takes no work at the moment. */
+export function declined({ status }: NodeAnswer): boolean {
+  return status === 503 || status === 429;
+}
+
+/** Not this request but this node is the matter: another one may serve it. */
+export function anotherMay(answer: NodeAnswer): boolean {
+  return declined(answer) || !passedThrough.has(answer.status);
 }
 
 const JSON_TYPE = 'application/json';

@@ -8,7 +8,7 @@ import type { Course } from './course.ts';
 import { Deadline } from './deadline.ts';
 import { type Attempt, hedged } from './hedging.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
-import { declined } from './node-answer.ts';
+import { anotherMay } from './node-answer.ts';
 import { lowestAllowed, type Plan, plan } from './plan.ts';
 
 /** A probe is a request of its own, which nobody waits for. */
@@ -112,7 +112,7 @@ async function startedIfPaid(
 }
 
 function isGood({ forwarded }: AttemptResult): boolean {
-  return forwarded.kind === 'answered' && !declined(forwarded.answer) && forwarded.answer.status < 500;
+  return forwarded.kind === 'answered' && !anotherMay(forwarded.answer) && forwarded.answer.status < 500;
 }
 
 /** The node that has to show how it is and may be sent a copy of this request; undefined for none. */

@@ -7,7 +7,7 @@ interface HeaderDoc {
   readonly schema: { readonly type: 'string'; readonly pattern?: string; readonly enum?: readonly string[] };
 }
 
-const decimal = '(?:0|[1-9][0-9]{0,8})(?:\\.[0-9]{1,6})?';
+const decimal = '(?:0|[1-9][0-9]{0,8})(?:\\.[0-9]{1,30})?';
 
 export const requestHeaders = {
   'x-latency-budget': {
@@ -17,11 +17,11 @@ export const requestHeaders = {
   },
   'x-cost-budget': {
     description: 'US dollars that the request may cost: `0.0005`, or micro-dollars as `500u`.',
-    schema: { type: 'string', pattern: `^(?:0|[1-9][0-9]{0,5})(?:\\.[0-9]{1,9})?u?$` },
+    schema: { type: 'string', pattern: `^(?:0|[1-9][0-9]{0,5})(?:\\.[0-9]{1,30})?u?$` },
   },
   'x-min-quality': {
     description: 'Quality below which no answer is wanted, from 0 to 1.',
-    schema: { type: 'string', pattern: '^(?:0(?:\\.[0-9]{1,9})?|1)$' },
+    schema: { type: 'string', pattern: '^(?:0(?:\\.[0-9]{1,30})?|1)$' },
   },
   'x-sla-class': {
     description: 'Class of the policy to be served in; the key’s or the policy’s default without it.',
