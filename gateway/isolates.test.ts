@@ -1,66 +1,19 @@
 /** Two isolates of one deployment on one database: what one is told, the other follows within five seconds. */
-import { Miniflare } from 'miniflare';
 import { beforeAll, expect, test } from 'vitest';
-import { migrate } from '../scripts/local/migrate.ts';
 import { reportLevel, reportManifest } from '../test/support/report-manifest.ts';
-import { createApp } from './app.ts';
-import { createGateway, type Gateway } from './gateway.ts';
-import type { Bindings } from './settings.ts';
+import { deployment, type Isolate, isolate, secrets } from './isolate.fixture.ts';
 import { activateVersion } from './storage/catalog.ts';
 
-const secrets = {
-  operatorToken: 'operator-operator-operator',
-  nodeToken: 'node-node-node-node-node',
-  keyPepper: 'pepper-pepper-pepper-pepper',
-};
 const WITHIN_MS = 5000;
 let nowMs = Date.now();
 let here: Isolate;
 let there: Isolate;
 
-interface Isolate {
-  readonly gateway: Gateway;
-  ask(method: string, path: string, token: string, body?: unknown, headers?: object): Promise<Response>;
-}
-
 beforeAll(async () => {
-  const miniflare = new Miniflare({
-    modules: true,
-    script: 'export default {}',
-    compatibilityDate: '2026-07-01',
-    d1Databases: { DB: 'isolates' },
-  });
-  const db = await miniflare.getD1Database('DB');
-  await migrate(db);
-  const bindings = {
-    DB: db,
-    OPERATOR_TOKEN: secrets.operatorToken,
-    NODE_TOKEN: secrets.nodeToken,
-    KEY_PEPPER: secrets.keyPepper,
-  } as unknown as Bindings;
-  [here, there] = [isolate(bindings), isolate(bindings)];
-  return () => miniflare.dispose();
+  const { bindings, dispose } = await deployment();
+  [here, there] = [isolate(bindings, () => nowMs), isolate(bindings, () => nowMs)];
+  return dispose;
 });
-
-function isolate(bindings: Bindings): Isolate {
-  const gateway = createGateway(bindings, () => nowMs);
-  const app = createApp(gateway);
-  return {
-    gateway,
-    async ask(method, path, token, body, headers = {}) {
-      const work: Promise<unknown>[] = [];
-      const context = { waitUntil: (promise: Promise<unknown>) => void work.push(promise) };
-      const request = new Request(`http://gateway${path}`, {
-        method,
-        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      const response = await app.fetch(request, {}, context as unknown as ExecutionContext);
-      await Promise.all(work);
-      return response;
-    },
-  };
-}
 
 /** Every 100 ms until so long has gone by, or after a pause as long. */
 const rates = [

@@ -15,6 +15,7 @@ import {
   policyInForce,
   policyVersion,
   replacePolicy,
+  standingPolicy,
   type VersionedPolicy,
 } from '../storage/policies.ts';
 import { surroundingsOf } from '../storage/surroundings.ts';
@@ -44,8 +45,7 @@ export const policyRoutes: readonly Route[] = [
     access: 'operator',
     async handle(call) {
       const document = await readDocument(call, policySchema, 'bad-policy', 'The policy');
-      const current = await matched(call);
-      return putInForce(call, current.version, document);
+      return putInForce(call, await matched(call), document);
     },
   },
   {
@@ -55,7 +55,7 @@ export const policyRoutes: readonly Route[] = [
     async handle(call) {
       const document = await readDocument(call, policySchema, 'bad-policy', 'The policy');
       const { warnings } = await applicable(call, document);
-      const current = await currentPolicy(call.gateway.db);
+      const current = await standingPolicy(call.gateway.db);
       return Response.json({
         valid: true,
         warnings,
@@ -95,9 +95,9 @@ export const policyRoutes: readonly Route[] = [
     access: 'operator',
     async handle(call) {
       const { version } = await readDocument(call, rollbackSchema, 'bad-request', 'The rollback');
-      const current = await matched(call);
+      const expected = await matched(call);
       const { document } = await findVersion(call, String(version));
-      return putInForce(call, current.version, document, version);
+      return putInForce(call, expected, document, version);
     },
   },
   {
@@ -118,11 +118,11 @@ export const policyRoutes: readonly Route[] = [
   },
 ];
 
-/** @throws `precondition-required` or `etag-mismatch` unless If-Match names the version in force */
-async function matched({ gateway, request }: Call): Promise<VersionedPolicy> {
-  const current = await currentPolicy(gateway.db);
-  requireMatch(request.headers.get('if-match'), current.version);
-  return current;
+/** @throws `precondition-required` or `etag-mismatch` unless If-Match names the version in force, which is returned */
+async function matched({ gateway, request }: Call): Promise<number> {
+  const { version } = await standingPolicy(gateway.db);
+  requireMatch(request.headers.get('if-match'), version);
+  return version;
 }
 
 async function putInForce(

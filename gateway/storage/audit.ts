@@ -1,5 +1,6 @@
 /** The trail of operators' changes. Rows are written in the batch of the change they tell of. */
-import { desc, lt } from 'drizzle-orm';
+import { desc, lt, type SQL, sql } from 'drizzle-orm';
+import type { SQLiteTable } from 'drizzle-orm/sqlite-core';
 import { audit } from '../../schema/db/tables.ts';
 import type { Database } from './database.ts';
 
@@ -15,6 +16,22 @@ export interface AuditEntry {
 /** The statement that writes a row, for a batch. */
 export function auditStatement(db: Database, entry: AuditEntry) {
   return db.insert(audit).values(entry);
+}
+
+/**
+ * The same for a change that comes to nothing where another one was quicker: it stands before the change in the batch, and writes
+ * only if there still is the row that the change is made to.
+ */
+export function auditOfChange(
+  db: Database,
+  { atMs, actor, action, target, detail }: AuditEntry,
+  table: SQLiteTable,
+  row: SQL | undefined,
+) {
+  const entry = sql`${atMs}, ${actor}, ${action}, ${target}, ${JSON.stringify(detail)}`;
+  return db
+    .insert(audit)
+    .select(sql`select null, ${entry} where exists (select 1 from ${table} where ${row})`);
 }
 
 /** Newest first. @param before only rows with a lower id */

@@ -3,7 +3,7 @@ import { and, desc, eq, isNull } from 'drizzle-orm';
 import type { apiKeys, operatorTokens } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { TokenKind } from '../auth/secret-tokens.ts';
-import { auditStatement } from './audit.ts';
+import { auditOfChange } from './audit.ts';
 import type { Database } from './database.ts';
 import { requireRotated, rotation } from './rotation.ts';
 
@@ -73,18 +73,17 @@ export async function rotateToken<T extends TokenTable>(
   if (row.revokedAtMs !== null)
     throw new SppError('conflict', `A revoked ${noun} gets no new secret.`, { hint: 'Make a new one.' });
   const { token, set } = await rotation(kind, pepper, row, { nowMs, overlapS });
+  const unchanged = and(eq(table.id, id), eq(table.hash, row.hash), isNull(table.revokedAtMs));
+  const entry = {
+    atMs: nowMs,
+    actor,
+    action: `${action}.rotate`,
+    target: id,
+    detail: { overlapS, previousUntilMs: set.previousUntilMs },
+  };
   await db.batch([
-    db
-      .update<TokenTable>(table)
-      .set(set)
-      .where(and(eq(table.id, id), eq(table.hash, row.hash))),
-    auditStatement(db, {
-      atMs: nowMs,
-      actor,
-      action: `${action}.rotate`,
-      target: id,
-      detail: { overlapS, previousUntilMs: set.previousUntilMs },
-    }),
+    auditOfChange(db, entry, table, unchanged),
+    db.update<TokenTable>(table).set(set).where(unchanged),
   ]);
   return { token, row: requireRotated(await rowById(db, issued, id), set.hash) };
 }
@@ -103,18 +102,11 @@ export async function revokeToken<T extends TokenTable>(
   const { table, action } = issued;
   const row = await rowById(db, issued, id);
   if (row.revokedAtMs !== null) return row;
+  const unchanged = and(eq(table.id, id), isNull(table.revokedAtMs));
+  const entry = { atMs: nowMs, actor, action: `${action}.revoke`, target: id, detail: detail(row) };
   await db.batch([
-    db
-      .update<TokenTable>(table)
-      .set({ revokedAtMs: nowMs })
-      .where(and(eq(table.id, id), isNull(table.revokedAtMs))),
-    auditStatement(db, {
-      atMs: nowMs,
-      actor,
-      action: `${action}.revoke`,
-      target: id,
-      detail: detail(row),
-    }),
+    auditOfChange(db, entry, table, unchanged),
+    db.update<TokenTable>(table).set({ revokedAtMs: nowMs }).where(unchanged),
   ]);
-  return { ...row, revokedAtMs: nowMs };
+  return rowById(db, issued, id);
 }

@@ -5,7 +5,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { NewNode, NodeChanges } from '../../schema/node-registration.ts';
 import type { NodeReport } from '../../schema/node-report.ts';
 import { newToken } from '../auth/secret-tokens.ts';
-import { auditStatement } from './audit.ts';
+import { auditOfChange, auditStatement } from './audit.ts';
 import { type Database, isTaken } from './database.ts';
 import { neverRotated, requireRotated, rotation, type SecretColumns } from './rotation.ts';
 
@@ -139,19 +139,15 @@ export async function rotateNodeToken(
 ): Promise<{ token: string; row: NodeRow }> {
   const row = await nodeByName(db, name);
   const { token, set } = await rotation('nd', pepper, row, { nowMs, overlapS });
-  await db.batch([
-    db
-      .update(nodes)
-      .set(set)
-      .where(and(eq(nodes.name, name), eq(nodes.hash, row.hash))),
-    auditStatement(db, {
-      atMs: nowMs,
-      actor,
-      action: 'node.rotate',
-      target: name,
-      detail: { overlapS, previousUntilMs: set.previousUntilMs },
-    }),
-  ]);
+  const unchanged = and(eq(nodes.name, name), eq(nodes.hash, row.hash));
+  const entry = {
+    atMs: nowMs,
+    actor,
+    action: 'node.rotate',
+    target: name,
+    detail: { overlapS, previousUntilMs: set.previousUntilMs },
+  };
+  await db.batch([auditOfChange(db, entry, nodes, unchanged), db.update(nodes).set(set).where(unchanged)]);
   return { token, row: requireRotated(await nodeByName(db, name), set.hash) };
 }
 
@@ -161,16 +157,11 @@ export async function rotateNodeToken(
  */
 export async function removeNode(db: Database, { name, actor, nowMs }: NodeChange): Promise<NodeRow> {
   const row = await nodeByName(db, name);
-  await db.batch([
-    db.delete(nodes).where(eq(nodes.name, name)),
-    auditStatement(db, {
-      atMs: nowMs,
-      actor,
-      action: 'node.remove',
-      target: name,
-      detail: { url: row.url, prefix: row.prefix },
-    }),
-  ]);
+  // One that was registered anew under the name meanwhile is another.
+  const unchanged = and(eq(nodes.name, name), eq(nodes.prefix, row.prefix));
+  const detail = { url: row.url, prefix: row.prefix };
+  const entry = { atMs: nowMs, actor, action: 'node.remove', target: name, detail };
+  await db.batch([auditOfChange(db, entry, nodes, unchanged), db.delete(nodes).where(unchanged)]);
   return row;
 }
 

@@ -36,11 +36,32 @@ export async function currentPolicy(db: Database): Promise<VersionedPolicy> {
   return row === undefined ? original : trusted(row);
 }
 
+/**
+ * What stands in the database, whether or not it still is a policy: what no longer is one has to be replaced, and not to stand in
+ * the way of that.
+ */
+export async function standingPolicy(
+  db: Database,
+): Promise<{ readonly version: number; readonly document: unknown }> {
+  const [row] = await db.select().from(policies).orderBy(desc(policies.version)).limit(1);
+  return row ?? original;
+}
+
+/** @throws `not-ready` where it is not valid: no request is to blame for that */
 export async function policyInForce(db: Database): Promise<PolicyInForce> {
-  const current = await currentPolicy(db);
-  const { canary } = current.document;
-  const baseline = canary?.kind === 'policy' ? await policyVersion(db, canary.baseline) : undefined;
-  return { ...current, baseline };
+  try {
+    const current = await currentPolicy(db);
+    const { canary } = current.document;
+    const baseline = canary?.kind === 'policy' ? await policyVersion(db, canary.baseline) : undefined;
+    return { ...current, baseline };
+  } catch (cause) {
+    if (!(cause instanceof SppError)) throw cause;
+    throw new SppError('not-ready', 'The policy in force is not valid.', {
+      hint: 'The operator has to put a valid one in force.',
+      retryAfterS: 30,
+      cause,
+    });
+  }
 }
 
 /** A version never changes, so its number tells. */
@@ -85,7 +106,7 @@ export interface PolicyChange {
  */
 export async function replacePolicy(db: Database, change: PolicyChange): Promise<VersionedPolicy> {
   const { expected, document, rollbackTo = null, actor, nowMs } = change;
-  const current = await currentPolicy(db);
+  const current = await standingPolicy(db);
   if (current.version !== expected) throw changedMeanwhile(current.version);
   const next = { version: expected + 1, document, createdAtMs: nowMs, createdBy: actor, rollbackTo };
   const changes = diff(current.document, document);
@@ -118,7 +139,8 @@ function trusted(row: typeof policies.$inferSelect): VersionedPolicy {
   const parsed = policySchema.safeParse(row.document);
   if (!parsed.success)
     throw new SppError('bad-policy', `Policy version ${row.version} in the database is not valid.`, {
-      hint: 'It was written by another version of the gateway; put a valid one in force.',
+      hint: 'It was written by another version of the gateway. PUT a valid one, or roll back to a version that is; If-Match takes its number.',
+      details: { version: row.version },
       cause: parsed.error,
     });
   return { ...row, document: parsed.data };

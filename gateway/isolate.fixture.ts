@@ -1,0 +1,62 @@
+/** Isolates of one deployment in this process, on one database in memory and a clock that the test sets. */
+import { Miniflare } from 'miniflare';
+import { migrate } from '../scripts/local/migrate.ts';
+import { createApp } from './app.ts';
+import { createGateway, type Gateway } from './gateway.ts';
+import type { Bindings } from './settings.ts';
+
+export const secrets = {
+  operatorToken: 'operator-operator-operator',
+  nodeToken: 'node-node-node-node-node',
+  keyPepper: 'pepper-pepper-pepper-pepper',
+};
+
+export interface Isolate {
+  readonly gateway: Gateway;
+  ask(method: string, path: string, token: string, body?: unknown, headers?: object): Promise<Response>;
+}
+
+/** A deployment that has no nodes and no model. */
+export interface Deployment {
+  readonly bindings: Bindings;
+  dispose(): Promise<void>;
+}
+
+export async function deployment(): Promise<Deployment> {
+  const miniflare = new Miniflare({
+    modules: true,
+    script: 'export default {}',
+    compatibilityDate: '2026-07-01',
+    d1Databases: { DB: 'isolates' },
+  });
+  const db = await miniflare.getD1Database('DB');
+  await migrate(db);
+  const bindings = {
+    DB: db,
+    OPERATOR_TOKEN: secrets.operatorToken,
+    NODE_TOKEN: secrets.nodeToken,
+    KEY_PEPPER: secrets.keyPepper,
+  } as unknown as Bindings;
+  return { bindings, dispose: () => miniflare.dispose() };
+}
+
+/** @param now milliseconds since the epoch */
+export function isolate(bindings: Bindings, now: () => number = Date.now): Isolate {
+  const gateway = createGateway(bindings, now);
+  const app = createApp(gateway);
+  return {
+    gateway,
+    async ask(method, path, token, body, headers = {}) {
+      const work: Promise<unknown>[] = [];
+      const context = { waitUntil: (promise: Promise<unknown>) => void work.push(promise) };
+      const request = new Request(`http://gateway${path}`, {
+        method,
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const response = await app.fetch(request, {}, context as unknown as ExecutionContext);
+      await Promise.all(work);
+      return response;
+    },
+  };
+}

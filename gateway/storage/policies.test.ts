@@ -1,0 +1,48 @@
+/** A policy that was written by another version of the gateway, and is none to this one. */
+import { beforeAll, expect, test } from 'vitest';
+import { policies } from '../../schema/db/tables.ts';
+import { defaultPolicy, type Policy } from '../../schema/policy.ts';
+import { deployment, type Isolate, isolate, secrets } from '../isolate.fixture.ts';
+
+let here: Isolate;
+
+beforeAll(async () => {
+  const { bindings, dispose } = await deployment();
+  here = isolate(bindings);
+  return dispose;
+});
+
+const ask = (method: string, path: string, body?: unknown, headers?: object) =>
+  here.ask(method, path, secrets.operatorToken, body, headers);
+
+const spoilt = (version: number) =>
+  here.gateway.db.insert(policies).values({
+    version,
+    document: { ...defaultPolicy, bygone: true } as Policy,
+    createdAtMs: 1,
+    createdBy: 'before',
+    rollbackTo: null,
+  });
+
+test('serves nobody, for no fault of theirs', async () => {
+  await spoilt(1);
+  const ready = await ask('GET', '/v2/health/ready');
+  expect([ready.status, ((await ready.json()) as { code: string }).code]).toEqual([503, 'not-ready']);
+});
+
+test('is told to operators, and replaced by a valid one', async () => {
+  const read = await ask('GET', '/v1/policy');
+  expect(await read.json()).toMatchObject({ code: 'bad-policy', version: 1 });
+  const tried = await ask('POST', '/v1/policy/validate', defaultPolicy);
+  expect(await tried.json()).toMatchObject({ against: 1, changes: [{ path: 'bygone', from: true }] });
+  expect((await ask('PUT', '/v1/policy', defaultPolicy, { 'if-match': '"0"' })).status).toBe(412);
+  expect((await ask('PUT', '/v1/policy', defaultPolicy, { 'if-match': '"1"' })).status).toBe(200);
+  expect((await ask('GET', '/v1/policy')).headers.get('etag')).toBe('"2"');
+});
+
+test('is gone back from, but not to', async () => {
+  await spoilt(3);
+  const back = (version: number) => ask('POST', '/v1/policy/rollback', { version }, { 'if-match': '"3"' });
+  expect(await (await back(1)).json()).toMatchObject({ code: 'bad-policy', version: 1 });
+  expect((await back(2)).status).toBe(200);
+});
