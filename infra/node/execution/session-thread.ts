@@ -1,9 +1,9 @@
 /** The worker thread: onnxruntime sessions by level, one call at a time. `run()` blocks, which is why it lives here. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
-import type { RawTensor } from '../tensors.ts';
+import { InferenceSession, type Tensor } from 'onnxruntime-node';
 import { giveWay } from './give-way.ts';
 import type { FromThread, ModelData, Packed, ThreadData, ThreadModel, ToThread } from './messages.ts';
+import { ortTensor, rawTensor } from './ort-tensor.ts';
 import { sessionOptions } from './session-options.ts';
 
 const { ep } = workerData as ThreadData;
@@ -50,15 +50,9 @@ async function run({
     const loadMs = held === undefined ? performance.now() - begun : 0;
     stage = 'run';
     const runningMs = performance.now();
-    const tensors = feeds.map(({ name, type, data, dims }) => [
-      name,
-      new Tensor(type as Tensor.Type, data, dims),
-    ]);
+    const tensors = feeds.map(({ name, type, data, dims }) => [name, ortTensor(type, data, dims)]);
     const results = await session.run(Object.fromEntries(tensors), [...outputs]);
-    const raw = outputs.map((name): RawTensor => {
-      const { type, dims, data } = results[name] as Tensor;
-      return { name, type, dims, data: type === 'float16' ? halfBits(data) : (data as RawTensor['data']) };
-    });
+    const raw = outputs.map((name) => rawTensor(name, results[name] as Tensor));
     const runMs = performance.now() - runningMs;
     const spare = returnFeeds ? feeds.map(({ data }) => data.buffer) : [];
     answer({ kind: 'done', outputs: raw, loadMs, runMs, spare }, [
@@ -79,12 +73,6 @@ function linger(ms: number): void {
   };
   awakeUntilMs = performance.now() + ms;
   turn();
-}
-
-/** onnxruntime gives halves in the runtime's own half array where there is one. */
-function halfBits(data: Tensor['data']): Uint16Array<ArrayBuffer> {
-  const { buffer, byteOffset, length } = data as Uint16Array<ArrayBuffer>;
-  return new Uint16Array(buffer, byteOffset, length);
 }
 
 async function prepare({ level, model }: Extract<ToThread, { kind: 'prepare' }>): Promise<void> {

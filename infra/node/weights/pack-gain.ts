@@ -4,6 +4,7 @@
  */
 import { setPriority } from 'node:os';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { ortTensor } from '../execution/ort-tensor.ts';
 import { sessionOptions } from '../execution/session-options.ts';
 
 /** Runs of each kind. The least processor time counts: whatever else goes on can only add to it. */
@@ -41,8 +42,9 @@ process.exit(0);
 
 function zeros(type: Tensor.Type, dims: number[]): Tensor {
   const count = dims.reduce((product, dim) => product * dim, 1);
-  if (type === 'bool') return new Tensor('bool', new Uint8Array(count), dims);
+  if (type === 'bool') return ortTensor(type, new Uint8Array(count), dims);
+  if (type === 'float16') return ortTensor(type, new Uint16Array(count), dims);
   const like = new Tensor(type, [], [0]);
   const Elements = like.data.constructor as new (length: number) => Float32Array;
-  return new Tensor(type, new Elements(count), dims);
+  return ortTensor(type, new Elements(count), dims);
 }
