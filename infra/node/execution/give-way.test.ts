@@ -1,20 +1,30 @@
-import { once } from 'node:events';
-import { getPriority } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 
-test.runIf(process.platform === 'linux')('a thread lets the others of its process go first', async () => {
-  const module = JSON.stringify(new URL('./give-way.ts', import.meta.url).href);
-  const code = `
+const GIVE_WAY = new URL('./give-way.ts', import.meta.url).href;
+
+/** Prints how nice a process is, and how nice a thread of it that gave way. */
+const PROGRAM = `
+  const { getPriority } = require('node:os');
+  const { Worker } = require('node:worker_threads');
+  const worker = new Worker(\`
     const { readlinkSync } = require('node:fs');
+    const { getPriority } = require('node:os');
     const { parentPort } = require('node:worker_threads');
-    import(${module}).then(({ giveWay }) => {
+    import("${GIVE_WAY}").then(({ giveWay }) => {
       giveWay();
-      parentPort.once('message', () => {});
-      parentPort.postMessage(Number(readlinkSync('/proc/thread-self').split('/').at(-1)));
-    });`;
-  const worker = new Worker(code, { eval: true });
-  const [thread] = (await once(worker, 'message')) as [number];
-  expect(getPriority(thread)).toBeGreaterThan(getPriority(process.pid));
-  await worker.terminate();
-});
+      parentPort.postMessage(getPriority(Number(readlinkSync('/proc/thread-self').split('/').at(-1))));
+    });
+  \`, { eval: true });
+  worker.once('message', (thread) => console.log(JSON.stringify({ process: getPriority(), thread })));`;
+
+test.runIf(process.platform === 'linux').each([0, 7])(
+  'a thread lets the others of its process go first, also in one that is %i nicer itself',
+  async (nicer) => {
+    const run = promisify(execFile);
+    const { stdout } = await run('nice', ['-n', String(nicer), process.execPath, '-e', PROGRAM]);
+    const niceness = JSON.parse(stdout) as { process: number; thread: number };
+    expect(niceness.thread).toBe(Math.min(19, niceness.process + 5));
+  },
+);
