@@ -22,14 +22,19 @@ export type GivenTensor = InferTensor & { readonly bytes?: Uint8Array<ArrayBuffe
 
 export interface PackedInputs {
   readonly feeds: readonly RawTensor[];
-  /** The leading dimension that the request chose; 1 where no input has a free one. */
+  /** The leading dimension that the request chose, the largest where they differ; 1 where no input has a free one. */
   readonly batch: number;
 }
 
 /**
+ * @param uneven whether leading dimensions may differ, as those of a model may that compares every image with every text
  * @throws `bad-request` for a missing, unknown or doubled input, `bad-shape` and `bad-datatype` naming the tensor
  */
-export function packInputs(ports: readonly Port[], inputs: readonly GivenTensor[]): PackedInputs {
+export function packInputs(
+  ports: readonly Port[],
+  inputs: readonly GivenTensor[],
+  uneven = false,
+): PackedInputs {
   const byName = new Map<string, GivenTensor>();
   for (const input of inputs) {
     if (!ports.some((port) => port.name === input.name))
@@ -48,7 +53,7 @@ export function packInputs(ports: readonly Port[], inputs: readonly GivenTensor[
       });
     return packTensor(port, input);
   });
-  return { feeds, batch: commonBatch(ports, feeds) };
+  return { feeds, batch: uneven ? largestBatch(ports, feeds) : commonBatch(ports, feeds) };
 }
 
 /**
@@ -159,6 +164,10 @@ function commonBatch(ports: readonly Port[], feeds: readonly RawTensor[]): numbe
       `The inputs ${quote(first.name)} and ${quote(other.name)} have different batch sizes, ${first.dims[0]} and ${other.dims[0]}.`,
     );
   return first?.dims[0] ?? 1;
+}
+
+function largestBatch(ports: readonly Port[], feeds: readonly RawTensor[]): number {
+  return Math.max(1, ...feeds.map(({ dims }, i) => (ports[i]?.shape[0] === -1 ? (dims[0] ?? 1) : 1)));
 }
 
 function elementCount(shape: readonly number[]): number {

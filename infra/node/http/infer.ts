@@ -38,6 +38,7 @@ export async function answerInfer(
     inputs: packInputs(
       manifest.inputs,
       body.inputs.map((input, i) => ({ ...input, bytes: bytes[i] })),
+      model.rowsMeet,
     ),
     outputs: wanted.map(({ name }) => name),
     deadlineMs,

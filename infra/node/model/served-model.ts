@@ -15,9 +15,10 @@ import { levelMeasurement } from './level-measurement.ts';
 import type { LevelModels, SizedLevel } from './level-models.ts';
 import { pacedTimes } from './paced-times.ts';
 import { packedLevel } from './packed-level.ts';
-import { lengthOf, paddedAxes } from './padding.ts';
+import { lengthOf } from './padding.ts';
 import { keepTimes, type ProfileFile } from './profile-file.ts';
 import { manifestShares, shareKey, sizesUpTo } from './sharing.ts';
+import { triedSharing } from './tried-sharing.ts';
 
 export interface ServedModelOptions {
   readonly source: LevelModels;
@@ -55,6 +56,8 @@ export interface ServedModel {
   readonly denseLevel: number;
   /** What is served where no level is asked for: the dense one; while its files are still coming, the densest that is there. */
   readonly defaultLevel: number;
+  /** See `TriedSharing`. */
+  readonly rowsMeet: boolean;
   readonly queueLength: number;
   readonly inFlight: number;
   readonly residentLevels: number;
@@ -89,7 +92,6 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const windows = latencyWindows(ep, 1, [1, ...shareableSizes]);
   const paced = pacedTimes(windows);
   const kept = keepTimes(options.profiles, windows, log);
-  let shares = shareableSizes.length > 0;
   const pool = workerPool({
     size: workers,
     ep,
@@ -98,13 +100,18 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     onLost: (reason) => log.error({ reason }, 'a worker thread was lost and is replaced'),
     ...(options.spawn ? { spawn: options.spawn } : {}),
   });
-  const padded = { inputs: new Set<string>(), outputs: new Set<string>() };
+  const sharing = triedSharing(
+    manifest,
+    shareableSizes.length > 0,
+    async (level, inputs) => (await runTrial(level, inputs)).outputs,
+    log,
+  );
   const rules = {
     maxRows: options.maxBatch,
     times: paced.times,
     atHand: (level: number) => cache.has(level),
   };
-  const jobs = scheduler(edfQueue<Waiting>(options.queueLimit), pool, rules, padded);
+  const jobs = scheduler(edfQueue<Waiting>(options.queueLimit), pool, rules, sharing.padded);
   const cache = levelCache({
     source,
     budgetBytes: options.memoryBudgetBytes,
@@ -165,8 +172,8 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       minLevel: request.minLevel,
       rows: inputs.batch,
       length,
-      shareKey: shares
-        ? shareKey(inputs, outputs, length === 0 ? NOTHING : padded.inputs, length)
+      shareKey: sharing.shares
+        ? shareKey(inputs, outputs, length === 0 ? NOTHING : sharing.padded.inputs, length)
         : undefined,
       feeds: inputs.feeds,
       outputs,
@@ -185,7 +192,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     if (behindMs === 0) windows.recordHandover(executeMs - runMs);
   };
 
-  const runZeros = async (level: number, inputs: PackedInputs) => {
+  const runTrial = async (level: number, inputs: PackedInputs) => {
     const model = await cache.get(level);
     arrived.add(level);
     await packed.settle(level);
@@ -216,31 +223,17 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       ),
     budgetMs: options.measureBudgetMs ?? MEASURE_BUDGET_MS,
     log,
-    run: runZeros,
+    run: runTrial,
     record,
-    onUnshareable(reason) {
-      shares = false;
-      log.warn({ reason }, 'requests do not share runs: the model does not compute batches row by row');
-    },
+    onUnshareable: sharing.refuse,
     isClosed: () => closed,
   });
 
-  /** Looks once whether sequences may be filled up, as soon as a level answers. */
-  const lookAtPadding = async () => {
-    if (!shares) return;
-    const axes = await paddedAxes(manifest, async (inputs) => (await runZeros(0, inputs)).outputs).catch(
-      () => undefined,
-    );
-    for (const name of axes?.inputs ?? []) padded.inputs.add(name);
-    for (const name of axes?.outputs ?? []) padded.outputs.add(name);
-    if (axes !== undefined)
-      log.info({ inputs: [...axes.inputs] }, 'sequences of different lengths share runs');
-  };
-
-  let prepared: Promise<void> | undefined;
+  let restored: Promise<void> | undefined;
   const measure = async (onUsable?: () => void) => {
-    prepared ??= kept.restore(denseLevel).then(lookAtPadding);
-    await prepared;
+    restored ??= kept.restore(denseLevel);
+    await restored;
+    await sharing.try();
     await measurement.measure(onUsable);
     await kept.save();
   };
@@ -252,6 +245,9 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       if (!progressive || arrived.has(denseLevel) || cache.faultOf(denseLevel) !== undefined)
         return denseLevel;
       return Math.max(...arrived, ...(arrived.size === 0 ? [denseLevel] : []));
+    },
+    get rowsMeet() {
+      return sharing.rowsMeet;
     },
     get queueLength() {
       return jobs.queueLength;

@@ -1,0 +1,73 @@
+/**
+ * Whether requests can share runs, as tried before any does: two rows are run apart and together. A model that compares the rows
+ * of a batch with each other (images with texts), or normalises over them, would let one request's answer depend on another's.
+ */
+import { bytesOf, elementsOf } from '../../../schema/binary-tensors.ts';
+import type { Manifest, Port } from '../../../schema/manifest.ts';
+import { datatypes } from '../../../schema/protocol.ts';
+import { type PackedInputs, packInputs, type RawTensor } from '../tensors.ts';
+
+/** Of an output's largest value: sums over more rows come out in another order, with a GPU's few digits too. Rows that meet differ by far more. */
+const TOLERANCE = 1e-2;
+/** 1, -0.5, 0.25, -2, 0.125 as half floats. */
+const HALVES = [0x3c00, 0xb800, 0x3400, 0xc000, 0x3000];
+
+/**
+ * @param run the model, on inputs of the ports
+ * @returns why rows cannot be computed together; undefined where they can
+ * @throws what `run` rejects with
+ */
+export async function meetingRows(
+  { inputs }: Pick<Manifest, 'inputs'>,
+  run: (inputs: PackedInputs) => Promise<readonly RawTensor[]>,
+): Promise<string | undefined> {
+  const [first, second, together] = [
+    await run(probe(inputs, [0])),
+    await run(probe(inputs, [1])),
+    await run(probe(inputs, [0, 1])),
+  ];
+  for (const [i, { name, dims, data }] of together.entries()) {
+    const rows = [first[i], second[i]].map((row) => row ?? { dims: [], data: [] });
+    if (rows.some((row) => dims.join() !== [2, ...row.dims.slice(1)].join()))
+      return `${name} is [${dims}] for two rows and [${rows[0]?.dims}] for one`;
+    if (
+      !agrees(
+        rows.flatMap((row) => Array.from<number | bigint>(row.data)),
+        data,
+      )
+    )
+      return `${name} has other values for two rows together than for each of them alone`;
+  }
+  return undefined;
+}
+
+/** Rows that differ, of length 1 where that is free; whole numbers are small, as tokens are, and masks let all count. */
+function probe(ports: readonly Port[], rows: readonly number[]): PackedInputs {
+  return packInputs(
+    ports,
+    ports.map(({ name, datatype, shape }) => {
+      const dims = shape.map((dim, axis) => (dim !== -1 ? dim : axis === 0 ? rows.length : 1));
+      const width = dims.slice(1).reduce((product, dim) => product * dim, 1);
+      const count = rows.length * width;
+      const elements = elementsOf(name, datatype, count, new Uint8Array(count * (datatypes[datatype] ?? 0)));
+      for (const [i, row] of rows.entries())
+        for (let at = 0; at < width; at++) {
+          const small = /mask/.test(name) ? 1 : (row + at) % 2;
+          const place = i * width + at;
+          if (datatype === 'FP32' || datatype === 'FP64')
+            elements[place] = Math.sin(1 + 1.7 * at + 0.9 * row);
+          else if (datatype === 'FP16') elements[place] = HALVES[(at + 2 * row) % HALVES.length] ?? 0;
+          else elements[place] = typeof elements[place] === 'bigint' ? BigInt(small) : small;
+        }
+      return { name, datatype, shape: dims, bytes: bytesOf(elements) };
+    }),
+  );
+}
+
+function agrees(apart: readonly (number | bigint)[], together: RawTensor['data']): boolean {
+  const scale = Math.max(1e-6, ...apart.map((value) => Math.abs(Number(value))).filter(Number.isFinite));
+  return apart.every((value, i) => {
+    const [alone, shared] = [Number(value), Number(together[i])];
+    return Object.is(alone, shared) || Math.abs(alone - shared) <= TOLERANCE * scale;
+  });
+}
