@@ -14,6 +14,8 @@ export interface DecisionInput {
   readonly pinnedLevel: number | null;
   readonly batch: number;
   readonly bytes: number;
+  /** Of the budget, before the choice was made; none in rows from before it was kept. */
+  readonly spentMs?: number;
   /** That the answer was expected to have; none in rows from before it was kept. */
   readonly answerBytes?: number;
   /** Work in the fleet, in requests for each worker. */

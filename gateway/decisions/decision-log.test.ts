@@ -49,6 +49,7 @@ function decision(id: number, atMs: number): LoggedDecision {
       bytes: 9,
     },
     rules: rulesOf(defaultPolicy, { latencyBudgetMs: 40 }),
+    spentMs: 0,
     kind: 'no-node',
     fits: false,
     chosen: null,

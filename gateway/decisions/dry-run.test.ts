@@ -55,6 +55,14 @@ const policy = (over: object): { document: Policy } => ({
 const open = policy({});
 
 describe('a dry run', () => {
+  test('leaves out of the budget what was spent of it before the choice', () => {
+    const { after } = dryRun(open, open, [recorded(45, 1, { spentMs: 10 })]);
+    expect(after.levels).toEqual({ m: { 0: 1 } });
+    expect(dryRun(open, open, [recorded(45)]).after.levels).toEqual({ m: { 1: 1 } });
+    const late = dryRun(open, open, [recorded(45, 1, { spentMs: 40 })]).after;
+    expect(late).toMatchObject({ served: 0, refused: { latency: 1 } });
+  });
+
   test('takes the body into account, and rows from before the way was learned by size for as long for all', () => {
     const network = [
       { bytes: 0, ...none },

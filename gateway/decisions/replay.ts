@@ -37,6 +37,7 @@ export function replay(
   input: DecisionInput,
 ): Replayed {
   const { asked, key, batch, bytes, levels, pressure, caution } = input;
+  const spentMs = input.spentMs ?? 0;
   const hopBytes = bytes + (input.answerBytes ?? 0);
   const governed = governing({ document }, baseline && { document: baseline }, requestId).document;
   let rules: Rules;
@@ -60,7 +61,7 @@ export function replay(
   const table = candidateTable({ levels, nodes, quantile: rules.quantile, batch, hopBytes, priceOf });
   const { decision, shed } = decide(table, {
     rules,
-    budgetLeftMs: rules.budgetMs,
+    budgetLeftMs: rules.budgetMs - spentMs,
     costBudgetNanoUsd: rules.costBudgetNanoUsd ?? undefined,
     minQuality: rules.minQuality,
     pinnedLevel: input.pinnedLevel ?? undefined,
@@ -77,7 +78,12 @@ export function replay(
     node: chosen.node,
     quality: chosen.quality,
     costNanoUsd: chosen.costNanoUsd,
-    attainment: attainmentOf(chosen, nodes, { batch, hopBytes }, asked.latencyMs ?? rules.budgetMs),
+    attainment: attainmentOf(
+      chosen,
+      nodes,
+      { batch, hopBytes },
+      (asked.latencyMs ?? rules.budgetMs) - spentMs,
+    ),
   };
 }
 
@@ -97,7 +103,7 @@ function attainmentOf(
   { level, node, predicted }: Candidate,
   nodes: readonly NodeOption[],
   { batch, hopBytes }: Pick<TableInput, 'batch' | 'hopBytes'>,
-  budgetMs: number,
+  leftMs: number,
 ): number {
   const option = nodes.find(({ name }) => name === node);
   if (option === undefined) return 0;
@@ -105,7 +111,7 @@ function attainmentOf(
     wayMs(waysAt(option.network, quantile), hopBytes) +
       predicted.queueMs +
       executeTime(option.times.get(level) ?? [], batch, quantile) <=
-    budgetMs;
+    leftMs;
   if (keeps(SUREST)) return 1;
   if (!keeps(0.5)) return 0;
   let [low, high] = [0.5, SUREST];

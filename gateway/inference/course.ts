@@ -14,6 +14,8 @@ export interface Course {
   result: AttemptResult | undefined;
   readonly attempts: string[];
   hedges: number;
+  /** Of the budget, before the choice was made. */
+  spentMs: number;
   selectMs: number;
 }
 
@@ -26,6 +28,7 @@ export function newCourse(): Course {
     result: undefined,
     attempts: [],
     hedges: 0,
+    spentMs: 0,
     selectMs: 0,
   };
 }
@@ -45,7 +48,7 @@ export function decisionName(
 export function recordOf(
   { id, model, rules, askedBudgetMs, pinnedLevel, upload, deadline }: InferenceRequest,
   { policy, now }: DispatchContext,
-  { version, decision, drops, shed, result, attempts, hedges, selectMs }: Course,
+  { version, decision, drops, shed, result, attempts, hedges, spentMs, selectMs }: Course,
   status: number,
 ): DecisionRecord {
   const serving = decision?.kind === 'serve' ? decision : undefined;
@@ -65,6 +68,7 @@ export function recordOf(
       bytes: upload.bytes,
     },
     rules,
+    spentMs,
     kind: shed && serving === undefined ? 'shed' : (decision?.kind ?? 'no-node'),
     fits: serving?.fits ?? false,
     chosen: serving?.chosen ?? null,

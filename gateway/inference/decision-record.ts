@@ -20,6 +20,8 @@ export interface DecisionRecord {
     readonly bytes: number;
   };
   readonly rules: Rules;
+  /** Of the budget, from receipt to the choice: checks, and what the body took to come. */
+  readonly spentMs: number;
   /** Of the last selection, when the request was sent more than once. */
   readonly kind: Decision['kind'] | 'shed';
   readonly fits: boolean;

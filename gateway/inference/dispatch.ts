@@ -40,7 +40,8 @@ async function run(request: InferenceRequest, context: DispatchContext, course: 
   let refused: (() => Response) | undefined;
   for (let count = 1; count <= ATTEMPTS; count++) {
     const planned = plan(request, context, course, failed);
-    const { decision } = planned;
+    const { decision, selection } = planned;
+    course.spentMs = rules.budgetMs - selection.budgetLeftMs;
     if (decision.kind !== 'serve') {
       if (count > 1) break;
       throw course.shed ? overloaded(context.fleet.pressure(), rules) : refusal(decision, rules);

@@ -182,7 +182,7 @@ async function infer(
 
 /** What a decision was made from; null when it did not come to one. */
 function inputOf(
-  { version, chosen, runnerUp, asked }: DecisionRecord,
+  { version, chosen, runnerUp, asked, spentMs }: DecisionRecord,
   budgets: RequestBudgets,
   key: ApiKeyRow | undefined,
   fleet: Fleet,
@@ -204,6 +204,7 @@ function inputOf(
     pinnedLevel: asked.pinnedLevel,
     batch: asked.batch,
     bytes: asked.bytes,
+    spentMs,
     answerBytes: fleet.answerBytes({ ...use, batch: asked.batch }),
     pressure: fleet.pressure(),
     caution: fleet.caution(),
