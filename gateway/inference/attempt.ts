@@ -127,6 +127,7 @@ function outcomeOf(
   // A node that had less time than it was predicted to take did nothing wrong.
   const cutOff: Outcome = {
     kind: 'cut-off',
+    model,
     version,
     level,
     batch,

@@ -45,6 +45,7 @@ export const lost: Outcome = { kind: 'failed', reason: 'lost the connection', un
 export const broken: Outcome = { kind: 'failed', reason: 'answers 500', unreachable: false };
 export const cutOff = (elapsedMs: number, fault = true): Outcome => ({
   kind: 'cut-off',
+  model: 'm',
   version: 'v1',
   level: 0,
   batch: 1,

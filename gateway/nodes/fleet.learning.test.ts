@@ -51,6 +51,20 @@ describe('what is learned of a node', () => {
     expect(all.view()[0]?.networkMs?.p50Ms).toBeCloseTo(2, 4);
   });
 
+  test('keeps two models apart whose versions have one name', async () => {
+    const { all, answers, state, refresh, send } = bench();
+    const [served] = report('a').models;
+    answers.a = () => report('a', { models: ['m', 'other'].map((model) => ({ ...served!, model })) });
+    await refresh();
+    const executeMs = (model: string) => all.table(spec('v1', model)).executeMs[0];
+    for (const model of ['m', 'other']) expect(executeMs(model)).toBe(3);
+    send('a', answered({ executeMs: 3 }), 40);
+    send('a', answered({ executeMs: 30, model: 'other' }), 40);
+    state.nowMs += 250;
+    expect(executeMs('m')).toBeCloseTo(3, 4);
+    expect(executeMs('other')).toBeCloseTo(30, 3);
+  });
+
   describe('by the length of sequences', () => {
     const profile = { device: 'cpu', threads: 1, batch: 1, samples: 30 };
     const byLength = [

@@ -26,11 +26,11 @@ const ENOUGH = 32;
 const PRIOR_WAIT_MS = 200;
 const LEAST_SCALE = 0.05;
 const MOST_SCALE = 2;
-/** Clients choose batch sizes and lengths, so the number of histograms needs a bound: by level, and the versions of a node. */
+/** Clients choose batch sizes and lengths, so the number of histograms needs a bound: by level, and the models and versions of a node. */
 const MAX_BATCHES = 16;
 const MAX_BATCHES_OF_LENGTH = 4;
-const MAX_ROWS = 128;
-const MAX_VERSIONS = 2;
+const MAX_ROWS = 256;
+const MAX_ARTIFACTS = 16;
 const TOGETHER = 64;
 /** More than any model has. */
 const LEVELS = 2 ** 20;
@@ -56,6 +56,7 @@ export interface RequestSample {
 }
 
 export interface CutOffSample {
+  readonly model: string;
   readonly version: string;
   readonly level: number;
   readonly batch: number;
@@ -65,6 +66,8 @@ export interface CutOffSample {
   readonly executeMs: number;
   readonly expectedQueueMs: number;
 }
+
+export type Artifact = Pick<RequestSample, 'model' | 'version'>;
 
 /** Of one level. */
 export interface ReportedTimes {
@@ -98,7 +101,7 @@ export interface MeasuredTimes {
    * @returns the same, where enough was measured with that instead; over all lengths where the node says nothing by length
    */
   executions(
-    version: string,
+    artifact: Artifact,
     level: number,
     reported: ReportedTimes,
     length: number,
@@ -113,26 +116,28 @@ export function measuredTimes(): MeasuredTimes {
   const service = decayingHistogram(HALF_LIFE_MS);
   const waits = waitScale();
   const slowness = measuredSlowness();
-  /** By version, level and length (`rowOf`), and batch. */
-  const versions = new Map<string, Map<number, Map<number, DecayingHistogram>>>();
+  /** By model and version (`nameOf`), level and length (`rowOf`), and batch. */
+  const artifacts = new Map<string, Map<number, Map<number, DecayingHistogram>>>();
 
-  const histogram = (version: string, level: number, length: number, batch: number) => {
+  const histogram = (artifact: string, level: number, length: number, batch: number) => {
     const rows = bounded(
-      versions,
-      version,
-      MAX_VERSIONS,
+      artifacts,
+      artifact,
+      MAX_ARTIFACTS,
       () => new Map<number, Map<number, DecayingHistogram>>(),
     );
     const batches = bounded(rows, rowOf(level, length), MAX_ROWS, () => new Map<number, DecayingHistogram>());
     const most = length === 0 ? MAX_BATCHES : MAX_BATCHES_OF_LENGTH;
     return bounded(batches, batch, most, () => decayingHistogram(HALF_LIFE_MS));
   };
-  const recordRun = ({ version, level, length, batch, executeMs }: Run, nowMs: number) => {
-    histogram(version, level, 0, batch).record(executeMs, nowMs);
-    if (length > 0) histogram(version, level, length, batch).record(executeMs, nowMs);
+  const recordRun = ({ level, length, batch, executeMs, ...of }: Run, nowMs: number) => {
+    const artifact = nameOf(of);
+    histogram(artifact, level, 0, batch).record(executeMs, nowMs);
+    if (length > 0) histogram(artifact, level, length, batch).record(executeMs, nowMs);
     const row = rowOf(level, length);
     // By what it was predicted by: of a node that reports nothing by length, over all of them.
-    slowness.record(version, slowness.knows(version, row) ? row : rowOf(level, 0), batch, executeMs, nowMs);
+    const known = slowness.knows(artifact, row) ? row : rowOf(level, 0);
+    slowness.record(artifact, known, batch, executeMs, nowMs);
   };
 
   const takeRequest = (sample: RequestSample, nowMs: number) => {
@@ -145,8 +150,8 @@ export function measuredTimes(): MeasuredTimes {
     recordRun(sample, nowMs);
   };
   const takeCutOff = (sample: CutOffSample, nowMs: number) => {
-    const { version, level, length, batch, executeMs, expectedQueueMs } = sample;
-    const times = histogram(version, level, length, batch);
+    const { level, length, batch, executeMs, expectedQueueMs } = sample;
+    const times = histogram(nameOf(sample), level, length, batch);
     const usualMs = times.quantiles()?.p50Ms ?? 0;
     // Nobody says whether it waited or ran. Where others stood before it, it waited; less than the usual says nothing.
     if (executeMs <= usualMs) return;
@@ -192,14 +197,15 @@ export function measuredTimes(): MeasuredTimes {
       takeIn();
       return service.weight(nowMs) < ENOUGH ? undefined : service.mean();
     },
-    executions(version, level, { profiles, lengthProfiles }, length, nowMs) {
+    executions(of, level, { profiles, lengthProfiles }, length, nowMs) {
       takeIn();
       const ofLength =
         length === 0 || lengthProfiles === undefined ? undefined : timesAtLength(lengthProfiles, length);
       const row = rowOf(level, ofLength === undefined ? 0 : length);
-      const reported = slowness.corrected(version, row, ofLength ?? profiles, nowMs);
+      const artifact = nameOf(of);
+      const reported = slowness.corrected(artifact, row, ofLength ?? profiles, nowMs);
       const times = new Map(reported.map((entry) => [entry.batch, entry]));
-      for (const [batch, measured] of versions.get(version)?.get(row) ?? []) {
+      for (const [batch, measured] of artifacts.get(artifact)?.get(row) ?? []) {
         const weight = measured.weight(nowMs);
         const live = measured.quantiles();
         if (weight < SOME || live === undefined) continue;
@@ -233,7 +239,11 @@ function waitScale() {
   };
 }
 
-type Run = Pick<RequestSample, 'version' | 'level' | 'batch' | 'length' | 'executeMs'>;
+type Run = Artifact & Pick<RequestSample, 'level' | 'batch' | 'length' | 'executeMs'>;
+
+function nameOf({ model, version }: Artifact): string {
+  return `${model}/${version}`;
+}
 
 /** One number for a level and a length, in the order of lengths. */
 function rowOf(level: number, length: number): number {

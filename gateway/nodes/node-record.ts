@@ -154,7 +154,7 @@ export function nodeOption(node: NodeRecord, { model, version, length }: NodeUse
   const times = new Map<number, readonly BatchTimes[]>();
   if (served?.artifactVersion === version) {
     for (const { level, ...reported } of served.levels) {
-      const known = node.times.executions(version, level, reported, length, nowMs);
+      const known = node.times.executions({ model, version }, level, reported, length, nowMs);
       if (known.length > 0) times.set(level, known);
     }
   }

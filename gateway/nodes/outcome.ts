@@ -6,6 +6,7 @@ export type Outcome =
   | { readonly kind: 'answered'; readonly sample: RequestSample }
   | {
       readonly kind: 'cut-off';
+      readonly model: string;
       readonly version: string;
       readonly level: number;
       readonly batch: number;

@@ -7,14 +7,15 @@ import { executeTime } from '../selector/predict.ts';
 import type { TimeQuantiles } from '../selector/quantiles.ts';
 import { decayingHistogram } from './decaying-histogram.ts';
 
+/** An artifact is a version of a model. */
 export interface Slowness {
   /** Whether the level's report has been corrected. */
-  knows(version: string, level: number): boolean;
+  knows(artifact: string, level: number): boolean;
   /** Counts from the first time on that the level's report has been corrected. */
-  record(version: string, level: number, batch: number, executeMs: number, nowMs: number): void;
+  record(artifact: string, level: number, batch: number, executeMs: number, nowMs: number): void;
   /** @param reported what the node says of the level. @returns the same as the latest runs would have it */
   corrected(
-    version: string,
+    artifact: string,
     level: number,
     reported: readonly BatchTimes[],
     nowMs: number,
@@ -26,25 +27,28 @@ const HALF_LIFE_MS = 5000;
 /** Below this weight runs say nothing; from the other on the report is corrected by all that they say. */
 const SOME = 4;
 const ENOUGH = 16;
+/** A node takes up new versions, and the old ones are never asked for again. */
+const MAX_ARTIFACTS = 16;
 
 export function measuredSlowness(): Slowness {
   const ratios = decayingHistogram(HALF_LIFE_MS);
-  /** Of one version, by level: what was reported last. */
-  const reports = new Map<number, readonly BatchTimes[]>();
-  let versionOfReports = '';
+  /** By artifact and level: what was reported last. */
+  const reports = new Map<string, Map<number, readonly BatchTimes[]>>();
 
   return {
-    knows: (version, level) => version === versionOfReports && reports.has(level),
-    record(version, level, batch, executeMs, nowMs) {
-      const reported = version === versionOfReports ? reports.get(level) : undefined;
+    knows: (artifact, level) => reports.get(artifact)?.has(level) ?? false,
+    record(artifact, level, batch, executeMs, nowMs) {
+      const reported = reports.get(artifact)?.get(level);
       if (reported === undefined) return;
       const usualMs = executeTime(reported, batch, 0.5);
       if (usualMs > 0) ratios.record(executeMs / usualMs, nowMs);
     },
-    corrected(version, level, reported, nowMs) {
-      if (version !== versionOfReports) reports.clear();
-      versionOfReports = version;
-      reports.set(level, reported);
+    corrected(artifact, level, reported, nowMs) {
+      const levels = reports.get(artifact) ?? new Map<number, readonly BatchTimes[]>();
+      levels.set(level, reported);
+      reports.set(artifact, levels);
+      const oldest = reports.keys().next().value;
+      if (reports.size > MAX_ARTIFACTS && oldest !== undefined) reports.delete(oldest);
       const measured = ratios.quantiles();
       const share = Math.min(1, (ratios.weight(nowMs) - SOME) / (ENOUGH - SOME));
       if (measured === undefined || share <= 0) return reported;

@@ -224,7 +224,7 @@ export async function simulate(
     const { bytes: requestBytes } = arrival;
     const [sentMs, arrivedMs] = [nowMs, nowMs + transferMs(requestBytes)];
     const endMs = arrival.atMs + arrival.budgetMs;
-    const sample = { version: 'v1', level: choice.level, batch: 1, length: 0 };
+    const sample = { model: 'm', version: 'v1', level: choice.level, batch: 1, length: 0 };
     if (predicted !== undefined && failed.size === 0) probe(choice, executeOf, requestBytes);
     let isAnswered = false;
     const answer = (startMs: number, tookMs: number) => {
@@ -234,7 +234,6 @@ export async function simulate(
         kind: 'answered',
         sample: {
           ...sample,
-          model: 'm',
           networkMs: networkMs(requestBytes),
           requestBytes,
           answerBytes: 0,
