@@ -21,7 +21,7 @@ const nodeOptionsSchema = z.strictObject({
   workers: positive.max(512).default(availableParallelism()),
   ep: z.enum(executionProviders).default('cpu'),
   maxBodyBytes: positive.max(2 ** 30).default(8 * 2 ** 20),
-  /** How long a sender may take for a whole request. */
+  /** How long a sender may take for a whole request, and a client take nothing of its answer. */
   requestTimeoutMs: positive.default(60_000),
   /** Requests that may wait for a worker. */
   queueLimit: positive.default(256),

@@ -159,6 +159,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     name: settings.name,
     maxBodyBytes: settings.maxBodyBytes,
     token: settings.auth === 'token' ? settings.token : undefined,
+    unreadMs: settings.requestTimeoutMs,
     metrics,
     log,
   });

@@ -7,10 +7,13 @@ import { bearerCheck } from './auth.ts';
 import { type Answer, exchangeOf, problemAnswer, send } from './exchange.ts';
 import { MOST_AHEAD, pipelineLimit } from './pipeline-limit.ts';
 import { nodeRoutes, type RouteOptions, routeMatcher } from './routes.ts';
+import { giveUpUnread } from './unread-answers.ts';
 
 export interface AppOptions extends RouteOptions {
   /** Asked of callers; undefined lets everyone in. */
   readonly token: string | undefined;
+  /** How long a client may take nothing of its answer. */
+  readonly unreadMs: number;
   readonly log: Logger;
 }
 
@@ -53,6 +56,9 @@ export function nodeApp(options: AppOptions): RequestListener {
         ...(node.state === 'draining' ? { connection: 'close' } : {}),
       },
     });
+    giveUpUnread(response, options.unreadMs, () =>
+      log.info({ requestId, path }, 'an answer was not taken by its client'),
+    );
     if (failure === undefined && !log.isLevelEnabled('debug')) return;
     const trace = exchange.header('traceparent');
     const fields = {
