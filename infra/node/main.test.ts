@@ -1,21 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
-import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { getPriority } from 'node:os';
-import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
+import { artifactServer } from '../../test/support/node-artifact-server.ts';
 import {
   disposables,
   inferOk,
   readyNode,
-  temporaryDirectory,
   tinyArtifact,
   tinyRequest,
 } from '../../test/support/node-client.ts';
-import { tinyReference, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+import { tinyReference } from '../../test/support/tiny-model.ts';
 import { allocatorSettings } from './allocator.ts';
 
 const scope = disposables();
@@ -60,35 +57,6 @@ function program(args: readonly string[], env: Record<string, string> = {}): Pro
       return find(start) ?? '';
     },
   };
-}
-
-/** The gateway's artifact endpoints over directories on disk, one a version. */
-async function artifactServer(token: string) {
-  const versions = new Map<string, string>();
-  const state = { active: null as string | null };
-  const listener: RequestListener = async (request, response) => {
-    const [, , , model, version, file] = (request.url ?? '').split('/');
-    const directory = versions.get(version ?? '');
-    if (request.headers.authorization !== `Bearer ${token}`) response.writeHead(401).end();
-    else if (version === undefined)
-      response.end(JSON.stringify({ model, active: state.active, versions: [...versions.keys()] }));
-    else if (directory === undefined || file === undefined) response.writeHead(404).end();
-    else response.end(await readFile(join(directory, basename(file))));
-  };
-  const server = createServer(listener).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  scope.onDispose(async () => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/artifacts/tiny`;
-  const publish = async (version: string, scale: number) => {
-    const directory = await temporaryDirectory(scope);
-    await writeTinyArtifact(directory, { version, scale });
-    versions.set(version, directory);
-    state.active = version;
-  };
-  return { url, publish };
 }
 
 describe('the node as a program', () => {
@@ -189,7 +157,7 @@ describe('the node as a program', () => {
 
 describe('an artifact behind a gateway', () => {
   test('is awaited, fetched with the token, and exchanged for a newer version without a failed request', async () => {
-    const gateway = await artifactServer('secret');
+    const gateway = await artifactServer(scope, 'secret');
     const node = program(['--artifact', gateway.url, '--port', '0', '--workers', '1', '--poll-ms', '20'], {
       NODE_TOKEN: 'secret',
     });
@@ -212,7 +180,7 @@ describe('an artifact behind a gateway', () => {
   });
 
   test('of a fixed version is served as such', async () => {
-    const gateway = await artifactServer('secret');
+    const gateway = await artifactServer(scope, 'secret');
     await gateway.publish('v1', 1);
     await gateway.publish('v2', 2);
     const node = await readyNode(scope, { artifact: `${gateway.url}/v1`, token: 'secret' });
@@ -220,7 +188,7 @@ describe('an artifact behind a gateway', () => {
   });
 
   test('that does not want our token ends the program', async () => {
-    const gateway = await artifactServer('secret');
+    const gateway = await artifactServer(scope, 'secret');
     const node = program(['--artifact', gateway.url, '--port', '0', '--log-level', 'silent'], {
       NODE_TOKEN: 'other',
     });

@@ -175,6 +175,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     },
     app,
   );
+  server.on('checkContinue', app);
   answerConnectionFaults(server, log);
   const url = await listen(server, settings.host, settings.port);
   log.info({ url, artifact: settings.artifact, workers: settings.workers, ep: settings.ep }, 'listening');

@@ -52,8 +52,9 @@ export function nodeApp(options: AppOptions): RequestListener {
       headers: {
         ...result.headers,
         [REQUEST_ID_HEADER]: requestId,
-        // A kept connection would hold up the end of the server, and bring its client back to a node that refuses.
-        ...(node.state === 'draining' ? { connection: 'close' } : {}),
+        // A kept connection would hold up the end of the server, and bring its client back to a node that refuses. A client that was
+        // not told to send its body may send it, or the next request: nobody could tell them apart.
+        ...(node.state === 'draining' || exchange.holdsBody ? { connection: 'close' } : {}),
       },
     });
     giveUpUnread(response, options.unreadMs, () =>

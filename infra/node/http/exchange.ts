@@ -10,6 +10,8 @@ export interface Exchange {
   readonly arrivedMs: number;
   /** Aborts when the client goes away before it has its answer. */
   readonly signal: AbortSignal;
+  /** Whether the client holds its body back until it is told that it will be read (`Expect: 100-continue`), which `body` does. */
+  readonly holdsBody: boolean;
   /** @param name in small letters */
   header(name: string): string | undefined;
   /**
@@ -49,16 +51,27 @@ export function exchangeOf(request: IncomingMessage, response: ServerResponse): 
   response.on('close', () => {
     if (!response.writableFinished) leave();
   });
+  // Other expectations are refused before there is an exchange.
+  let holdsBody = request.headers.expect !== undefined && request.httpVersion === '1.1';
   return {
     method: request.method ?? 'GET',
     path: pathOf(request.url ?? '/'),
     arrivedMs: performance.now(),
     signal: gone.signal,
+    get holdsBody() {
+      return holdsBody;
+    },
     header(name) {
       const value = request.headers[name];
       return Array.isArray(value) ? value.join(', ') : value;
     },
-    body: (maxBytes, alignAt) => readBody(request, gone.signal, maxBytes, alignAt),
+    body(maxBytes, alignAt) {
+      const length = Number(request.headers['content-length'] ?? 0);
+      if (length > maxBytes) return Promise.reject(tooLarge(maxBytes));
+      if (holdsBody) response.writeContinue();
+      holdsBody = false;
+      return readBody(request, gone.signal, maxBytes, alignAt);
+    },
   };
 }
 
@@ -79,19 +92,20 @@ function pathOf(target: string): string {
   return end < 0 ? local : local.slice(0, end);
 }
 
+function tooLarge(maxBytes: number): SppError {
+  return new SppError('body-too-large', `The body is over the limit of ${maxBytes} bytes.`, {
+    hint: 'Send a smaller batch, or start the node with a larger --max-body-bytes.',
+    details: { maxBodyBytes: maxBytes },
+  });
+}
+
 function readBody(
   request: IncomingMessage,
   signal: AbortSignal,
   maxBytes: number,
   alignAt = 0,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const tooLarge = () =>
-    new SppError('body-too-large', `The body is over the limit of ${maxBytes} bytes.`, {
-      hint: 'Send a smaller batch, or start the node with a larger --max-body-bytes.',
-      details: { maxBodyBytes: maxBytes },
-    });
   return new Promise((resolve, reject) => {
-    if (Number(request.headers['content-length'] ?? 0) > maxBytes) return reject(tooLarge());
     const chunks: Uint8Array<ArrayBuffer>[] = [];
     let total = 0;
     const settle = (act: () => void) => {
@@ -101,7 +115,7 @@ function readBody(
     const onData = (chunk: Uint8Array<ArrayBuffer>) => {
       total += chunk.length;
       // The rest is read and let go once the answer is out, so that no reset takes the answer away.
-      if (total > maxBytes) return settle(() => reject(tooLarge()));
+      if (total > maxBytes) return settle(() => reject(tooLarge(maxBytes)));
       chunks.push(chunk);
     };
     const onEnd = () => settle(() => resolve(joined(chunks, total, alignAt)));

@@ -9,6 +9,7 @@ const read = async (text: string) => {
     path: '/',
     arrivedMs: 0,
     signal: new AbortController().signal,
+    holdsBody: false,
     header: () => undefined,
     body: async () => Uint8Array.from(Buffer.from(text)),
   };

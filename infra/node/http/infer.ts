@@ -2,13 +2,21 @@
 import { binaryParts, headerLengthName, joinBody } from '../../../schema/binary-tensors.ts';
 import { SppError } from '../../../schema/errors.ts';
 import { formatServerTiming, headerNames, parseLatencyBudget } from '../../../schema/headers.ts';
+import type { InFlight } from '../in-flight.ts';
 import type { NodeMetrics } from '../metrics.ts';
 import type { ServedModel } from '../model/served-model.ts';
 import { selectOutputs, unpackOutputs } from '../output-tensors.ts';
 import { packInputs } from '../tensors.ts';
 import { type Answer, type Exchange, jsonAnswer } from './exchange.ts';
-import { readInferBody } from './infer-body.ts';
+import { type InferBody, readInferBody } from './infer-body.ts';
 import { parseInferRequest } from './infer-request.ts';
+
+/** What a request is for: a level of the version in service, and the count of requests that hold that version. */
+export interface InferTarget {
+  readonly model: ServedModel;
+  readonly level: number;
+  readonly inFlight: InFlight;
+}
 
 export interface InferContext {
   readonly maxBodyBytes: number;
@@ -16,18 +24,32 @@ export interface InferContext {
 }
 
 /**
- * @throws whatever is wrong with headers, body or tensors; what `ServedModel.infer` rejects with
+ * @param target looks up what the request is for at the moment
+ * @throws whatever is wrong with headers, body or tensors; what `target` throws, and what `ServedModel.infer` rejects with
  */
 export async function answerInfer(
-  model: ServedModel,
-  level: number,
+  target: () => InferTarget,
   exchange: Exchange,
   { maxBodyBytes, metrics }: InferContext,
 ): Promise<Answer> {
-  // The latency budget starts when the request came.
+  // What is not here, or comes too late, is refused before its body is read.
+  readMinLevel(exchange, target().level);
   const deadlineMs = readDeadline(exchange);
+  const body = await readInferBody(exchange, maxBodyBytes);
+  // A body may take longer to come than a version stays that another has taken the place of.
+  const { model, level, inFlight } = target();
+  return inFlight.track(() => inferOn(model, level, body, deadlineMs, exchange, metrics));
+}
+
+async function inferOn(
+  model: ServedModel,
+  level: number,
+  { json, tail }: InferBody,
+  deadlineMs: number | undefined,
+  exchange: Exchange,
+  metrics: NodeMetrics,
+): Promise<Answer> {
   const minLevel = readMinLevel(exchange, level);
-  const { json, tail } = await readInferBody(exchange, maxBodyBytes);
   const body = parseInferRequest(json);
   const { manifest } = model;
   const bytes = binaryParts(body.inputs, tail);
@@ -87,7 +109,7 @@ function binaryAnswer(
   };
 }
 
-/** What the gateway says is left goes before what the client said at first. */
+/** The latency budget starts when the request came. What the gateway says is left goes before what the client said at first. */
 function readDeadline(exchange: Exchange): number | undefined {
   const { arrivedMs } = exchange;
   const remaining = exchange.header(headerNames.budgetRemaining);

@@ -113,9 +113,11 @@ export function nodeRoutes({ node, name, maxBodyBytes, metrics }: RouteOptions):
   ): Promise<Answer> => {
     try {
       if (node.state === 'draining') throw draining();
-      const { model, inFlight } = current(params);
-      const level = levelOf(model);
-      return await inFlight.track(() => answerInfer(model, level, exchange, { maxBodyBytes, metrics }));
+      const target = () => {
+        const { model, inFlight } = current(params);
+        return { model, inFlight, level: levelOf(model) };
+      };
+      return await answerInfer(target, exchange, { maxBodyBytes, metrics });
     } catch (error) {
       const code = exchange.signal.aborted
         ? 'client-gone'

@@ -1,0 +1,46 @@
+/** The gateway's artifact endpoints for the tiny model, over directories on disk, one a version. */
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { basename, join } from 'node:path';
+import { type Disposable, temporaryDirectory } from './node-client.ts';
+import { writeTinyArtifact } from './tiny-model.ts';
+
+export interface ArtifactServer {
+  /** The model's index. */
+  readonly url: string;
+  /** Writes a version and makes it the active one. */
+  publish(version: string, scale: number): Promise<void>;
+}
+
+/** @param token asked of callers */
+export async function artifactServer(scope: Disposable, token: string): Promise<ArtifactServer> {
+  const versions = new Map<string, string>();
+  let active: string | null = null;
+  const listener: RequestListener = async (request, response) => {
+    const [, , , model, version, file] = (request.url ?? '').split('/');
+    const directory = versions.get(version ?? '');
+    if (request.headers.authorization !== `Bearer ${token}`) response.writeHead(401).end();
+    else if (version === undefined)
+      response.end(JSON.stringify({ model, active, versions: [...versions.keys()] }));
+    else if (directory === undefined || file === undefined) response.writeHead(404).end();
+    else response.end(await readFile(join(directory, basename(file))));
+  };
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  scope.onDispose(async () => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/artifacts/tiny`;
+  return {
+    url,
+    async publish(version, scale) {
+      const directory = await temporaryDirectory(scope);
+      await writeTinyArtifact(directory, { version, scale });
+      versions.set(version, directory);
+      active = version;
+    },
+  };
+}
