@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
 import { headerLengthName } from '../../schema/binary-tensors.ts';
 import { readUpload } from './upload.ts';
 
@@ -13,4 +14,32 @@ test('one image of 224 x 224 in FP32 can be sent again, to another node', async 
   const request = new Request('http://gateway/', { method: 'POST', headers, body });
   const upload = await readUpload(request, request.headers, 1e8);
   expect(upload).toMatchObject({ repeatable: true, batch: 1, bytes: body.length });
+});
+
+describe('how many inputs a request has', () => {
+  const sent = (shape: readonly number[], data: readonly number[], length?: number) => {
+    const body = JSON.stringify({ inputs: [{ name: 'x', shape, datatype: 'FP32', data }] });
+    const headers = length === undefined ? new Headers() : new Headers({ 'content-length': String(length) });
+    return readUpload(new Request('http://gateway/', { method: 'POST', body }), headers, 1e8);
+  };
+
+  test('is what its first tensor says', async () => {
+    const size = fc.integer({ min: 1, max: 30 });
+    await fc.assert(
+      fc.asyncProperty(size, size, async (batch, width) => {
+        expect(await sent([batch, width], Array(batch * width).fill(0))).toMatchObject({ batch });
+      }),
+    );
+  });
+
+  test.each([
+    [[999_999_999_999, 1]],
+    [[1, 999_999_999_999]],
+    [[0, 999_999_999_999]],
+    [[999_999_999_999, 0]],
+    [[9e14, 9e14, 9e14]],
+  ])('is not more than the body can hold, in one piece or handed on: %j', async (shape) => {
+    await expect(sent(shape, [1])).rejects.toMatchObject({ code: 'bad-shape' });
+    await expect(sent(shape, [1], 2 ** 20)).rejects.toMatchObject({ code: 'bad-shape' });
+  });
 });

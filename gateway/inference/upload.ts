@@ -34,7 +34,7 @@ const PREFIX_BYTES = 16 * 1024;
 
 /**
  * @throws `unsupported-media-type`, `body-too-large`, `bad-header` for a wrong `Inference-Header-Content-Length`,
- *   `bad-json`, or `bad-request` naming what is missing; also through the promise
+ *   `bad-json`, `bad-shape`, or `bad-request` naming what is missing; also through the promise
  */
 export function readUpload(request: Request, headers: Headers, maxBytes: number): Promise<Upload> {
   const headerLength = headers.get(headerLengthName);
@@ -59,7 +59,7 @@ async function largeUpload(
 ): Promise<Upload> {
   const streamed = await streamedUpload(body, declared, as.headerLength);
   const { first } = streamed;
-  if (first !== undefined) return { ...streamed, ...as, first, batch: batchOf(first) };
+  if (first !== undefined) return { ...streamed, ...as, first, batch: batchOf(first, declared) };
   return heldUpload(await readBody(new Response(streamed.body()), maxBytes), as);
 }
 
@@ -69,7 +69,7 @@ function heldUpload(bytes: Uint8Array<ArrayBuffer>, { contentType, headerLength 
   return {
     bytes: bytes.length,
     first,
-    batch: batchOf(first),
+    batch: batchOf(first, bytes.length),
     contentType,
     headerLength,
     repeatable: true,
@@ -119,7 +119,18 @@ function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
   return both;
 }
 
-function batchOf({ shape }: FirstTensor): number {
+/**
+ * What a request will take of a node is predicted from its first tensor's shape, and is work ahead of others': nobody may claim more
+ * than they send, where an element takes a byte at least.
+ * @throws `bad-shape`
+ */
+function batchOf({ name, shape }: FirstTensor, bytes: number): number {
+  const elements = shape.reduce((product, dimension) => product * dimension, 1);
+  if (Math.max(elements, ...shape) > bytes)
+    throw new SppError(
+      'bad-shape',
+      `The shape [${shape.join(', ')}] of ${JSON.stringify(name.slice(0, 64))} is more than a body of ${bytes} bytes can hold.`,
+    );
   return Math.max(1, shape[0] ?? 1);
 }
 
