@@ -6,7 +6,7 @@ const nodeNameSchema = z
   .string()
   .regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, 'is not of a-z, 0-9, dot, dash and underscore');
 
-const nodeClassSchema = z.string().min(1).max(64);
+export const nodeClassSchema = z.string().min(1).max(64);
 
 export const newNodeSchema = z.strictObject({
   name: nodeNameSchema,

@@ -5,6 +5,7 @@
  *   rules  <─ classes[name]  <─ overrides[key]      the later one wins, field by field
  */
 import { z } from 'zod';
+import { nodeClassSchema } from './node-registration.ts';
 import { checkPolicy } from './policy/checks.ts';
 import {
   changedBy,
@@ -46,7 +47,8 @@ const canarySchema = z.discriminatedUnion('kind', [
 
 /** What one request costs: fixed, for each begun millisecond of execution, and for each begun KiB of its body. */
 export const priceSchema = z.strictObject({
-  nodeClass: z.union([z.literal('*'), slaClassNameSchema]).default('*'),
+  /** As nodes are registered with it. */
+  nodeClass: nodeClassSchema.default('*'),
   model: z.string().min(1).max(128).default('*'),
   level: z.union([z.literal('*'), z.int().nonnegative()]).default('*'),
   fixedNanoUsd: nanoUsdSchema.max(1e12).default(0),

@@ -197,9 +197,14 @@ describe('a change of the policy', () => {
     const nothing = await put({ minQuality: 0.99 });
     expect(nothing.status).toBe(422);
     expect(await problemOf(nothing)).toMatchObject({ code: 'bad-policy', errors: [{ path: '' }] });
-    const part = await put({ tiers: [{ name: 'none', upToMs: 10, minSparsity: 0.9, maxSparsity: 1 }] });
+    await newKey({ classes: ['bygone'] });
+    const tiers = [{ name: 'none', upToMs: 10, minSparsity: 0.9, maxSparsity: 1 }];
+    const body = { ...((await before.clone().json()) as object), tiers };
+    const tried = await fleet.gateway.operator('POST', '/v1/policy/validate', { body });
+    expect(await tried.json()).toMatchObject({ warnings: [{ path: 'tiers[0]' }, { path: 'classes' }] });
+    const part = await put({ tiers });
     expect(part.status).toBe(200);
-    expect(part.headers.get('x-policy-warnings')).toBe('1');
+    expect(part.headers.get('x-policy-warnings')).toBe('2');
   });
 
   test('may govern a share of the requests first, the same one for a request that is repeated', async () => {

@@ -10,6 +10,7 @@ const audience = 'gateway';
 const [own, foreign] = [await generateKeyPair('RS256'), await generateKeyPair('RS256')];
 let server: Server;
 let issuer: string;
+let keysStatus = 200;
 let verify: OidcVerifier;
 
 /** An identity provider on this machine: its discovery document and its keys. */
@@ -20,7 +21,11 @@ beforeAll(async () => {
     const origin = tenant === '/clear' ? issuer.replace('127.0.0.1', '[::ffff:127.0.0.1]') : issuer;
     const document = { issuer: `${issuer}${tenant}`, jwks_uri: `${origin}/keys` };
     response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify(rest === 'openid-configuration' ? document : { keys: [jwk] }));
+    if (request.url === '/keys') {
+      response.statusCode = keysStatus;
+      return response.end(JSON.stringify(keysStatus === 200 ? { keys: [jwk] } : { keys: 'later' }));
+    }
+    response.end(JSON.stringify(rest === 'openid-configuration' ? document : {}));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -97,3 +102,14 @@ test('a provider that cannot be asked lets nobody in', async () => {
   });
   await expect(away(await token(), NOW_S * 1000)).rejects.toMatchObject({ code: 'not-ready' });
 });
+
+test.each([500, 302, 201])(
+  'keys that come with %d are the provider’s fault, and not the token’s',
+  async (status) => {
+    const untried = oidcVerifier({ issuer, audience, roleClaim: 'access.roles', roles: { viewer: 'look' } });
+    keysStatus = status;
+    await expect(untried(await token(), NOW_S * 1000)).rejects.toMatchObject({ code: 'not-ready' });
+    keysStatus = 200;
+    expect(await untried(await token(), NOW_S * 1000)).toMatchObject({ role: 'viewer' });
+  },
+);

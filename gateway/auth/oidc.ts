@@ -22,6 +22,12 @@ export type OidcVerifier = (token: string, nowMs: number) => Promise<Identity | 
 
 /** No `none`, and no shared secrets: whoever could check such a token could make one. */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
+/** What jose says of the provider's keys: that they do not come, with another status than 200, or are none. */
+const PROVIDERS_FAULTS: ReadonlySet<string> = new Set([
+  errors.JWKSTimeout.code,
+  errors.JOSEError.code,
+  errors.JWKSInvalid.code,
+]);
 const CLOCK_SKEW_S = 30;
 const TIMEOUT_MS = 3000;
 
@@ -47,7 +53,7 @@ export function oidcVerifier(settings: OidcSettings): OidcVerifier {
         ? undefined
         : { kind: 'operator', name: `oidc:${payload.sub}`.slice(0, 128), role };
     } catch (error) {
-      if (error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout)) return undefined;
+      if (error instanceof errors.JOSEError && !PROVIDERS_FAULTS.has(error.code)) return undefined;
       if (error instanceof SppError) throw error;
       throw unavailable(error);
     }

@@ -12,12 +12,14 @@ const levels = [0, 1, 2].map((level) => ({
 const around: Surroundings = {
   models: new Map([['m', new Map([['v1', levels]])]]),
   keyIds: new Set([key]),
+  boundKeys: [],
+  nodeClasses: new Set(['gpu', 'cpu']),
   versions: new Map([[1, defaultPolicy]]),
 };
 const held = (over: object, where: Surroundings = around) =>
   holdAgainst(policySchema.parse({ ...defaultPolicy, tiers: [], ...over }), where);
 const errors = (over: object, where?: Surroundings) => held(over, where).errors.map(({ path }) => path);
-const warnings = (over: object) => held(over).warnings.map(({ path }) => path);
+const warnings = (over: object, where?: Surroundings) => held(over, where).warnings.map(({ path }) => path);
 
 describe('a policy held against what there is', () => {
   test('is fine as it comes', () => {
@@ -100,6 +102,36 @@ describe('a policy held against what there is', () => {
       { level: 9, fixedNanoUsd: 1 },
     ];
     expect(warnings({ prices })).toEqual(['prices[0].model', 'prices[1].level']);
+  });
+
+  test('is refused when no level costs as little as a request that names no cost budget may', () => {
+    const prices = [{ level: 0, fixedNanoUsd: 10 }, { fixedNanoUsd: 20 }];
+    expect(errors({ prices, defaultCostBudgetNanoUsd: 10 })).toEqual([]);
+    expect(errors({ prices, defaultCostBudgetNanoUsd: 9 })).toEqual(['']);
+    expect(errors({ prices, defaultCostBudgetNanoUsd: 10, maxSparsity: 0.5 })).toEqual(['']);
+    const classes = [{ name: 'gold', defaultCostBudgetNanoUsd: 9 }];
+    expect(errors({ prices, defaultCostBudgetNanoUsd: 10, classes })).toEqual(['classes[0]']);
+  });
+
+  test('is warned of prices for a class of nodes that is not there, which would be free', () => {
+    const prices = [
+      { nodeClass: 'gpu', fixedNanoUsd: 1 },
+      { nodeClass: 'gpus', fixedNanoUsd: 1 },
+    ];
+    expect(warnings({ prices })).toEqual(['prices[1].nodeClass']);
+    expect(warnings({ prices }, { ...around, nodeClasses: new Set() })).toEqual([]);
+  });
+
+  test('is warned of keys that may use none of its classes', () => {
+    const boundKeys = [
+      { id: 'key_1', classes: ['gold', 'silver'] },
+      { id: 'key_2', classes: ['silver'] },
+    ];
+    const told = (names: readonly string[]) =>
+      held({ classes: names.map((name) => ({ name })) }, { ...around, boundKeys }).warnings;
+    expect(told(['silver'])).toEqual([]);
+    expect(told(['gold'])).toEqual([{ path: 'classes', message: expect.stringContaining('key_2 may use') }]);
+    expect(told([])).toEqual([{ path: 'classes', message: expect.stringContaining('key_1, key_2') }]);
   });
 
   test('before any model is there can be anything', () => {

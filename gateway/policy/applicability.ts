@@ -12,6 +12,10 @@ export interface Surroundings {
   /** By model and artifact version. */
   readonly models: ReadonlyMap<string, ReadonlyMap<string, readonly LevelOption[]>>;
   readonly keyIds: ReadonlySet<string>;
+  /** Keys that may use some classes only. */
+  readonly boundKeys: readonly { readonly id: string; readonly classes: readonly string[] }[];
+  /** Of the nodes that there are. */
+  readonly nodeClasses: ReadonlySet<string>;
   /** Documents of the versions before, as far as the policy names them. */
   readonly versions: ReadonlyMap<number, Policy>;
 }
@@ -51,6 +55,7 @@ export function holdAgainst(policy: Policy, around: Surroundings): Findings {
       ...matches.flatMap(({ warnings }) => warnings),
       ...canaryWarnings(policy, around),
       ...priceWarnings(policy, around),
+      ...keyWarnings(policy, around),
     ],
   };
 }
@@ -59,6 +64,10 @@ export function holdAgainst(policy: Policy, around: Surroundings): Findings {
 function matchFindings(policy: Policy, rules: PolicyRules, path: string, { models }: Surroundings): Findings {
   if (models.size === 0) return { errors: [], warnings: [] };
   const at = (rest: string) => (path === '' ? rest : rest === '' ? path : `${path}.${rest}`);
+  const matches = (model: string, versions: Versions, tier: Tier | undefined, cap: number | null) =>
+    [...versions.values()].some((levels) =>
+      levels.some((level) => isAllowed(level, rules, tier) && isAffordable(level, model, policy, cap)),
+    );
   const last = rules.tiers.at(-1);
   const parts = [
     ...rules.tiers.map((tier, index) => ({ path: at(`tiers[${index}]`), tier })),
@@ -67,17 +76,30 @@ function matchFindings(policy: Policy, rules: PolicyRules, path: string, { model
       : []),
   ].map(({ path: where, tier }) => ({
     path: where,
+    tier,
     without: [...models].flatMap(([model, versions]) =>
-      [...versions.values()].some((levels) =>
-        levels.some((level) => isAllowed(level, rules, tier) && isAffordable(level, model, policy, rules)),
-      )
-        ? []
-        : [model],
+      matches(model, versions, tier, rules.maxCostBudgetNanoUsd) ? [] : [model],
     ),
   }));
   if (parts.every(({ without }) => without.length === models.size))
     return {
       errors: [{ path: at(''), message: 'no level of any model matches these rules, whatever the budget' }],
+      warnings: [],
+    };
+  const unasked = rules.defaultCostBudgetNanoUsd;
+  if (
+    !parts.some(({ tier }) =>
+      [...models].some(([model, versions]) => matches(model, versions, tier, unasked)),
+    )
+  )
+    return {
+      errors: [
+        {
+          path: at(''),
+          message:
+            'no level costs as little as defaultCostBudgetNanoUsd: requests that name no cost budget would be refused',
+        },
+      ],
       warnings: [],
     };
   return {
@@ -88,11 +110,10 @@ function matchFindings(policy: Policy, rules: PolicyRules, path: string, { model
   };
 }
 
-function isAllowed(
-  level: LevelOption,
-  rules: PolicyRules,
-  tier: PolicyRules['tiers'][number] | undefined,
-): boolean {
+type Tier = PolicyRules['tiers'][number];
+type Versions = ReadonlyMap<string, readonly LevelOption[]>;
+
+function isAllowed(level: LevelOption, rules: PolicyRules, tier: Tier | undefined): boolean {
   return (
     level.quality >= rules.minQuality &&
     level.sparsity >= Math.max(rules.minSparsity, tier?.minSparsity ?? 0) &&
@@ -101,11 +122,10 @@ function isAllowed(
 }
 
 /**
- * Whether some class of nodes serves the level for no more than the most that a request may cost: the least request there is, which
+ * Whether some class of nodes serves the level for no more than `cap`, null for any: the least request there is, which
  * has a body and takes some time.
  */
-function isAffordable({ level }: LevelOption, model: string, policy: Policy, rules: PolicyRules): boolean {
-  const cap = rules.maxCostBudgetNanoUsd;
+function isAffordable({ level }: LevelOption, model: string, policy: Policy, cap: number | null): boolean {
   if (cap === null) return true;
   const priceOf = priceList(policy.prices, model);
   const nodeClasses = new Set(policy.prices.map(({ nodeClass }) => nodeClass));
@@ -174,9 +194,20 @@ function canaryWarnings({ canary, classes }: Policy, { versions }: Surroundings)
   return [...onlyHere, ...onlyThere];
 }
 
-function priceWarnings({ prices }: Policy, { models }: Surroundings): Finding[] {
-  if (models.size === 0) return [];
-  return prices.flatMap(({ model, level }, index) => {
+/** A price that nothing meets is a class of nodes that costs something else, or nothing. */
+function priceWarnings({ prices }: Policy, { models, nodeClasses }: Surroundings): Finding[] {
+  const nowhere = prices.flatMap(({ nodeClass }, index) =>
+    nodeClass === '*' || nodeClasses.size === 0 || nodeClasses.has(nodeClass)
+      ? []
+      : [
+          {
+            path: `prices[${index}].nodeClass`,
+            message: `no node is of the class ${JSON.stringify(nodeClass)}`,
+          },
+        ],
+  );
+  if (models.size === 0) return nowhere;
+  const unmet = prices.flatMap(({ model, level }, index) => {
     const here =
       model === '*' ? [...models.values()] : [models.get(model)].filter((known) => known !== undefined);
     const levels = here.flatMap((versions) => [...versions.values()].flat());
@@ -186,4 +217,18 @@ function priceWarnings({ prices }: Policy, { models }: Surroundings): Finding[] 
       ? []
       : [{ path: `prices[${index}].level`, message: `no model has a level ${level}` }];
   });
+  return [...unmet, ...nowhere];
+}
+
+const KEYS_NAMED = 5;
+
+/** Keys that may use none of the classes that there are: all of their requests would be refused. */
+function keyWarnings({ classes }: Policy, { boundKeys }: Surroundings): Finding[] {
+  const there = new Set(classes.map(({ name }) => name));
+  const shut = boundKeys.filter(({ classes: allowed }) => !allowed.some((name) => there.has(name)));
+  if (shut.length === 0) return [];
+  const named = shut.slice(0, KEYS_NAMED).map(({ id }) => id);
+  const more = shut.length > KEYS_NAMED ? ` and ${shut.length - KEYS_NAMED} more` : '';
+  const message = `holds no class that ${named.join(', ')}${more} may use: their requests are refused`;
+  return [{ path: 'classes', message }];
 }

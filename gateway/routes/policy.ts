@@ -147,7 +147,7 @@ async function putInForce(
 
 /** @throws `bad-policy` when the policy can match nothing, or names what is not there */
 async function applicable({ gateway }: Call, document: Policy): Promise<Findings> {
-  const findings = holdAgainst(document, await surroundingsOf(gateway.db, document));
+  const findings = holdAgainst(document, await surroundingsOf(gateway.db, document, gateway.settings.nodes));
   const [first] = findings.errors;
   if (first === undefined) return findings;
   const where = first.path === '' ? '' : `${first.path}: `;

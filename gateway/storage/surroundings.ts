@@ -1,7 +1,8 @@
 /** What a policy is held against, as the database has it now. */
-import { inArray } from 'drizzle-orm';
-import { apiKeys } from '../../schema/db/tables.ts';
+import { and, inArray, isNotNull, isNull } from 'drizzle-orm';
+import { apiKeys, nodes } from '../../schema/db/tables.ts';
 import type { Policy } from '../../schema/policy.ts';
+import type { NodeAddress } from '../nodes/node-address.ts';
 import type { Surroundings } from '../policy/applicability.ts';
 import { type CatalogVersion, loadCatalog } from './catalog.ts';
 import type { Database } from './database.ts';
@@ -10,7 +11,12 @@ import { policyVersion } from './policies.ts';
 /** D1 takes at most 100 bound values in one statement. */
 const BOUND_VALUES = 90;
 
-export async function surroundingsOf(db: Database, policy: Policy): Promise<Surroundings> {
+/** @param listed nodes of the setting, which the database does not know */
+export async function surroundingsOf(
+  db: Database,
+  policy: Policy,
+  listed: readonly NodeAddress[],
+): Promise<Surroundings> {
   const catalog = await loadCatalog(db);
   const models = [...catalog.values()].map(
     ({ id, versions }) =>
@@ -25,9 +31,16 @@ export async function surroundingsOf(db: Database, policy: Policy): Promise<Surr
   }
   const { canary } = policy;
   const baseline = canary?.kind === 'policy' ? await policyVersion(db, canary.baseline) : undefined;
+  const bound = await db
+    .select({ id: apiKeys.id, classes: apiKeys.classes })
+    .from(apiKeys)
+    .where(and(isNotNull(apiKeys.classes), isNull(apiKeys.revokedAtMs)));
+  const registered = await db.selectDistinct({ nodeClass: nodes.nodeClass }).from(nodes);
   return {
     models: new Map(models),
     keyIds,
+    boundKeys: bound.map(({ id, classes }) => ({ id, classes: classes ?? [] })),
+    nodeClasses: new Set([...listed, ...registered].map(({ nodeClass }) => nodeClass)),
     versions: new Map(baseline === undefined ? [] : [[baseline.version, baseline.document]]),
   };
 }
