@@ -5,6 +5,7 @@ import type { Fleet } from '../nodes/fleet.ts';
 import type { NodeNetwork } from '../nodes/node-network.ts';
 import type { NodeSecrets } from '../nodes/node-secrets.ts';
 import type { Outcome } from '../nodes/outcome.ts';
+import type { Expected } from '../selector/candidate-table.ts';
 import { costNanoUsd, type PriceOf } from '../selector/candidates.ts';
 import type { Candidate } from '../selector/select.ts';
 import type { Background } from '../state/cell.ts';
@@ -15,13 +16,10 @@ import { declined } from './node-answer.ts';
 import type { Trace } from './trace.ts';
 import type { Upload } from './upload.ts';
 
-export interface AttemptRequest {
+/** Of `Expected`, the wait is a part of `chosen.predicted.queueMs`. */
+export interface AttemptRequest extends Expected {
   readonly chosen: Candidate;
   readonly minLevel: number;
-  /** Of `chosen.predicted.queueMs`, what the node's load explains. */
-  readonly expectedQueueMs: number;
-  /** How long the level usually executes there. */
-  readonly usualMs: number;
   readonly model: string;
   readonly version: string;
   readonly batch: number;
@@ -75,7 +73,7 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
     });
   const node = fleet.addressOf(chosen.node);
   const startedMs = now();
-  const { model, minLevel, trace, abortable } = request;
+  const { model, minLevel, trace, abortable, emptyWayMs } = request;
   const { nodeNetwork, nodeSecrets } = context;
   const sending = forward({
     node,
@@ -87,6 +85,7 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
     upload,
     trace,
     deadline,
+    emptyWayMs,
     abortable,
     now,
   });

@@ -43,6 +43,8 @@ export interface CandidateTable {
   readonly perKiBNanoUsd: Float64Array;
 }
 
+const NO_WAYS: Ways = new Float64Array(0);
+
 export interface TableInput {
   readonly levels: readonly LevelOption[];
   readonly nodes: readonly NodeOption[];
@@ -136,15 +138,25 @@ export function setUsable(table: CandidateTable, column: number, reason: string 
       : Number.NaN;
 }
 
-/** What an answer is held against: the wait that the node's load explains, and the level's usual time there. */
+/** What is to be expected of a level at a node, whatever the quantile. */
+export interface Expected {
+  /** The wait that the node's load explains. */
+  readonly expectedQueueMs: number;
+  /** How long the level usually executes there. */
+  readonly usualMs: number;
+  /** How long the way there and back usually takes with hardly anything to carry. */
+  readonly emptyWayMs: number;
+}
+
 export function expectedOf(
   table: CandidateTable,
   { node, level }: { readonly node: string; readonly level: number },
-): { readonly expectedQueueMs: number; readonly usualMs: number } {
+): Expected {
   const column = table.nodes.indexOf(node);
   const row = table.levels.findIndex((option) => option.level === level);
   return {
     expectedQueueMs: table.expectedQueueMs[column] ?? 0,
     usualMs: table.usualMs[row * table.nodes.length + column] ?? 0,
+    emptyWayMs: usualWayMs(table.ways[column] ?? NO_WAYS, 0),
   };
 }

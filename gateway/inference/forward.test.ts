@@ -1,0 +1,52 @@
+import { expect, test } from 'vitest';
+import { nodeSecrets } from '../nodes/node-secrets.ts';
+import { Deadline } from './deadline.ts';
+import { forward } from './forward.ts';
+
+/** @returns the milliseconds that the node is told it has */
+async function toldMs(budgetMs: number, emptyWayMs: number): Promise<number> {
+  let told = Number.NaN;
+  const now = () => 1000;
+  const deadline = new Deadline(1000, budgetMs, now);
+  const { done } = forward({
+    node: { name: 'a', url: 'http://a', nodeClass: 'default', draining: false },
+    nodeNetwork: {
+      async fetch(_, { headers }) {
+        told = Number(new Headers(headers).get('x-latency-budget-remaining'));
+        return new Response('{}', { headers: { 'content-length': '2' } });
+      },
+    },
+    nodeSecrets: nodeSecrets('secret', undefined),
+    model: 'm',
+    level: 0,
+    minLevel: 0,
+    upload: {
+      bytes: 2,
+      first: { name: 'x', shape: [1] },
+      batch: 1,
+      contentType: 'application/json',
+      headerLength: null,
+      repeatable: true,
+      arrived: () => true,
+      onArrived: () => {},
+      body: () => '{}',
+    },
+    trace: { requestId: 'r', parent: 'p', state: null },
+    deadline,
+    emptyWayMs,
+    abortable: false,
+    now,
+  });
+  expect((await done).kind).toBe('answered');
+  deadline.release();
+  return told;
+}
+
+test('a node is told what is left but for the way there and back, of which its clock sees nothing', async () => {
+  expect(await toldMs(200, 0)).toBe(200);
+  expect(await toldMs(200, 30)).toBe(170);
+});
+
+test('a node that cannot answer in time any more is told so, not that there is no deadline', async () => {
+  expect(await toldMs(20, 30)).toBe(0.001);
+});
