@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type NetworkTimes, usualWayMs, wayMs, waysAt } from '../selector/network-times.ts';
+import { emptyWayMs, type NetworkTimes, usualWayMs, wayMs, waysAt } from '../selector/network-times.ts';
 import { decayingHistogram } from './decaying-histogram.ts';
 import { networkBySize } from './network-by-size.ts';
 
@@ -94,6 +94,18 @@ describe('the way to a node by size', () => {
     expect(at(times, IMAGE)).toBeCloseTo(9, 4);
     expect(at(times, (4096 + IMAGE) / 2)).toBeCloseTo(5, 4);
     expect(at(times, 3 * IMAGE)).toBeGreaterThan(12);
+  });
+
+  test('tells how long the way is with hardly anything to carry, where reports or small bodies do', () => {
+    const network = networkBySize(HALF_LIFE_MS);
+    const empty = () => emptyWayMs(waysAt(network.times(100), 0.99));
+    expect(empty()).toBe(0);
+    for (let i = 0; i < 20; i++) network.record(IMAGE, 60, i);
+    expect(empty()).toBe(0);
+    network.recordProbe(3, 20);
+    expect(empty()).toBeCloseTo(3, 4);
+    for (let i = 0; i < 20; i++) network.record(500, 2, i);
+    expect(empty()).toBeCloseTo(2, 4);
   });
 
   test('before a size was seen it is told by reports and what bytes cost: seeded, then as they were last seen to', () => {

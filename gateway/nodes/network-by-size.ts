@@ -10,7 +10,7 @@
  *
  * Where all bodies are of one size, that comes to the quantiles of their times, as if there were no sizes.
  */
-import type { NetworkTimes, SizedTimes } from '../selector/network-times.ts';
+import { type NetworkTimes, type SizedTimes, SMALL_BYTES } from '../selector/network-times.ts';
 import type { TimeQuantiles } from '../selector/quantiles.ts';
 import { decayingHistogram } from './decaying-histogram.ts';
 import { type DecayingMean, decayingMean } from './decaying-mean.ts';
@@ -26,8 +26,6 @@ export interface NetworkBySize {
   times(nowMs: number): NetworkTimes;
 }
 
-/** What fits into a few packets takes as long as nothing. */
-const SMALL_BYTES = 4096;
 /** Beyond all bodies: where the last known times are drawn on to. */
 const END_BYTES = 2 ** 32;
 /** From this weight on a class speaks for itself. */

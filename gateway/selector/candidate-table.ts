@@ -7,7 +7,7 @@
  *   level b   [nodes + 0]   [nodes + 1]       networkMs, waitMs, usable ...: one entry a node
  */
 import { costNanoUsd, type LevelOption, type NodeOption, type PriceOf } from './candidates.ts';
-import { usualWayMs, type Ways, wayMs, waysAt } from './network-times.ts';
+import { emptyWayMs, usualWayMs, type Ways, wayMs, waysAt } from './network-times.ts';
 import { executeTime, queueTime } from './predict.ts';
 import { type TimeQuantiles, timeAt } from './quantiles.ts';
 
@@ -157,6 +157,6 @@ export function expectedOf(
   return {
     expectedQueueMs: table.expectedQueueMs[column] ?? 0,
     usualMs: table.usualMs[row * table.nodes.length + column] ?? 0,
-    emptyWayMs: usualWayMs(table.ways[column] ?? NO_WAYS, 0),
+    emptyWayMs: emptyWayMs(table.ways[column] ?? NO_WAYS),
   };
 }
