@@ -209,6 +209,13 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     });
   };
 
+  /** Settles when a level is there, or will not come. */
+  const prefetch = (level: number) =>
+    cache.get(level).then(
+      () => {},
+      () => {},
+    );
+
   const measurement = levelMeasurement({
     manifest,
     workers,
@@ -216,11 +223,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     sizes: shareableSizes,
     lengths: sequencePorts(manifest.inputs).length > 0 ? LENGTHS : [],
     isKnown: (level) => windows.restoredRuns(level) >= KNOWN_RUNS,
-    prefetch: (level) =>
-      cache.get(level).then(
-        () => {},
-        () => {},
-      ),
+    prefetch,
     budgetMs: options.measureBudgetMs ?? MEASURE_BUDGET_MS,
     log,
     run: runTrial,
@@ -233,6 +236,8 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const measure = async (onUsable?: () => void) => {
     restored ??= kept.restore(denseLevel);
     await restored;
+    // The next level comes while the first is tried.
+    if (progressive && denseLevel > 0) await prefetch(0).then(() => void prefetch(1));
     await sharing.try();
     await measurement.measure(onUsable);
     await kept.save();
