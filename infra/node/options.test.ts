@@ -18,6 +18,10 @@ describe('options', () => {
     });
   });
 
+  test('take a token with the end of its line, as secrets in files have it', () => {
+    expect(resolveOptions({ artifact: 'dir', token: 'secret\n' }).token).toBe('secret');
+  });
+
   test.each([
     [{ artifact: '' }, /--artifact/],
     [{ artifact: 'dir', port: 70_000 }, /--port/],
@@ -26,10 +30,20 @@ describe('options', () => {
     [{ artifact: 'dir', workers: 4, queueLimit: 3 }, /--queue-limit 3/],
     [{ artifact: 'dir', auth: 'token' as const }, /NODE_TOKEN/],
     [{ artifact: 'dir', host: '::' }, /NODE_TOKEN/],
+    [{ artifact: 'dir', token: 'two words' }, /NODE_TOKEN: has a space/],
+    [{ artifact: 'dir', gateway: 'http://a', registrationToken: 'tökèn' }, /REGISTRATION_TOKEN: has/],
+    // A timer would take these for 1 ms.
+    [{ artifact: 'dir', pollMs: 2 ** 31 }, /--poll-ms/],
+    [{ artifact: 'dir', drainMs: 2 ** 31 }, /--drain-ms/],
+    [{ artifact: 'dir', requestTimeoutMs: 2 ** 31 }, /--request-timeout-ms/],
   ])('%j is refused, naming the option', (options, message) => {
     expect(() => resolveOptions(options)).toThrow(
       expect.objectContaining({ code: 'usage', exitCode: 2, message: expect.stringMatching(message) }),
     );
+  });
+
+  test('that are secret are not repeated where they are refused', () => {
+    expect(() => resolveOptions({ artifact: 'dir', token: 'two words' })).toThrow(/^(?!.*two words)/);
   });
 
   test.each([

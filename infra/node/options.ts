@@ -8,6 +8,14 @@ export const logLevels = ['silent', 'error', 'warn', 'info', 'debug'] as const;
 export const authModes = ['none', 'token'] as const;
 
 const positive = z.coerce.number().int().positive();
+/** What timers count to; beyond it they would fire at once. */
+const LONGEST_MS = 2 ** 31 - 1;
+/** As files and secrets hold it, with or without the end of its line. */
+const bearerToken = z
+  .string()
+  .trim()
+  .min(1)
+  .regex(/^[\x21-\x7e]+$/, 'has a space or another character that no Authorization header carries');
 
 const nodeOptionsSchema = z.strictObject({
   /** A directory, an artifact version's URL, or a model's index (`.../v1/artifacts/{model}`), whose active version is followed. */
@@ -22,7 +30,7 @@ const nodeOptionsSchema = z.strictObject({
   ep: z.enum(executionProviders).default('cpu'),
   maxBodyBytes: positive.max(2 ** 30).default(8 * 2 ** 20),
   /** How long a sender may take for a whole request, and a client take nothing of its answer. */
-  requestTimeoutMs: positive.default(60_000),
+  requestTimeoutMs: positive.max(LONGEST_MS).default(60_000),
   /** Requests that may wait for a worker. */
   queueLimit: positive.default(256),
   /** Most rows of requests that share a run; 1 gives each request a run of its own. */
@@ -44,17 +52,17 @@ const nodeOptionsSchema = z.strictObject({
   /** `none` is the default on a loopback host only. */
   auth: z.enum(authModes).optional(),
   /** Bearer token: shown to the gateway, and asked of callers under `auth: token`. */
-  token: z.string().min(1).optional(),
+  token: bearerToken.optional(),
   /** Address of a gateway that the node tells of itself; needs `registrationToken`. */
   gateway: z.url({ protocol: /^https?$/ }).optional(),
   /** Made by the gateway when an operator registers the node: `POST /v1/nodes`. */
-  registrationToken: z.string().min(1).optional(),
+  registrationToken: bearerToken.optional(),
   /** Between reports to the gateway, give or take a fifth. */
   heartbeatMs: positive.max(30_000).default(2000),
   /** How long accepted requests may take to finish when the node stops. */
-  drainMs: z.coerce.number().int().nonnegative().default(10_000),
+  drainMs: z.coerce.number().int().nonnegative().max(LONGEST_MS).default(10_000),
   /** Between looks for a newer active version, and between tries at levels that could not be served. */
-  pollMs: positive.default(5000),
+  pollMs: positive.max(LONGEST_MS).default(5000),
 });
 
 /** Half of what this process may have. */
@@ -64,6 +72,12 @@ function defaultMemoryBudgetMb(): number {
   return Math.max(64, Math.floor(bytes / 2 / 2 ** 20));
 }
 
+/** What comes from the environment, so that no list of processes shows it. */
+const environment: Readonly<Record<string, string>> = {
+  token: 'NODE_TOKEN',
+  registrationToken: 'REGISTRATION_TOKEN',
+};
+
 export type NodeOptions = z.input<typeof nodeOptionsSchema>;
 export type ResolvedNodeOptions = z.output<typeof nodeOptionsSchema> & { auth: (typeof authModes)[number] };
 
@@ -72,7 +86,7 @@ export function resolveOptions(options: NodeOptions): ResolvedNodeOptions {
   const parsed = nodeOptionsSchema.safeParse(options);
   if (!parsed.success) {
     const faults = parsed.error.issues.map(
-      ({ path, message }) => `${flag(String(path[0] ?? ''))}: ${message}`,
+      ({ path, message }) => `${called(String(path[0] ?? ''))}: ${message}`,
     );
     throw new SppError('usage', `The options are not valid: ${faults.join('; ')}.`, {
       hint: 'See --help for what each option takes.',
@@ -107,6 +121,7 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
 }
 
-function flag(option: string): string {
-  return `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+/** As people set it. */
+function called(option: string): string {
+  return environment[option] ?? `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
