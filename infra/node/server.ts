@@ -9,7 +9,7 @@ import { SppError } from '../../schema/errors.ts';
 import { flushSubnormals } from '../../schema/flush-subnormals.ts';
 import { keepFullPrecision } from '../../schema/full-precision.ts';
 import type { NodeReport, NodeState } from '../../schema/node-report.ts';
-import type { SpawnThread } from './execution/worker-pool.ts';
+import type { SpawnThread } from './execution/asked-thread.ts';
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
 import { nodeApp } from './http/app.ts';
 import { answerConnectionFaults } from './http/connection-faults.ts';

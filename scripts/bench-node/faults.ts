@@ -10,7 +10,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { spawnSessionThread, type Thread } from '../../infra/node/execution/worker-pool.ts';
+import { spawnSessionThread, type Thread } from '../../infra/node/execution/asked-thread.ts';
 import { type RunningNode, startNode } from '../../infra/node/server.ts';
 import { zeroInputs } from '../../infra/node/tensors.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';

@@ -1,6 +1,11 @@
 /** Real session threads behind a gate, so that a test can hold requests inside a node and let threads die under them. */
+
+import {
+  type SpawnThread,
+  spawnSessionThread,
+  type Thread,
+} from '../../infra/node/execution/asked-thread.ts';
 import type { ToThread } from '../../infra/node/execution/messages.ts';
-import { type SpawnThread, spawnSessionThread, type Thread } from '../../infra/node/execution/worker-pool.ts';
 
 export interface GatedThreads {
   readonly spawn: SpawnThread;

@@ -1,6 +1,11 @@
 /** Session threads on which one level takes longer, so that a test can leave it too little time. */
+
+import {
+  type SpawnThread,
+  spawnSessionThread,
+  type Thread,
+} from '../../infra/node/execution/asked-thread.ts';
 import type { FromThread } from '../../infra/node/execution/messages.ts';
-import { type SpawnThread, spawnSessionThread, type Thread } from '../../infra/node/execution/worker-pool.ts';
 
 /**
  * @param extraMs what each run of `level` says that it took beyond its computation

@@ -10,7 +10,7 @@ import {
   sharing,
   taking,
 } from '../../../test/support/scripted-scheduler.ts';
-import { WorkerLost } from './worker-pool.ts';
+import { WorkerLost } from './asked-thread.ts';
 
 afterEach(() => {
   vi.useRealTimers();

@@ -3,13 +3,14 @@ import { SppError } from '../../../schema/errors.ts';
 import { arrivalMeter } from '../queue/arrival-meter.ts';
 import { type BatchEntry, type BatchRules, levelInTime, type NextBatch } from '../queue/batcher.ts';
 import { caution } from '../queue/caution.ts';
-import { leastWaitMs } from '../queue/least-wait.ts';
 import { nextRun } from '../queue/next-run.ts';
 import type { RequestQueue } from '../queue/request-queue.ts';
 import type { RawTensor } from '../tensors.ts';
+import { admissionRefusal, overrun } from './admission.ts';
+import { WorkerLost } from './asked-thread.ts';
 import { copyFeeds, cutOutputs, joinFeeds, type PaddedAxes } from './batch-tensors.ts';
 import { spareBuffers } from './spare-buffers.ts';
-import { type LevelModel, type TaskResult, WorkerLost, type WorkerPool } from './worker-pool.ts';
+import type { LevelModel, TaskResult, WorkerPool } from './worker-pool.ts';
 
 /** `deadlineMs` is on the clock of `performance.now()`; a job that no allowed level can end by then is refused. */
 export interface Job extends BatchEntry {
@@ -211,35 +212,6 @@ export function scheduler(
     return false;
   };
 
-  /** @throws why a job need not wait, because it would wait in vain */
-  const admit = (entry: Waiting, now: number) => {
-    if (entry.deadlineMs === undefined) return;
-    if (entry.deadlineMs <= now) throw overrun();
-    const slackMs = entry.deadlineMs - now;
-    if (levelInTime(entry, now, rules) === undefined)
-      throw new SppError(
-        'budget-infeasible',
-        `No allowed level has ever answered within the ${slackMs.toFixed(1)} ms that are left.`,
-        {
-          hint: 'Allow more time, or ask for a sparser level.',
-          details: { level: entry.level, minLevel: entry.minLevel },
-          retryAfterS: 1,
-        },
-      );
-    if (pool.idle > 0) return;
-    const waitMs = leastWaitMs(queue.inOrder(), entry, rules, pool.size);
-    if (levelInTime(entry, now + waitMs, rules) !== undefined) return;
-    throw new SppError(
-      'deadline-hopeless',
-      `Requests with earlier deadlines take at least ${waitMs.toFixed(1)} ms, too long for the ${slackMs.toFixed(1)} ms that are left.`,
-      {
-        hint: 'Ask another node, or allow more time.',
-        details: { queueLength: queue.length },
-        retryAfterS: waitMs / 1000,
-      },
-    );
-  };
-
   /** Looks again when the last moment has come at which a level could have been fast enough. */
   const watch = (entry: Waiting, deadlineMs: number) => {
     const now = performance.now();
@@ -293,7 +265,8 @@ export function scheduler(
           },
         };
         arrivals.arrived(rows, deadlineMs === undefined ? undefined : deadlineMs - now, now);
-        admit(entry, now);
+        const inVain = admissionRefusal(entry, now, queue, rules, pool);
+        if (inVain !== undefined) throw inVain;
         queue.push(entry);
         signal?.addEventListener('abort', onAbort, { once: true });
         pump();
@@ -312,11 +285,4 @@ function lengthsOf(entries: readonly Waiting[], { inputs, outputs }: PaddedAxes)
   if (inputs.size === 0) return undefined;
   const lengths = entries.map(({ job }) => job.feeds.find(({ name }) => inputs.has(name))?.dims[1] ?? 1);
   return { outputs, lengths };
-}
-
-function overrun(): SppError {
-  return new SppError('budget-overrun', 'The latency budget ran out while the request waited for a worker.', {
-    hint: 'Allow more time, or ask for a sparser level.',
-    retryAfterS: 1,
-  });
 }

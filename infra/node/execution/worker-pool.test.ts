@@ -7,17 +7,9 @@ import { tinyReference, writeTinyArtifact } from '../../../test/support/tiny-mod
 import { artifactLevels } from '../model/level-source.ts';
 import { packInputs } from '../tensors.ts';
 import { openWeightFile } from '../weights/weight-file.ts';
+import { spawnSessionThread, type Thread, WorkerLost } from './asked-thread.ts';
 import type { ToThread } from './messages.ts';
-import {
-  type LevelModel,
-  type PoolOptions,
-  spawnSessionThread,
-  type Task,
-  type TaskResult,
-  type Thread,
-  WorkerLost,
-  workerPool,
-} from './worker-pool.ts';
+import { type LevelModel, type PoolOptions, type Task, type TaskResult, workerPool } from './worker-pool.ts';
 
 const scope = disposables();
 afterEach(() => scope.dispose());

@@ -2,22 +2,11 @@
  * A fixed number of session threads, each busy with at most one task. A thread that dies is replaced, after a pause
  * that grows while replacements die before they are ready; its task is handed back as `WorkerLost`, to be tried again.
  */
-import { Worker } from 'node:worker_threads';
 import { SppError } from '../../../schema/errors.ts';
 import type { RawTensor } from '../tensors.ts';
-import type { FromThread, ModelData, Packed, ThreadData, ToThread } from './messages.ts';
+import { type AskedThread, askedThread, type SpawnThread, spawnSessionThread } from './asked-thread.ts';
+import type { ModelData, Packed } from './messages.ts';
 import { refusal } from './refusal.ts';
-
-/** What the pool needs of a worker thread. */
-export interface Thread {
-  postMessage(message: ToThread, transfer?: readonly ArrayBuffer[]): void;
-  on(event: 'message', listener: (message: FromThread) => void): unknown;
-  on(event: 'error', listener: (error: unknown) => void): unknown;
-  on(event: 'exit', listener: (code: number) => void): unknown;
-  terminate(): Promise<unknown>;
-}
-
-export type SpawnThread = (data: ThreadData) => Thread;
 
 export interface LevelModel {
   readonly level: number;
@@ -45,18 +34,6 @@ export interface TaskResult {
   readonly behindMs: number;
   /** The part of `executeMs` that the run took inside its thread; the rest is the way there and back. */
   readonly runMs: number;
-}
-
-/** The thread ended under its task. */
-export class WorkerLost extends Error {
-  override readonly name = 'WorkerLost';
-  /** Whether it can have been at the task; false where that lay behind another. */
-  readonly begun: boolean;
-
-  constructor(message: string, begun = true) {
-    super(message);
-    this.begun = begun;
-  }
 }
 
 export interface WorkerPool {
@@ -102,38 +79,18 @@ export interface PoolOptions {
 }
 
 interface Slot {
-  thread: Thread;
+  readonly thread: AskedThread;
   ready: boolean;
   idle: boolean;
   /** Levels it has sessions of, and how they are packed. */
   levels: Map<number, Packed>;
-  /** What the thread has been asked and has not answered yet: what it is at, and at most one run behind that. */
-  readonly asked: Asked[];
   /** Whether it is at a run of a level that it had a session of before. */
   isPlainRun: boolean;
-}
-
-interface Asked {
-  answer(message: FromThread): void;
-  lost(error: WorkerLost): void;
-  /** When what came before it was answered; undefined where nothing did. */
-  afterMs: number | undefined;
-}
-
-interface Answered {
-  readonly message: FromThread;
-  readonly afterMs: number | undefined;
 }
 
 const FIRST_RESPAWN_MS = 50;
 const LONGEST_RESPAWN_MS = 5000;
 const FAULT_AFTER_DEATHS = 3;
-/** A thread ends when its present run does; a run that takes longer than this is given up. */
-const LONGEST_END_MS = 10_000;
-
-export const spawnSessionThread: SpawnThread = (workerData) =>
-  new Worker(new URL('./session-thread.ts', import.meta.url), { workerData });
-
 export function workerPool(options: PoolOptions): WorkerPool {
   const spawn = options.spawn ?? spawnSessionThread;
   const slots = new Set<Slot>();
@@ -152,44 +109,25 @@ export function workerPool(options: PoolOptions): WorkerPool {
     data.kind === 'whole' ? 'copy' : (packs.get(level) ?? 'no');
 
   const open = () => {
-    const thread = spawn({ ep: options.ep });
-    const slot: Slot = {
-      thread,
-      ready: false,
-      idle: false,
-      levels: new Map(),
-      asked: [],
-      isPlainRun: false,
-    };
-    let reason = 'it ended';
+    const thread = askedThread(spawn({ ep: options.ep }), {
+      onReady: () => {
+        slot.ready = true;
+        slot.idle = true;
+        deathsBeforeReady = 0;
+        fault = undefined;
+        options.onChange();
+      },
+      onEnd: (code, reason) => {
+        slots.delete(slot);
+        if (closed) return 'The pool was closed.';
+        options.onLost(`exit code ${code}: ${reason}`);
+        if (!slot.ready) deathsBeforeReady++;
+        replace(reason);
+        return `A worker thread was lost: ${reason}.`;
+      },
+    });
+    const slot: Slot = { thread, ready: false, idle: false, levels: new Map(), isPlainRun: false };
     slots.add(slot);
-    thread.on('message', (message) => {
-      if (message.kind !== 'ready') {
-        const answered = slot.asked.shift();
-        const next = slot.asked[0];
-        if (next !== undefined) next.afterMs = performance.now();
-        return answered?.answer(message);
-      }
-      slot.ready = true;
-      slot.idle = true;
-      deathsBeforeReady = 0;
-      fault = undefined;
-      options.onChange();
-    });
-    thread.on('error', (error) => {
-      reason = error instanceof Error ? error.message : String(error);
-    });
-    thread.on('exit', (code) => {
-      slots.delete(slot);
-      const all = (message: string) => {
-        for (const [i, { lost }] of slot.asked.splice(0).entries()) lost(new WorkerLost(message, i === 0));
-      };
-      if (closed) return all('The pool was closed.');
-      options.onLost(`exit code ${code}: ${reason}`);
-      if (!slot.ready) deathsBeforeReady++;
-      replace(reason);
-      all(`A worker thread was lost: ${reason}.`);
-    });
   };
 
   const replace = (reason: string) => {
@@ -207,26 +145,6 @@ export function workerPool(options: PoolOptions): WorkerPool {
     options.onChange();
   };
 
-  const ask = (slot: Slot, message: ToThread, transfer: readonly ArrayBuffer[] = []) =>
-    new Promise<Answered>((resolve, reject) => {
-      const asked: Asked = {
-        answer: (answer) => resolve({ message: answer, afterMs: asked.afterMs }),
-        lost: reject,
-        afterMs: undefined,
-      };
-      slot.asked.push(asked);
-      slot.thread.postMessage(message, transfer);
-    });
-
-  const end = async ({ thread }: Slot) => {
-    const ended = new Promise<void>((resolve) => thread.on('exit', () => resolve()));
-    thread.postMessage({ kind: 'end' });
-    // Terminating a thread inside onnxruntime aborts the whole process, so that is the last resort.
-    const limit = setTimeout(() => void thread.terminate(), LONGEST_END_MS);
-    await ended;
-    clearTimeout(limit);
-  };
-
   const run = async (slot: Slot, { model, feeds, outputs, reuse }: Task): Promise<TaskResult> => {
     const handedMs = performance.now();
     const { level } = model;
@@ -235,8 +153,7 @@ export function workerPool(options: PoolOptions): WorkerPool {
     const packed = packedAs(model);
     if (!held) slot.levels.set(level, packed);
     models.set(level, model);
-    const { message: answer, afterMs } = await ask(
-      slot,
+    const { message: answer, afterMs } = await slot.thread.ask(
       {
         kind: 'run',
         level,
@@ -280,7 +197,7 @@ export function workerPool(options: PoolOptions): WorkerPool {
     preparing = true;
     try {
       slot.isPlainRun = false;
-      const { message } = await ask(slot, { kind: 'prepare', level, model: { data, packed } });
+      const { message } = await slot.thread.ask({ kind: 'prepare', level, model: { data, packed } });
       if (message.kind === 'prepared') slot.levels.set(level, packed);
       else models.delete(level);
     } catch {
@@ -304,7 +221,7 @@ export function workerPool(options: PoolOptions): WorkerPool {
   const begin = (slot: Slot, task: Task) => {
     slot.idle = false;
     return run(slot, task).finally(() => {
-      slot.idle = slots.has(slot) && slot.asked.length === 0;
+      slot.idle = slots.has(slot) && slot.thread.unanswered === 0;
       if (!slots.has(slot)) return;
       const model = insists && slot.idle && !preparing ? lacks(slot) : undefined;
       if (model === undefined) options.onChange();
@@ -313,7 +230,9 @@ export function workerPool(options: PoolOptions): WorkerPool {
   };
 
   const withRoomBehind = (level: number) =>
-    [...slots].find(({ levels, asked, isPlainRun }) => isPlainRun && asked.length === 1 && levels.has(level));
+    [...slots].find(
+      ({ levels, thread, isPlainRun }) => isPlainRun && thread.unanswered === 1 && levels.has(level),
+    );
 
   for (let i = 0; i < options.size; i++) open();
   return {
@@ -341,8 +260,7 @@ export function workerPool(options: PoolOptions): WorkerPool {
     },
     unload(level) {
       models.delete(level);
-      for (const slot of slots)
-        if (slot.levels.delete(level)) slot.thread.postMessage({ kind: 'unload', level });
+      for (const slot of slots) if (slot.levels.delete(level)) slot.thread.tell({ kind: 'unload', level });
     },
     pack(hows) {
       packs = hows;
@@ -357,7 +275,7 @@ export function workerPool(options: PoolOptions): WorkerPool {
     async close() {
       closed = true;
       for (const timer of respawns) clearTimeout(timer);
-      await Promise.all([...slots].map(end));
+      await Promise.all([...slots].map(({ thread }) => thread.end()));
     },
   };
 }

@@ -1,0 +1,109 @@
+/** A thread that is asked one thing after the other and answers in that order; what it is asked fails when it dies. */
+import { Worker } from 'node:worker_threads';
+import type { FromThread, ThreadData, ToThread } from './messages.ts';
+
+/** What is needed of a worker thread. */
+export interface Thread {
+  postMessage(message: ToThread, transfer?: readonly ArrayBuffer[]): void;
+  on(event: 'message', listener: (message: FromThread) => void): unknown;
+  on(event: 'error', listener: (error: unknown) => void): unknown;
+  on(event: 'exit', listener: (code: number) => void): unknown;
+  terminate(): Promise<unknown>;
+}
+
+export type SpawnThread = (data: ThreadData) => Thread;
+
+/** The thread ended under its task. */
+export class WorkerLost extends Error {
+  override readonly name = 'WorkerLost';
+  /** Whether it can have been at the task; false where that lay behind another. */
+  readonly begun: boolean;
+
+  constructor(message: string, begun = true) {
+    super(message);
+    this.begun = begun;
+  }
+}
+
+export interface Answered {
+  readonly message: FromThread;
+  /** When what was asked before it was answered; undefined where nothing was. */
+  readonly afterMs: number | undefined;
+}
+
+export interface AskedThread {
+  /** How much it has been asked and has not answered yet. */
+  readonly unanswered: number;
+  /** Rejects with `WorkerLost` when the thread ends first. */
+  ask(message: ToThread, transfer?: readonly ArrayBuffer[]): Promise<Answered>;
+  /** What has no answer. */
+  tell(message: ToThread): void;
+  /** Lets it answer what it was asked, and end; resolves when it has. */
+  end(): Promise<void>;
+}
+
+export interface ThreadEvents {
+  readonly onReady: () => void;
+  /**
+   * Called when the thread has ended, before what it was asked is rejected.
+   * @param code its exit code
+   * @param reason the error it ended with, if any
+   * @returns what those who asked are told
+   */
+  readonly onEnd: (code: number, reason: string) => string;
+}
+
+interface Asked {
+  answer(message: FromThread): void;
+  lost(error: WorkerLost): void;
+  afterMs: number | undefined;
+}
+
+/** A thread ends when its present run does; a run that takes longer than this is given up. */
+const LONGEST_END_MS = 10_000;
+
+export const spawnSessionThread: SpawnThread = (workerData) =>
+  new Worker(new URL('./session-thread.ts', import.meta.url), { workerData });
+
+export function askedThread(thread: Thread, { onReady, onEnd }: ThreadEvents): AskedThread {
+  const waiting: Asked[] = [];
+  let reason = 'it ended';
+  thread.on('message', (message) => {
+    if (message.kind === 'ready') return onReady();
+    const answered = waiting.shift();
+    const next = waiting[0];
+    if (next !== undefined) next.afterMs = performance.now();
+    answered?.answer(message);
+  });
+  thread.on('error', (error) => {
+    reason = error instanceof Error ? error.message : String(error);
+  });
+  thread.on('exit', (code) => {
+    const message = onEnd(code, reason);
+    for (const [i, { lost }] of waiting.splice(0).entries()) lost(new WorkerLost(message, i === 0));
+  });
+  return {
+    get unanswered() {
+      return waiting.length;
+    },
+    ask: (message, transfer = []) =>
+      new Promise((resolve, reject) => {
+        const asked: Asked = {
+          answer: (answer) => resolve({ message: answer, afterMs: asked.afterMs }),
+          lost: reject,
+          afterMs: undefined,
+        };
+        waiting.push(asked);
+        thread.postMessage(message, transfer);
+      }),
+    tell: (message) => thread.postMessage(message),
+    async end() {
+      const ended = new Promise<void>((resolve) => thread.on('exit', () => resolve()));
+      thread.postMessage({ kind: 'end' });
+      // Terminating a thread inside onnxruntime aborts the whole process, so that is the last resort.
+      const limit = setTimeout(() => void thread.terminate(), LONGEST_END_MS);
+      await ended;
+      clearTimeout(limit);
+    },
+  };
+}
