@@ -53,6 +53,9 @@ export interface NextBatch<E> {
   readonly hopeless: readonly E[];
 }
 
+/** More than any model has: what is known of a level and a length goes by `level + LEVELS * length`. */
+export const LEVELS = 2 ** 20;
+
 /** Share of the time left that a run usually takes which can be late, but most likely is not. */
 const LIKELY = 0.5;
 

@@ -1,6 +1,7 @@
 /**
- * Earliest deadline first; equal deadlines in the order of arrival, entries without a deadline last. A binary heap that
- * knows where each entry stands, so that entries leave from the middle in logarithmic time.
+ * Earliest deadline first; equal deadlines in the order of arrival, entries without a deadline last. A sorted list: each decision looks
+ * at dozens of those that wait, and each arrival at all that go before it, so that order must cost nothing to read. To put one in or
+ * take it out moves those behind it, of which there are at most some thousands.
  */
 import { SppError } from '../../../schema/errors.ts';
 import type { QueueEntry, RequestQueue } from './request-queue.ts';
@@ -9,92 +10,63 @@ interface Place<E> {
   readonly entry: E;
   readonly deadlineMs: number;
   readonly arrival: number;
-  /** Index in the heap: the parent stands at (at - 1) >> 1, children at 2 at + 1 and 2 at + 2. */
-  at: number;
 }
 
 /** @param limit most entries that may wait; further ones are refused with `queue-full` */
 export function edfQueue<E extends QueueEntry>(limit: number): RequestQueue<E> {
-  const heap: Place<E>[] = [];
+  /** In the order of service; likewise `entries`. */
+  const sorted: Place<E>[] = [];
+  const entries: E[] = [];
   const places = new Map<E, Place<E>>();
   let arrivals = 0;
 
-  const put = (place: Place<E>, at: number) => {
-    heap[at] = place;
-    place.at = at;
-  };
-
-  /** Moves a place towards the root, then towards the leaves, until no parent is later than its children. */
-  const settle = (place: Place<E>) => {
-    for (let parent = heap[(place.at - 1) >> 1]; parent !== undefined && before(place, parent); ) {
-      const { at } = parent;
-      put(parent, place.at);
-      put(place, at);
-      parent = heap[(at - 1) >> 1];
+  /** The first index whose place does not go before this one: its own where it is there. */
+  const indexOf = (place: Place<E>): number => {
+    let [low, high] = [0, sorted.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const other = sorted[middle];
+      if (other !== undefined && before(other, place)) low = middle + 1;
+      else high = middle;
     }
-    for (;;) {
-      const [left, right] = [heap[2 * place.at + 1], heap[2 * place.at + 2]];
-      const child = right !== undefined && left !== undefined && before(right, left) ? right : left;
-      if (child === undefined || before(place, child)) return;
-      const { at } = child;
-      put(child, place.at);
-      put(place, at);
-    }
+    return low;
   };
 
   return {
     get length() {
-      return heap.length;
+      return entries.length;
     },
     push(entry) {
-      if (heap.length >= limit)
-        throw new SppError('queue-full', `${heap.length} requests wait already, which is the limit.`, {
+      if (entries.length >= limit)
+        throw new SppError('queue-full', `${entries.length} requests wait already, which is the limit.`, {
           hint: 'Send fewer requests at a time, or try again later.',
           retryAfterS: 1,
         });
       const deadlineMs = entry.deadlineMs ?? Number.POSITIVE_INFINITY;
-      const place = { entry, deadlineMs, arrival: arrivals++, at: heap.length };
+      const place = { entry, deadlineMs, arrival: arrivals++ };
+      const at = indexOf(place);
       places.set(entry, place);
-      heap.push(place);
-      settle(place);
+      sorted.splice(at, 0, place);
+      entries.splice(at, 0, entry);
     },
     remove(entry) {
       const place = places.get(entry);
-      const last = place && heap.pop();
-      if (place === undefined || last === undefined) return false;
+      if (place === undefined) return false;
+      const at = indexOf(place);
       places.delete(entry);
-      if (last !== place) {
-        put(last, place.at);
-        settle(last);
-      }
+      sorted.splice(at, 1);
+      entries.splice(at, 1);
       return true;
     },
-    inOrder: () => ascending(heap),
+    inOrder: () => entries,
     clear() {
-      const entries = [...ascending(heap)];
-      heap.length = 0;
       places.clear();
-      return entries;
+      sorted.length = 0;
+      return entries.splice(0);
     },
   };
 }
 
 function before(a: Place<unknown>, b: Place<unknown>): boolean {
   return a.deadlineMs < b.deadlineMs || (a.deadlineMs === b.deadlineMs && a.arrival < b.arrival);
-}
-
-/** The next in order is always the earliest of those whose parents have been given. */
-function* ascending<E>(heap: readonly Place<E>[]): Iterable<E> {
-  const frontier = heap.slice(0, 1);
-  for (;;) {
-    const next = frontier.reduce<Place<E> | undefined>(
-      (first, place) => (first === undefined || before(place, first) ? place : first),
-      undefined,
-    );
-    if (next === undefined) return;
-    frontier.splice(frontier.indexOf(next), 1);
-    for (const child of [heap[2 * next.at + 1], heap[2 * next.at + 2]])
-      if (child !== undefined) frontier.push(child);
-    yield next.entry;
-  }
 }

@@ -1,5 +1,5 @@
 /** Levels that all can have: at which what waits is in time, and at which what has been coming is kept up with. Pure. */
-import { type BatchEntry, type BatchRules, capped, perRow } from './batcher.ts';
+import { type BatchEntry, type BatchRules, capped, LEVELS, perRow } from './batcher.ts';
 
 /**
  * The densest level at which all that waits is expected to be in time, if it is served in order by so many threads, in runs as
@@ -14,9 +14,9 @@ export function sustainableLevel(
 ): number {
   const due = waiting.filter(({ deadlineMs }) => deadlineMs !== undefined);
   const allRows = due.reduce((sum, { rows }) => sum + rows, 0);
-  const perRows = new Map<string, number>();
+  const perRows = new Map<number, number>();
   const perRowOf = (level: number, length: number): number => {
-    const key = `${level} ${length}`;
+    const key = level + LEVELS * length;
     const known = perRows.get(key) ?? leastPerRow(level, length, allRows, rules);
     perRows.set(key, known);
     return known;

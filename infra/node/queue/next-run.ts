@@ -12,6 +12,7 @@ import {
   type BatchBounds,
   type BatchEntry,
   type BatchRules,
+  LEVELS,
   type NextBatch,
   nextBatch,
   type RunTimes,
@@ -82,9 +83,6 @@ function remembered(times: BatchRules['times']): BatchRules['times'] {
     return found;
   };
 }
-
-/** More than any model has. */
-const LEVELS = 2 ** 20;
 
 /** How many of the first ones may be passed over. */
 const PASSED = [0, 1, 2, 4, 8, 16, 32];
