@@ -105,7 +105,7 @@ export function simulateBurst(
         threads,
         idle: idle.length,
         arrivals: came,
-        caution: care.value,
+        caution: care,
       });
       for (const entry of [...hopeless, ...(batch?.entries ?? [])]) queue.remove(entry);
       for (const entry of hopeless) ended(entry, false);

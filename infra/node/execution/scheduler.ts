@@ -97,7 +97,7 @@ export function scheduler(
       threads: pool.size,
       idle,
       arrivals,
-      caution: care.value,
+      caution: care,
     });
     for (const entry of hopeless) {
       queue.remove(entry);

@@ -1,3 +1,5 @@
+import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
+import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { describe, expect, test } from 'vitest';
 import { arrivalMeter } from './arrival-meter.ts';
 
@@ -5,31 +7,54 @@ describe('the meter of arrivals', () => {
   test('tells rows a millisecond over what came lately', () => {
     const meter = arrivalMeter();
     for (let i = 0; i < 1000; i++) meter.arrived(2, undefined, i * 5);
-    expect(meter.rate(1000 * 5)).toBeCloseTo(0.4, 5);
+    expect(meter.rates(1000 * 5).present).toBeCloseTo(0.4, 5);
     for (let i = 0; i < 400; i++) meter.arrived(1, undefined, 5000 + i);
-    expect(meter.rate(5400)).toBeCloseTo(1, 5);
+    expect(meter.rates(5400).present).toBeCloseTo(1, 5);
   });
 
   test('tells nothing of few arrivals, of many at one moment, or of long ago', () => {
     const meter = arrivalMeter();
     for (let i = 0; i < 7; i++) meter.arrived(1, 10, i);
-    expect(meter.rate(7)).toBe(0);
+    expect(meter.rates(7).present).toBe(0);
     for (let i = 0; i < 20; i++) meter.arrived(1, undefined, 2000);
-    expect(meter.rate(2000)).toBe(0);
-    expect(meter.rate(2010)).toBeCloseTo(2, 5);
-    expect(meter.rate(9000)).toBe(0);
+    expect(meter.rates(2000).present).toBe(0);
+    expect(meter.rates(2010).present).toBeCloseTo(2, 5);
+    expect(meter.rates(9000).present).toBe(0);
     expect(meter.shortestBudgetMs(9000)).toBe(Infinity);
   });
 
-  test('sees a burst within a budget, and forgets it as soon', () => {
+  test('sees a burst within a budget, and tells as soon that it has gone', () => {
     const meter = arrivalMeter();
     // One every 4 ms, with budgets of 20 ms in the mean, then ten at once.
     for (let i = 0; i <= 200; i++) meter.arrived(1, i % 2 === 0 ? 10 : 30, 4 * i);
-    expect(meter.rate(800)).toBeLessThan(0.31);
+    expect(meter.rates(800).present).toBeLessThan(0.31);
     for (let i = 0; i < 10; i++) meter.arrived(1, 20, 800);
-    expect(meter.rate(801)).toBeGreaterThan(0.7);
+    expect(meter.rates(801).present).toBeGreaterThan(0.7);
     for (let i = 201; i <= 210; i++) meter.arrived(1, 20, 4 * i);
-    expect(meter.rate(840)).toBeLessThan(0.31);
+    expect(meter.rates(840).present).toBeLessThan(0.31);
+  });
+
+  test('remembers the worst burst for some seconds', () => {
+    const meter = arrivalMeter();
+    for (let i = 0; i < 100; i++) meter.arrived(1, 20, 8 * i);
+    for (let i = 0; i < 60; i++) meter.arrived(1, 20, 800);
+    const { burst } = meter.rates(801);
+    expect(burst).toBeGreaterThan(2);
+    const later = [1000, 2000, 5000, 9000].map((ms) => meter.rates(801 + ms).burst / burst);
+    expect(later).toEqual([1, 2, 5, 9].map((s) => expect.closeTo(Math.exp(-s), 5)));
+    for (let i = 0; i < 40; i++) meter.arrived(1, 20, 1900);
+    expect(meter.rates(1901).burst).toBeGreaterThan(burst * Math.exp(-1.1));
+  });
+
+  test('takes what comes evenly, or as chance has it, for no burst', () => {
+    const meter = arrivalMeter();
+    const random = xoroshiro128plus(3);
+    let atMs = 0;
+    for (let i = 0; i < 2000; i++) {
+      atMs -= Math.log(1 - uniformFloat64(random));
+      meter.arrived(1, 25, atMs);
+      expect(meter.rates(atMs).burst).toBeLessThan(1.3);
+    }
   });
 
   test('knows the shortest budget, forgets it with its arrival, and does not count what has none', () => {

@@ -3,20 +3,34 @@
 export interface ArrivalMeter {
   /** @param budgetMs what it may take; undefined for as long as it takes */
   arrived(rows: number, budgetMs: number | undefined, nowMs: number): void;
-  /**
-   * Rows a millisecond, over what came lately or over as long as its budgets are in the mean, whichever is more: in so short a time
-   * a burst makes late what waits, long before it shows in the former. 0 where too little has come to tell.
-   */
-  rate(nowMs: number): number;
+  rates(nowMs: number): ArrivalRates;
   /** The shortest budget; infinite where nothing with a budget came. */
   shortestBudgetMs(nowMs: number): number;
   /** Since the last arrival with a budget; infinite where none came. */
   sinceBudgetMs(nowMs: number): number;
 }
 
+/** Rows a millisecond; 0 where too little has come to tell. */
+export interface ArrivalRates {
+  /**
+   * Over what came lately or over as long as its budgets are in the mean, whichever is more: in so short a time
+   * a burst makes late what waits, long before it shows in the former.
+   */
+  readonly present: number;
+  /**
+   * Of the worst burst lately, which fades within some seconds: bursts come again, and where levels have climbed meanwhile the next one
+   * finds all threads at long runs. Over as long as budgets are, less what may be chance: requests that come evenly make no bursts.
+   */
+  readonly burst: number;
+}
+
 /** Arrivals that are looked at: enough to tell a rate from chance, few enough to see a burst while it lasts. */
 const KEPT = 256;
 const FEWEST = 8;
+/** Standard deviations of a count of arrivals that chance may have made, where they come independently: its square root each. */
+const CHANCE = 2;
+/** In which the memory of a burst fades to a third. */
+const FADES_MS = 1000;
 /** What came longer ago says nothing about what comes. */
 const WINDOW_MS = 1000;
 
@@ -24,6 +38,8 @@ export function arrivalMeter(): ArrivalMeter {
   /** The latest last. */
   let kept: { atMs: number; rows: number; budgetMs: number }[] = [];
   let lastBudgetAtMs = Number.NEGATIVE_INFINITY;
+  let burst = 0;
+  let burstAtMs = 0;
   const recent = (nowMs: number) => {
     const first = kept.findIndex(({ atMs }) => nowMs - atMs <= WINDOW_MS);
     if (first !== 0) kept = first < 0 ? [] : kept.slice(first);
@@ -36,11 +52,15 @@ export function arrivalMeter(): ArrivalMeter {
       // Cut rarely, so that an arrival costs next to nothing.
       if (kept.length >= 2 * KEPT) kept = kept.slice(-KEPT);
     },
-    rate(nowMs) {
+    rates(nowMs) {
       const latest = recent(nowMs).slice(-KEPT);
       const budgetMs = mean(latest.map((one) => one.budgetMs).filter(Number.isFinite));
       const withinBudget = latest.filter(({ atMs }) => nowMs - atMs <= budgetMs);
-      return Math.max(rateOf(latest, nowMs - (latest[0]?.atMs ?? nowMs)), rateOf(withinBudget, budgetMs));
+      const within = rateOf(withinBudget, budgetMs);
+      const sure = within * Math.max(0, 1 - CHANCE / Math.sqrt(withinBudget.length));
+      burst = Math.max(sure, burst * Math.exp((burstAtMs - nowMs) / FADES_MS));
+      burstAtMs = nowMs;
+      return { present: Math.max(within, rateOf(latest, nowMs - (latest[0]?.atMs ?? nowMs))), burst };
     },
     sinceBudgetMs: (nowMs) => nowMs - lastBudgetAtMs,
     shortestBudgetMs(nowMs) {

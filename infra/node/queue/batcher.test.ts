@@ -23,9 +23,21 @@ describe('the batcher', () => {
   test('makes no run longer than it is told, for the sake of who comes next; one alone runs all the same', () => {
     const waiting = [...'abcdef'].map((name) => entry(name, undefined));
     const within = (longestMs: number) =>
-      nextBatch(waiting, 0, rules(), { maxEntries: 99, longestMs }).batch?.entries.length;
+      nextBatch(waiting, 0, rules(), {
+        maxEntries: 99,
+        longest: { sparsestMs: longestMs, denserMs: longestMs },
+      }).batch?.entries.length;
     // Two rows usually take 9 ms, four 11.
     expect([within(11), within(9), within(1)]).toEqual([4, 2, 1]);
+  });
+
+  test('makes a run that is denser than it need be shorter than one of the sparsest level', () => {
+    const longest = { sparsestMs: 11, denserMs: 9 };
+    const rowsOf = (minLevel: number) => {
+      const waiting = [...'abcdef'].map((name) => entry(name, 99, { minLevel }));
+      return nextBatch(waiting, 0, rules(), { maxEntries: 99, longest }).batch?.entries.length;
+    };
+    expect([rowsOf(2), rowsOf(1)]).toEqual([4, 2]);
   });
 
   test('does not go back to single runs where times vary so much that none is expected in time', () => {

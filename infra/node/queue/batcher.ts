@@ -62,13 +62,21 @@ const LIKELY = 0.5;
 /** Times per row that differ by less than this factor count as equal. */
 const NEARLY = 1.1;
 
+/** What a run to which entries join may usually take. */
+export interface LongestRun {
+  /** At the sparsest level that its first entry allows. */
+  readonly sparsestMs: number;
+  /** At a denser one. */
+  readonly denserMs: number;
+}
+
 export interface BatchBounds {
   /** Most entries to take, so that threads which are idle together share what waits. */
   readonly maxEntries: number;
   /** The densest level to be given, where entries allow it. */
   readonly cap?: number | undefined;
-  /** That a run to which entries join may usually take. */
-  readonly longestMs?: number | undefined;
+  /** See `longestOf`; without bound unless told. */
+  readonly longest?: LongestRun | undefined;
 }
 
 /** @param inOrder what waits, in the order of service */
@@ -76,7 +84,7 @@ export function nextBatch<E extends BatchEntry>(
   inOrder: Iterable<E>,
   nowMs: number,
   rules: BatchRules,
-  { maxEntries, cap = Number.POSITIVE_INFINITY, longestMs = Number.POSITIVE_INFINITY }: BatchBounds,
+  { maxEntries, cap = Number.POSITIVE_INFINITY, longest }: BatchBounds,
 ): NextBatch<E> {
   const hopeless: E[] = [];
   let head: E | undefined;
@@ -98,7 +106,12 @@ export function nextBatch<E extends BatchEntry>(
     } else if (own === level && entry.shareKey === head.shareKey && rows + entry.rows <= rules.maxRows) {
       const times = rules.times(level, rows + entry.rows, head.length);
       const slackMs = (head.deadlineMs ?? Number.POSITIVE_INFINITY) - nowMs;
-      if (times === undefined || times.p50Ms > longestMs || !leavesTime(times, alone, slackMs)) break;
+      if (
+        times === undefined ||
+        times.p50Ms > longestOf(longest, head, level) ||
+        !leavesTime(times, alone, slackMs)
+      )
+        break;
       rows += entry.rows;
       members.push(entry);
       const perRowMs = perRow(times, rows);
@@ -159,6 +172,15 @@ export function levelInTime(
 /** The level that an entry is given where none is to be denser than `cap`. */
 export function capped(level: number, minLevel: number, cap: number): number {
   return Math.max(minLevel, Math.min(level, cap));
+}
+
+/**
+ * What a shared run may usually take at a level. A sparse run is as long as many rows make it, which is how a burst is served; what
+ * is denser than its first entry asks at least is so for quality alone, and who comes next must not be late for that.
+ */
+export function longestOf(longest: LongestRun | undefined, { minLevel }: BatchEntry, level: number): number {
+  if (longest === undefined) return Number.POSITIVE_INFINITY;
+  return level > minLevel ? longest.denserMs : longest.sparsestMs;
 }
 
 /** Infinite where nothing is known. */

@@ -1,14 +1,20 @@
 /**
- * How far below what looks right levels are chosen, as learnt from who was late. What is expected of runs leaves out what nobody
- * foresees: a burst that begins while all threads are at dense runs, a pause of the machine. So each request that is late where a
+ * How careful the choice of levels is, as learnt from who was late. What is expected of runs leaves out what nobody foresees: a burst
+ * that begins while all threads are at dense runs, a machine that is slow for a while. So each request that is late where a
  * sparser level could have saved it raises caution, each that is in time lowers it by as much less as there are to be more of them:
- * caution settles where one of so many is late, however that comes about, and is gone where none is.
+ * caution settles where one of so many is late, however that comes about, and is gone where none is. It begins in the middle, as a
+ * machine that nothing is known of may be a bad one: what costs quality goes as requests are seen to be in time without it.
  *
- *   caution 0: levels as they are chosen; 1: the sparsest that requests allow
+ *   0           levels as they look right at present
+ *   to 1/2      more and more ready for another burst: dense runs are short, and bursts of late are expected again
+ *   from there  levels sparser than look right, too, which costs more
+ *   1           the sparsest that requests allow
  */
 export interface Caution {
-  /** 0 to 1. */
-  readonly value: number;
+  /** 0 to 1: how far to be ready for another burst. */
+  readonly readiness: number;
+  /** 0 to 1: how far below what looks right a level is to be. */
+  readonly reserve: number;
   /** Of each run: whether it was denser than those in it asked for at least. */
   ran(isDenser: boolean, nowMs: number): void;
   /** Of each request with a deadline that allows a sparser level, when it has its answer or is given up. */
@@ -18,14 +24,18 @@ export interface Caution {
 /** Share of requests that may be late. */
 const LATE = 0.001;
 /** By how much one that is late raises caution: dozens in a burst are to be felt in the next one. */
-const STEP = 0.02;
+const STEP = 0.05;
+const START = 0.5;
 
 export function caution(): Caution {
-  let value = 0;
+  let value = START;
   let lastDenserMs = Number.NEGATIVE_INFINITY;
   return {
-    get value() {
-      return value;
+    get readiness() {
+      return Math.min(1, 2 * value);
+    },
+    get reserve() {
+      return Math.max(0, 2 * value - 1);
     },
     ran(isDenser, nowMs) {
       if (isDenser) lastDenserMs = nowMs;

@@ -95,8 +95,12 @@ describe('the level that keeps up with what comes', () => {
 
   test('is sparser where shared runs may not be long enough to save much', () => {
     expect(at(0.3)).toBe(Infinity);
-    expect(steadyLevel(waiting, 0.3, rules(), 1, 6)).toBe(0);
-    expect(steadyLevel(waiting, 0.1, rules(), 1, 6)).toBe(Infinity);
+    const longest = { sparsestMs: 6, denserMs: 6 };
+    expect(steadyLevel(waiting, 0.3, rules(), 1, longest)).toBe(0);
+    expect(steadyLevel(waiting, 0.1, rules(), 1, longest)).toBe(Infinity);
+    // The sparsest takes 11 ms for eight rows, the next one as long for six.
+    expect(steadyLevel(waiting, 0.5, rules(), 1, { sparsestMs: 20, denserMs: 20 })).toBe(2);
+    expect(steadyLevel(waiting, 0.5, rules(), 1, { sparsestMs: 20, denserMs: 9 })).toBe(0);
   });
 
   test('is not bound by what is not known', () => {

@@ -1,5 +1,13 @@
 /** Levels that all can have: at which what waits is in time, and at which what has been coming is kept up with. Pure. */
-import { type BatchEntry, type BatchRules, capped, LEVELS, perRow } from './batcher.ts';
+import {
+  type BatchEntry,
+  type BatchRules,
+  capped,
+  LEVELS,
+  type LongestRun,
+  longestOf,
+  perRow,
+} from './batcher.ts';
 
 /**
  * The densest level at which all that waits is expected to be in time, if it is served in order by so many threads, in runs as
@@ -51,14 +59,14 @@ export function sustainableLevel(
  * Quality is a concave function of the work, nearly always: some at a level between are better than few dense ones and many sparse ones.
  * @param waiting stands for what comes
  * @param rowsPerMs that have been coming
- * @param longestMs that a shared run may usually take
+ * @param longest that a shared run may usually take; without bound unless told
  */
 export function steadyLevel(
   waiting: readonly BatchEntry[],
   rowsPerMs: number,
   rules: BatchRules,
   threads: number,
-  longestMs = Number.POSITIVE_INFINITY,
+  longest?: LongestRun,
 ): number {
   const [first] = waiting;
   if (first === undefined || rowsPerMs <= 0) return Number.POSITIVE_INFINITY;
@@ -67,7 +75,7 @@ export function steadyLevel(
     const perRowMs =
       shareKey === undefined
         ? perRow(rules.times(level, rows, length), rows)
-        : leastPerRow(level, length, rules.maxRows, rules, longestMs);
+        : leastPerRow(level, length, rules.maxRows, rules, longestOf(longest, first, level));
     return !Number.isFinite(perRowMs) || perRowMs * rowsPerMs <= threads;
   };
   const densest = Math.max(...waiting.map(({ level }) => level));

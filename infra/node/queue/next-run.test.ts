@@ -2,12 +2,14 @@ import { describe, expect, test } from 'vitest';
 import { entry, rules } from '../../../test/support/batch-entries.ts';
 import { nextRun } from './next-run.ts';
 
+const NOTHING_COMES = { present: 0, burst: 0 };
+
 describe('the next run', () => {
   /** Rows of a run, and whether the first one is in it, where one whose deadline is near stands before others. */
   const run = (firstMs: number, others: number, budgetMs: number, threads = 1) => {
     const waiting = [entry('first', firstMs), ...Array.from({ length: others }, (_, i) => entry(`${i}`, 25))];
     const queue = { length: waiting.length, inOrder: () => waiting };
-    const arrivals = { rate: () => 0, shortestBudgetMs: () => budgetMs };
+    const arrivals = { rates: () => NOTHING_COMES, shortestBudgetMs: () => budgetMs };
     const { batch } = nextRun(queue, 0, rules(0.5), { threads, idle: 1, arrivals });
     return { rows: batch?.entries.length, first: batch?.entries[0].name === 'first' };
   };
@@ -22,14 +24,22 @@ describe('the next run', () => {
     expect(run(9.2, 12, Infinity)).toEqual({ rows: 8, first: false });
   });
 
-  test('is at a sparser level the more caution there is', () => {
-    const waiting = [entry('a', 60, { level: 3, minLevel: 0 })];
-    const queue = { length: 1, inOrder: () => waiting };
-    const arrivals = { rate: () => 0, shortestBudgetMs: () => 60 };
-    const levels = [0, 0.2, 0.5, 1].map(
-      (caution) => nextRun(queue, 0, rules(), { threads: 1, idle: 1, arrivals, caution }).batch?.level,
-    );
-    expect(levels).toEqual([3, 2, 1, 0]);
+  const cautious = (readiness: number, reserve: number, burst = 0) => {
+    const waiting = [...'abcd'].map((name) => entry(name, 60, { level: 3, minLevel: 0 }));
+    const queue = { length: waiting.length, inOrder: () => waiting };
+    const arrivals = { rates: () => ({ present: 0.1, burst }), shortestBudgetMs: () => 40 };
+    const caution = { readiness, reserve };
+    return nextRun(queue, 0, rules(), { threads: 1, idle: 1, arrivals, caution }).batch;
+  };
+
+  test('is at a sparser level the more is to be held in reserve', () => {
+    expect([0, 0.2, 0.5, 1].map((reserve) => cautious(0, reserve)?.level)).toEqual([3, 2, 1, 0]);
+  });
+
+  test('is shorter and sparser the readier for another burst, as far as there was one', () => {
+    // A run of four at the densest level usually takes 13 ms; a shared one may take 14, or half of that.
+    expect([0, 1].map((readiness) => cautious(readiness, 0)?.entries.length)).toEqual([4, 1]);
+    expect([0, 0.5, 1].map((readiness) => cautious(readiness, 0, 0.9)?.level)).toEqual([3, 1, 0]);
   });
 
   test('is longer than those to come would like, where many wait', () => {

@@ -7,7 +7,7 @@
  *
  * Pure: times and the clock come as arguments.
  */
-import type { ArrivalMeter } from './arrival-meter.ts';
+import type { ArrivalMeter, ArrivalRates } from './arrival-meter.ts';
 import {
   type BatchBounds,
   type BatchEntry,
@@ -17,6 +17,7 @@ import {
   nextBatch,
   type RunTimes,
 } from './batcher.ts';
+import type { Caution } from './caution.ts';
 import { steadyLevel, sustainableLevel } from './level-for-all.ts';
 import type { RequestQueue } from './request-queue.ts';
 
@@ -25,9 +26,9 @@ export interface NodeLoad {
   readonly threads: number;
   /** Threads that could begin now. */
   readonly idle: number;
-  readonly arrivals: Pick<ArrivalMeter, 'rate' | 'shortestBudgetMs'>;
+  readonly arrivals: Pick<ArrivalMeter, 'rates' | 'shortestBudgetMs'>;
   /** See `Caution`; none unless told. */
-  readonly caution?: number;
+  readonly caution?: Pick<Caution, 'readiness' | 'reserve'>;
 }
 
 /** How many of those that wait are looked at to choose a level. */
@@ -36,17 +37,24 @@ const FORESIGHT = 128;
 /** Of the shortest budget that came lately, what a shared run may usually take: who comes next must not find all threads taken for too long. */
 const LONGEST_SHARE = 0.35;
 
+/** By how much less that is, with all readiness for another burst, for a run that is denser than it need be. */
+const READY_SHARE = 0.5;
+
+const NO_CAUTION = { readiness: 0, reserve: 0 };
+
 /** What an idle thread runs next: the level for all that waits and has been coming, the batch for those that are first. */
 export function nextRun<E extends BatchEntry>(
   queue: Pick<RequestQueue<E>, 'length' | 'inOrder'>,
   nowMs: number,
   node: BatchRules,
-  { threads, idle, arrivals, caution = 0 }: NodeLoad,
+  { threads, idle, arrivals, caution = NO_CAUTION }: NodeLoad,
 ): NextBatch<E> {
   const rules = { ...node, times: remembered(node.times) };
   const waiting: E[] = [];
   for (const entry of queue.inOrder()) if (waiting.push(entry) >= FORESIGHT) break;
-  const longestMs = LONGEST_SHARE * arrivals.shortestBudgetMs(nowMs);
+  const { readiness, reserve } = caution;
+  const sparsestMs = LONGEST_SHARE * arrivals.shortestBudgetMs(nowMs);
+  const longest = { sparsestMs, denserMs: sparsestMs * (1 - READY_SHARE * readiness) };
   const choices = waiting.some(
     ({ level, minLevel, deadlineMs }) => deadlineMs !== undefined && minLevel < level,
   );
@@ -54,19 +62,24 @@ export function nextRun<E extends BatchEntry>(
     ? cautious(
         Math.min(
           sustainableLevel(waiting, nowMs, rules, threads),
-          steadyLevel(waiting, arrivals.rate(nowMs), rules, threads, longestMs),
+          steadyLevel(waiting, expectedRate(arrivals.rates(nowMs), readiness), rules, threads, longest),
         ),
-        caution,
+        reserve,
       )
     : undefined;
-  const bounds = { maxEntries: Math.ceil(queue.length / idle), cap, longestMs };
+  const bounds = { maxEntries: Math.ceil(queue.length / idle), cap, longest };
   const first = nextBatch(queue.inOrder(), nowMs, rules, bounds);
   return leastLost(first, waiting, nowMs, rules, bounds, threads);
 }
 
+/** Between what is coming and the worst burst lately. */
+function expectedRate({ present, burst }: ArrivalRates, readiness: number): number {
+  return present + readiness * Math.max(0, burst - present);
+}
+
 /** `sustainableLevel` is finite. */
-function cautious(cap: number, caution: number): number {
-  return Math.floor(cap * (1 - caution) + ROUNDING);
+function cautious(cap: number, reserve: number): number {
+  return Math.floor(cap * (1 - reserve) + ROUNDING);
 }
 
 const ROUNDING = 1e-9;
@@ -106,7 +119,7 @@ function leastLost<E extends BatchEntry>(
   let best = { batch: first.batch, lost: lateAfter(first.batch, alive, 0, nowMs, rules, threads) };
   for (const passed of PASSED) {
     if (passed >= best.lost) break;
-    const { batch } = nextBatch(alive.slice(passed), nowMs, rules, { ...bounds, longestMs: undefined });
+    const { batch } = nextBatch(alive.slice(passed), nowMs, rules, { ...bounds, longest: undefined });
     if (batch === undefined) break;
     const lost = passed + lateAfter(batch, alive, passed, nowMs, rules, threads);
     if (lost < best.lost) best = { batch, lost };
