@@ -141,6 +141,7 @@ bench(
   .option('--fixed <share>', 'of that which no level saves', notNegative, 0.12)
   .option('--noise <share>', 'by which runs take longer, at most', notNegative, 0.5)
   .option('--slowness <factor>', 'of runs in every second stretch of two seconds', positive, 1)
+  .option('--spells <n>', 'a second, of some 80 ms, in which runs take 2.5 times as long', notNegative, 0)
   .option('--others <share>', 'of one core that other processes take, some ms at a time', notNegative, 0)
   .option(
     '--budgets <multiples>',

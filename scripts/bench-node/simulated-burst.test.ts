@@ -7,8 +7,8 @@ const shares = evenShares(12, 0.1);
 const dense = shares.length - 1;
 const runMs = (level: number, rows: number) => 0.3 + 2.6 * (0.12 + 0.88 * (shares[level] ?? 1)) * rows;
 /** Two threads on two cores, which the main thread and the client want too. */
-const machine = (noise: number, others = 0): SimulatedMachine => ({
-  others,
+const machine = (noise: number, others = 0, slowness = (_: number) => 1): SimulatedMachine => ({
+  ...{ others, slowness },
   ...{ threads: 2, cores: 2, sliceMs: 3, yields: true },
   ...{ maxRows: 8, runMs, noise },
   ...{ readMs: 0.15, answerMs: 0.13, clientMs: 0.08 },
@@ -24,7 +24,7 @@ function outcomeOf(
   atMs: readonly number[],
   policy: { level: number; minLevel: number },
   noise: number,
-  { budgets = [3, 6, 12], others = 0 } = {},
+  { budgets = [3, 6, 12], others = 0, slowness = (_: number) => 1 } = {},
 ) {
   const uniform = uniforms(7);
   const arrivals = atMs.map((at) => ({
@@ -32,7 +32,7 @@ function outcomeOf(
     atMs: at,
     budgetMs: budgets[Math.floor(uniform() * budgets.length)]! * runMs(dense, 1) * (1 + noise / 2),
   }));
-  const kept = simulateBurst(machine(noise, others), arrivals).filter(({ inTime }) => inTime);
+  const kept = simulateBurst(machine(noise, others, slowness), arrivals).filter(({ inTime }) => inTime);
   return {
     attained: kept.length / arrivals.length,
     quality: kept.reduce((sum, { level }) => sum + madeUpQuality(shares[level] ?? 1), 0) / kept.length,
@@ -69,6 +69,18 @@ describe('levels chosen as load comes, in simulated time', () => {
     const ours = outcomeOf(...load, { budgets: [8, 16, 32], others: 0.6 });
     expect(ours.attained).toBeGreaterThanOrEqual(0.998);
     expect(ours.quality).toBeGreaterThan(madeUpQuality(shares[1] ?? 1));
+  });
+
+  test('keep deadlines on a machine that is slow for a while now and then', () => {
+    // 80 ms of each second, not always at the same time.
+    const slowness = (atMs: number) => ((atMs + 370 * Math.floor(atMs / 1000)) % 1000 < 80 ? 2.5 : 1);
+    const options = { budgets: [5, 10, 20], slowness };
+    const ours = [0, 10, 20, 30].map((seed) =>
+      outcomeOf(gammaArrivals(8 + seed, 0.9 * capacity(dense, 0.5), 8, 6), anyLevel, 0.5, options),
+    );
+    const attained = ours.reduce((sum, one) => sum + one.attained / ours.length, 0);
+    expect(attained).toBeGreaterThanOrEqual(0.999);
+    for (const { quality } of ours) expect(quality).toBeGreaterThan(madeUpQuality(shares[2] ?? 1));
   });
 
   test('go on serving nearly what the sparsest level holds where half as much again comes', () => {

@@ -24,6 +24,8 @@ export interface SimulatedOptions {
   readonly noise: number;
   /** How many times as long runs take in every second stretch of two seconds. */
   readonly slowness: number;
+  /** Of a second: stretches of some `SPELL_MS` at which runs take `SPELL` times as long, as on a machine that others have part of. */
+  readonly spells: number;
   /** Share of one core that other processes take. */
   readonly others: number;
   /** Multiples of what one row usually takes at the dense level. */
@@ -38,6 +40,8 @@ const READ_MS = 0.15;
 const ANSWER_MS = 0.13;
 const CLIENT_MS = 0.08;
 const SLICE_MS = 3;
+const SPELL_MS = 80;
+const SPELL = 2.5;
 
 export function simulatedBursts(options: SimulatedOptions) {
   const {
@@ -52,12 +56,14 @@ export function simulatedBursts(options: SimulatedOptions) {
     fixed,
     noise,
     slowness,
+    spells,
     others,
     budgets: multiples,
     seed,
   } = options;
   const shares = evenShares(levels, 0.1);
   const dense = levels - 1;
+  const inSpell = slowSpells(spells, 29 + seed);
   const machine: SimulatedMachine = {
     threads: workers,
     cores,
@@ -69,7 +75,7 @@ export function simulatedBursts(options: SimulatedOptions) {
     maxRows: maxBatch,
     noise,
     others,
-    slowness: (atMs) => (Math.floor(atMs / 2000) % 2 === 0 ? 1 : slowness),
+    slowness: (atMs) => (Math.floor(atMs / 2000) % 2 === 0 ? 1 : slowness) * (inSpell(atMs) ? SPELL : 1),
     runMs: (level, rows) => RUN_MS + denseMs * (fixed + (1 - fixed) * (shares[level] ?? 1)) * rows,
   };
   const typical = 1 + noise / 2;
@@ -101,6 +107,21 @@ export function simulatedBursts(options: SimulatedOptions) {
     const best = statics.findLast(({ attainment }) => attainment >= ours.attainment);
     return { load: name, requests: arrivals.length, ours, sparsest: statics[0], best };
   });
+}
+
+/** Whether a time lies in one of so many stretches a second, which come at random and last a random time. */
+function slowSpells(perS: number, seed: number): (atMs: number) => boolean {
+  if (perS === 0) return () => false;
+  const uniform = uniforms(seed);
+  const exponential = (meanMs: number) => -meanMs * Math.log(uniform());
+  const spells: { fromMs: number; toMs: number }[] = [];
+  return (atMs) => {
+    for (let lastMs = spells.at(-1)?.toMs ?? 0; lastMs <= atMs; lastMs = spells.at(-1)?.toMs ?? lastMs) {
+      const fromMs = lastMs + exponential(1000 / perS);
+      spells.push({ fromMs, toMs: fromMs + exponential(SPELL_MS) });
+    }
+    return spells.some(({ fromMs, toMs }) => fromMs <= atMs && atMs < toMs);
+  };
 }
 
 export function simulatedReport(results: ReturnType<typeof simulatedBursts>): string {

@@ -21,8 +21,8 @@ export interface Caution {
   ended(inTime: boolean, budgetMs: number, nowMs: number): void;
 }
 
-/** Share of requests that may be late. */
-const LATE = 0.001;
+/** Share of requests that may be late: half of one in a thousand, as caution sways about it. */
+const LATE = 0.0005;
 /** By how much one that is late raises caution: dozens in a burst are to be felt in the next one. */
 const STEP = 0.05;
 const START = 0.5;
