@@ -11,7 +11,7 @@ import {
   tinyRequest,
 } from '../../test/support/node-client.ts';
 import { tinyReference } from '../../test/support/tiny-model.ts';
-import { type SpawnThread, spawnSessionThread } from './execution/worker-pool.ts';
+import { type SpawnThread, spawnSessionThread } from './execution/asked-thread.ts';
 
 const scope = disposables();
 afterEach(() => scope.dispose());

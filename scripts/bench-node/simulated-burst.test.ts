@@ -7,7 +7,7 @@ const shares = evenShares(12, 0.1);
 const dense = shares.length - 1;
 const runMs = (level: number, rows: number) => 0.3 + 2.6 * (0.12 + 0.88 * (shares[level] ?? 1)) * rows;
 /** Two threads on two cores, which the main thread and the client want too. */
-const machine = (noise: number, others = 0, slowness = (_: number) => 1): SimulatedMachine => ({
+const machine = (noise: number, others = 0, slowness = (_: number): number => 1): SimulatedMachine => ({
   ...{ others, slowness },
   ...{ threads: 2, cores: 2, sliceMs: 3, yields: true },
   ...{ maxRows: 8, runMs, noise },
@@ -24,7 +24,7 @@ function outcomeOf(
   atMs: readonly number[],
   policy: { level: number; minLevel: number },
   noise: number,
-  { budgets = [3, 6, 12], others = 0, slowness = (_: number) => 1 } = {},
+  { budgets = [3, 6, 12], others = 0, slowness = (_: number): number => 1 } = {},
 ) {
   const uniform = uniforms(7);
   const arrivals = atMs.map((at) => ({
