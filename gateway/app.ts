@@ -1,6 +1,7 @@
 /** The routes as a Hono app, and what surrounds each of them: identity, access, problem documents. */
 import { Hono } from 'hono';
 import { problemResponse, SppError } from '../schema/errors.ts';
+import type { Policy } from '../schema/policy.ts';
 import { requireAccess } from './auth/bearer.ts';
 import type { Identity } from './auth/identity.ts';
 import { countRequest } from './budget/limits.ts';
@@ -109,7 +110,7 @@ async function answer(gateway: Gateway, { request, context, param }: Asked, rout
   const id = requestId(headers, gateway.randomHex);
   const told = new Map<string, string>().set('x-request-id', id);
   const clock = route.timed
-    ? new Deadline(receivedMs, firstBoundMs(headers), gateway.now, gateway.timerLateness)
+    ? new Deadline(receivedMs, firstBoundMs(headers, lastKnown(gateway)), gateway.now, gateway.timerLateness)
     : undefined;
   try {
     const known = route.timed ? gateway.known(background) : undefined;
@@ -140,6 +141,13 @@ async function answer(gateway: Gateway, { request, context, param }: Asked, rout
       gateway.metrics.refused(error instanceof SppError ? error.code : 'internal');
     return refusal(request, error, Object.fromEntries(told));
   }
+}
+
+/** The policies that requests went by until now; one of them governs this one, most likely. */
+function lastKnown({ policy }: Gateway): readonly Policy[] | undefined {
+  const held = policy.held();
+  if (held === undefined) return undefined;
+  return held.baseline === undefined ? [held.document] : [held.document, held.baseline.document];
 }
 
 /** Who asks, if they may, and not too often. */

@@ -10,7 +10,7 @@ import { costNanoUsd, type PriceOf } from '../selector/candidates.ts';
 import type { Candidate } from '../selector/select.ts';
 import type { Background } from '../state/cell.ts';
 import type { Deadline } from './deadline.ts';
-import { type Forwarded, forward, type NodeAnswer } from './forward.ts';
+import { type Forwarded, forward, type NodeAnswer, type Sending } from './forward.ts';
 import type { Attempt } from './hedging.ts';
 import { declined } from './node-answer.ts';
 import type { Trace } from './trace.ts';
@@ -75,27 +75,34 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
   const startedMs = now();
   const { model, minLevel, trace, abortable, emptyWayMs } = request;
   const { nodeNetwork, nodeSecrets } = context;
-  const sending = forward({
-    node,
-    nodeNetwork,
-    nodeSecrets,
-    model,
-    level: chosen.level,
-    minLevel,
-    upload,
-    trace,
-    deadline,
-    emptyWayMs,
-    abortable,
-    now,
-  });
+  const sending =
+    node === undefined
+      ? leftFleet()
+      : forward({
+          node,
+          nodeNetwork,
+          nodeSecrets,
+          model,
+          level: chosen.level,
+          minLevel,
+          upload,
+          trace,
+          deadline,
+          emptyWayMs,
+          abortable,
+          now,
+        });
   const done = sending.done.then((forwarded): AttemptResult => {
     const level = forwarded.kind === 'answered' ? servedLevel(forwarded.answer, chosen.level) : chosen.level;
     const served = forwarded.kind === 'answered' && forwarded.answer.status === 200;
     const cost = served
       ? Math.min(
           chosen.costNanoUsd,
-          costNanoUsd(context.priceOf(node.nodeClass, level), forwarded.answer.executeMs, upload.bytes),
+          costNanoUsd(
+            context.priceOf(node?.nodeClass ?? '', level),
+            forwarded.answer.executeMs,
+            upload.bytes,
+          ),
         )
       : 0;
     if (served) reservation.settle(cost);
@@ -105,6 +112,12 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
     return { chosen, forwarded, level, costNanoUsd: cost };
   });
   return { done, stop: () => sending.stop() };
+}
+
+/** Of a request whose node left the fleet between its choice and its sending. */
+function leftFleet(): Sending {
+  const cause = new Error('The node has left the fleet.');
+  return { done: Promise.resolve({ kind: 'unreached', cause }), stop: () => {} };
 }
 
 function servedLevel({ headers }: NodeAnswer, asked: number): number {

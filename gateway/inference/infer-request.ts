@@ -1,5 +1,7 @@
 /** What an inference request's headers ask for. */
 import { headerNames, parseCostBudget, parseLatencyBudget, parseMinQuality } from '../../schema/headers.ts';
+import type { Policy } from '../../schema/policy.ts';
+import { leastGrantMs } from '../policy/request-rules.ts';
 import { memo } from '../state/memo.ts';
 
 export interface RequestBudgets {
@@ -18,12 +20,16 @@ const LEAST_MS = 5;
 /** Clients ask for few different budgets. */
 const latencyBudget = memo(256, (text: string) => parseLatencyBudget(text));
 
-/** What bounds a request before anything else is known of it; a malformed budget is refused later. */
-export function firstBoundMs(headers: Headers): number {
+/**
+ * What bounds a request before anything else is known of it; a malformed budget is refused later.
+ * @param policies that may govern it, as last read, which after a pause is a while ago; undefined before any was
+ */
+export function firstBoundMs(headers: Headers, policies: readonly Policy[] | undefined): number {
   const text = headers.get(headerNames.latencyBudget);
   if (text === null) return UNKNOWN_BUDGET_MS;
+  const grantedMs = policies === undefined ? LEAST_MS : Math.min(...policies.map(leastGrantMs));
   try {
-    return Math.max(LEAST_MS, latencyBudget(text));
+    return Math.max(LEAST_MS, grantedMs, latencyBudget(text));
   } catch {
     return UNKNOWN_BUDGET_MS;
   }

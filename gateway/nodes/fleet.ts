@@ -58,8 +58,9 @@ export interface Fleet {
   caution(): number;
   /** That the answer to such a request is expected to have. */
   answerBytes(kind: AnswerKind): number;
-  addressOf(name: string): NodeAddress;
-  /** Counts a request that is sent to a node. @returns what to call once when it is over */
+  /** Undefined for a node that has left the fleet since it was chosen. */
+  addressOf(name: string): NodeAddress | undefined;
+  /** Counts a request that is sent to a node; one that has left is not counted. @returns what to call once when it is over */
   begin(name: string, background: Background, sent?: Sent): (outcome: Outcome) => void;
   /**
    * A node that needs a request to show whether it has recovered: one whose breaker wants a trial, or, where `stale` ones
@@ -123,12 +124,6 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
     } finally {
       node.polling = false;
     }
-  };
-
-  const record = (name: string): NodeRecord => {
-    const node = records.get(name);
-    if (node === undefined) throw new Error(`There is no node ${name}.`);
-    return node;
   };
 
   const learn = (node: NodeRecord, outcome: Outcome, sentMs: number, background: Background) => {
@@ -220,13 +215,14 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
     },
     caution: () => promises.factor(),
     answerBytes: (kind) => answers.expected(kind),
-    addressOf: (name) => record(name).address,
+    addressOf: (name) => records.get(name)?.address,
     begin(
       name,
       background,
       { executeMs = 0, endMs = Number.POSITIVE_INFINITY, probe = false, promised } = {},
     ) {
-      const node = record(name);
+      const node = records.get(name);
+      if (node === undefined) return () => {};
       node.ownInFlight++;
       if (probe) node.probesInFlight++;
       const sentMs = now();

@@ -65,8 +65,14 @@ interface ClassRules {
   readonly byBudget: (latencyMs: number | undefined) => Rules;
 }
 
+/** What a request is granted whatever its class and budget: where some are refused, nothing beyond their budget. */
+export function leastGrantMs(policy: Policy): number {
+  return workedOut(policy).leastGrantMs;
+}
+
 /** What of a document is the same from request to request, worked out once for each copy of it. */
 interface WorkedOut {
+  readonly leastGrantMs: number;
   readonly overrides: ReadonlyMap<string, Policy['overrides'][number]>;
   /** @returns by the key of an override, undefined for none */
   readonly ofClass: (slaClass: string | null) => (key: string | undefined) => ClassRules;
@@ -79,7 +85,9 @@ const workedOutOf = new WeakMap<Policy, WorkedOut>();
 function workedOut(policy: Policy): WorkedOut {
   const known = workedOutOf.get(policy);
   if (known !== undefined) return known;
+  const sets = [policy, ...policy.classes, ...policy.overrides];
   const made: WorkedOut = {
+    leastGrantMs: sets.some(({ infeasible }) => infeasible === 'refuse') ? 0 : policy.defaultLatencyBudgetMs,
     overrides: new Map(policy.overrides.map((override) => [override.key, override])),
     ofClass: memo(KEPT, (slaClass) =>
       memo(KEPT, (key) => classRules(rulesFor(policy, slaClass, key), slaClass)),

@@ -28,6 +28,8 @@ export interface Cell<T> {
    * @throws what `load` throws, when there is no value to fall back on; always through the promise
    */
   get(background: Background): T | Promise<T>;
+  /** The value in hand, however old; undefined before the first. */
+  held(): T | undefined;
   /** Puts in a value that is known to be the newest; refreshes under way are then ignored. */
   set(value: T): void;
 }
@@ -105,6 +107,7 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
       }
       return held.value;
     },
+    held: () => held?.value,
     set(value) {
       generation++;
       held = { value, atMs: now() };
