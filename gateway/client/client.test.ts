@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { parseCostBudget, parseLatencyBudget } from '../../schema/headers.ts';
 import { createClient, type GatewayProblem, type InferOptions } from './client.ts';
 
@@ -14,13 +14,13 @@ const busy = (headers: Record<string, string>, code = 'no-node') =>
 
 /** A gateway that answers from a list, and what it was sent. */
 function scripted(...answers: Response[]) {
-  const seen: { url: string; headers: Headers }[] = [];
+  const seen: { url: string; headers: Headers; body: string }[] = [];
   const client = createClient({
     url: 'http://gateway/',
     key: 'sp_key',
     maxWaitMs: 1000,
     fetch: async (url, init) => {
-      seen.push({ url: String(url), headers: new Headers(init?.headers) });
+      seen.push({ url: String(url), headers: new Headers(init?.headers), body: String(init?.body) });
       return answers.shift() ?? Response.json(answer);
     },
   });
@@ -69,6 +69,41 @@ describe('the client', () => {
       'x-sla-class': 'gold',
       'x-explain': '1',
     });
+  });
+
+  test('sends typed arrays as their numbers', async () => {
+    const { client, seen } = scripted();
+    const data = [Float32Array.of(0.5, -1), BigInt64Array.of(7n), [[1], [2]]];
+    await client.infer(
+      'm',
+      data.map((values) => ({ name: 'x', shape: [1], datatype: 'FP32', data: values })),
+    );
+    const { inputs: sent } = JSON.parse(seen[0]?.body ?? '') as { inputs: { data: unknown }[] };
+    expect(sent.map((tensor) => tensor.data)).toEqual([[0.5, -1], [7], [[1], [2]]]);
+    const large = [{ name: 'x', shape: [1], datatype: 'INT64', data: BigInt64Array.of(2n ** 60n) }];
+    await expect(client.infer('m', large)).rejects.toThrow(RangeError);
+  });
+
+  test('keeps an answer whose reasons it cannot read, and says when an answer is none', async () => {
+    const { client } = scripted(
+      Response.json(answer, { headers: { 'x-path-explanation': '{"kind"' } }),
+      new Response('<html>'),
+    );
+    expect((await client.infer('m', inputs)).decision.explanation).toBeUndefined();
+    await expect(client.infer('m', inputs)).rejects.toThrow('not an inference response');
+  });
+
+  test('makes up request ids on pages without TLS, too, where browsers have no randomUUID', async () => {
+    const { client, seen } = scripted();
+    const randomUUID = vi.spyOn(crypto, 'randomUUID').mockImplementation(() => {
+      throw new TypeError('crypto.randomUUID is not a function');
+    });
+    await client.infer('m', inputs);
+    await client.infer('m', inputs);
+    randomUUID.mockRestore();
+    const ids = seen.map(({ headers }) => headers.get('x-request-id'));
+    expect(new Set(ids).size).toBe(2);
+    for (const id of ids) expect(id).toMatch(/^[0-9a-f]{32}$/);
   });
 
   test('comes again when the gateway says when, with the same request id', async () => {

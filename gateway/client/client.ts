@@ -24,6 +24,11 @@ export interface Tensor {
   readonly data: readonly unknown[];
 }
 
+/** What is sent; a typed array of `data` goes as its numbers. */
+export interface InputTensor extends Omit<Tensor, 'data'> {
+  readonly data: readonly unknown[] | Iterable<number | bigint>;
+}
+
 export interface InferOptions {
   /** Milliseconds from when the gateway has the request; the policy's default without it. */
   readonly latencyBudgetMs?: number;
@@ -90,7 +95,7 @@ export class GatewayProblem extends Error {
 
 export interface Client {
   /** @throws GatewayProblem for every refusal; what `fetch` throws when the gateway is not reached */
-  infer(model: string, inputs: readonly Tensor[], options?: InferOptions): Promise<Inference>;
+  infer(model: string, inputs: readonly InputTensor[], options?: InferOptions): Promise<Inference>;
   /** The model's metadata and levels, as GET /v2/models/{model} has them. */
   model(model: string, signal?: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
 }
@@ -102,7 +107,7 @@ export function createClient(options: ClientOptions): Client {
   const ask = async (path: string, init: RequestInit): Promise<{ body: unknown; headers: Headers }> => {
     for (let attempt = 0; ; attempt++) {
       const response = await send(`${origin}${path}`, init);
-      if (response.ok) return { body: await response.json(), headers: response.headers };
+      if (response.ok) return { body: parsed(await response.text()), headers: response.headers };
       const body: unknown = await response.json().catch(() => ({}));
       const problem = new GatewayProblem(response.status, response.headers, isRecord(body) ? body : {});
       const waitMs = problem.retryAfterMs;
@@ -121,7 +126,7 @@ export function createClient(options: ClientOptions): Client {
           authorization: `Bearer ${key}`,
           'content-type': 'application/json',
         },
-        body: JSON.stringify({ inputs }),
+        body: JSON.stringify({ inputs: inputs.map(plain) }),
         ...(asked.signal === undefined ? {} : { signal: asked.signal }),
       });
       if (!isRecord(body) || !Array.isArray(body.outputs))
@@ -143,10 +148,38 @@ export function createClient(options: ClientOptions): Client {
   };
 }
 
+/** JSON has no typed arrays, nor integers that a double does not hold. @throws RangeError for these */
+function plain({ data, ...tensor }: InputTensor): Tensor {
+  if (Array.isArray(data)) return { ...tensor, data };
+  return { ...tensor, data: Array.from(data as Iterable<number | bigint>, exactly) };
+}
+
+function exactly(value: number | bigint): number {
+  const number = Number(value);
+  if (typeof value === 'bigint' && !Number.isSafeInteger(number))
+    throw new RangeError(`${value} is beyond the integers that JSON carries exactly.`);
+  return number;
+}
+
+/** Undefined for what is no JSON: a header or page that something on the way has put in. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of what browsers have on pages without TLS, too, where `randomUUID` is not. */
+function newRequestId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
 function requestHeaders(asked: InferOptions): Record<string, string> {
   const { latencyBudgetMs, costBudgetUsd, minQuality, slaClass, explain } = asked;
   return {
-    'x-request-id': asked.requestId ?? crypto.randomUUID(),
+    'x-request-id': asked.requestId ?? newRequestId(),
     ...(latencyBudgetMs === undefined ? {} : { 'x-latency-budget': decimal(latencyBudgetMs, 6) }),
     ...(costBudgetUsd === undefined ? {} : { 'x-cost-budget': decimal(costBudgetUsd, 9) }),
     ...(minQuality === undefined ? {} : { 'x-min-quality': decimal(minQuality, 9) }),
@@ -178,7 +211,7 @@ function readDecision(headers: Headers): Decision {
     artifactVersion: text('x-artifact-version'),
     budgetRemainingMs: number('x-latency-budget-remaining'),
     timing: readTiming(headers.get('server-timing') ?? ''),
-    explanation: reasons === null ? undefined : JSON.parse(reasons),
+    explanation: reasons === null ? undefined : parsed(reasons),
     requestId: text('x-request-id'),
   };
 }
