@@ -22,6 +22,7 @@ describe('outputs', () => {
     [[{ name: 'a' }, { name: 'a' }], /twice/],
     [[{ name: 'a', parameters: { binary_data: 1 } }], /binary_data 1/],
     [[{ name: 'a', parameters: { classification: 3 } }], /classification/],
+    [[{ name: 'a', parameters: { shared_memory_region: 'r', shared_memory_byte_size: 8 } }], /shared memory/],
   ])('refuses %j', (requested, message) => {
     expect(() => selectOutputs(outputs, { outputs: requested })).toThrow(
       expect.objectContaining({ code: 'bad-request', message: expect.stringMatching(message) }),

@@ -25,7 +25,8 @@ export interface ResponseOutput {
 /**
  * The outputs to compute: those the request asks for, in its order, else all. The request's parameter
  * `binary_data_output` makes them binary, an output's own `binary_data` decides for that output.
- * @throws `bad-request` for an output that is unknown or doubled, or a parameter of these that is not true or false
+ * @throws `bad-request` for an output that is unknown, doubled or asked for in a form that is not served, or a parameter of these that is
+ *   not true or false
  */
 export function selectOutputs(
   ports: readonly Port[],
@@ -45,6 +46,10 @@ export function selectOutputs(
     if (own?.classification !== undefined)
       throw new SppError('bad-request', `${title} is asked for as a classification.`, {
         hint: 'This server gives outputs as tensors; leave the parameter classification out.',
+      });
+    if (own !== undefined && Object.keys(own).some((key) => key.startsWith('shared_memory_')))
+      throw new SppError('bad-request', `${title} is asked for in shared memory.`, {
+        hint: 'This server answers over HTTP only; leave the parameters of shared memory out.',
       });
     chosen.set(name, { name, binary: flag(own, 'binary_data', title) ?? allBinary });
   }

@@ -117,3 +117,15 @@ describe('a file of known size', () => {
     await expect(files.readSized('w.bin', 50_000)).rejects.toMatchObject({ code: 'bad-artifact' });
   });
 });
+
+test('a file of unknown size is read whole, up to a limit', async () => {
+  const { files } = await server([], { maxBytes: FILE.length });
+  expect(await files.read('manifest.json')).toEqual(FILE);
+  const endless: Answer = (_, response) => {
+    const more = () => response.write(FILE, (error) => (error ? undefined : more()));
+    more();
+  };
+  const stranger = await server([endless], { maxBytes: 2 * FILE.length });
+  await expect(stranger.files.read('manifest.json')).rejects.toMatchObject({ code: 'bad-artifact' });
+  expect(stranger.ranges.length).toBe(1);
+});

@@ -11,12 +11,14 @@ export interface HttpFilesOptions {
   /** Bearer token. */
   readonly token?: string;
   readonly signal?: AbortSignal;
+  /** Of a file of unknown size. */
+  readonly maxBytes?: number;
   /** A connection on which nothing comes for this long is given up and made anew; 10 s unless told. */
   readonly stallMs?: number;
 }
 
 export interface HttpFiles {
-  /** A file of unknown size. */
+  /** A file of unknown size, up to `maxBytes`; 64 MiB unless told, many times the largest manifest. */
   read(path: string): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * A file of known size. Nothing is checked but the size.
@@ -31,6 +33,7 @@ const MOST_FAILURES = 5;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2000;
 const STALL_MS = 10_000;
+const MOST_UNKNOWN_BYTES = 64 * 2 ** 20;
 
 export function httpFiles(base: string, options: HttpFilesOptions): HttpFiles {
   const root = base.replace(/\/$/, '');
@@ -97,7 +100,9 @@ export function httpFiles(base: string, options: HttpFilesOptions): HttpFiles {
 
   return {
     async read(path) {
+      const maxBytes = options.maxBytes ?? MOST_UNKNOWN_BYTES;
       let parts: Uint8Array[] = [];
+      let received = 0;
       await persist(
         path,
         () => 0,
@@ -106,9 +111,13 @@ export function httpFiles(base: string, options: HttpFilesOptions): HttpFiles {
             path,
             0,
             () => {
-              parts = [];
+              [parts, received] = [[], 0];
             },
-            async (part) => void parts.push(part),
+            async (part) => {
+              received += part.length;
+              if (received > maxBytes) throw endless(path, base, maxBytes);
+              parts.push(part);
+            },
           ),
       );
       return Uint8Array.from(Buffer.concat(parts));
@@ -178,6 +187,12 @@ function rangeStart(response: Response, asked: number): number {
 function tooLong(path: string, bytes: number): SppError {
   return new SppError('bad-artifact', `${path} is longer than the ${bytes} bytes that the manifest says.`, {
     hint: 'The file is damaged; fetch or build it again.',
+  });
+}
+
+function endless(path: string, base: string, bytes: number): SppError {
+  return new SppError('bad-artifact', `${path} at ${base} is longer than ${bytes} bytes.`, {
+    hint: 'No artifact has such a file; is the address one of an artifact?',
   });
 }
 
