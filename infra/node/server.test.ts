@@ -139,7 +139,15 @@ describe('a node that is ready', () => {
     ['a wrong shape', tinyRequest([[1, 2, 3]], [0]), {}, 400, 'bad-shape', /"x" has 3 elements/],
     ['a token beyond the table', tinyRequest([X[0]!], [99]), {}, 400, 'bad-request', /out of data bounds/],
     ['text', good, { 'content-type': 'text/plain' }, 415, 'unsupported-media-type', /text\/plain/],
-    ['a compressed body', good, { 'content-encoding': 'gzip' }, 415, 'unsupported-media-type', /gzip/],
+    [
+      'an unknown coding',
+      good,
+      { 'content-encoding': 'br, gzip' },
+      415,
+      'unsupported-media-type',
+      /br, gzip/,
+    ],
+    ['what is not compressed as it says', good, { 'content-encoding': 'gzip' }, 400, 'bad-request', /gzip/],
     [
       'binary data without its length',
       good,

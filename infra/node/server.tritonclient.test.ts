@@ -45,6 +45,8 @@ test('tritonclient[http] reads, asks and is refused as by any server of the prot
       json: answer(1),
       mixed: answer(1),
       'binary in, JSON out': answer(1),
+      gzip: answer(1),
+      deflate: answer(1),
       later: answer(1),
     },
     dense: answer(2),

@@ -65,6 +65,8 @@ print(
                 "json": seen(client.infer("tiny", tensors((False, False)), model_version="1", outputs=asked(False))),
                 "mixed": seen(client.infer("tiny", tensors((True, False)), model_version="1", outputs=asked(True))),
                 "binary in, JSON out": seen(client.infer("tiny", tensors(both), model_version="1", outputs=asked(False))),
+                "gzip": seen(client.infer("tiny", tensors(both), model_version="1", request_compression_algorithm="gzip", response_compression_algorithm="gzip")),
+                "deflate": seen(client.infer("tiny", tensors((True, False)), model_version="1", request_compression_algorithm="deflate")),
                 "later": seen(client.async_infer("tiny", tensors(both), model_version="1").get_result()),
             },
             "dense": seen(client.infer("tiny", tensors(both), parameters={"who": "me"})),

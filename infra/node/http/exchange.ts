@@ -92,7 +92,7 @@ function pathOf(target: string): string {
   return end < 0 ? local : local.slice(0, end);
 }
 
-function tooLarge(maxBytes: number): SppError {
+export function tooLarge(maxBytes: number): SppError {
   return new SppError('body-too-large', `The body is over the limit of ${maxBytes} bytes.`, {
     hint: 'Send a smaller batch, or start the node with a larger --max-body-bytes.',
     details: { maxBodyBytes: maxBytes },

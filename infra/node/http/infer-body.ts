@@ -1,6 +1,7 @@
 /** Reads an inference body, JSON or JSON with binary data behind it, within bounds on its size and depth. */
 import { headerLengthName, splitBody } from '../../../schema/binary-tensors.ts';
 import { SppError } from '../../../schema/errors.ts';
+import { decoderOf } from './content-coding.ts';
 import type { Exchange } from './exchange.ts';
 
 /** The protocol needs 4 levels around a tensor of at most 16 dimensions. */
@@ -13,12 +14,16 @@ export interface InferBody {
 }
 
 /**
- * @throws `unsupported-media-type`, `body-too-large`, `bad-header` for a wrong `Inference-Header-Content-Length`, `bad-json`
+ * @param maxBytes of the body as it is sent, and of what it is decoded to
+ * @throws `unsupported-media-type`, `body-too-large`, `bad-header` for a wrong `Inference-Header-Content-Length`, `bad-json`; `bad-request`
+ *   for a body that cannot be decoded
  */
 export async function readInferBody(exchange: Exchange, maxBytes: number): Promise<InferBody> {
   const headerLength = exchange.header(headerLengthName) ?? null;
   requireMediaType(exchange, headerLength !== null);
-  const body = await exchange.body(maxBytes, Number(headerLength) || 0);
+  const decode = decoderOf(exchange.header('content-encoding'));
+  const sent = await exchange.body(maxBytes, Number(headerLength) || 0);
+  const body = decode === undefined ? sent : await decode(sent, maxBytes);
   const { json, tail } = splitBody(body, headerLength);
   return { json: parseJson(json), tail };
 }
@@ -58,15 +63,6 @@ function requireMediaType(exchange: Exchange, binary: boolean): void {
       `The Content-Type ${JSON.stringify(type)} is not understood.`,
       {
         hint: 'Send Content-Type: application/json, or with binary data application/octet-stream and Inference-Header-Content-Length.',
-      },
-    );
-  const encoding = exchange.header('content-encoding');
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
-    throw new SppError(
-      'unsupported-media-type',
-      `The Content-Encoding ${JSON.stringify(encoding)} is not supported.`,
-      {
-        hint: 'Send the body uncompressed.',
       },
     );
 }
