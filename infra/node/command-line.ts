@@ -37,9 +37,10 @@ const program = new Command('node infra/node/main.ts')
     "for weights and measured times (default: beside the artifact's directory, else the user's cache)",
   )
   .addOption(
-    new Option('--auth <mode>', 'what callers need (default: none on a loopback host, else token)').choices(
-      authModes,
-    ),
+    new Option(
+      '--auth <mode>',
+      'what callers need (default: none on a loopback host whose gateway is here, too, else token)',
+    ).choices(authModes),
   )
   .option('--gateway <url>', 'gateway that the node registers with; needs REGISTRATION_TOKEN')
   .option('--heartbeat-ms <ms>', 'between reports to that gateway (default 2000)')

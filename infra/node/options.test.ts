@@ -57,4 +57,15 @@ describe('options', () => {
     expect(resolveOptions({ artifact: 'dir', host, token: 't' }).auth).toBe(auth);
     expect(isLoopback(host)).toBe(auth === 'none');
   });
+
+  test.each([
+    ['http://127.0.0.1:8787', 'none'],
+    ['http://[::1]:8787', 'none'],
+    ['https://gateway.example.org', 'token'],
+    ['https://127.0.0.1.example.org', 'token'],
+  ])('for a gateway at %s, which may reach it through a proxy, callers need %s', (gateway, auth) => {
+    const options = { artifact: 'dir', gateway, registrationToken: 'r' };
+    expect(resolveOptions({ ...options, token: 't' }).auth).toBe(auth);
+    if (auth === 'token') expect(() => resolveOptions(options)).toThrow(/NODE_TOKEN/);
+  });
 });

@@ -49,7 +49,7 @@ const nodeOptionsSchema = z.strictObject({
   /** Where weights are kept to be mapped, and what was measured: beside an artifact in a directory, else in the user's cache. */
   cacheDir: z.string().min(1).optional(),
   logLevel: z.enum(logLevels).default('info'),
-  /** `none` is the default on a loopback host only. */
+  /** `none` is the default only on a loopback host, and with no gateway but one of this machine. */
   auth: z.enum(authModes).optional(),
   /** Bearer token: shown to the gateway, and asked of callers under `auth: token`. */
   token: bearerToken.optional(),
@@ -106,14 +106,31 @@ export function resolveOptions(options: NodeOptions): ResolvedNodeOptions {
         : '--gateway is given, but REGISTRATION_TOKEN is not set.',
       { hint: 'An operator registers the node with POST /v1/nodes, which shows its token.' },
     );
-  const auth = resolved.auth ?? (isLoopback(resolved.host) ? 'none' : 'token');
+  const auth = resolved.auth ?? (calledFromHere(resolved) ? 'none' : 'token');
   if (auth === 'token' && resolved.token === undefined)
     throw new SppError('usage', `The node would ask callers for a token, but NODE_TOKEN is not set.`, {
       hint: isLoopback(resolved.host)
-        ? 'Set NODE_TOKEN, or leave --auth token out.'
+        ? resolved.auth === undefined
+          ? 'Set NODE_TOKEN: a gateway elsewhere reaches the node by a way that others can take, too.'
+          : 'Set NODE_TOKEN, or leave --auth token out.'
         : `Set NODE_TOKEN: --host ${resolved.host} can be reached by others.`,
     });
   return { ...resolved, auth };
+}
+
+/**
+ * Whether all callers are on this machine. What a gateway elsewhere calls is reached from outside, through whatever stands before a
+ * loopback host.
+ */
+function calledFromHere({
+  host,
+  gateway,
+}: {
+  readonly host: string;
+  readonly gateway?: string | undefined;
+}): boolean {
+  if (!isLoopback(host)) return false;
+  return gateway === undefined || isLoopback(new URL(gateway).hostname.replace(/^\[|\]$/g, ''));
 }
 
 /** Whether only this machine can reach a host. A name counts only if it is `localhost`: others may resolve to anything. */
