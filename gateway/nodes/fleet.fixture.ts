@@ -33,6 +33,7 @@ export const answered = (over: Partial<Extract<Outcome, { kind: 'answered' }>['s
     batch: 1,
     length: 0,
     networkMs: 7,
+    streamed: false,
     requestBytes: 100,
     answerBytes: 0,
     queueMs: 0,

@@ -42,8 +42,9 @@ export interface RequestSample {
   readonly batch: number;
   /** Of its sequences, as nodes put lengths together; 0 where there is none. */
   readonly length: number;
-  /** Undefined where the client was still sending: it would be the client's way, too. */
-  readonly networkMs: number | undefined;
+  readonly networkMs: number;
+  /** The client was still sending, so that it is the client's way, too. */
+  readonly streamed: boolean;
   /** Of the bodies that the way was measured over. */
   readonly requestBytes: number;
   /** 0 where the answer is streamed: what is measured then ends with its head. */
@@ -141,8 +142,10 @@ export function measuredTimes(): MeasuredTimes {
   };
 
   const takeRequest = (sample: RequestSample, nowMs: number) => {
-    const { networkMs, requestBytes, answerBytes, queueMs, expectedQueueMs, executeMs } = sample;
-    if (networkMs !== undefined) network.record(requestBytes + answerBytes, networkMs, nowMs);
+    const { networkMs, streamed, requestBytes, answerBytes, queueMs, expectedQueueMs, executeMs } = sample;
+    const hopBytes = requestBytes + answerBytes;
+    if (streamed) network.recordAtMost(hopBytes, networkMs, nowMs);
+    else network.record(hopBytes, networkMs, nowMs);
     waits.record(queueMs, expectedQueueMs, nowMs);
     const excess = expectedQueueMs > 0 ? excessBusy : excessIdle;
     excess.record(Math.max(0, queueMs - expectedQueueMs), nowMs);

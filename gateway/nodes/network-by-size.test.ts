@@ -113,8 +113,8 @@ describe('the way to a node by size', () => {
     expect(network.times(0)).toEqual([]);
     for (let i = 0; i < 8; i++) network.recordProbe(1, i);
     const seeded = at(network.times(8), IMAGE);
-    expect(seeded).toBeGreaterThan(5);
-    expect(seeded).toBeLessThan(7);
+    expect(seeded).toBeGreaterThan(1.4);
+    expect(seeded).toBeLessThan(1.6);
     for (let i = 0; i < 20; i++) network.record(IMAGE, 61, i);
     expect(at(network.times(20), IMAGE)).toBeCloseTo(61, 4);
     // Long after, what a byte cost is still known; that the way is as long for all is not.
@@ -122,6 +122,22 @@ describe('the way to a node by size', () => {
     const later = at(network.times(600_020), IMAGE);
     expect(later).toBeGreaterThan(50);
     expect(later).toBeLessThan(71);
+  });
+
+  test('what its client was still sending says how quick the way is, never how slow', () => {
+    const network = networkBySize(HALF_LIFE_MS);
+    const size = 20 * 1024 * 1024;
+    for (let i = 0; i < 20; i++) {
+      network.record(1000, 1, i);
+      network.record(IMAGE, 41, i);
+    }
+    const before = at(network.times(20), size);
+    expect(before).toBeGreaterThan(500);
+    for (let i = 0; i < 20; i++) network.recordAtMost(size, 5000, 20 + i);
+    expect(at(network.times(40), size)).toBeCloseTo(before, 4);
+    for (let i = 0; i < 20; i++) network.recordAtMost(size, 100, 40 + i);
+    expect(at(network.times(60), size)).toBeLessThan(200);
+    expect(at(network.times(60), size)).toBeGreaterThan(99);
   });
 
   test('a few slow ones of a rare size do not make those of a usual one slow', () => {

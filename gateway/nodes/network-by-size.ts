@@ -10,7 +10,13 @@
  *
  * Where all bodies are of one size, that comes to the quantiles of their times, as if there were no sizes.
  */
-import { type NetworkTimes, type SizedTimes, SMALL_BYTES } from '../selector/network-times.ts';
+import {
+  type NetworkTimes,
+  type SizedTimes,
+  SMALL_BYTES,
+  usualWayMs,
+  waysAt,
+} from '../selector/network-times.ts';
 import type { TimeQuantiles } from '../selector/quantiles.ts';
 import { decayingHistogram } from './decaying-histogram.ts';
 import { type DecayingMean, decayingMean } from './decaying-mean.ts';
@@ -22,6 +28,11 @@ export interface NetworkBySize {
   recordProbe(ms: number, nowMs: number): void;
   /** @param bytes of request and answer together */
   record(bytes: number, ms: number, nowMs: number): void;
+  /**
+   * What was still coming from its client: it took no longer than that, and counts only where it is less than what is known. Else a size
+   * that is always handed on as it comes would never be found to be quick.
+   */
+  recordAtMost(bytes: number, ms: number, nowMs: number): void;
   /** Empty before the first of either. No shorter for larger sizes. */
   times(nowMs: number): NetworkTimes;
 }
@@ -30,8 +41,8 @@ export interface NetworkBySize {
 const END_BYTES = 2 ** 32;
 /** From this weight on a class speaks for itself. */
 const ENOUGH = 5;
-/** What a byte costs before anything was measured: a gigabit a second. */
-const SEED_MS_PER_BYTE = 8e-6;
+/** What a byte costs before anything was measured: ten gigabits a second. Too quick a guess is found out by the first bodies. */
+const SEED_MS_PER_BYTE = 8e-7;
 /** The seed counts as if measured over so many bytes: a millisecond between near sizes says nothing of far ones. */
 const SEED_BYTES = 128 * 1024;
 
@@ -87,28 +98,35 @@ export function networkBySize(halfLifeMs: number): NetworkBySize {
     msPerByte = costMs / (last.bytes - first.bytes + SEED_BYTES);
   };
 
+  const record = (bytes: number, ms: number, nowMs: number) => {
+    const index = classOf(bytes);
+    const sizes = classes[index] ?? {
+      times: decayingHistogram(halfLifeMs),
+      bytes: decayingMean(halfLifeMs),
+    };
+    classes[index] = sizes;
+    sizes.times.record(ms, nowMs);
+    sizes.bytes.record(bytes, nowMs);
+  };
+
+  const times = (nowMs: number): NetworkTimes => {
+    const all = ordered(known(nowMs));
+    learnBytes(all);
+    const last = all.at(-1);
+    if (last === undefined) return [];
+    return [
+      ...all.map(({ bytes, p50Ms, p95Ms, p99Ms }) => ({ bytes, p50Ms, p95Ms, p99Ms })),
+      { bytes: END_BYTES, ...later(last, msPerByte * (END_BYTES - last.bytes)) },
+    ];
+  };
+
   return {
     recordProbe: (ms, nowMs) => probes.record(ms, nowMs),
-    record(bytes, ms, nowMs) {
-      const index = classOf(bytes);
-      const sizes = classes[index] ?? {
-        times: decayingHistogram(halfLifeMs),
-        bytes: decayingMean(halfLifeMs),
-      };
-      classes[index] = sizes;
-      sizes.times.record(ms, nowMs);
-      sizes.bytes.record(bytes, nowMs);
+    record,
+    recordAtMost(bytes, ms, nowMs) {
+      if (ms < usualWayMs(waysAt(times(nowMs), 0.5), bytes)) record(bytes, ms, nowMs);
     },
-    times(nowMs) {
-      const all = ordered(known(nowMs));
-      learnBytes(all);
-      const last = all.at(-1);
-      if (last === undefined) return [];
-      return [
-        ...all.map(({ bytes, p50Ms, p95Ms, p99Ms }) => ({ bytes, p50Ms, p95Ms, p99Ms })),
-        { bytes: END_BYTES, ...later(last, msPerByte * (END_BYTES - last.bytes)) },
-      ];
-    },
+    times,
   };
 }
 

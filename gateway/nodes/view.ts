@@ -16,7 +16,7 @@ export interface NodeView {
   readonly inFlightHere: number;
   /** Of the way there and back with hardly anything to carry; null before anything is known of it. */
   readonly networkMs: TimeQuantiles | null;
-  /** The same by bytes of request and answer together; between two sizes in proportion. */
+  /** The same by bytes of request and answer together; between two sizes in proportion. The last is beyond all bodies. */
   readonly networkBySize: NetworkTimes;
   readonly report: NodeReport | null;
 }

@@ -194,7 +194,7 @@ function answered(requestBytes: number): Outcome {
   const networkMs = 1 + requestBytes / 50_000;
   return {
     kind: 'answered',
-    sample: { ...sample, networkMs, requestBytes, answerBytes: 0, executeMs: 1 },
+    sample: { ...sample, networkMs, streamed: false, requestBytes, answerBytes: 0, executeMs: 1 },
   };
 }
 

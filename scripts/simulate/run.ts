@@ -158,6 +158,7 @@ export async function simulate(
           batch: 1,
           length: 0,
           networkMs: networkMs(requestBytes),
+          streamed: false,
           requestBytes,
           answerBytes: 0,
           queueMs: startMs - arrivedMs,
@@ -235,6 +236,7 @@ export async function simulate(
         sample: {
           ...sample,
           networkMs: networkMs(requestBytes),
+          streamed: false,
           requestBytes,
           answerBytes: 0,
           queueMs,
