@@ -231,6 +231,11 @@ describe('a change of the policy', () => {
     const canary = (share: number) =>
       ({ kind: 'artifact', model: 'tiny', baseline: 'v1', candidate: 'v2', share }) as const;
     expect(await version()).toBe('v2');
+    const document = (await (await fleet.gateway.operator('GET', '/v1/policy')).json()) as object;
+    const body = { ...document, canary: canary(0.5) };
+    const tried = await fleet.gateway.operator('POST', '/v1/policy/dry-run', { body });
+    const { warnings } = (await tried.json()) as { warnings: { path: string; message: string }[] };
+    expect(warnings).toContainEqual({ path: 'canary', message: expect.stringContaining('does not show') });
     await fleet.policy({ canary: canary(0) });
     expect(await version()).toBe('v1');
     await fleet.policy({ canary: canary(1) });

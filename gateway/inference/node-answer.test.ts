@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest';
 import { headerLengthName } from '../../schema/binary-tensors.ts';
+import { parseMinQuality } from '../../schema/headers.ts';
 import { clientResponse } from './node-answer.ts';
 
-const version = { version: 'v1', ordinal: 1, levels: [] } as unknown as Parameters<
+const qualities = [0.5, 0.97581234, 0.97581279, 2 / 3, 1];
+const levels = qualities.map((value, level) => ({ level, sparsity: 0, quality: { value } }));
+const version = { version: 'v1', ordinal: 1, levels } as unknown as Parameters<
   typeof clientResponse
 >[1]['version'];
 
@@ -37,4 +40,12 @@ test('a client is told what only the node knows: where its bytes begin, when to 
   expect(answered(200, { [headerLengthName]: '12' }, 3, 3).get(headerLengthName)).toBe('12');
   expect(answered(503, { 'retry-after': '2' }, 3, 3).get('retry-after')).toBe('2');
   expect(answered(200, { 'x-path-stepped-from': '3' }, 3, 1).get('x-path-stepped-from')).toBe('3');
+});
+
+test('the quality that a client is told is one that it may ask for: the level has it', () => {
+  for (const [level, quality] of qualities.entries()) {
+    const told = parseMinQuality(answered(200, {}, level, level).get('x-path-quality') ?? '');
+    expect(told).toBeLessThanOrEqual(quality);
+    expect(told).toBeGreaterThan(quality - 2e-6);
+  }
 });

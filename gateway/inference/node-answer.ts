@@ -115,7 +115,7 @@ function steadyHeaders(
       ? {}
       : {
           [headerNames.pathSparsity]: String(round(row.sparsity)),
-          [headerNames.pathQuality]: String(round(row.quality.value)),
+          [headerNames.pathQuality]: String(promisedQuality(row.quality.value)),
         }),
     [headerNames.policyVersion]: String(policyVersion),
     [headerNames.decision]: decision,
@@ -129,6 +129,12 @@ function steadyHeaders(
     madeOf.set(known, levels);
   }
   return headers;
+}
+
+/** Never above the level's own: sent back as `X-Min-Quality` it must not rule the level out. */
+function promisedQuality(value: number): number {
+  const rounded = round(value);
+  return rounded <= value ? rounded : round(rounded - 1e-6);
 }
 
 function round(value: number): number {

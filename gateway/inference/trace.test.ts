@@ -15,11 +15,18 @@ test('a trace is handed on as it came', () => {
   });
 });
 
+test('of a later version as much is known as of this one', () => {
+  const later = parent.replace('00-', '01-');
+  expect(traced({ traceparent: later }).parent).toBe(later);
+  expect(traced({ traceparent: `${later}-more` }).parent).toBe(`${later}-more`);
+});
+
 test.each([
   '',
   'no',
   parent.toUpperCase(),
   parent.replace('00-', 'ff-'),
+  `${parent}-what-version-00-does-not-have`,
   `00-${'0'.repeat(32)}-b7ad6b7169203331-01`,
   `00-0af7651916cd43dd8448eb211c80319c-${'0'.repeat(16)}-01`,
 ])('%j begins a trace of its own, without the state of another', (traceparent) => {

@@ -1,7 +1,8 @@
 /** What nodes and traces know a request by: W3C Trace Context as it came, or a trace that begins here. */
 
 /** https://www.w3.org/TR/trace-context/#traceparent-header; of a later version as much as this one knows. */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/;
+const TRACEPARENT =
+  /^(?!ff)(?:00(?=.{53}$)|(?!00)[0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/;
 
 export interface Trace {
   readonly requestId: string;

@@ -80,7 +80,7 @@ export const policyRoutes: readonly Route[] = [
       const recorded = await recordedDecisions(gateway.db, limit);
       return Response.json({
         against: current.version,
-        warnings,
+        warnings: [...warnings, ...notReplayed(document, current.document)],
         ...dryRun(
           { document: current.document, baseline: current.baseline?.document },
           { document, baseline: rest?.document },
@@ -155,6 +155,17 @@ async function applicable({ gateway }: Call, document: Policy): Promise<Findings
     hint: 'GET /v2/models/{model} lists the levels with their quality and sparsity; GET /v1/keys the keys.',
     details: { ...findings },
   });
+}
+
+/** What a replay cannot show: the levels and times of an artifact version that the recorded requests did not go to. */
+function notReplayed({ canary }: Policy, { canary: before }: Policy): Findings['warnings'] {
+  if (canary?.kind !== 'artifact' || diff(before, canary).length === 0) return [];
+  return [
+    {
+      path: 'canary',
+      message: 'does not show here: recorded requests are replayed on the artifact version that they went to',
+    },
+  ];
 }
 
 async function findVersion({ gateway }: Call, text: string): Promise<VersionedPolicy> {
