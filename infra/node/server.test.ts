@@ -150,11 +150,11 @@ describe('a node that is ready', () => {
     ['what is not compressed as it says', good, { 'content-encoding': 'gzip' }, 400, 'bad-request', /gzip/],
     [
       'binary data without its length',
-      good,
+      `${JSON.stringify(good)}\u0001\u0002`,
       { 'content-type': 'application/octet-stream' },
-      415,
-      'unsupported-media-type',
-      /octet-stream/,
+      400,
+      'bad-json',
+      /not valid JSON/,
     ],
     [
       'a header length beyond the body',

@@ -49,6 +49,7 @@ test('tritonclient[http] reads, asks and is refused as by any server of the prot
       deflate: answer(1),
       later: answer(1),
     },
+    awaited: { ready: true, answers: Array(4).fill(answer(1)) },
     dense: answer(2),
     wrongShape: { status: '400', message: expect.stringContaining('"x" has the shape [1, 3]') },
     unknownLevel: { status: '404', message: expect.stringContaining('no level "9"') },

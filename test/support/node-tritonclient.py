@@ -3,11 +3,13 @@
 usage: node-tritonclient.py HOST:PORT REQUEST   REQUEST: {"x": [[...]], "token": [...]} for the tiny model
 """
 
+import asyncio
 import json
 import sys
 
 import numpy as np
 import tritonclient.http as triton
+import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 client = triton.InferenceServerClient(url=sys.argv[1], concurrency=2)
@@ -51,6 +53,17 @@ def refusal(call):
 wrong = triton.InferInput("x", [1, 3], "FP32")
 wrong.set_data_from_numpy(np.zeros([1, 3], dtype=np.float32))
 both = (True, True)
+none = (False, False)
+
+
+async def awaited():
+    async with triton_aio.InferenceServerClient(url=sys.argv[1]) as aio:
+        ask = lambda binary, **more: aio.infer("tiny", tensors(binary), model_version="1", **more)
+        asked_for = [ask(both), ask(none, outputs=asked(False)), ask(none), ask(both, request_compression_algorithm="gzip")]
+        answers = [seen(result) for result in await asyncio.gather(*asked_for)]
+        return {"ready": await aio.is_model_ready("tiny", "1"), "answers": answers}
+
+
 print(
     json.dumps(
         {
@@ -62,13 +75,14 @@ print(
             "model": client.get_model_metadata("tiny", "1"),
             "answers": {
                 "binary": seen(client.infer("tiny", tensors(both), model_version="1", request_id="q7")),
-                "json": seen(client.infer("tiny", tensors((False, False)), model_version="1", outputs=asked(False))),
+                "json": seen(client.infer("tiny", tensors(none), model_version="1", outputs=asked(False))),
                 "mixed": seen(client.infer("tiny", tensors((True, False)), model_version="1", outputs=asked(True))),
                 "binary in, JSON out": seen(client.infer("tiny", tensors(both), model_version="1", outputs=asked(False))),
                 "gzip": seen(client.infer("tiny", tensors(both), model_version="1", request_compression_algorithm="gzip", response_compression_algorithm="gzip")),
                 "deflate": seen(client.infer("tiny", tensors((True, False)), model_version="1", request_compression_algorithm="deflate")),
                 "later": seen(client.async_infer("tiny", tensors(both), model_version="1").get_result()),
             },
+            "awaited": asyncio.run(awaited()),
             "dense": seen(client.infer("tiny", tensors(both), parameters={"who": "me"})),
             "wrongShape": refusal(lambda: client.infer("tiny", [wrong, tensors(both)[1]])),
             "unknownLevel": refusal(lambda: client.infer("tiny", tensors(both), model_version="9")),

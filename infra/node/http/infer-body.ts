@@ -20,13 +20,16 @@ export interface InferBody {
  */
 export async function readInferBody(exchange: Exchange, maxBytes: number): Promise<InferBody> {
   const headerLength = exchange.header(headerLengthName) ?? null;
-  requireMediaType(exchange, headerLength !== null);
+  requireMediaType(exchange);
   const decode = decoderOf(exchange.header('content-encoding'));
   const sent = await exchange.body(maxBytes, Number(headerLength) || 0);
   const body = decode === undefined ? sent : await decode(sent, maxBytes);
   const { json, tail } = splitBody(body, headerLength);
   return { json: parseJson(json), tail };
 }
+
+const LENGTH_HINT =
+  'A body with binary data needs Inference-Header-Content-Length, the length of its JSON object.';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -36,7 +39,7 @@ function parseJson(bytes: Uint8Array): unknown {
     text = utf8.decode(bytes);
   } catch (cause) {
     throw new SppError('bad-json', 'The body is not UTF-8.', {
-      hint: 'A body with binary data needs Inference-Header-Content-Length, the length of its JSON object.',
+      hint: LENGTH_HINT,
       cause,
     });
   }
@@ -45,18 +48,18 @@ function parseJson(bytes: Uint8Array): unknown {
     return JSON.parse(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.slice(0, 200) : 'it cannot be parsed';
-    throw new SppError('bad-json', `The body is not valid JSON: ${reason}.`, { cause });
+    throw new SppError('bad-json', `The body is not valid JSON: ${reason}.`, { hint: LENGTH_HINT, cause });
   }
 }
 
-/** No type at all is what the usual clients send. */
-function requireMediaType(exchange: Exchange, binary: boolean): void {
+/** The usual clients send no type at all, or that of bytes, which their libraries give to any body; for JSON alone, too. */
+function requireMediaType(exchange: Exchange): void {
   const type = exchange.header('content-type')?.split(';')[0]?.trim().toLowerCase();
   const known =
     type === undefined ||
     type === 'application/json' ||
     type.endsWith('+json') ||
-    (binary && type === 'application/octet-stream');
+    type === 'application/octet-stream';
   if (!known)
     throw new SppError(
       'unsupported-media-type',
