@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { defaultPolicy } from '../schema/policy.ts';
 import { secrets, send } from './support/gateway.ts';
 import { disposables, temporaryDirectory } from './support/node-client.ts';
@@ -24,7 +24,12 @@ async function start(dataDir: string) {
     await once(child, 'exit');
   };
   scope.onDispose(kill);
-  for await (const url of createInterface({ input: child.stdout })) return { url, kill };
+  /** As a person does it who knows one process: nothing else is told. */
+  const killAlone = async () => {
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  };
+  for await (const url of createInterface({ input: child.stdout })) return { url, kill, killAlone };
   throw new Error('The gateway ended before it was ready.');
 }
 
@@ -57,4 +62,12 @@ test('keys, policies and the ledger survive a kill -9 with requests under way', 
   const limits = await (await operator(second.url, 'GET', `/v1/keys/${id}/limits`)).json();
   expect(limits).toMatchObject({ rateLimit: { limit: 40, remaining: 0 } });
   expect(await (await operator(second.url, 'GET', '/v1/policy')).json()).toMatchObject({ reserveMs: 3 });
+});
+
+test('the runtime ends with the process that started it, so that the next one finds ports and database free', async () => {
+  const { url, killAlone } = await start(await temporaryDirectory(scope));
+  const live = () => send(url, 'GET', '/v2/health/live', undefined).then(({ status }) => status);
+  expect(await live()).toBe(200);
+  await killAlone();
+  await vi.waitFor(() => expect(live()).rejects.toThrow(), { timeout: 20_000 });
 });

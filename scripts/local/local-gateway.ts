@@ -4,6 +4,7 @@ import { getCACertificates } from 'node:tls';
 import { Miniflare } from 'miniflare';
 import { SppError } from '../../schema/errors.ts';
 import { bundleWorker } from './bundle-worker.ts';
+import { endWithParent, noteChildren } from './end-with-parent.ts';
 import { migrate } from './migrate.ts';
 
 export interface LocalGatewayOptions {
@@ -51,6 +52,7 @@ export async function startLocalGateway(options: LocalGatewayOptions): Promise<L
   const { port, dataDir } = options;
   const script = await bundleWorker();
   const handlers = signalHandlers();
+  const runtimes = noteChildren('workerd');
   const miniflare = new Miniflare({
     modules: true,
     script,
@@ -84,8 +86,14 @@ export async function startLocalGateway(options: LocalGatewayOptions): Promise<L
     await miniflare.ready;
     const url = await miniflare.unsafeGetDirectURL();
     await migrate(await miniflare.getD1Database('DB'));
-    return { url: url.origin, close: () => miniflare.dispose() };
+    const guards = runtimes().map(endWithParent);
+    const close = async () => {
+      await miniflare.dispose();
+      for (const letGo of guards) letGo();
+    };
+    return { url: url.origin, close };
   } catch (cause) {
+    runtimes();
     await miniflare.dispose().catch(() => {});
     throw new SppError('internal', `The gateway did not start on port ${port}.`, { cause });
   }

@@ -1,6 +1,7 @@
 /** Keeps a child process running: one that ends by itself is started again, but not for ever. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { endWithParent } from './end-with-parent.ts';
 
 export interface SupervisorOptions {
   readonly command: string;
@@ -39,10 +40,12 @@ export function supervise(options: SupervisorOptions): Supervisor {
     // In a group of its own, so that a Ctrl-C in the terminal reaches it through `stop` alone.
     const started = spawn(command, args, { env, stdio: ['ignore', 'ignore', 'inherit'], detached: true });
     child = started;
+    const letGo = started.pid === undefined ? undefined : endWithParent(started.pid);
     let over = false;
     const ended = (reason: string) => {
       if (over) return;
       over = true;
+      letGo?.();
       child = undefined;
       if (stopping) return;
       failures = performance.now() - startedMs >= STEADY_MS ? 1 : failures + 1;

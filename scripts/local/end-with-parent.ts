@@ -1,0 +1,39 @@
+/**
+ * Children that end with this process even when it is killed and cannot stop them: otherwise a gateway without its keeper would hold
+ * ports and database of the next one. A shell waits for the end of a pipe that closes with this process.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { basename } from 'node:path';
+
+/** @returns lets the child be, for when it has ended or is to go on */
+export function endWithParent(pid: number): () => void {
+  const guard = spawn('sh', ['-c', 'read -r _; kill -KILL "$1" 2>/dev/null', 'sh', String(pid)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    // Not in this process's group: a signal to all of that must not reach it first.
+    detached: true,
+  });
+  // Where there is no shell, children outlive a killed parent, and nothing else is different.
+  guard.on('error', () => {});
+  guard.unref();
+  guard.stdin.on('error', () => {});
+  (guard.stdin as { unref?: () => void }).unref?.();
+  return () => void guard.kill('SIGKILL');
+}
+
+/**
+ * Notes the processes of a program that are made from now on, for who has them made by something that does not say.
+ * @param program the name of its file
+ * @returns ends that, and tells the ids of those that run
+ */
+export function noteChildren(program: string): () => number[] {
+  const made: ChildProcess[] = [];
+  const note = (message: unknown) => void made.push((message as { process: ChildProcess }).process);
+  subscribe('child_process', note);
+  return () => {
+    unsubscribe('child_process', note);
+    return made.flatMap(({ spawnfile, pid, exitCode }) =>
+      basename(spawnfile ?? '', '.exe') === program && exitCode === null ? (pid ?? []) : [],
+    );
+  };
+}
