@@ -46,6 +46,12 @@ describe('the meter of arrivals', () => {
     expect(meter.rates(1901).burst).toBeGreaterThan(burst * Math.exp(-1.1));
   });
 
+  test('sees a burst of more than it keeps', () => {
+    const meter = arrivalMeter();
+    for (let i = 0; i <= 2000; i++) meter.arrived(1, 400, i / 4);
+    expect(meter.rates(500).burst).toBeGreaterThan(3);
+  });
+
   test('takes what comes evenly, or as chance has it, for no burst', () => {
     const meter = arrivalMeter();
     const random = xoroshiro128plus(3);

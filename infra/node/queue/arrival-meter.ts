@@ -56,11 +56,13 @@ export function arrivalMeter(): ArrivalMeter {
       const latest = recent(nowMs).slice(-KEPT);
       const budgetMs = mean(latest.map((one) => one.budgetMs).filter(Number.isFinite));
       const withinBudget = latest.filter(({ atMs }) => nowMs - atMs <= budgetMs);
-      const within = rateOf(withinBudget, budgetMs);
+      // Where more came than is kept, in as long as that took.
+      const spanMs = withinBudget.length < KEPT ? budgetMs : sinceFirst(withinBudget, nowMs);
+      const within = rateOf(withinBudget, spanMs);
       const sure = within * Math.max(0, 1 - CHANCE / Math.sqrt(withinBudget.length));
       burst = Math.max(sure, burst * Math.exp((burstAtMs - nowMs) / FADES_MS));
       burstAtMs = nowMs;
-      return { present: Math.max(within, rateOf(latest, nowMs - (latest[0]?.atMs ?? nowMs))), burst };
+      return { present: Math.max(within, rateOf(latest, sinceFirst(latest, nowMs))), burst };
     },
     sinceBudgetMs: (nowMs) => nowMs - lastBudgetAtMs,
     shortestBudgetMs(nowMs) {
@@ -70,6 +72,10 @@ export function arrivalMeter(): ArrivalMeter {
       return least;
     },
   };
+}
+
+function sinceFirst(arrivals: readonly { readonly atMs: number }[], nowMs: number): number {
+  return nowMs - (arrivals[0]?.atMs ?? nowMs);
 }
 
 function rateOf(arrivals: readonly { readonly rows: number }[], spanMs: number): number {
