@@ -16,6 +16,13 @@ test('one image of 224 x 224 in FP32 can be sent again, to another node', async 
   expect(upload).toMatchObject({ repeatable: true, batch: 1, bytes: body.length });
 });
 
+test('JSON alone may come as bytes, as clients in Python send it, and goes on as JSON', async () => {
+  const body = JSON.stringify({ inputs: [{ name: 'x', shape: [1], datatype: 'FP32', data: [1] }] });
+  const headers = new Headers({ 'content-type': 'application/octet-stream' });
+  const upload = await readUpload(new Request('http://gateway/', { method: 'POST', body }), headers, 1e8);
+  expect(upload).toMatchObject({ contentType: 'application/json', headerLength: null, batch: 1 });
+});
+
 describe('how many inputs a request has', () => {
   const sent = (shape: readonly number[], data: readonly number[], length?: number) => {
     const body = JSON.stringify({ inputs: [{ name: 'x', shape, datatype: 'FP32', data }] });

@@ -156,15 +156,11 @@ function parsedTensor(json: Uint8Array): FirstTensor {
 /** Without parameters, and in small letters. */
 const essence = memo(64, (contentType: string) => contentType.split(';')[0]?.trim().toLowerCase() ?? '');
 
-/** No type at all is what the usual clients of the protocol send. */
+/** No type at all is what the usual clients of the protocol send, or that of bytes, for JSON alone too: it goes to nodes as what it is. */
 function mediaType(headers: Headers, binary: boolean): string {
   const given = headers.get('content-type');
   const type = given === null ? (binary ? 'application/octet-stream' : 'application/json') : essence(given);
-  if (
-    type !== 'application/json' &&
-    !type.endsWith('+json') &&
-    !(binary && type === 'application/octet-stream')
-  )
+  if (type !== 'application/json' && !type.endsWith('+json') && type !== 'application/octet-stream')
     throw new SppError(
       'unsupported-media-type',
       `The Content-Type ${JSON.stringify(type.slice(0, 80))} is not understood.`,
@@ -179,5 +175,5 @@ function mediaType(headers: Headers, binary: boolean): string {
       `The Content-Encoding ${JSON.stringify(encoding.slice(0, 80))} is not supported.`,
       { hint: 'Send the body uncompressed.' },
     );
-  return type;
+  return type === 'application/octet-stream' && !binary ? 'application/json' : type;
 }
