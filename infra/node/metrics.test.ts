@@ -39,6 +39,9 @@ describe('the metrics', () => {
 
   test('tell kept deadlines from missed and refused ones, and leave out what never had a chance', async () => {
     const metrics = nodeMetrics(() => gauges);
+    const outcome = (name: string) => seriesValue(metrics, `spp_node_deadlines_total{outcome="${name}"}`);
+    // From the start, so that rates see the first one of each.
+    for (const name of ['kept', 'missed', 'refused']) expect(await outcome(name)).toBe(0);
     const run = { level: 0, asked: 0, runRows: 1, leads: true, queueMs: 0, executeMs: 1 };
     metrics.answered({ ...run, leftMs: 0.5 });
     metrics.answered({ ...run, leftMs: -0.5 });
@@ -47,7 +50,6 @@ describe('the metrics', () => {
     metrics.refused('queue-full', false);
     metrics.refused('bad-shape', true);
     metrics.refused('client-gone', true);
-    const outcome = (name: string) => seriesValue(metrics, `spp_node_deadlines_total{outcome="${name}"}`);
     expect(await outcome('kept')).toBe(1);
     expect(await outcome('missed')).toBe(1);
     expect(await outcome('refused')).toBe(1);

@@ -96,6 +96,8 @@ export function nodeMetrics(gauges: () => NodeGauges): NodeMetrics {
     labelNames: ['outcome'],
     registers,
   });
+  // A series that begins at its first count hides that count from rates.
+  for (const outcome of ['kept', 'missed', 'refused']) deadlines.inc({ outcome }, 0);
   const histogram = (name: string, help: string, buckets: number[]) =>
     new Histogram({ name: `spp_node_${name}`, help, labelNames: ['level'], buckets, registers });
   const queued = histogram('queue_seconds', 'From the arrival in the queue to a worker, by level.', SECONDS);
