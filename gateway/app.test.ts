@@ -22,6 +22,7 @@ async function withoutLedger() {
     purses: { of: () => ({ take: () => never }), tend: () => {} },
     metrics: { refused: (code: string) => void refused.push(code) },
     known,
+    policy: { held: () => undefined },
     proven: new Map(),
     randomHex: (bytes: number) => '0'.repeat(2 * bytes),
     now: Date.now,

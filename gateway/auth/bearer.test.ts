@@ -212,6 +212,15 @@ describe('access', () => {
     await expect(ask(key.token, 2000)).rejects.toMatchObject({ status: 401 });
   });
 
+  test('white space in front of a key lets it in, and fills nothing', async () => {
+    const where = context();
+    for (let spaces = 100; spaces < 110; spaces++)
+      expect(await requireAccess('client', `Bearer${' '.repeat(spaces)}${key.token}`, where)).toMatchObject({
+        kind: 'client',
+      });
+    expect(where.proven.size).toBe(0);
+  });
+
   test('a store that cannot be read lets nobody in', async () => {
     const away = { ...context(), keys: held(() => Promise.reject(new Error('storage is away'))) };
     await expect(statusOf('client', key.token, away)).rejects.toThrow('storage is away');

@@ -33,6 +33,8 @@ export interface AccessContext {
 export type ProvenKeys = Map<string, ApiKeyRow>;
 
 const PROVEN_HELD = 10_000;
+/** White space may make a header as long as it likes: such ones are not kept, and prove their key each time. */
+const PROVEN_CHARACTERS = 80;
 
 const BEARER = /^Bearer +([\x21-\x7e]{1,8192})$/i;
 
@@ -124,7 +126,7 @@ async function client(
   const row = await (held === undefined ? keys.get(prefix, background) : held);
   const proof = await proofOf(token, row, settings.keyPepper, nowMs);
   if (row === null || proof === undefined || !isGood(row, nowMs)) return undefined;
-  if (proof === 'current') {
+  if (proof === 'current' && authorization.length <= PROVEN_CHARACTERS) {
     if (proven.size >= PROVEN_HELD) proven.clear();
     proven.set(authorization, row);
   }
