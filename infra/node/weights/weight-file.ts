@@ -5,6 +5,7 @@
  * the one that was noted when it was placed.
  */
 import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
@@ -88,7 +89,8 @@ export async function openWeightFile(
 }
 
 async function openSized(path: string, bytes: number): Promise<FileHandle> {
-  const handle = await open(path, 'r+').catch(() => open(path, 'w+', 0o600));
+  // Never emptied: another process may have begun to fill it since it was not there.
+  const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   if ((await handle.stat()).size !== bytes) await handle.truncate(bytes);
   return handle;
 }
