@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterEach, describe, expect, test } from 'vitest';
 import { openArtifact } from '../../../schema/artifact/store.ts';
+import { processMark } from '../../../schema/process-alive.ts';
 import { disposables, temporaryDirectory, tinyArtifact } from '../../../test/support/node-client.ts';
 import { tinyReference } from '../../../test/support/tiny-model.ts';
 import { packedFile } from './packed-file.ts';
@@ -78,12 +79,23 @@ describe('a packed file', () => {
     expect((await packed.pack(1, await file.model(1))).path).toContain('packed-');
   });
 
+  test.runIf(process.platform === 'linux')(
+    'that was left under the id that this process has now is removed, as a container gives the same one at each start',
+    async () => {
+      const directory = await temporaryDirectory(scope);
+      await mkdir(join(directory, `packed-${process.pid}.1-x`));
+      const packed = await packedFile(directory);
+      expect(await readdir(directory)).toEqual([]);
+      await packed.close();
+    },
+  );
+
   test('of a process that is no more is removed, that of one that runs is not', async () => {
     const directory = await temporaryDirectory(scope);
     // Linux gives no process an id this high.
-    for (const pid of [2 ** 30, process.pid]) await mkdir(join(directory, `packed-${pid}-x`));
+    for (const mark of [`${2 ** 30}.1`, processMark()]) await mkdir(join(directory, `packed-${mark}-x`));
     const packed = await packedFile(directory);
-    expect(await readdir(directory)).toEqual([`packed-${process.pid}-x`]);
+    expect(await readdir(directory)).toEqual([`packed-${processMark()}-x`]);
     await packed.close();
   });
 });

@@ -9,7 +9,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { isAlive } from '../../../schema/process-alive.ts';
+import { isMarkAlive, processMark } from '../../../schema/process-alive.ts';
 
 export interface PackedModels {
   /** Path of the level's packed model. */
@@ -45,7 +45,7 @@ export interface RunInput {
 const PROGRAM = fileURLToPath(new URL('pack-level.ts', import.meta.url));
 const GAIN_PROGRAM = fileURLToPath(new URL('pack-gain.ts', import.meta.url));
 const run = promisify(execFile);
-const NAME = /^packed-(\d+)-/;
+const NAME = /^packed-(?<mark>[\d.]+)-/;
 
 /** @param directory of this artifact version alone, which other processes may use too */
 export async function packedFile(directory: string): Promise<PackedFile> {
@@ -95,7 +95,7 @@ export async function packedFile(directory: string): Promise<PackedFile> {
         last = models;
         return models;
       }
-      const home = join(directory, `packed-${process.pid}-${randomUUID()}`);
+      const home = join(directory, `packed-${processMark()}-${randomUUID()}`);
       // One after the other: packing takes a whole level's memory.
       const models = last
         .catch(() => {})
@@ -128,7 +128,8 @@ export async function packedFile(directory: string): Promise<PackedFile> {
 /** Of processes that are no more. */
 async function removeLeftovers(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
-    const pid = Number(NAME.exec(name)?.[1]);
-    if (pid > 0 && !isAlive(pid)) await rm(join(directory, name), { recursive: true, force: true });
+    const mark = NAME.exec(name)?.groups?.mark;
+    if (mark !== undefined && !isMarkAlive(mark))
+      await rm(join(directory, name), { recursive: true, force: true });
   }
 }
