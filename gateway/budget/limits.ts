@@ -68,8 +68,36 @@ async function reserveFrom(
 ): Promise<Reservation> {
   const taken = await purse.take(nanoUsd);
   purses.tend(purse, background);
-  if (taken.kind === 'reserved') return taken.reservation;
+  if (taken.kind === 'reserved')
+    return keptUntilOver(taken.reservation, background, () => purses.tend(purse, background));
   throw exhausted(nanoUsd, taken.standing, taken.heldElsewhere, nowMs);
+}
+
+/**
+ * The runtime drops a request whose client leaves, and nobody would say what became of its money: it is kept until that is said.
+ * @param tend the request may take longer than the purse was tended for when it began
+ */
+function keptUntilOver(
+  { settle, refund }: Reservation,
+  background: Background,
+  tend: () => void,
+): Reservation {
+  let said = () => {};
+  background.waitUntil(new Promise<void>((resolve) => (said = resolve)));
+  const over = () => {
+    said();
+    tend();
+  };
+  return {
+    settle(units) {
+      settle(units);
+      over();
+    },
+    refund() {
+      refund();
+      over();
+    },
+  };
 }
 
 function exhausted(

@@ -14,7 +14,7 @@ export interface LedgerClient {
 export interface Purses {
   /** Undefined when nothing limits the key in this. */
   of(key: ApiKeyRow, name: Account['name']): Purse | undefined;
-  /** Sees to it that what the purse does not use any more goes back. To be called with each request that used it. */
+  /** Sees to it that what the purse does not use any more goes back. To be called when a request takes from it, and when one is over. */
   tend(purse: Purse, background: Background): void;
 }
 
@@ -28,12 +28,15 @@ const ANSWER_MS = 2000;
 const ROUND_MS = 1050;
 /** Work behind a request may go on for half a minute. */
 const ROUNDS = 24;
+/** What is taken later than this would not be idle for long enough before the rounds end. */
+const TENDED_ANEW_MS = (ROUNDS / 2) * ROUND_MS;
 /** A purse that holds nothing costs little to make again. */
 const PURSES_HELD = 20_000;
 
 export function purses({ ledgerOf, now, onError }: PursesOptions): Purses {
   const held = new Map<string, { readonly purse: Purse; account: Account }>();
-  const tendedSinceMs = new WeakMap<Purse, number>();
+  /** When each purse's tending began that goes on now; a new one takes its place well before it ends. */
+  const tending = new WeakMap<Purse, { readonly sinceMs: number }>();
 
   const make = (keyId: string, account: Account) => {
     const entry: { purse: Purse; account: Account } = {
@@ -64,16 +67,17 @@ export function purses({ ledgerOf, now, onError }: PursesOptions): Purses {
     },
     tend(purse, background) {
       const nowMs = now();
-      if (!purse.open || nowMs - (tendedSinceMs.get(purse) ?? Number.NEGATIVE_INFINITY) < ROUNDS * ROUND_MS)
-        return;
-      tendedSinceMs.set(purse, nowMs);
+      const under = tending.get(purse);
+      if (!purse.open || (under !== undefined && nowMs - under.sinceMs < TENDED_ANEW_MS)) return;
+      const mine = { sinceMs: nowMs };
+      tending.set(purse, mine);
       background.waitUntil(
         (async () => {
-          for (let round = 0; round < ROUNDS && purse.open; round++) {
+          for (let round = 0; round < ROUNDS && purse.open && tending.get(purse) === mine; round++) {
             await pause(ROUND_MS);
             await purse.maintain().catch(onError);
           }
-          tendedSinceMs.delete(purse);
+          if (tending.get(purse) === mine) tending.delete(purse);
         })(),
       );
     },
