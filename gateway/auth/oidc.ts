@@ -64,7 +64,8 @@ export function oidcVerifier(settings: OidcSettings): OidcVerifier {
 async function keysAddress(issuer: string): Promise<URL> {
   const response = await fetch(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, {
     signal: AbortSignal.timeout(TIMEOUT_MS),
-    redirect: 'error',
+    // Followed nowhere: Workers know no `error`, and what is not 200 is refused below.
+    redirect: 'manual',
   }).catch((cause: unknown) => {
     throw unavailable(cause);
   });
