@@ -1,4 +1,4 @@
-/** Three real nodes, each a process: a steady one, one that is slowed, and one that is killed now and then and comes back. */
+/** Three real nodes, each a process: a steady one, one that is slowed, and one that can be killed and comes back. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type NodeUnderTest, nodeUnderTest } from '../bench-node/node-under-test.ts';
 import { lastingPort } from '../local/ports.ts';
@@ -14,16 +14,16 @@ export interface RealNodes {
   readonly all: readonly RealNode[];
   /** Median time that the steady node says its dense level takes, in ms. */
   readonly denseMs: number;
-  /** Kills the flapping one again and again, from now on. @returns what ends that */
-  flap(): () => void;
+  /** Kills the flapping one in a while, which then comes back. @returns when it has */
+  flap(): Promise<void>;
   close(): Promise<void>;
 }
 
 /** The slow node's process is stopped for two thirds of each such time, which makes it three times slower in all it does. */
 const THROTTLE_MS = 6;
 const STOPPED_SHARE = 2 / 3;
-/** The flapping node is killed when it has been up for so long. */
-const UP_MS = 8000;
+/** The flapping node is killed so long after it was told to: in the middle of a burst that begins then. */
+const UP_MS = 1250;
 /** Until it is started again; it then takes a while to be ready. */
 const DOWN_MS = 3000;
 
@@ -47,30 +47,19 @@ export async function realNodes(artifact: string, signal: AbortSignal): Promise<
   const levels = (await steady.report()).models[0]?.levels ?? [];
   const denseMs = levels.at(-1)?.profiles.find(({ batch }) => batch === 1)?.p50Ms ?? Number.NaN;
   const throttling = throttle(running.get('slow') as NodeUnderTest, signal);
-  let comingBack: Promise<void> = Promise.resolve();
   const flapping = all.find(({ name }) => name === 'flapping') as RealNode;
 
   return {
     all,
     denseMs,
-    flap() {
-      const ending = new AbortController();
-      const again = async () => {
-        for (;;) {
-          await pause(UP_MS, undefined, { signal: ending.signal });
-          running.get(flapping.name)?.child.kill('SIGKILL');
-          comingBack = pause(DOWN_MS).then(() => start(flapping));
-          await comingBack;
-        }
-      };
-      again().catch((error: unknown) => {
-        if (!ending.signal.aborted) throw error;
-      });
-      return () => ending.abort();
+    async flap() {
+      await pause(UP_MS);
+      running.get(flapping.name)?.child.kill('SIGKILL');
+      await pause(DOWN_MS);
+      await start(flapping);
     },
     async close() {
       await throttling;
-      await comingBack;
       for (const node of running.values()) await node.stop();
     },
   };

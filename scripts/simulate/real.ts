@@ -1,7 +1,7 @@
 /**
  * The bursty trace on real nodes: the gateway in workerd before three node processes of a random vision transformer, beside
  * simpler ways to route. Rates and budgets are those of the simulation in proportion to what the dense level takes here. The
- * ways take turns, burst by burst, so that all meet the same machine.
+ * ways take turns, burst by burst, so that all meet the same machine; in each turn a node is killed at the same moment.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { openArtifact } from '../../schema/artifact/store.ts';
@@ -69,7 +69,6 @@ export async function replay({
     const names = Object.keys(routers);
     const totals = Object.fromEntries(names.map((name) => [name, { ...NOTHING }]));
     const tallies = new Map(names.map((name): [string, BudgetTally] => [name, new Map()]));
-    const endFlapping = nodes.flap();
     for (let turn = 0; turn * TURN_MS < seconds * 1000; turn++) {
       const from = turn * TURN_MS;
       const these = arrivals
@@ -80,11 +79,11 @@ export async function replay({
         const router = routers[name] as RealRouter;
         for (let count = 0; count < WARM_UP; count++) await router(1000, count);
         const tally = tallies.get(name) as BudgetTally;
-        totals[name] = added(totals[name] as Total, await played(these, router, manifest, tally));
+        const [total] = await Promise.all([played(these, router, manifest, tally), nodes.flap()]);
+        totals[name] = added(totals[name] as Total, total);
       }
       log(`${turn + 1} of ${Math.ceil((seconds * 1000) / TURN_MS)} turns`);
     }
-    endFlapping();
     return Object.fromEntries(
       names.map((name) => {
         const byBudget = budgetOutcomes(tallies.get(name) as BudgetTally);
