@@ -10,7 +10,7 @@ import { SppError } from '../../schema/errors.ts';
 import { type Course, decisionName, newCourse, recordOf } from './course.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
 import { anotherMay, clientResponse } from './node-answer.ts';
-import { plan, timeGranted } from './plan.ts';
+import { plan, timeGranted, worthAnother } from './plan.ts';
 import { noNode, overloaded, refusal } from './refusals.ts';
 import { probe, probedNode, started, withHedge } from './sending.ts';
 
@@ -47,8 +47,7 @@ async function run(request: InferenceRequest, context: DispatchContext, course: 
       throw course.shed ? overloaded(context.fleet.pressure(), rules) : refusal(decision, rules);
     }
     if (count === 1) deadline.grant(timeGranted(planned, context.policy.document.defaultLatencyBudgetMs));
-    // A second node only when it can still be in time, or nobody expected the first to be.
-    else if (!decision.fits && deadline.leftMs() < decision.chosen.predicted.totalMs) break;
+    else if (!worthAnother(planned, deadline.leftMs())) break;
     course.selectMs = context.now() - selectStartedMs;
     const probed = count === 1 ? probedNode(planned, request, context) : undefined;
     const starting = started(planned, request, context, course, probed !== undefined);

@@ -4,7 +4,7 @@ import { free } from '../selector/candidates.ts';
 import { levels, node, open } from '../selector/scene.fixture.ts';
 import { select } from '../selector/select.ts';
 import type { SelectionRequest } from '../selector/selection-request.ts';
-import { timeGranted } from './plan.ts';
+import { timeGranted, worthAnother } from './plan.ts';
 
 /** Usually 5.5 ms with the way there, a second at the quantile. */
 const nodes = [
@@ -13,7 +13,7 @@ const nodes = [
   }),
 ];
 
-function granted(budgetMs: number, pressure: number, defaultBudgetMs: number): number {
+function planned(budgetMs: number, pressure: number) {
   const rules = { ...open, budgetMs, infeasible: 'serve-sparsest' } as const;
   const table = candidateTable({
     levels,
@@ -24,7 +24,11 @@ function granted(budgetMs: number, pressure: number, defaultBudgetMs: number): n
     priceOf: free,
   });
   const selection: SelectionRequest = { rules, budgetLeftMs: budgetMs, bytes: 1, pressure };
-  return timeGranted({ decision: select(table, selection), table, selection }, defaultBudgetMs);
+  return { decision: select(table, selection), table, selection };
+}
+
+function granted(budgetMs: number, pressure: number, defaultBudgetMs: number): number {
+  return timeGranted(planned(budgetMs, pressure), defaultBudgetMs);
 }
 
 test('what fits no budget has the default budget, or several times what it usually takes, not what it may take at worst', () => {
@@ -40,4 +44,11 @@ test('in a busy fleet it has no more than its budget, or what it usually takes',
 
 test('what fits has its budget', () => {
   expect(granted(2000, 0, 5000)).toBe(2000);
+});
+
+test('a second node is worth asking where it mostly would be in time, whatever it may take at worst', () => {
+  expect(worthAnother(planned(20, 0), 20)).toBe(true);
+  expect(worthAnother(planned(20, 0), 5.5)).toBe(true);
+  expect(worthAnother(planned(20, 0), 5)).toBe(false);
+  expect(worthAnother(planned(2000, 0), 1500)).toBe(true);
 });

@@ -81,22 +81,34 @@ export function lowestAllowed(version: CatalogVersion, rules: Rules, level: numb
   return lowest;
 }
 
+type Planned = Pick<Plan, 'decision' | 'table' | 'selection'>;
+
+/**
+ * Whether a request whose first node was lost is worth sending to this one: it fits, or mostly would be in time. Nothing is promised
+ * any more, so what it may take at worst does not count.
+ */
+export function worthAnother({ decision, table }: Planned, leftMs: number): boolean {
+  if (decision.kind !== 'serve') return false;
+  const { expectedQueueMs, usualMs } = expectedOf(table, decision.chosen);
+  return decision.fits || usualNetworkMs(table, decision.chosen.node) + expectedQueueMs + usualMs <= leftMs;
+}
+
 /**
  * From the request's arrival. A request that fits is cut off at its budget. One that is served although it does not fit
  * is bounded too: by the largest of its budget, the policy's default budget, and a multiple of its usual time. In a busy
  * fleet it has its budget, or its usual time where that is longer: there, late answers make those behind them late, too, and
  * with queues of them nothing would be in time any more.
  */
-export function timeGranted(
-  { decision, table, selection }: Pick<Plan, 'decision' | 'table' | 'selection'>,
-  defaultBudgetMs: number,
-): number {
+export function timeGranted({ decision, table, selection }: Planned, defaultBudgetMs: number): number {
   const { rules } = selection;
   if (decision.kind !== 'serve' || decision.fits) return rules.budgetMs;
   const { chosen } = decision;
-  const networkMs = table.usualNetworkMs[table.nodes.indexOf(chosen.node)] ?? 0;
-  const usualMs = networkMs + expectedOf(table, chosen).usualMs;
+  const usualMs = usualNetworkMs(table, chosen.node) + expectedOf(table, chosen).usualMs;
   const bounded = (ms: number) => Math.min(INFEASIBLE_BOUND_MS, ms);
   if ((selection.pressure ?? 0) >= BUSY) return Math.max(rules.budgetMs, bounded(usualMs));
   return Math.max(rules.budgetMs, defaultBudgetMs, bounded(INFEASIBLE_SLACK * usualMs));
+}
+
+function usualNetworkMs(table: CandidateTable, node: string): number {
+  return table.usualNetworkMs[table.nodes.indexOf(node)] ?? 0;
 }
