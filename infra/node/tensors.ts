@@ -56,20 +56,33 @@ export function packInputs(
   return { feeds, batch: uneven ? largestBatch(ports, feeds) : commonBatch(ports, feeds) };
 }
 
+/** Of inputs whose size requests choose. */
+export interface InputSize {
+  /** The second dimension, where it and the leading one are free. */
+  readonly length: number;
+  /** Every other free dimension, but for the leading one. */
+  readonly side: number;
+}
+
+export const LEAST: InputSize = { length: 1, side: 1 };
+
 /**
  * Inputs of zeros for every port, what levels are measured with.
  * @param rows the leading dimension where it is free
- * @param length the second dimension where it and the leading one are free; every other free dimension is 1
  */
-export function zeroInputs(ports: readonly Port[], rows = 1, length = 1): PackedInputs {
+export function zeroInputs(ports: readonly Port[], rows = 1, size = LEAST): PackedInputs {
   const feeds = ports.map((port) => {
-    const dims = port.shape.map((dim, axis) =>
-      dim !== -1 ? dim : axis === 0 ? rows : axis === 1 && port.shape[0] === -1 ? length : 1,
-    );
+    const dims = sizedShape(port, rows, size);
     const bytes = new Uint8Array(elementCount(dims) * (datatypes[port.datatype] ?? 0));
     return packTensor(port, { name: port.name, datatype: port.datatype, shape: dims, bytes });
   });
   return { feeds, batch: commonBatch(ports, feeds) };
+}
+
+/** A port's shape with its free dimensions chosen. */
+export function sizedShape({ shape }: Port, rows: number, { length, side }: InputSize): number[] {
+  const second = shape[0] === -1 ? length : side;
+  return shape.map((dim, axis) => (dim !== -1 ? dim : axis === 0 ? rows : axis === 1 ? second : side));
 }
 
 function packTensor(port: Port, input: GivenTensor): RawTensor {

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { SppError } from '../../../schema/errors.ts';
 import type { Manifest } from '../../../schema/manifest.ts';
+import { lengthBucket } from '../../../schema/sequence-length.ts';
 import type { JobResult } from '../execution/scheduler.ts';
-import { type PackedInputs, zeroInputs } from '../tensors.ts';
+import { type InputSize, type PackedInputs, zeroInputs } from '../tensors.ts';
 
 export interface MeasurementOptions {
   readonly manifest: Manifest;
@@ -13,7 +14,9 @@ export interface MeasurementOptions {
   readonly progressive: boolean;
   /** Batch sizes above 1 to measure; empty where requests do not share runs. */
   readonly sizes: readonly number[];
-  /** Lengths of sequences to measure; empty where inputs have none. */
+  /** Of inputs whose size is free. */
+  size(): InputSize;
+  /** Lengths of sequences to measure beside that; empty where inputs have none. */
   readonly lengths: readonly number[];
   /** Whether enough is known of a level from before, so that a few runs will do. */
   readonly isKnown: (level: number) => boolean;
@@ -60,10 +63,12 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
   const faults = new Map<number, unknown>();
   let measuring: Promise<void> | undefined;
 
+  const usualLength = () => (options.lengths.length > 0 ? lengthBucket(options.size().length) : 0);
+
   /** Runs until there are enough samples or the slice of time is spent. The first run loads and warms up. */
   const measureAlone = async (level: number, untilMs: number) => {
-    const inputs = zeroInputs(manifest.inputs);
-    const length = options.lengths.length > 0 ? 1 : 0;
+    const inputs = zeroInputs(manifest.inputs, 1, options.size());
+    const length = usualLength();
     await Promise.all(Array.from({ length: options.workers }, () => options.run(level, inputs)));
     // A level stays known only while its runs agree with what was known of it.
     for (let i = 0; i < (options.isKnown(level) ? FEWEST_RUNS : RUNS_PER_LEVEL); i++) {
@@ -76,7 +81,7 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
   /** Alone in each length, until one is too long for the model. */
   const measureLengths = async (level: number, untilMs: number) => {
     for (const length of options.lengths) {
-      const inputs = zeroInputs(manifest.inputs, 1, length);
+      const inputs = zeroInputs(manifest.inputs, 1, { ...options.size(), length });
       for (let i = 0; i <= RUNS_PER_SIZE; i++) {
         if (options.isClosed() || performance.now() > untilMs) return;
         const run = await options.run(level, inputs).catch((error: unknown) => {
@@ -91,13 +96,13 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
 
   const measureSizes = async (level: number, untilMs: number) => {
     for (const rows of options.sizes) {
-      const inputs = zeroInputs(manifest.inputs, rows);
+      const inputs = zeroInputs(manifest.inputs, rows, options.size());
       for (let i = 0; i <= RUNS_PER_SIZE; i++) {
         if (options.isClosed() || performance.now() > untilMs) return;
         const run = await options.run(level, inputs);
         const odd = run.outputs.find(({ dims }) => dims[0] !== rows);
         if (odd !== undefined) return options.onUnshareable(`${odd.name} is [${odd.dims}] for ${rows} rows`);
-        if (i > 0) options.record(run, rows, options.lengths.length > 0 ? 1 : 0);
+        if (i > 0) options.record(run, rows, usualLength());
       }
     }
     sized.add(level);

@@ -1,7 +1,7 @@
 /** Models as plain functions: which of them let rows meet. */
 import { describe, expect, test } from 'vitest';
 import type { Datatype } from '../../../schema/protocol.ts';
-import type { PackedInputs, RawTensor } from '../tensors.ts';
+import { LEAST, type PackedInputs, type RawTensor } from '../tensors.ts';
 import { meetingRows } from './row-sharing.ts';
 
 const port = (datatype: Datatype = 'FP32') => ({ name: 'x', datatype, shape: [-1, 3] });
@@ -12,7 +12,7 @@ const output = (dims: number[], data: RawTensor['data']): RawTensor => ({
   data,
 });
 const tried = (model: (x: RawTensor, rows: number) => RawTensor, datatype?: Datatype) =>
-  meetingRows({ inputs: [port(datatype)] }, async ({ feeds, batch }: PackedInputs) => [
+  meetingRows({ inputs: [port(datatype)] }, LEAST, async ({ feeds, batch }: PackedInputs) => [
     model(feeds[0]!, batch),
   ]);
 const sums = ({ data }: RawTensor) =>

@@ -5,7 +5,7 @@
 import { bytesOf, elementsOf } from '../../../schema/binary-tensors.ts';
 import type { Manifest, Port } from '../../../schema/manifest.ts';
 import { datatypes } from '../../../schema/protocol.ts';
-import { type PackedInputs, packInputs, type RawTensor } from '../tensors.ts';
+import { type InputSize, type PackedInputs, packInputs, type RawTensor, sizedShape } from '../tensors.ts';
 
 /** Of an output's largest value: sums over more rows come out in another order, with a GPU's few digits too. Rows that meet differ by far more. */
 const TOLERANCE = 1e-2;
@@ -13,18 +13,20 @@ const TOLERANCE = 1e-2;
 const HALVES = [0x3c00, 0xb800, 0x3400, 0xc000, 0x3000];
 
 /**
+ * @param size of the rows, where it is free
  * @param run the model, on inputs of the ports
  * @returns why rows cannot be computed together; undefined where they can
  * @throws what `run` rejects with
  */
 export async function meetingRows(
   { inputs }: Pick<Manifest, 'inputs'>,
+  size: InputSize,
   run: (inputs: PackedInputs) => Promise<readonly RawTensor[]>,
 ): Promise<string | undefined> {
   const [first, second, together] = [
-    await run(probe(inputs, [0])),
-    await run(probe(inputs, [1])),
-    await run(probe(inputs, [0, 1])),
+    await run(probe(inputs, size, [0])),
+    await run(probe(inputs, size, [1])),
+    await run(probe(inputs, size, [0, 1])),
   ];
   for (const [i, { name, dims, data }] of together.entries()) {
     const rows = [first[i], second[i]].map((row) => row ?? { dims: [], data: [] });
@@ -41,12 +43,13 @@ export async function meetingRows(
   return undefined;
 }
 
-/** Rows that differ, of length 1 where that is free; whole numbers are small, as tokens are, and masks let all count. */
-function probe(ports: readonly Port[], rows: readonly number[]): PackedInputs {
+/** Rows that differ; whole numbers are small, as tokens are, and masks let all count. */
+function probe(ports: readonly Port[], size: InputSize, rows: readonly number[]): PackedInputs {
   return packInputs(
     ports,
-    ports.map(({ name, datatype, shape }) => {
-      const dims = shape.map((dim, axis) => (dim !== -1 ? dim : axis === 0 ? rows.length : 1));
+    ports.map((port) => {
+      const { name, datatype } = port;
+      const dims = sizedShape(port, rows.length, size);
       const width = dims.slice(1).reduce((product, dim) => product * dim, 1);
       const count = rows.length * width;
       const elements = elementsOf(name, datatype, count, new Uint8Array(count * (datatypes[datatype] ?? 0)));

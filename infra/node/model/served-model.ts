@@ -14,12 +14,12 @@ import { latencyWindows } from './latency-window.ts';
 import { levelCache } from './level-cache.ts';
 import { levelMeasurement } from './level-measurement.ts';
 import type { LevelModels, SizedLevel } from './level-models.ts';
+import { modelTrial } from './model-trial.ts';
 import { pacedTimes } from './paced-times.ts';
 import { packedLevel } from './packed-level.ts';
 import { lengthOf } from './padding.ts';
 import { keepTimes, type ProfileFile } from './profile-file.ts';
 import { manifestShares, shareKey, sizesUpTo } from './sharing.ts';
-import { triedSharing } from './tried-sharing.ts';
 
 export interface ServedModelOptions {
   readonly source: LevelModels;
@@ -57,7 +57,7 @@ export interface ServedModel {
   readonly denseLevel: number;
   /** What is served where no level is asked for: the dense one; while its files are still coming, the densest that is there. */
   readonly defaultLevel: number;
-  /** See `TriedSharing`. */
+  /** See `ModelTrial`. */
   readonly rowsMeet: boolean;
   readonly queueLength: number;
   readonly inFlight: number;
@@ -101,7 +101,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     onLost: (reason) => log.error({ reason }, 'a worker thread was lost and is replaced'),
     ...(options.spawn ? { spawn: options.spawn } : {}),
   });
-  const sharing = triedSharing(
+  const trial = modelTrial(
     manifest,
     shareableSizes.length > 0,
     async (level, inputs) => (await runTrial(level, inputs)).outputs,
@@ -112,7 +112,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     times: paced.times,
     atHand: (level: number) => cache.has(level),
   };
-  const jobs = scheduler(edfQueue<Waiting>(options.queueLimit), pool, rules, sharing.padded);
+  const jobs = scheduler(edfQueue<Waiting>(options.queueLimit), pool, rules, trial.padded);
   const cache = levelCache({
     source,
     budgetBytes: options.memoryBudgetBytes,
@@ -131,7 +131,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     // Before anything has run, the dense level is the one that most will ask for.
     first: denseLevel,
     isQuiet: () => jobs.queueLength === 0,
-    inputs: (rows) => zeroInputs(manifest.inputs, rows).feeds,
+    inputs: (rows) => zeroInputs(manifest.inputs, rows, trial.size).feeds,
   });
   /** The levels beside the one that runs most come before anybody steps to them, as far as there is room. */
   const preload = async () => {
@@ -173,8 +173,8 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       minLevel: request.minLevel,
       rows: inputs.batch,
       length,
-      shareKey: sharing.shares
-        ? shareKey(inputs, outputs, length === 0 ? NOTHING : sharing.padded.inputs, length)
+      shareKey: trial.shares
+        ? shareKey(inputs, outputs, length === 0 ? NOTHING : trial.padded.inputs, length)
         : undefined,
       feeds: inputs.feeds,
       outputs,
@@ -211,17 +211,14 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   };
 
   /** Settles when a level is there, or will not come. */
-  const prefetch = (level: number) =>
-    cache.get(level).then(
-      () => {},
-      () => {},
-    );
+  const prefetch = async (level: number) => void (await cache.get(level).catch(() => {}));
 
   const measurement = levelMeasurement({
     manifest,
     workers,
     progressive,
     sizes: shareableSizes,
+    size: () => trial.size,
     lengths: sequencePorts(manifest.inputs).length > 0 ? LENGTHS : [],
     isKnown: (level) => windows.restoredRuns(level) >= KNOWN_RUNS,
     prefetch,
@@ -229,7 +226,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     log,
     run: runTrial,
     record,
-    onUnshareable: sharing.refuse,
+    onUnshareable: trial.refuse,
     isClosed: () => closed,
   });
 
@@ -239,7 +236,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     await restored;
     // The next level comes while the first is tried.
     if (progressive && denseLevel > 0) await prefetch(0).then(() => void prefetch(1));
-    await sharing.try();
+    await trial.try();
     await measurement.measure(onUsable);
     await kept.save();
   };
@@ -253,7 +250,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
       return Math.max(...arrived, ...(arrived.size === 0 ? [denseLevel] : []));
     },
     get rowsMeet() {
-      return sharing.rowsMeet;
+      return trial.rowsMeet;
     },
     get queueLength() {
       return jobs.queueLength;

@@ -1,13 +1,16 @@
-/** What a model's requests may have in common, as tried on the model itself before any request depends on it. */
+/** Which inputs a model takes, and what its requests may have in common, as tried on it before any request depends on that. */
 import type { Logger } from 'pino';
 import { SppError } from '../../../schema/errors.ts';
 import type { Manifest } from '../../../schema/manifest.ts';
-import type { PackedInputs, RawTensor } from '../tensors.ts';
+import { type InputSize, LEAST, type PackedInputs, type RawTensor } from '../tensors.ts';
+import { leastSize } from './least-size.ts';
 import { paddedAxes } from './padding.ts';
 import { meetingRows } from './row-sharing.ts';
 import { manifestShares } from './sharing.ts';
 
-export interface TriedSharing {
+export interface ModelTrial {
+  /** What to measure levels with; the least of all until that has been tried. */
+  readonly size: InputSize;
   /** Whether requests may share runs. */
   readonly shares: boolean;
   /** Whether rows of a batch are computed from each other, so that they are one request's, and inputs may have as many as they like. */
@@ -24,15 +27,16 @@ export interface TriedSharing {
  * @param shares whether requests would share runs if the model allows it
  * @param run a level, on inputs of the ports
  */
-export function triedSharing(
+export function modelTrial(
   manifest: Manifest,
   shares: boolean,
   run: (level: number, inputs: PackedInputs) => Promise<readonly RawTensor[]>,
   log: Logger,
-): TriedSharing {
+): ModelTrial {
   const padded = { inputs: new Set<string>(), outputs: new Set<string>() };
   let mayShare = shares;
   let rowsMeet = false;
+  let size = LEAST;
   let trying: Promise<boolean> | undefined;
 
   const refuse = (reason: string) => {
@@ -43,7 +47,7 @@ export function triedSharing(
   const tryRows = async (level: number) => {
     if (!manifestShares(manifest)) return;
     try {
-      const reason = await meetingRows(manifest, (inputs) => run(level, inputs));
+      const reason = await meetingRows(manifest, size, (inputs) => run(level, inputs));
       if (reason === undefined) return;
       rowsMeet = true;
       refuse(reason);
@@ -66,6 +70,7 @@ export function triedSharing(
   const tryLevels = async () => {
     for (const level of manifest.levels.keys())
       try {
+        size = await leastSize(manifest.inputs, (inputs) => run(level, inputs));
         await tryRows(level);
         await tryPadding(level);
         return true;
@@ -77,6 +82,9 @@ export function triedSharing(
   };
 
   return {
+    get size() {
+      return size;
+    },
     get shares() {
       return mayShare;
     },
