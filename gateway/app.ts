@@ -68,6 +68,7 @@ export function createApp(gateway: Gateway): App {
 
 function createRouter(gateway: Gateway): Hono {
   const app = new Hono();
+  const named = ({ headers }: Request) => ({ 'x-request-id': requestId(headers, gateway.randomHex) });
   if (gateway.settings.corsOrigins.length > 0) app.use(crossOrigin(gateway.settings.corsOrigins));
   for (const path of new Set(routes.map((route) => route.path))) {
     const here = routes.filter((route) => route.path === path);
@@ -83,7 +84,7 @@ function createRouter(gateway: Gateway): Hono {
         return answer(gateway, { request: context.req.raw, context: context.executionCtx, param }, route);
       const message = `${context.req.path} does not take ${context.req.method}.`;
       const error = new SppError('method-not-allowed', message, { hint: `Use ${allow}.` });
-      return refusal(context.req.raw, error, { allow });
+      return refusal(context.req.raw, error, { allow, ...named(context.req.raw) });
     });
   }
   app.notFound((context) =>
@@ -92,9 +93,10 @@ function createRouter(gateway: Gateway): Hono {
       new SppError('not-found', `There is nothing at ${context.req.path.slice(0, 200)}.`, {
         hint: 'Inference is under /v2, operation under /v1.',
       }),
+      named(context.req.raw),
     ),
   );
-  app.onError((error, context) => refusal(context.req.raw, error));
+  app.onError((error, context) => refusal(context.req.raw, error, named(context.req.raw)));
   return app;
 }
 

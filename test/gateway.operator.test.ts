@@ -323,6 +323,13 @@ describe('addresses', () => {
     expect(given.headers.get('x-request-id')).toBe('abc-1');
     const odd = await gateway.operator('GET', '/v1/policy', { headers: { 'x-request-id': 'a b' } });
     expect(odd.headers.get('x-request-id')).toMatch(/^[0-9a-f]{32}$/);
+    for (const [method, path] of [
+      ['GET', '/nowhere'],
+      ['DELETE', '/v1/policy'],
+    ] as const) {
+      const none = await gateway.operator(method, path, { headers: { 'x-request-id': 'abc-2' } });
+      expect([none.ok, none.headers.get('x-request-id')]).toEqual([false, 'abc-2']);
+    }
   });
 });
 

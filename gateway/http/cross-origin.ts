@@ -1,6 +1,7 @@
 /** Pages of other origins, where the operator lets them (CORS). Off by default: a browser then keeps answers to itself. */
 import type { MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
+import { headerLengthName } from '../../schema/binary-tensors.ts';
 import { headerNames } from '../../schema/headers.ts';
 
 const DAY_S = 86_400;
@@ -8,6 +9,8 @@ const DAY_S = 86_400;
 /** What a page may read of an answer beside its body. */
 const exposed = [
   ...Object.values(headerNames),
+  headerLengthName,
+  'x-policy-warnings',
   'etag',
   'location',
   'ratelimit',
