@@ -52,7 +52,10 @@ describe('a node whose artifact is still coming', () => {
     const node = await readyNode(scope, { artifact: files.url, cacheDir });
     const dense = `${node.url}/v2/models/tiny/versions/2/infer`;
     const request = tinyRequest(X, [3]);
+    const ready = async (level: number) =>
+      (await fetch(`${node.url}/v2/models/tiny/versions/${level}/ready`)).status;
 
+    expect([await ready(0), await ready(2)]).toEqual([200, 503]);
     const first = await inferOk(`${node.url}/v2/models/tiny/infer`, request);
     expect(first.body.model_version).toBe('0');
     for (const [i, value] of tinyReference(0, X, [3]).logits.flat().entries())
@@ -67,6 +70,7 @@ describe('a node whose artifact is still coming', () => {
     const waiting = inferOk(dense, request);
     files.release();
     expect((await waiting).body.model_version).toBe('2');
+    expect(await ready(2)).toBe(200);
     await expect
       .poll(async () => (await inferOk(`${node.url}/v2/models/tiny/infer`, request)).body.model_version)
       .toBe('2');

@@ -64,7 +64,7 @@ export interface ServedModel {
   readonly residentLevels: number;
   /** What the levels in memory take of the budget. */
   readonly levelBytes: number;
-  /** Whether a level can be expected to answer: it was not found damaged when last tried. */
+  /** Whether a level can be expected to answer at once: it was not found damaged when last tried, and is not still to come. */
   serves(level: number): boolean;
   /** @throws `unknown-level`, `level-unavailable`, and what the scheduler rejects with */
   infer(request: LevelRequest): Promise<JobResult>;
@@ -245,9 +245,8 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     manifest,
     denseLevel,
     get defaultLevel() {
-      if (!progressive || arrived.has(denseLevel) || cache.faultOf(denseLevel) !== undefined)
-        return denseLevel;
-      return Math.max(...arrived, ...(arrived.size === 0 ? [denseLevel] : []));
+      const isComing = progressive && !arrived.has(denseLevel) && cache.faultOf(denseLevel) === undefined;
+      return isComing && arrived.size > 0 ? Math.max(...arrived) : denseLevel;
     },
     get rowsMeet() {
       return trial.rowsMeet;
@@ -264,7 +263,10 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     get levelBytes() {
       return cache.usedBytes;
     },
-    serves: (level) => level in manifest.levels && cache.faultOf(level) === undefined,
+    serves: (level) =>
+      level in manifest.levels &&
+      cache.faultOf(level) === undefined &&
+      (!progressive || arrived.has(level) || cache.has(level)),
     infer,
     measure,
     report: () => ({
