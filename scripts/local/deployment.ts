@@ -8,7 +8,8 @@ import { SppError } from '../../schema/errors.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import { uploadArtifact } from '../../trainer/upload/upload-artifact.ts';
 import { digitRequest, digitsArtifact } from './digits.ts';
-import { type LocalGateway, startLocalGateway } from './local-gateway.ts';
+import { lastingGateway } from './lasting-gateway.ts';
+import type { LocalGateway } from './local-gateway.ts';
 import { requireFreePort } from './ports.ts';
 import { type LocalSecrets, localSecrets, safeJson, writePrivate } from './secrets.ts';
 import { type Supervisor, supervise } from './supervisor.ts';
@@ -66,15 +67,18 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   };
   try {
     const nodeUrl = `http://127.0.0.1:${nodePort}`;
-    const gateway = await startLocalGateway({
-      port,
-      nodes: [],
-      ...secrets,
-      dataDir: join(dataDir, 'gateway'),
-      // The node is on this machine, and registers as any other does.
-      vars: { PRIVATE_NODES: 'on' },
-      callerHandlesSignals: true,
-    });
+    const gateway = await lastingGateway(
+      {
+        port,
+        nodes: [],
+        ...secrets,
+        dataDir: join(dataDir, 'gateway'),
+        // The node is on this machine, and registers as any other does.
+        vars: { PRIVATE_NODES: 'on' },
+        callerHandlesSignals: true,
+      },
+      log,
+    );
     running.push(gateway);
     await upload(gateway, directory, manifest, secrets, options);
     const credentialsFile = join(dataDir, 'dev-credentials.json');
@@ -98,7 +102,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
 
 /** Through the code that uploads anywhere else; a version that is active already costs one request. */
 async function upload(
-  { url }: LocalGateway,
+  { url }: Pick<LocalGateway, 'url'>,
   dir: string,
   { model }: Manifest,
   { operatorToken }: LocalSecrets,
@@ -118,7 +122,11 @@ async function upload(
 }
 
 /** The key of the last start while it is good, else a new one. */
-async function reusableKey({ url }: LocalGateway, file: string, secrets: LocalSecrets): Promise<string> {
+async function reusableKey(
+  { url }: Pick<LocalGateway, 'url'>,
+  file: string,
+  secrets: LocalSecrets,
+): Promise<string> {
   const text = await readFile(file, 'utf8').catch(() => '');
   const known = z.looseObject({ clientKey: z.string() }).safeParse(safeJson(text));
   if (known.success) {
@@ -140,7 +148,7 @@ async function reusableKey({ url }: LocalGateway, file: string, secrets: LocalSe
 
 /** Takes the place of the last start's registration, whose token nobody has any more. @returns the node's own token */
 async function register(
-  { url }: LocalGateway,
+  { url }: Pick<LocalGateway, 'url'>,
   nodeUrl: string,
   { operatorToken }: LocalSecrets,
 ): Promise<string> {
@@ -158,7 +166,7 @@ async function register(
 }
 
 function startNode(
-  { url }: LocalGateway,
+  { url }: Pick<LocalGateway, 'url'>,
   { model }: Manifest,
   { dataDir, nodePort, log }: DeploymentOptions,
   { nodeToken, registrationToken }: LocalSecrets & { readonly registrationToken: string },
@@ -188,7 +196,7 @@ function startNode(
 
 /** Waits until a real inference comes back, then lets the gateway learn how long they take. */
 async function inferenceAnswers(
-  { url }: LocalGateway,
+  { url }: Pick<LocalGateway, 'url'>,
   model: string,
   clientKey: string,
   body: string,

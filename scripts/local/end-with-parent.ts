@@ -7,7 +7,8 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { basename } from 'node:path';
 
 /** @returns lets the child be, for when it has ended or is to go on */
-export function endWithParent(pid: number): () => void {
+export function endWithParent({ pid }: ChildProcess): () => void {
+  if (pid === undefined) return () => {};
   const guard = spawn('sh', ['-c', 'read -r _; kill -KILL "$1" 2>/dev/null', 'sh', String(pid)], {
     stdio: ['pipe', 'ignore', 'ignore'],
     // Not in this process's group: a signal to all of that must not reach it first.
@@ -24,16 +25,16 @@ export function endWithParent(pid: number): () => void {
 /**
  * Notes the processes of a program that are made from now on, for who has them made by something that does not say.
  * @param program the name of its file
- * @returns ends that, and tells the ids of those that run
+ * @returns ends that, and tells those that run
  */
-export function noteChildren(program: string): () => number[] {
+export function noteChildren(program: string): () => ChildProcess[] {
   const made: ChildProcess[] = [];
   const note = (message: unknown) => void made.push((message as { process: ChildProcess }).process);
   subscribe('child_process', note);
   return () => {
     unsubscribe('child_process', note);
-    return made.flatMap(({ spawnfile, pid, exitCode }) =>
-      basename(spawnfile ?? '', '.exe') === program && exitCode === null ? (pid ?? []) : [],
+    return made.filter(
+      ({ spawnfile, exitCode }) => basename(spawnfile ?? '', '.exe') === program && exitCode === null,
     );
   };
 }

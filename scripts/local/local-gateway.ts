@@ -1,4 +1,5 @@
 /** The gateway on this machine: the bundled Worker in workerd, with D1 and R2 kept on disk or in memory. */
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { getCACertificates } from 'node:tls';
 import { Miniflare } from 'miniflare';
@@ -25,6 +26,8 @@ export interface LocalGateway {
   /** Without a slash at its end. */
   readonly url: string;
   close(): Promise<void>;
+  /** How its runtime ended, be it by `close` or by itself. */
+  readonly ended: Promise<string>;
 }
 
 /** Kept in step with wrangler.toml by its test. */
@@ -86,12 +89,17 @@ export async function startLocalGateway(options: LocalGatewayOptions): Promise<L
     await miniflare.ready;
     const url = await miniflare.unsafeGetDirectURL();
     await migrate(await miniflare.getD1Database('DB'));
-    const guards = runtimes().map(endWithParent);
-    const close = async () => {
+    const running = runtimes();
+    const guards = running.map(endWithParent);
+    const ended = Promise.race(running.map((runtime) => once(runtime, 'exit'))).then(
+      ([code, signal]) => `ended with ${signal ?? `code ${code}`}`,
+    );
+    const dispose = async () => {
       await miniflare.dispose();
       for (const letGo of guards) letGo();
     };
-    return { url: url.origin, close };
+    let closed: Promise<void> | undefined;
+    return { url: url.origin, close: () => (closed ??= dispose()), ended };
   } catch (cause) {
     runtimes();
     await miniflare.dispose().catch(() => {});

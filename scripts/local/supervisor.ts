@@ -40,12 +40,12 @@ export function supervise(options: SupervisorOptions): Supervisor {
     // In a group of its own, so that a Ctrl-C in the terminal reaches it through `stop` alone.
     const started = spawn(command, args, { env, stdio: ['ignore', 'ignore', 'inherit'], detached: true });
     child = started;
-    const letGo = started.pid === undefined ? undefined : endWithParent(started.pid);
+    const letGo = endWithParent(started);
     let over = false;
     const ended = (reason: string) => {
       if (over) return;
       over = true;
-      letGo?.();
+      letGo();
       child = undefined;
       if (stopping) return;
       failures = performance.now() - startedMs >= STEADY_MS ? 1 : failures + 1;
