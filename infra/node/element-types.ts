@@ -25,8 +25,15 @@ export interface ElementType {
   /** Elements as an array; or the index of the first that is not of this type. */
   pack(elements: readonly unknown[]): { data: TensorArray } | { fault: number };
   /** An element as JSON has it; undefined where JSON has no such number. */
-  toJson(element: number | bigint): number | boolean | undefined;
+  toJson(element: number | bigint): JsonElement | undefined;
 }
+
+/** What `JSON.stringify` writes digit by digit, for integers that no double holds. */
+export interface RawJson {
+  readonly rawJSON: string;
+}
+
+export type JsonElement = number | boolean | RawJson;
 
 /** null: needs the binary tensor extension, as JSON has no faithful form for it. */
 export const elementTypes: Readonly<Record<Datatype, ElementType | null>> = {
@@ -89,7 +96,9 @@ function integer(make: (n: number) => NumberArray, low: number, high: number): E
   };
 }
 
-/** JSON numbers are doubles here, so that 64-bit integers are exact up to 2^53 - 1 and refused beyond. */
+const { rawJSON } = JSON as unknown as { rawJSON(text: string): RawJson };
+
+/** Numbers read of JSON are doubles here, so that 64-bit integers are taken up to 2^53 - 1 and refused beyond; what is written is exact. */
 function bigInteger(
   make: (n: number) => BigInt64Array<ArrayBuffer> | BigUint64Array<ArrayBuffer>,
   low: number,
@@ -105,7 +114,7 @@ function bigInteger(
       }
       return { data };
     },
-    toJson: (element) => (Number.isSafeInteger(Number(element)) ? Number(element) : undefined),
+    toJson: (element) => (Number.isSafeInteger(Number(element)) ? Number(element) : rawJSON(String(element))),
   };
 }
 

@@ -3,7 +3,7 @@ import { bytesOf } from '../../schema/binary-tensors.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { Port } from '../../schema/manifest.ts';
 import type { Datatype, InferRequest } from '../../schema/protocol.ts';
-import { elementTypes } from './element-types.ts';
+import { elementTypes, type JsonElement } from './element-types.ts';
 import { portNames, quote, type RawTensor } from './tensors.ts';
 
 export interface WantedOutput {
@@ -19,7 +19,7 @@ export interface ResponseOutput {
   readonly shape: number[];
   readonly parameters?: Record<string, number>;
   /** Absent where the elements are binary. */
-  readonly data?: (number | boolean | null)[];
+  readonly data?: (JsonElement | null)[];
 }
 
 /**
@@ -60,8 +60,7 @@ export function selectOutputs(
  * Outputs as the response has them, flattened, and the bytes that follow its JSON object. As JSON, a float that is NaN
  * or infinite has no form: it becomes null, and the tensor's parameter `non_finite` counts how often.
  * @param outputs in the order of `wanted`
- * @throws `numerical-failure` for a 64-bit integer that a JSON number cannot hold exactly, `bad-request` for an output that
- *   only binary data can carry
+ * @throws `bad-request` for an output that only binary data can carry
  */
 export function unpackOutputs(
   ports: readonly Port[],
@@ -89,15 +88,9 @@ function jsonOutput({ name, datatype }: Port, { dims, data }: RawTensor): Respon
       hint: 'Ask for it with the parameter binary_data.',
     });
   let nonFinite = 0;
-  const elements = Array.from<unknown, number | boolean | null>({ length: data.length }, (_, i) => {
+  const elements = Array.from<unknown, JsonElement | null>({ length: data.length }, (_, i) => {
     const value = type.toJson(data[i] ?? 0);
     if (value !== undefined) return value;
-    if (typeof data[i] === 'bigint')
-      throw new SppError(
-        'numerical-failure',
-        `${quote(name)} holds ${data[i]}, which no JSON number holds exactly.`,
-        { hint: 'Ask for it with the parameter binary_data.' },
-      );
     nonFinite++;
     return null;
   });

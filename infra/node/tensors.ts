@@ -126,6 +126,8 @@ function packJson(port: Port, { name, shape, data }: GivenTensor): TensorArray {
     throw new SppError(
       'bad-datatype',
       `Element ${packed.fault} of the input ${quote(port.name)} is ${describe(elements[packed.fault])}; ${port.datatype} takes ${type.wanted}.`,
+      // As binary data the whole range of 64-bit integers is taken.
+      port.datatype.endsWith('64') ? { hint: 'Send it as binary data where that is too little.' } : {},
     );
   return packed.data;
 }
