@@ -118,6 +118,13 @@ test('a connection that sends far ahead of its answers gets those that it may ha
   expect(await ahead(MOST_AHEAD - 1, last)).toEqual(Array(MOST_AHEAD).fill(200));
 });
 
+test('idle connections are kept longer than those who hold them do, and these are told so', async () => {
+  const node = await readyNode(scope, { artifact });
+  const [, seconds] =
+    /timeout=(\d+)/.exec((await fetch(`${node.url}/v2`)).headers.get('keep-alive') ?? '') ?? [];
+  expect(Number(seconds)).toBeGreaterThan(60);
+});
+
 test('HEAD is answered as GET is, without a body', async () => {
   const node = await readyNode(scope, { artifact });
   const [head, get] = [await fetch(`${node.url}/v2`, { method: 'HEAD' }), await fetch(`${node.url}/v2`)];

@@ -39,6 +39,12 @@ export interface NodeParts {
   readonly spawn?: SpawnThread;
 }
 
+/**
+ * Longer than proxies and clients keep idle connections, 60 s as a rule, so that it is they who end them: a request that is sent
+ * while the node ends its connection fails.
+ */
+const IDLE_CONNECTION_MS = 75_000;
+
 interface Service {
   readonly model: ServedModel;
   readonly inFlight: InFlight;
@@ -170,6 +176,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
       // Slow senders are found out within half as much again.
       connectionsCheckingInterval: Math.max(50, settings.requestTimeoutMs / 2),
       noDelay: true,
+      keepAliveTimeout: IDLE_CONNECTION_MS,
       // A request without one is answered with a problem, by the application.
       requireHostHeader: false,
     },
