@@ -4,7 +4,7 @@ import { StringStringEntryProtoSchema, TensorProto_DataLocation } from 'onnx-buf
 import type { ArtifactSource, LevelMeasures } from '../../schema/artifact/write.ts';
 import type { ManifestPair, ManifestTensor, Port } from '../../schema/manifest.ts';
 import type { Datatype } from '../../schema/protocol.ts';
-import type { Dtype, Graph, ValueInfo } from '../graph/graph.ts';
+import type { Dtype, Graph, Tensor, ValueInfo } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
 import { writeTensor } from '../graph/onnx-tensor.ts';
 import { cutGraph } from '../pairs/cut.ts';
@@ -27,7 +27,7 @@ export interface PathLevel extends LevelMeasures {
 
 /**
  * The parts of an artifact that follow from the graph, the order and the levels.
- * @param own by level, names of the tensors whose values are its own
+ * @param own by level, names of the tensors whose values may be its own; those that are what all share are not kept twice
  */
 export function pathArtifact(
   model: PreparedModel,
@@ -49,7 +49,7 @@ export function pathArtifact(
     },
     levels: levels.map(({ cut, ...measures }, level) => ({
       ...measures,
-      own: new Map((own[level] ?? []).map((name) => [name, floatTensor(cut.initializers, name).data])),
+      own: differing(ordered, model, cut, measures.widths, own[level] ?? []),
     })),
     pairs: model.pairs.map(manifestPair),
     tensors: names.map((name) => manifestTensor(name, ordered, model.pairs)),
@@ -62,6 +62,29 @@ export function pathArtifact(
     inputs: model.graph.inputs.map(port),
     outputs: model.graph.outputs.map(port),
   };
+}
+
+/** Of the named tensors of a level, those that are not the first units of the whole model's. @param ordered the whole model */
+function differing(
+  ordered: Graph,
+  { pairs, shapeConstants }: Pick<PreparedModel, 'pairs' | 'shapeConstants'>,
+  cut: Graph,
+  widths: readonly number[],
+  names: readonly string[],
+): Map<string, Float32Array> {
+  const initializers = new Map(names.map((name) => [name, ordered.initializers.get(name) as Tensor]));
+  const keep = widths.map((width) => Array.from({ length: width }, (_, unit) => unit));
+  const shared = cutGraph({ graph: { ...ordered, initializers }, pairs, shapeConstants }, keep);
+  const values = names.map((name): [string, Float32Array] => [
+    name,
+    floatTensor(cut.initializers, name).data,
+  ]);
+  return new Map(
+    values.filter(([name, own]) => {
+      const { data } = floatTensor(shared.initializers, name);
+      return data.length !== own.length || own.some((value, i) => value !== data[i]);
+    }),
+  );
 }
 
 function manifestPair(pair: Pair): ManifestPair {

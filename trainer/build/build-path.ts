@@ -92,7 +92,7 @@ async function makePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const cut = await chooseWidths({ ...request, checkpoint }, calibrated, pathOrder(state));
   const { order, widths, shares } = cut;
 
-  const plan = recoveryPlan(options, train, calibrated.pool.all.length, widths, shares);
+  const plan = recoveryPlan(options, train, calibrated.pool.all.length, widths, shares, byLevel);
   const recovering = { ...request, options, byLevel, checkpoint, limits };
   const path = await recoverPath(recovering, { ...calibrated, order }, plan);
   const { recovered, notes = [] } = path;

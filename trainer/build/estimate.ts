@@ -4,7 +4,7 @@ import type { Dataset } from '../data/dataset.ts';
 import { elementCount } from '../graph/graph.ts';
 import type { Pair } from '../pairs/pair.ts';
 import type { TracedModel } from '../pairs/prepare.ts';
-import { type Draw, widestDraw } from '../recovery/draw-levels.ts';
+import { type Draw, nestedDraw, widestDraw } from '../recovery/draw-levels.ts';
 import { levelDraw } from '../recovery/plan.ts';
 import { startSessionPool, weightBytes } from '../runtime/session-pool.ts';
 import { allocateLevels, sizeAt } from '../search/allocate.ts';
@@ -21,7 +21,7 @@ import type { BuildOptions } from './options.ts';
 import { stepsBehind, timedProgress } from './path-report.ts';
 import { buildSizes, planOf } from './plan-build.ts';
 import { silentProgress } from './progress.ts';
-import { BETWEEN, trained } from './recover-stage.ts';
+import { trained } from './recover-stage.ts';
 import { FISHER_BATCHES } from './search-stage.ts';
 
 /** Seconds on this machine, and how often. */
@@ -94,7 +94,8 @@ export async function estimateBuild(
   const weights = weightBytes(model.graph);
   const sessions = startSessionPool(weights);
   const scene = { calibrated: { ...calibrated, pool }, ...levels, sessions, now };
-  const steps = stepsBehind(options, options.recover, pool.all.length, levels.shares);
+  const draw = byLevel ? widestDraw(levelDraw(levels.shares)) : nestedDraw;
+  const steps = stepsBehind(options, options.recover, pool.all.length, levels.shares, draw);
   const refitted = options.compensate && !isLarge(weights);
   // Where levels own what is refitted, recovery begins with it, too, and is as long as that leaves it to be.
   const beginsRefitted = steps > 0 && byLevel && options.compensate && train !== 'vectors';
@@ -117,7 +118,7 @@ export async function estimateBuild(
       searchStep: await trials.searchStep(scene, engines),
       recovery: {
         steps,
-        draw: byLevel ? widestDraw(levelDraw(levels.shares)) : { always: 1, between: BETWEEN },
+        draw,
         answers: steps * options.batch <= pool.indices.length ? 0 : options.batch,
         level:
           steps === 0

@@ -6,6 +6,7 @@ import type { Graph, Tensor } from '../graph/graph.ts';
 import { divergences, squaredDistances } from '../measure/scores.ts';
 import { cutGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
+import { NEAR } from '../recovery/plan.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import { inOrder, type SessionPool, startSessionPool, weightBytes } from '../runtime/session-pool.ts';
 import { answerGraph } from './answer.ts';
@@ -28,8 +29,6 @@ export interface LevelModel {
   readonly loss?: number;
 }
 
-/** A loss of two thousandths of a nat, or of the variance, is less than a test split can tell: such a level needs nothing. */
-const NEAR = 2e-3;
 /** While one level's matrices are solved for, the threads compute another's moments; of large models, that of one is enough to hold. */
 export const LEVELS_AT_ONCE = 2;
 

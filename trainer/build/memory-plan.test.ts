@@ -8,7 +8,6 @@ const sizes = (weights: number): BuildSizes => ({
   weights,
   trainable: { all: weights, pairs: 0.8 * weights },
   own: { all: 16 * (weights / 3), pairs: 16 * (weights / 3) },
-  shared: { all: (2 * weights) / 3, pairs: weights / 2 },
   workers: 2,
   machine: 24 * GIB,
 });

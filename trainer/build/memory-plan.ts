@@ -23,8 +23,6 @@ export interface BuildSizes {
   readonly trainable: Readonly<Record<'all' | 'pairs', number>>;
   /** Of those, what levels own, all levels together. */
   readonly own: Readonly<Record<'all' | 'pairs', number>>;
-  /** And what they share. */
-  readonly shared: Readonly<Record<'all' | 'pairs', number>>;
   /** All values of one example; undefined where not known. */
   readonly activations?: number | undefined;
   readonly workers: number;
@@ -106,9 +104,9 @@ function ownBytes({ own }: BuildSizes, train: 'all' | 'pairs'): number {
   return 4 * own[train];
 }
 
-/** Of levels trained by themselves: the engine's values and means, each worker's gradients and those on their way to them; sums and moments of what is shared. */
-function stepBytes({ trainable, shared, workers }: BuildSizes, train: 'all' | 'pairs'): number {
-  return (2 + 2 * workers) * trainable[train] + 4 * shared[train];
+/** Of levels trained by themselves: the engine's values and means, each worker's gradients and those on their way to them; the dense model's values. */
+function stepBytes({ trainable, workers }: BuildSizes, train: 'all' | 'pairs'): number {
+  return (3 + 2 * workers) * trainable[train];
 }
 
 /** Of one nested set: the engine's, as above, and both moments. */

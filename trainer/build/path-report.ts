@@ -72,11 +72,12 @@ export function stepsBehind(
   asked: BuildOptions['recover'],
   examples: number,
   shares: readonly number[],
+  draw: Draw = levelDraw(shares),
 ): number {
   const pool = Math.min(options.calibration, examples);
   const { recover: _, ...before } = epochsByStage({ ...options, recover: 0 }, { examples, pool, shares });
   const searched = Object.values(before).reduce((sum, epochs) => sum + epochs, 0);
-  return recoverySteps(asked, { examples, batch: options.batch, shares, searched });
+  return recoverySteps(asked, { examples, batch: options.batch, shares, searched, draw });
 }
 
 export function reportData(

@@ -64,10 +64,6 @@ export async function buildSizes(
     weights,
     trainable: byWeights((train) => trained(model, train)),
     own: byWeights((train) => namesOf(train).flat()),
-    shared: byWeights((train) => {
-      const own = new Set(namesOf(train).at(-1));
-      return trained(model, train).filter((name) => !own.has(name));
-    }),
     activations:
       isLarge(weights) && isOnnxruntime(backend) ? await activationBytes(graph, pool.data.length) : undefined,
     workers: options.workers ?? computeThreads(),

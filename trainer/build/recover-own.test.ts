@@ -9,7 +9,7 @@ import { type CalibratedModel, calibrate } from './calibrate-model.ts';
 import { buildLevels, holdoutLoss } from './level-stage.ts';
 import { buildOptionsSchema } from './options.ts';
 import { silentProgress } from './progress.ts';
-import { type OwnRecoveryState, recoverOwn, weightOf } from './recover-own.ts';
+import { type OwnRecoveryState, recoverOwn } from './recover-own.ts';
 
 const options = buildOptionsSchema.parse({
   id: 'digits',
@@ -55,6 +55,7 @@ test('levels start from compensation and get nearer to the dense model; a run go
   expect(whole.names[1]).not.toContain(calibrated.model.pairs[0]!.producers[0]!.weight.tensor);
   expect(matrix(0, 0).data[0]).not.toBe(matrix(2, 0).data[0]);
   expect(matrix(1, 0).data[0]).toBe(matrix(2, 0).data[0]);
+  expect(await loss(whole.levels[2]!.cut)).toBeLessThan(1e-6);
   expect(whole.levels.map(({ keep }) => keep.map((units) => units.length))).toEqual(widths);
 
   const stop = new AbortController();
@@ -84,7 +85,7 @@ test('levels start from compensation and get nearer to the dense model; a run go
 });
 
 test('levels that begin near the dense model take fewer steps', async () => {
-  const near = [[...widths[1]!.map((width) => Math.ceil(1.6 * width))], widths[2]!];
+  const near = [[...widths[1]!.map((width) => Math.ceil(0.8 * width))], widths[2]!];
   const plan = { draw, rate: 0.003, steps: 10, byNeed: true, widths: near, train: 'all' as const };
   const memory = { state: undefined, save: async () => {} };
   const asked = { calibrated, order, options, memory, progress: silentProgress };
@@ -93,7 +94,26 @@ test('levels that begin near the dense model take fewer steps', async () => {
   expect(compensated!.loss).toBeCloseTo(await loss(compensated!.cut), 6);
   expect(steps).toBe(Math.ceil(10 * need([compensated!.loss!])));
   expect(steps).toBeLessThan(10);
+  expect(steps).toBeGreaterThan(0);
   expect(levels).toHaveLength(2);
+});
+
+test('who begins as near as no test split could tell is not trained', async () => {
+  const near = [[...widths[1]!.map((width) => Math.ceil(1.6 * width))], widths[2]!];
+  const plan = { draw, rate: 0.003, steps: 10, widths: near, train: 'all' as const };
+  const memory = { state: undefined, save: async () => {} };
+  const { steps, levels } = await recoverOwn({
+    calibrated,
+    order,
+    plan,
+    options,
+    memory,
+    progress: silentProgress,
+  });
+  const compensated = await buildLevels(calibrated, order, near, { compensate: true }, silentProgress);
+  expect(steps).toBe(0);
+  for (const [level, { cut }] of levels.entries())
+    expect(await loss(cut)).toBeCloseTo(await loss(compensated[level]!.cut), 9);
 });
 
 test('of no steps, levels are what compensation makes of them', async () => {
@@ -124,16 +144,4 @@ test('of vectors alone, each level has its own, matrices stay the model’s, and
   const [first] = calibrated.model.pairs[0]!.producers;
   const weightOf = (graph: Graph) => graph.initializers.get(first!.weight.tensor)!.data;
   expect(weightOf(levels[2]!.cut)).toEqual(weightOf(cut[2]!.cut));
-});
-
-test('a level counts by the root of its loss, and for something finite where that is rounding', () => {
-  expect(weightOf(Float64Array.of(9, 4, 1), 1, 1)).toBe(0.5);
-  expect(weightOf(Float64Array.of(9, 4, 1e-9), 2, 1)).toBeCloseTo(5, 9);
-  for (const losses of [
-    [4e-4, 1e-4, -7e-9],
-    [4e-4, 1e-4, 0],
-    [0, 0, 0],
-    [Number.NaN, Number.NaN, -1e-9],
-  ])
-    expect(weightOf(Float64Array.from(losses), 2, 2)).toBeLessThan(1e4);
 });

@@ -1,25 +1,24 @@
 /**
  * Joint recovery where levels own some tensors: output matrices, biases and normalisations are each level's own and start from
- * compensation; everything else is one nested set, shared by all but the sparsest levels, which own all that is trained. A step trains
- * those, the dense level and some between, so one run still serves all levels.
+ * compensation, and the sparsest levels own all that is trained. What levels share is not trained: it is the dense model's, which stays
+ * what it is. A step trains the sparsest levels and some of those above, so one run still serves all levels.
  */
 import { z } from 'zod';
 import { type LimitLog, noLimitLog } from '../engine/memory-limits.ts';
 import { prefixMasks } from '../engine/step-variant.ts';
-import type { Graph } from '../graph/graph.ts';
 import { cutGraph, orderGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
 import { type Draw, drawByLoss } from '../recovery/draw-levels.ts';
-import { addInto, copies, copyInto, zerosLike } from '../recovery/named-arrays.ts';
+import { copies, copyInto, zerosLike } from '../recovery/named-arrays.ts';
 import { type OwnTensors, ownOf, type Places, placesAt, withOwn } from '../recovery/own-tensors.ts';
-import { need, type RecoveryPlan, settledDraw } from '../recovery/plan.ts';
+import { need, type RecoveryPlan, rateShares, settledDraw } from '../recovery/plan.ts';
 import { answerGraph } from './answer.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import { buildLevels, type LevelModel, ownTensors } from './level-stage.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
-import { arrays, diverged, LIMITS, trained, withWeights } from './recover-stage.ts';
+import { arrays, diverged, LIMITS, trained } from './recover-stage.ts';
 import { recoveryBatches } from './recovery-batches.ts';
 import { type RecoveryEngineOptions, recoveryEngine } from './recovery-engine.ts';
 import { throwIfAborted } from './search-stage.ts';
@@ -33,9 +32,8 @@ export interface OwnRecoveryState {
   readonly step: number;
   /** Of the whole run. */
   readonly steps: number;
-  /** At its peak. */
-  readonly rate: number;
-  readonly shared: Trained;
+  /** By level, at their peak; 0 where a level is not trained. */
+  readonly rates: readonly number[];
   readonly draw: Draw;
   /** By level, sparsest first. */
   readonly own: readonly Trained[];
@@ -52,8 +50,7 @@ const trainedSchema = z.object({
 export const ownRecoveryStateSchema: z.ZodType<OwnRecoveryState> = z.object({
   step: z.int().nonnegative(),
   steps: z.int().nonnegative(),
-  rate: z.number().nonnegative(),
-  shared: trainedSchema,
+  rates: z.array(z.number().nonnegative()),
   draw: z.object({ always: z.int().nonnegative(), between: z.int().nonnegative() }),
   own: z.array(trainedSchema),
   losses: z.instanceof(Float64Array),
@@ -67,7 +64,7 @@ export interface OwnRecoveryMemory {
 }
 
 export interface RecoveredLevels {
-  /** In path order, with the dense level's tensors. */
+  /** In path order: the dense level. */
   readonly model: PreparedModel;
   /** That were taken. */
   readonly steps: number;
@@ -95,8 +92,6 @@ export interface OwnRecoveryRequest {
 const CHECKPOINT_EVERY = 50;
 /** How much of a level's remembered loss a new one replaces. */
 const LATELY = 0.2;
-/** Of the largest level's loss: below, a level counts no more for being nearer to the dense model. */
-const LEAST_LOSS = 1e-2;
 
 /** @throws `numerical-failure` with the step and the level; the last good state is kept */
 export async function recoverOwn(request: OwnRecoveryRequest): Promise<RecoveredLevels> {
@@ -118,8 +113,8 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
   try {
     // The engine still has the weights as the run began, also when it goes on.
     const sizes = stepSizes(engine.weights);
+    const whole = copies([...engine.weights.keys()], engine.weights);
     // Made once: arrays of this size in every step would keep the collector busy.
-    const sum = zerosLike(state.shared.weights);
     const gradients = new Map<number, ReadonlyMap<string, Float32Array>>();
     const gradientsOf = (level: number) => {
       const made = gradients.get(level) ?? zerosLike((state.own[level] as Trained).weights);
@@ -132,15 +127,14 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
         throwIfAborted(signal);
       }
       const { feeds, loss, source } = await batches.at(state.step);
-      const levels = drawByLoss(source, state.losses, draw);
+      const levels = drawByLoss(source, state.losses, state.rates, draw);
       const losses = Float64Array.from(state.losses);
-      for (const values of sum.values()) values.fill(0);
       for (const [i, level] of levels.entries()) {
         // Memory may run out at any of a step's levels.
         const place = state.step * levels.length + i;
         limits.before(LIMITS, place, engine);
-        // Levels that own all leave theirs there, so the shared ones are written for each.
-        copyInto(engine.weights, state.shared.weights);
+        // Levels that own all leave theirs there, so those of the dense model are written for each.
+        copyInto(engine.weights, whole);
         copyInto(engine.weights, (state.own[level] as Trained).weights);
         const result = await engine.step({ feeds, loss, ...at[level] });
         await limits.after(LIMITS, place, engine);
@@ -150,13 +144,14 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
         }
         const before = losses[level] as number;
         losses[level] = Number.isNaN(before) ? result.loss : before + LATELY * (result.loss - before);
-        if (level >= draw.always) addInto(sum, result.weights, weightOf(losses, level, draw.always));
         copyInto(gradientsOf(level), result.weights);
       }
-      const rate = rateAt(state.step, steps, state.rate);
       const own = [...state.own];
-      for (const level of levels) own[level] = moved(own[level] as Trained, gradientsOf(level), sizes, rate);
-      state = { ...state, step: state.step + 1, shared: moved(state.shared, sum, sizes, rate), own, losses };
+      for (const level of levels) {
+        const rate = rateAt(state.step, steps, state.rates[level] as number);
+        own[level] = moved(own[level] as Trained, gradientsOf(level), sizes, rate);
+      }
+      state = { ...state, step: state.step + 1, own, losses };
       if (state.step % CHECKPOINT_EVERY === 0) await memory.save(state);
       stage.update(state.step, shownLosses(losses));
     }
@@ -176,26 +171,22 @@ async function start(
 ): Promise<OwnRecoveryState> {
   const compensate = plan.train !== 'vectors';
   const levels = await buildLevels(calibrated, order, plan.widths, { compensate }, progress, signal);
-  const draw = settledDraw(
-    plan.draw,
-    levels.map(({ loss }) => loss),
-  );
-  const { names, places } = ownership(ordered, calibrated.pool, { ...plan, draw });
-  const owned = new Set(names.at(-1));
-  const shared = trained(ordered, plan.train).filter((name) => !owned.has(name));
-  const losses = levels.flatMap(({ loss }) => loss ?? []);
+  const begin = levels.map(({ loss }) => loss);
+  const draw = settledDraw(plan.draw, begin);
+  const { places } = ownership(ordered, calibrated.pool, { ...plan, draw });
+  const losses = begin.flatMap((loss) => loss ?? []);
   const share = plan.byNeed === true && losses.length > 0 ? need(losses) : 1;
-  const steps = Math.ceil(share * plan.steps);
+  const rates = rateShares(begin).map((of) => of * plan.rate);
+  const steps = rates.some((rate) => rate > 0) ? Math.ceil(share * plan.steps) : 0;
   if (share < 1)
     progress.note(
-      `recovery takes ${steps} steps instead of ${plan.steps}, and smaller ones: levels begin at most ${Math.max(...losses).toPrecision(2)} from the dense model`,
+      `recovery takes ${steps} steps instead of ${plan.steps}: levels begin at most ${Math.max(...losses).toPrecision(2)} from the dense model`,
     );
   return {
     step: 0,
     steps,
-    rate: share * plan.rate,
+    rates,
     draw,
-    shared: begun(copies(shared, valuesOf(ordered.graph, shared))),
     own: levels.map(({ cut }, level) => begun(ownOf(ordered.graph, cut, places[level] as Places))),
     losses: new Float64Array(levels.length).fill(Number.NaN),
   };
@@ -215,21 +206,10 @@ function moved(
   return { ...adamStep(from.weights, gradients, sizes, from, rate), weights: from.weights };
 }
 
+/** Of the sparsest and the densest level that have been trained. */
 function shownLosses(losses: Float64Array): Record<string, number> {
-  return { sparsest: losses[0] ?? Number.NaN, dense: losses.at(-1) ?? Number.NaN };
-}
-
-/**
- * What a level counts for in the shared tensors: gradients of a loss near its least shrink with the root of the loss, so the inverse root
- * makes levels pull alike, and the sparsest ones not drown the others. The dense level's loss alone is nothing but rounding, of either
- * sign: then the other levels' losses say what is little.
- * @param first of the levels that share them
- */
-export function weightOf(losses: Float64Array, level: number, first: number): number {
-  const largestOf = (of: Float64Array) => of.reduce((most, loss) => (loss > most ? loss : most), 0);
-  const largest = largestOf(losses.subarray(first)) || largestOf(losses);
-  const least = Math.max(losses[level] as number, LEAST_LOSS * largest);
-  return least > 0 ? 1 / Math.sqrt(least) : 1;
+  const known = losses.filter((loss) => !Number.isNaN(loss));
+  return { sparsest: known[0] ?? Number.NaN, densest: known.at(-1) ?? Number.NaN };
 }
 
 /** What each level owns, and where that lies in it. */
@@ -272,21 +252,16 @@ function ownNames(
 }
 
 function finished(
-  ordered: PreparedModel,
-  { widths, train, rate: planned }: Pick<RecoveryPlan, 'widths' | 'train' | 'rate'>,
+  model: PreparedModel,
+  { widths, train, steps: planned }: Pick<RecoveryPlan, 'widths' | 'train' | 'steps'>,
   names: readonly (readonly string[])[],
   places: readonly Places[],
-  { steps, rate, draw, shared, own }: OwnRecoveryState,
+  { steps, draw, own }: OwnRecoveryState,
 ): RecoveredLevels {
-  const model = withWeights(ordered, new Map([...shared.weights, ...(own.at(-1)?.weights ?? [])]));
   const levels = widths.map((row, level): LevelModel => {
     const keep = row.map((width) => Array.from({ length: width }, (_, unit) => unit));
     const cut = withOwn(cutGraph(model, keep), own[level]?.weights ?? new Map(), places[level] as Places);
     return { cut, keep, refitted: train !== 'vectors' };
   });
-  return { model, steps, draw, near: rate < planned, names, levels };
-}
-
-function valuesOf({ initializers }: Graph, names: readonly string[]): OwnTensors {
-  return new Map(names.map((name) => [name, initializers.get(name)?.data as Float32Array]));
+  return { model, steps, draw, near: steps < planned, names, levels };
 }

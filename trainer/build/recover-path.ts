@@ -1,5 +1,6 @@
 /** Recovery of a whole path, in the way that the options ask for and that fits: by level where compensation gives levels tensors of their own. */
 import type { LimitLog } from '../engine/memory-limits.ts';
+import { nestedDraw } from '../recovery/draw-levels.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
 import { FAR, levelDraw } from '../recovery/plan.ts';
 import { computeThreads } from '../runtime/compute.ts';
@@ -38,18 +39,20 @@ interface RecoveryRequest {
   readonly signal?: AbortSignal;
 }
 
-/** @param examples that recovery draws from @param shares of the dense FLOPs, by level */
+/** @param examples that recovery draws from @param shares of the dense FLOPs, by level @param byLevel whether levels own what is trained */
 export function recoveryPlan(
   options: BuildOptions,
   train: RecoveryPlan['train'],
   examples: number,
   widths: readonly (readonly number[])[],
   shares: readonly number[],
+  byLevel: boolean,
 ): RecoveryPlan {
   const { recover: asked, recoverRate: rate } = options;
+  const draw = byLevel ? levelDraw(shares) : nestedDraw;
   return {
-    draw: levelDraw(shares),
-    steps: stepsBehind(options, asked, examples, shares),
+    draw,
+    steps: stepsBehind(options, asked, examples, shares, draw),
     byNeed: asked === 'auto',
     widths,
     train,
@@ -72,7 +75,7 @@ export async function recoverPath(
     };
     const request = { calibrated: path, order: path.order, plan, options, memory, progress };
     const recovered = await recoverOwn({ ...request, ...(signal ? { signal } : {}) });
-    return withWord({ ...path, model: recovered.model, order, recovered });
+    return { ...path, model: recovered.model, order, recovered };
   }
   const memory = {
     limits,

@@ -12,7 +12,7 @@ import { trainableWeights } from '../graph/trainable-weights.ts';
 import { orderGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
-import { drawLevels } from '../recovery/draw-levels.ts';
+import { drawLevels, nestedDraw } from '../recovery/draw-levels.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { BuildOptions } from './options.ts';
@@ -49,8 +49,6 @@ export interface RecoveryMemory {
 export const forgetful: RecoveryMemory = { state: undefined, save: async () => {} };
 
 const CHECKPOINT_EVERY = 50;
-/** Levels that a step trains beside the sparsest and the dense one. */
-export const BETWEEN = 2;
 /** Of what is learnt about memory. */
 export const LIMITS = 'recover';
 
@@ -93,7 +91,7 @@ export async function recover(
         throwIfAborted(signal);
       }
       const { feeds, loss: target, source } = await batches.at(state.step);
-      const levels = drawLevels(source, plan.widths.length, BETWEEN);
+      const levels = drawLevels(source, plan.widths.length, nestedDraw.between);
       limits.before(LIMITS, state.step, engine);
       const { losses, weights: gradients } = await engine.stepAt(
         { feeds, loss: target },

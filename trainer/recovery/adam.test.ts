@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { randomSource } from '../search/random.ts';
 import { adamStart, adamStep, rateAt, stepSizes } from './adam.ts';
-import { drawByLoss, drawLevels, stepCost } from './draw-levels.ts';
-import { levelDraw, need, recoverySteps, settledDraw } from './plan.ts';
+import { drawByLoss, drawLevels, nestedDraw, stepCost } from './draw-levels.ts';
+import { levelDraw, need, rateShares, recoverySteps, settledDraw } from './plan.ts';
 
 test('a first step moves every entry by the rate times its size, against the gradient', () => {
   const weights = new Map([['w', Float32Array.of(1, -1, 1)]]);
@@ -64,28 +64,32 @@ test('every step has the sparsest and the dense level, and draws all others alik
 test('levels that are far from the dense model are drawn more often, and none is forgotten', () => {
   const counts = new Array<number>(6).fill(0);
   const losses = [4, 1, 0.25, 1e-6, Number.NaN, 0];
+  const rates = [1, 1, 0.5, 0.5, 0.1, 0];
   for (let step = 0; step < 400; step++) {
-    const levels = drawByLoss(randomSource(0, 96, step), losses, { always: 1, between: 2 });
-    expect(new Set(levels).size).toBe(4);
+    const levels = drawByLoss(randomSource(0, 96, step), losses, rates, { always: 1, between: 2 });
+    expect(new Set(levels).size).toBe(3);
     for (const level of levels) counts[level]!++;
   }
-  expect([counts[0], counts[5]]).toEqual([400, 400]);
+  expect([counts[0], counts[5]]).toEqual([400, 0]);
   expect(counts[4]).toBeGreaterThan(counts[1]!);
   expect(counts[1]).toBeGreaterThan(counts[2]!);
   expect(counts[2]).toBeGreaterThan(counts[3]!);
   expect(counts[3]).toBeGreaterThan(60);
-  expect(drawByLoss(randomSource(0, 96, 0), [1], { always: 0, between: 1 })).toEqual([0]);
-  expect(drawByLoss(randomSource(0, 96, 0), losses, { always: 4, between: 1 })).toEqual([0, 1, 2, 3, 4, 5]);
+  const drawn = (of: readonly number[], always: number) =>
+    drawByLoss(randomSource(0, 96, 0), losses, of, { always, between: 1 });
+  expect(drawn(rates, 4)).toEqual([0, 1, 2, 3, 4]);
+  expect(drawn([1, 0, 1, 0, 0, 0], 3)).toEqual([0, 2]);
+  expect(drawn([0], 0)).toEqual([]);
 });
 
 test('the sparsest levels that together are less than two dense models are trained in every step', () => {
-  expect(levelDraw([0.1, 0.2, 0.3, 0.4, 0.5, 1])).toEqual({ always: 4, whereFar: 1, between: 1 });
-  expect(levelDraw([0.05, 0.1, 0.2, 0.3, 0.41, 0.5, 1])).toEqual({ always: 5, whereFar: 1, between: 1 });
-  expect(levelDraw([0.25, 0.5, 1])).toEqual({ always: 2, between: 1 });
-  expect(levelDraw([0.25, 0.3, 0.35, 0.4, 1])).toEqual({ always: 3, whereFar: 1, between: 1 });
-  expect(levelDraw([0.3, 0.5, 0.7, 0.9, 1])).toEqual({ always: 2, whereFar: 1, between: 1 });
-  expect(levelDraw([0.9, 0.95, 1])).toEqual({ always: 1, between: 1 });
-  expect(levelDraw([1])).toEqual({ always: 0, between: 1 });
+  expect(levelDraw([0.1, 0.2, 0.3, 0.4, 0.5, 1])).toEqual({ always: 4, whereFar: 1, between: 2 });
+  expect(levelDraw([0.05, 0.1, 0.2, 0.3, 0.41, 0.5, 1])).toEqual({ always: 5, whereFar: 1, between: 2 });
+  expect(levelDraw([0.25, 0.5, 1])).toEqual({ always: 2, between: 2 });
+  expect(levelDraw([0.25, 0.3, 0.35, 0.4, 1])).toEqual({ always: 3, whereFar: 1, between: 2 });
+  expect(levelDraw([0.3, 0.5, 0.7, 0.9, 1])).toEqual({ always: 2, whereFar: 1, between: 2 });
+  expect(levelDraw([0.9, 0.95, 1])).toEqual({ always: 1, between: 2 });
+  expect(levelDraw([1])).toEqual({ always: 0, between: 2 });
 });
 
 test('levels that begin near the dense model share, though there is room for them to own all', () => {
@@ -99,14 +103,15 @@ test('levels that begin near the dense model share, though there is room for the
 });
 
 test('a step costs its levels, and a budget of epochs bounds the steps', () => {
-  expect(stepCost([0.1, 0.4, 0.6, 1], { always: 1, between: 1 })).toBeCloseTo(1.6, 9);
-  expect(stepCost([0.1, 0.4, 0.6, 1], { always: 2, between: 1 })).toBeCloseTo(2.1, 9);
-  expect(stepCost([0.1, 0.4, 0.6, 1], { always: 1, whereFar: 1, between: 1 })).toBeCloseTo(2.1, 9);
-  expect(stepCost([1], { always: 0, between: 1 })).toBe(1);
+  expect(stepCost([0.1, 0.4, 0.6, 1], { always: 1, between: 1 })).toBeCloseTo(0.6, 9);
+  expect(stepCost([0.1, 0.4, 0.6, 1], { always: 2, between: 1 })).toBeCloseTo(1.1, 9);
+  expect(stepCost([0.1, 0.4, 0.6, 1], { always: 1, whereFar: 1, between: 1 })).toBeCloseTo(1.1, 9);
+  expect(stepCost([0.1, 0.4, 0.6, 1], nestedDraw)).toBeCloseTo(2.1, 9);
+  expect(stepCost([1], { always: 0, between: 1 })).toBe(0);
   const model = { examples: 1600, batch: 10, shares: [0.1, 0.4, 0.6, 1] };
   const after = (searched: number) => recoverySteps('auto', { ...model, searched });
-  // A step costs 2.1 and the dense answers: 2.5 epochs at most, what is left of three, one in any case.
-  expect([0.1, 0.5, 1, 1.8, 5].map(after)).toEqual([164, 164, 131, 78, 65]);
+  // A step costs 1.1 and the dense answers: 2.5 epochs at most, what is left of three, one in any case.
+  expect([0.1, 0.5, 1, 1.8, 5].map(after)).toEqual([279, 279, 223, 133, 111]);
   expect(recoverySteps('off', { ...model, searched: 1 })).toBe(0);
   expect(recoverySteps(7, { ...model, searched: 1 })).toBe(7);
 });
@@ -115,4 +120,9 @@ test('what recovery has to do follows the level that is farthest from the dense 
   expect(need([0.4, 0.01, 0])).toBe(1);
   expect(need([0.05, 0.01, 0])).toBeCloseTo(0.5, 9);
   expect(need([0, 0])).toBe(0);
+});
+
+test('a level’s steps are as large as it is far; who is near enough takes none, nor does the dense one', () => {
+  expect(rateShares([0.4, 0.02, 0.005, 0.001, undefined])).toEqual([1, 1, 0.5, 0, 0]);
+  expect(rateShares([undefined, undefined])).toEqual([1, 0]);
 });

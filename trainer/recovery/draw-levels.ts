@@ -7,7 +7,7 @@ export function drawLevels(source: RandomSource, levels: number, between: number
   return [...new Set([0, ...inner.slice(0, between), levels - 1])];
 }
 
-/** How many levels a step trains beside the dense one. */
+/** How many levels a step trains. */
 export interface Draw {
   /** The sparsest so many in every step. */
   readonly always: number;
@@ -15,23 +15,31 @@ export interface Draw {
   readonly whereFar?: number;
   /** Drawn from those above them. */
   readonly between: number;
+  /** Whether every step trains the dense one too: where all levels share all weights. */
+  readonly dense?: true;
 }
 
+/** Where all levels share all weights: the sandwich rule's. */
+export const nestedDraw = { always: 1, between: 2, dense: true } as const satisfies Draw;
+
 /**
- * The same, each of those between drawn with a chance that grows with the root of its loss: levels that are near the dense model need
- * little more, and get a fifth of the largest chance at least.
+ * The sparsest levels and some of those above, each drawn with a chance that grows with the root of its loss: levels that are near the
+ * dense model need little more, and get a fifth of the largest chance at least.
  * @param losses by level; NaN where a level was never trained, which counts as much as the largest
+ * @param rates by level; those of rate 0 are not trained
  */
 export function drawByLoss(
   source: RandomSource,
   losses: ArrayLike<number>,
+  rates: readonly number[],
   { always, between }: Draw,
 ): number[] {
-  const inner = Array.from(losses).slice(always, -1);
-  const largest = inner.reduce((most, loss) => (loss > most ? loss : most), 0) || 1;
-  const left = inner.map((loss, i) => ({
-    level: always + i,
-    chance: Math.max(LEAST_CHANCE, Math.sqrt((loss || largest) / largest)),
+  const trained = rates.flatMap((rate, level) => (rate > 0 ? [level] : []));
+  const inner = trained.filter((level) => level >= always);
+  const largest = inner.reduce((most, level) => Math.max(most, losses[level] || 0), 0) || 1;
+  const left = inner.map((level) => ({
+    level,
+    chance: Math.max(LEAST_CHANCE, Math.sqrt((losses[level] || largest) / largest)),
   }));
   const drawn: number[] = [];
   while (drawn.length < between && left.length > 0) {
@@ -43,15 +51,14 @@ export function drawByLoss(
     const [taken] = left.splice(place < 0 ? left.length - 1 : place, 1);
     if (taken !== undefined) drawn.push(taken.level);
   }
-  const first = Array.from({ length: Math.min(always, losses.length) }, (_, level) => level);
-  return [...new Set([...first, ...drawn, losses.length - 1])];
+  return [...trained.filter((level) => level < always), ...drawn];
 }
 
 const LEAST_CHANCE = 0.2;
 
 /** As if all levels began far from the dense model: what memory and time are planned for. */
-export function widestDraw({ always, whereFar = 0, between }: Draw): Draw {
-  return { always: always + whereFar, between };
+export function widestDraw({ whereFar = 0, ...draw }: Draw): Draw {
+  return { ...draw, always: draw.always + whereFar };
 }
 
 /**
@@ -59,11 +66,9 @@ export function widestDraw({ always, whereFar = 0, between }: Draw): Draw {
  * @param shares FLOPs of each level over the dense model's, ascending
  */
 export function stepCost(shares: readonly number[], draw: Draw): number {
-  const { always, between } = widestDraw(draw);
+  const { always, between, dense } = widestDraw(draw);
   const sum = (some: readonly number[]) => some.reduce((a, b) => a + b, 0);
   const inner = shares.slice(always, -1);
   const mean = sum(inner) / Math.max(1, inner.length);
-  return (
-    sum(shares.slice(0, always)) + Math.min(between, inner.length) * mean + (shares.length > always ? 1 : 0)
-  );
+  return sum(shares.slice(0, always)) + Math.min(between, inner.length) * mean + (dense ? 1 : 0);
 }

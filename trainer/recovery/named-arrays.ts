@@ -17,12 +17,3 @@ export function copies(names: readonly string[], from: Arrays): Arrays {
 export function copyInto(targets: ReadonlyMap<string, Float32Array>, sources: Arrays): void {
   for (const [name, values] of sources) targets.get(name)?.set(values);
 }
-
-/** sums += factor * terms. */
-export function addInto(sums: ReadonlyMap<string, Float32Array>, terms: Arrays, factor: number): void {
-  for (const [name, sum] of sums) {
-    const term = terms.get(name);
-    if (term === undefined) continue;
-    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + factor * (term[i] as number);
-  }
-}

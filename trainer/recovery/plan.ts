@@ -15,7 +15,7 @@ export interface RecoveryPlan {
   readonly rate: number;
 }
 
-export const defaultRecovery = { between: 1, rate: 0.01, steps: 300 } as const;
+export const defaultRecovery = { between: 2, rate: 0.01, steps: 300 } as const;
 
 /** Most FLOPs and weights of the levels that own all, together, over the dense model's: wherever they begin, and where they begin far from it. */
 const MOST_OWNED = { anywhere: 1.25, far: 1.75 } as const;
@@ -38,13 +38,10 @@ export function levelDraw(shares: readonly number[], between: number = defaultRe
 }
 
 /** The draw once it is known where levels begin. @param losses by level, as far as they are known */
-export function settledDraw(
-  { always, whereFar = 0, between }: Draw,
-  losses: readonly (number | undefined)[],
-): Draw {
-  const behind = losses.slice(always, always + whereFar);
+export function settledDraw({ whereFar = 0, ...draw }: Draw, losses: readonly (number | undefined)[]): Draw {
+  const behind = losses.slice(draw.always, draw.always + whereFar);
   const near = behind.findIndex((loss) => loss !== undefined && loss < WORTH_OWNING);
-  return { always: always + (near < 0 ? behind.length : near), between };
+  return { ...draw, always: draw.always + (near < 0 ? behind.length : near) };
 }
 
 /** Epochs of the dense model's own training step that a path may cost by default, and within them its recovery, at least and at most. */
@@ -56,14 +53,34 @@ export const ANSWERS = 1 / 3;
 /** The loss from which on recovery is as long as it may be: a fifth of a nat, or of the variance. */
 export const FAR = 0.2;
 
+/** A loss of two thousandths of a nat, or of the variance, is less than a test split can tell: such a level needs nothing. */
+export const NEAR = 2e-3;
+
+/** The loss from which on steps are as large as they may be. */
+const FAR_FOR_RATE = 0.02;
+
 /**
- * How far weights have to go, and so how many steps and how large ones are worth taking, as a share of the most: near its least a loss
- * grows with the square of the distance.
+ * How many steps are worth taking, as a share of the most, by how far weights have to go: near its least a loss grows with the square of
+ * the distance.
  * @param losses by level, as recovery begins, on held-out examples
  */
 export function need(losses: readonly number[]): number {
   const largest = losses.reduce((max, loss) => Math.max(max, loss), 0);
   return Math.min(1, Math.sqrt(largest / FAR));
+}
+
+/**
+ * How large each level's steps are, as a share of the largest, for the same reason: steps for a level that is far would throw one that is
+ * near farther away than it began.
+ * @param losses by level, sparsest first, as recovery begins, on held-out examples, as far as they are known; the last is the dense level,
+ *   which has nowhere to go
+ */
+export function rateShares(losses: readonly (number | undefined)[]): number[] {
+  return losses.map((loss, level) => {
+    if (level === losses.length - 1) return 0;
+    if (loss === undefined) return 1;
+    return loss <= NEAR ? 0 : Math.min(1, Math.sqrt(loss / FAR_FOR_RATE));
+  });
 }
 
 /**
@@ -78,12 +95,13 @@ export function recoverySteps(
     batch,
     shares,
     searched,
-  }: { examples: number; batch: number; shares: readonly number[]; searched: number },
+    draw = levelDraw(shares),
+  }: { examples: number; batch: number; shares: readonly number[]; searched: number; draw?: Draw },
 ): number {
   if (asked === 'off') return 0;
   if (asked !== 'auto') return asked;
   const { least, most } = RECOVERY_EPOCHS;
   const epochs = Math.min(most, Math.max(least, PATH_EPOCHS - searched));
-  const affordable = (epochs * examples) / (batch * (stepCost(shares, levelDraw(shares)) + ANSWERS));
+  const affordable = (epochs * examples) / (batch * (stepCost(shares, draw) + ANSWERS));
   return Math.max(1, Math.min(defaultRecovery.steps, Math.floor(affordable)));
 }
