@@ -21,6 +21,7 @@ import {
   type WeighedDecision,
   WINDOW_MS,
 } from './decision-log.ts';
+import type { RecordedDecision } from './dry-run.ts';
 
 const input: DecisionInput = {
   asked: { latencyMs: 40, costNanoUsd: null, minQuality: null, slaClass: null },
@@ -174,6 +175,11 @@ describe('the kept decisions', () => {
   });
   afterAll(() => miniflare.dispose());
 
+  const pagesOf = async (limit: number, pageRows?: number) => {
+    const pages: RecordedDecision[][] = [];
+    for await (const page of recordedDecisions(db, limit, pageRows)) pages.push(page);
+    return pages;
+  };
   const count = async () => (await db.all<{ n: number }>('select count(*) as n from decisions'))[0]?.n;
 
   test('are read back as they were written', async () => {
@@ -188,10 +194,21 @@ describe('the kept decisions', () => {
       slaClass: null,
     });
     expect(row?.record).toMatchObject({ outcome: { status: 200 }, input });
-    expect(await recordedDecisions(db, 10)).toEqual([
-      { requestId: 'r-1', model: 'm', atMs: 5, weight: 2.5, input },
-    ]);
+    expect(await pagesOf(10)).toEqual([[{ requestId: 'r-1', model: 'm', atMs: 5, weight: 2.5, input }]]);
     expect((await listDecisions(db, 1, undefined))[0]?.record).not.toHaveProperty('input');
+  });
+
+  test('come in pages, the newest first, as many as are asked for', async () => {
+    const batch = Array.from({ length: 7 }, (_, i) => ({ ...decision(100 + i, 5), weight: 1 }));
+    await writeDecisions(db, batch, 5);
+    const pages = async (limit: number) =>
+      (await pagesOf(limit, 3)).map((page) => page.map(({ requestId }) => Number(requestId.slice(2))));
+    expect(await pages(5)).toEqual([
+      [106, 105, 104],
+      [103, 102],
+    ]);
+    expect(await pages(3)).toEqual([[106, 105, 104]]);
+    expect((await pages(1000)).flat()).toEqual([106, 105, 104, 103, 102, 101, 100, 1]);
   });
 
   test('that are too large are kept without what they were made from', async () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { defaultPolicy, type Policy, policySchema } from '../../schema/policy.ts';
 import type { NodeOption } from '../selector/candidates.ts';
 import { type DecisionInput, storedNodes } from './decision-input.ts';
-import { dryRun, type RecordedDecision } from './dry-run.ts';
+import { dryRun, type RecordedDecision, replayedUnder } from './dry-run.ts';
 
 /** Level k takes 10(k+1) ms at the median, 20(k+1) at p95 and p99, and has quality 0.7 + k/10. */
 const levels = [0, 1, 2].map((level) => ({
@@ -26,6 +26,8 @@ const node: NodeOption = {
     }),
   ),
 };
+
+const dryRunOf = (...asked: Parameters<typeof replayedUnder>) => dryRun(replayedUnder(...asked));
 
 function recorded(latencyMs: number | null, weight = 1, over: Partial<DecisionInput> = {}): RecordedDecision {
   const input: DecisionInput = {
@@ -56,10 +58,10 @@ const open = policy({});
 
 describe('a dry run', () => {
   test('leaves out of the budget what was spent of it before the choice', () => {
-    const { after } = dryRun(open, open, [recorded(45, 1, { spentMs: 10 })]);
+    const { after } = dryRunOf(open, open, [recorded(45, 1, { spentMs: 10 })]);
     expect(after.levels).toEqual({ m: { 0: 1 } });
-    expect(dryRun(open, open, [recorded(45)]).after.levels).toEqual({ m: { 1: 1 } });
-    const late = dryRun(open, open, [recorded(45, 1, { spentMs: 40 })]).after;
+    expect(dryRunOf(open, open, [recorded(45)]).after.levels).toEqual({ m: { 1: 1 } });
+    const late = dryRunOf(open, open, [recorded(45, 1, { spentMs: 40 })]).after;
     expect(late).toMatchObject({ served: 0, refused: { latency: 1 } });
   });
 
@@ -69,7 +71,7 @@ describe('a dry run', () => {
       { bytes: 1_000_000, p50Ms: 30, p95Ms: 30, p99Ms: 30 },
     ];
     const levelsOf = (over: Partial<DecisionInput>) =>
-      dryRun(open, open, [recorded(45, 1, over)]).after.levels;
+      dryRunOf(open, open, [recorded(45, 1, over)]).after.levels;
     const nodes = storedNodes([{ ...node, network }], 1, []);
     expect(levelsOf({ nodes, bytes: 100 })).toEqual({ m: { 1: 1 } });
     expect(levelsOf({ nodes, bytes: 500_000 })).toEqual({ m: { 0: 1 } });
@@ -79,7 +81,7 @@ describe('a dry run', () => {
   });
 
   test('of the policy in force changes nothing', () => {
-    const run = dryRun(open, open, [recorded(25), recorded(45), recorded(5)]);
+    const run = dryRunOf(open, open, [recorded(25), recorded(45), recorded(5)]);
     expect(run).toMatchObject({ decisions: 3, requests: 3, changedShare: 0, changed: [] });
     expect(run.after).toEqual(run.before);
     expect(run.before).toMatchObject({
@@ -92,7 +94,7 @@ describe('a dry run', () => {
 
   test('shows level mix, quality, cost and attainment, before and after, by what each decision stands for', () => {
     const prices = [{ level: 2, fixedNanoUsd: 300 }, { fixedNanoUsd: 100 }];
-    const run = dryRun(open, policy({ maxSparsity: 0.3, prices }), [recorded(70, 3), recorded(25, 1)]);
+    const run = dryRunOf(open, policy({ maxSparsity: 0.3, prices }), [recorded(70, 3), recorded(25, 1)]);
     expect(run.before).toMatchObject({
       levels: { m: { 0: 0.25, 2: 0.75 } },
       totalCostNanoUsd: 0,
@@ -116,7 +118,7 @@ describe('a dry run', () => {
   });
 
   test('predicts how often a budget is kept by the quantiles that were measured', () => {
-    const at = (quantile: number) => dryRun(open, policy({ quantile }), [recorded(25)]).after;
+    const at = (quantile: number) => dryRunOf(open, policy({ quantile }), [recorded(25)]).after;
     expect(at(0.95)).toMatchObject({ levels: { m: { 0: 1 } }, attainment: 1 });
     // At the median level 1 takes 20 ms and fits; 25 ms lies at 0.5 + 0.45 * 5/20 of it.
     const { levels: mix, attainment } = at(0.5);
@@ -127,7 +129,7 @@ describe('a dry run', () => {
   test('knows classes, keys, canaries and overload', () => {
     const key = { id: 'key_0123456789abcdef', classes: ['bulk'] };
     const classed = policy({ classes: [{ name: 'bulk', minSparsity: 0.5 }], shedAbove: 2 });
-    const replayed = (one: RecordedDecision) => dryRun(open, classed, [one]).after;
+    const replayed = (one: RecordedDecision) => dryRunOf(open, classed, [one]).after;
     expect(replayed(recorded(70, 1, { key })).levels).toEqual({ m: { 0: 1 } });
     const wrong = { latencyMs: 70, costNanoUsd: null, minQuality: null, slaClass: 'gold' };
     expect(replayed(recorded(70, 1, { key, asked: wrong })).refused).toEqual({ forbidden: 1 });
@@ -136,12 +138,12 @@ describe('a dry run', () => {
       ...policy({ minSparsity: 0.5, canary: { kind: 'policy', baseline: 1, share } }),
       baseline: open.document,
     });
-    expect(dryRun(open, canary(0), [recorded(70)]).changedShare).toBe(0);
-    expect(dryRun(open, canary(1), [recorded(70)]).changedShare).toBe(1);
+    expect(dryRunOf(open, canary(0), [recorded(70)]).changedShare).toBe(0);
+    expect(dryRunOf(open, canary(1), [recorded(70)]).changedShare).toBe(1);
   });
 
   test('of nothing recorded is empty, not undefined', () => {
-    expect(dryRun(open, open, [])).toMatchObject({
+    expect(dryRunOf(open, open, [])).toMatchObject({
       decisions: 0,
       changedShare: 0,
       before: { meanQuality: null },

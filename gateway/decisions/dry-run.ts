@@ -48,12 +48,13 @@ export interface DryRun {
 
 const CHANGED_SHOWN = 100;
 
-export function dryRun(
+/** Both outcomes of each decision, without what it was made from: that is a hundred times as large, and is needed no more. */
+export function replayedUnder(
   before: ReplayPolicy,
   after: ReplayPolicy,
   recorded: readonly RecordedDecision[],
-): DryRun {
-  const pairs = recorded.map(({ requestId, model, atMs, weight, input }) => ({
+): ChangedRequest[] {
+  return recorded.map(({ requestId, model, atMs, weight, input }) => ({
     requestId,
     atMs,
     model,
@@ -61,6 +62,9 @@ export function dryRun(
     before: replay(before, model, requestId, input),
     after: replay(after, model, requestId, input),
   }));
+}
+
+export function dryRun(pairs: readonly ChangedRequest[]): DryRun {
   const requests = pairs.reduce((sum, { weight }) => sum + weight, 0);
   const changed = pairs.filter((pair) => isOther(pair.before, pair.after));
   return {

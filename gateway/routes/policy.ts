@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import { type Policy, policySchema } from '../../schema/policy.ts';
 import { actorOf } from '../auth/identity.ts';
-import { dryRun } from '../decisions/dry-run.ts';
+import { type ChangedRequest, dryRun, replayedUnder } from '../decisions/dry-run.ts';
 import { etagOf, requireMatch } from '../http/etag.ts';
 import { type Findings, holdAgainst } from '../policy/applicability.ts';
 import { diff } from '../policy/diff.ts';
@@ -77,15 +77,15 @@ export const policyRoutes: readonly Route[] = [
       const current = await policyInForce(gateway.db);
       const { canary } = document;
       const rest = canary?.kind === 'policy' ? await policyVersion(gateway.db, canary.baseline) : undefined;
-      const recorded = await recordedDecisions(gateway.db, limit);
+      const inForce = { document: current.document, baseline: current.baseline?.document };
+      const tried = { document, baseline: rest?.document };
+      const pairs: ChangedRequest[] = [];
+      for await (const recorded of recordedDecisions(gateway.db, limit))
+        pairs.push(...replayedUnder(inForce, tried, recorded));
       return Response.json({
         against: current.version,
         warnings: [...warnings, ...notReplayed(document, current.document)],
-        ...dryRun(
-          { document: current.document, baseline: current.baseline?.document },
-          { document, baseline: rest?.document },
-          recorded,
-        ),
+        ...dryRun(pairs),
       });
     },
   },

@@ -88,11 +88,28 @@ const storedInput = z.looseObject({
   input: z.custom<DecisionInput>((value) => typeof value === 'object' && value !== null && 'levels' in value),
 });
 
-/** The newest that can be replayed. */
-export async function recordedDecisions(db: Database, limit: number): Promise<RecordedDecision[]> {
-  const rows = await db.select().from(decisions).orderBy(desc(decisions.id)).limit(limit);
-  return rows.flatMap(({ requestId, model, atMs, weight, record }) => {
-    const stored = storedInput.safeParse(record);
-    return stored.success ? [{ requestId, model, atMs, weight, input: stored.data.input }] : [];
-  });
+/** A few megabytes once they are parsed: an isolate has 128 for all of its requests. */
+const PAGE_ROWS = 50;
+
+/** The newest that can be replayed, some at a time. @param limit of the rows that are looked at */
+export async function* recordedDecisions(
+  db: Database,
+  limit: number,
+  pageRows = PAGE_ROWS,
+): AsyncGenerator<RecordedDecision[]> {
+  let before: number | undefined;
+  for (let left = limit; left > 0; left -= pageRows) {
+    const rows = await db
+      .select()
+      .from(decisions)
+      .where(before === undefined ? undefined : lt(decisions.id, before))
+      .orderBy(desc(decisions.id))
+      .limit(Math.min(left, pageRows));
+    yield rows.flatMap(({ requestId, model, atMs, weight, record }) => {
+      const stored = storedInput.safeParse(record);
+      return stored.success ? [{ requestId, model, atMs, weight, input: stored.data.input }] : [];
+    });
+    before = rows.at(-1)?.id;
+    if (rows.length < Math.min(left, pageRows) || before === undefined) return;
+  }
 }
