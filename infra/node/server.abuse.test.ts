@@ -67,6 +67,7 @@ describe('connections', () => {
       400,
       'bad-request',
     ],
+    ['two hosts', 'GET /v2 HTTP/1.1\r\nHost: x\r\nhost: y\r\nConnection: close\r\n\r\n', 400, 'bad-header'],
     ['no host', 'GET /v2 HTTP/1.1\r\nConnection: close\r\n\r\n', 400, 'bad-header'],
     [
       'an expectation that nobody knows',

@@ -36,7 +36,7 @@ export function nodeApp(options: AppOptions): RequestListener {
     let result: Answer;
     let failure: unknown;
     try {
-      if (request.httpVersion === '1.1' && exchange.header('host') === undefined) throw noHost();
+      if (request.httpVersion === '1.1' && hostsOf(request) !== 1) throw notOneHost();
       if (!route?.open) checkToken(exchange.header('authorization'));
       if (route === undefined) throw notHere(method, path, allow);
       result = await node.accepted.track(async () => route.handle(exchange, params));
@@ -99,9 +99,19 @@ function tooFarAhead(): SppError {
   });
 }
 
-function noHost(): SppError {
-  return new SppError('bad-header', 'The request has no Host, which HTTP/1.1 asks for.', {
-    hint: 'Send the header Host.',
+/** How many lines of the header there are: of several, proxies may have gone by another than this server would. */
+function hostsOf({ rawHeaders }: IncomingMessage): number {
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2)
+    if (rawHeaders[i]?.length === HOST.length && rawHeaders[i]?.toLowerCase() === HOST) count++;
+  return count;
+}
+
+const HOST = 'host';
+
+function notOneHost(): SppError {
+  return new SppError('bad-header', 'HTTP/1.1 asks for one Host, and the request has none or several.', {
+    hint: 'Send the header Host once.',
     details: { header: 'Host' },
   });
 }
