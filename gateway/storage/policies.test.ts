@@ -15,14 +15,15 @@ beforeAll(async () => {
 const ask = (method: string, path: string, body?: unknown, headers?: object) =>
   here.ask(method, path, secrets.operatorToken, body, headers);
 
-const spoilt = (version: number) =>
+const written = (version: number, document: object) =>
   here.gateway.db.insert(policies).values({
     version,
-    document: { ...defaultPolicy, bygone: true } as Policy,
+    document: document as Policy,
     createdAtMs: 1,
     createdBy: 'before',
     rollbackTo: null,
   });
+const spoilt = (version: number) => written(version, { ...defaultPolicy, bygone: true });
 
 test('serves nobody, for no fault of theirs', async () => {
   await spoilt(1);
@@ -45,4 +46,11 @@ test('is gone back from, but not to', async () => {
   const back = (version: number) => ask('POST', '/v1/policy/rollback', { version }, { 'if-match': '"3"' });
   expect(await (await back(1)).json()).toMatchObject({ code: 'bad-policy', version: 1 });
   expect((await back(2)).status).toBe(200);
+});
+
+test('of which only what has a default by now is missing is one, and the default no change', async () => {
+  const { hedgeShare, canary, ...older } = defaultPolicy;
+  await written(5, older);
+  const tried = await ask('POST', '/v1/policy/validate', { ...defaultPolicy, reserveMs: 7 });
+  expect(await tried.json()).toMatchObject({ against: 5, changes: [{ path: 'reserveMs', to: 7 }] });
 });

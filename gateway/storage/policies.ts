@@ -44,7 +44,10 @@ export async function standingPolicy(
   db: Database,
 ): Promise<{ readonly version: number; readonly document: unknown }> {
   const [row] = await db.select().from(policies).orderBy(desc(policies.version)).limit(1);
-  return row ?? original;
+  if (row === undefined) return original;
+  // As it is read now, where it can be: what has a default by now is no change of whoever replaces it.
+  const parsed = policySchema.safeParse(row.document);
+  return parsed.success ? { ...row, document: parsed.data } : row;
 }
 
 /** @throws `not-ready` where it is not valid: no request is to blame for that */
