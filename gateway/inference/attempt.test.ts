@@ -46,7 +46,7 @@ function bench() {
     reservation,
     promised: undefined,
     abortable: false,
-    emptyWayMs: 0,
+    quickestWayMs: 0,
   };
   const context: AttemptContext = {
     fleet: nodes,

@@ -73,7 +73,7 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
     });
   const node = fleet.addressOf(chosen.node);
   const startedMs = now();
-  const { model, minLevel, trace, abortable, emptyWayMs } = request;
+  const { model, minLevel, trace, abortable, quickestWayMs } = request;
   const { nodeNetwork, nodeSecrets } = context;
   const sending =
     node === undefined
@@ -88,7 +88,7 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
           upload,
           trace,
           deadline,
-          emptyWayMs,
+          quickestWayMs,
           abortable,
           now,
         });

@@ -4,7 +4,7 @@ import { Deadline } from './deadline.ts';
 import { forward } from './forward.ts';
 
 /** @returns the milliseconds that the node is told it has */
-async function toldMs(budgetMs: number, emptyWayMs: number): Promise<number> {
+async function toldMs(budgetMs: number, quickestWayMs: number): Promise<number> {
   let told = Number.NaN;
   const now = () => 1000;
   const deadline = new Deadline(1000, budgetMs, now);
@@ -33,7 +33,7 @@ async function toldMs(budgetMs: number, emptyWayMs: number): Promise<number> {
     },
     trace: { requestId: 'r', parent: 'p', state: null },
     deadline,
-    emptyWayMs,
+    quickestWayMs,
     abortable: false,
     now,
   });

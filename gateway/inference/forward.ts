@@ -21,10 +21,11 @@ export interface ForwardRequest {
   readonly trace: Trace;
   readonly deadline: Deadline;
   /**
-   * How long the way usually takes with hardly anything to carry: the node's clock, which begins with the request's head and ends
-   * with the answer's, sees none of that.
+   * How long the way takes with hardly anything to carry, where nothing is in the way: the node's clock, which begins with the
+   * request's head and ends with the answer's, sees none of that. Of what usually is in the way it sees a part, and what it gave up
+   * for the rest might have been in time.
    */
-  readonly emptyWayMs: number;
+  readonly quickestWayMs: number;
   /**
    * Whether what is stopped has to be aborted by hand. Otherwise the request is answered as soon as it is stopped, and the
    * runtime drops what it has under way, which costs nothing before.
@@ -96,14 +97,14 @@ type Headed = Record<
   Partial<Record<'tracestate' | typeof headerLengthName | typeof headerNames.minLevel, string>>;
 
 function ask(request: ForwardRequest, signal: AbortSignal | undefined, secret: string): Promise<Response> {
-  const { node, nodeNetwork, model, level, minLevel, trace, upload, deadline, emptyWayMs } = request;
+  const { node, nodeNetwork, model, level, minLevel, trace, upload, deadline, quickestWayMs } = request;
   // Names that the engine knows beforehand, which it makes an object of in a fraction of the time.
   const headers: Headed = {
     authorization: `Bearer ${secret}`,
     'content-type': upload.contentType,
     'x-request-id': trace.requestId,
     traceparent: trace.parent,
-    'x-latency-budget-remaining': formatMs(Math.max(0.001, deadline.leftMs() - emptyWayMs)),
+    'x-latency-budget-remaining': formatMs(Math.max(0.001, deadline.leftMs() - quickestWayMs)),
   };
   if (trace.state !== null) headers.tracestate = trace.state;
   if (upload.headerLength !== null) headers['inference-header-content-length'] = upload.headerLength;

@@ -44,13 +44,13 @@ function sent(
   outlived: boolean,
 ): Attempt<AttemptResult> {
   course.attempts.push(chosen.node);
-  const { expectedQueueMs, usualMs, emptyWayMs } = expectedOf(table, chosen);
+  const { expectedQueueMs, usualMs, quickestWayMs } = expectedOf(table, chosen);
   const asked: AttemptRequest = {
     chosen,
     minLevel: request.pinnedLevel ?? lowestAllowed(version, selection.rules, chosen.level),
     expectedQueueMs,
     usualMs,
-    emptyWayMs,
+    quickestWayMs,
     model: spec.model,
     version: spec.version.version,
     batch: spec.batch,

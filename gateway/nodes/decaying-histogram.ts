@@ -11,6 +11,8 @@ export interface DecayingHistogram {
   weight(nowMs: number): number;
   /** Undefined while nothing was recorded. A bucket answers with the mean of what fell into it. */
   quantiles(): TimeQuantiles | undefined;
+  /** The time that this share does not exceed; NaN while nothing was recorded. */
+  quantile(share: number): number;
   /** NaN while nothing was recorded. */
   mean(): number;
 }
@@ -72,6 +74,7 @@ export function decayingHistogram(halfLifeMs: number): DecayingHistogram {
       highest = Math.max(highest, bucket);
     },
     weight: (nowMs) => (total === 0 ? 0 : total * 2 ** -((nowMs - originMs) / halfLifeMs)),
+    quantile: (share) => (total === 0 ? Number.NaN : quantile(share)),
     quantiles: () =>
       total === 0 ? undefined : { p50Ms: quantile(0.5), p95Ms: quantile(0.95), p99Ms: quantile(0.99) },
     mean: () => totalSum / total,

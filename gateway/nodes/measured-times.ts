@@ -84,6 +84,8 @@ export interface MeasuredTimes {
   recordCutOff(sample: CutOffSample, nowMs: number): void;
   /** By what goes over it; empty before the first probe. */
   network(nowMs: number): NetworkTimes;
+  /** The way there and back with hardly anything to carry, where nothing is in the way. */
+  quickestWayMs(): number;
   /**
    * Of the wait that load does not explain; undefined while too little is known.
    * @param busy of requests that had to wait, rather than of those that should have found a worker free
@@ -190,6 +192,10 @@ export function measuredTimes(): MeasuredTimes {
     network(nowMs) {
       takeIn();
       return network.times(nowMs);
+    },
+    quickestWayMs() {
+      takeIn();
+      return network.quickestMs();
     },
     excessQueue(nowMs, busy) {
       takeIn();

@@ -10,13 +10,7 @@
  *
  * Where all bodies are of one size, that comes to the quantiles of their times, as if there were no sizes.
  */
-import {
-  type NetworkTimes,
-  type SizedTimes,
-  SMALL_BYTES,
-  usualWayMs,
-  waysAt,
-} from '../selector/network-times.ts';
+import { type NetworkTimes, type SizedTimes, usualWayMs, waysAt } from '../selector/network-times.ts';
 import type { TimeQuantiles } from '../selector/quantiles.ts';
 import { decayingHistogram } from './decaying-histogram.ts';
 import { type DecayingMean, decayingMean } from './decaying-mean.ts';
@@ -35,10 +29,16 @@ export interface NetworkBySize {
   recordAtMost(bytes: number, ms: number, nowMs: number): void;
   /** Empty before the first of either. No shorter for larger sizes. */
   times(nowMs: number): NetworkTimes;
+  /** With hardly anything to carry, where nothing is in the way; 0 before anything small went over it. */
+  quickestMs(): number;
 }
 
+/** What fits into a few packets takes as long as nothing. */
+const SMALL_BYTES = 4096;
 /** Beyond all bodies: where the last known times are drawn on to. */
 const END_BYTES = 2 ** 32;
+/** Most of the others were held up by something. */
+const QUICK = 0.1;
 /** From this weight on a class speaks for itself. */
 const ENOUGH = 5;
 /** What a byte costs before anything was measured: ten gigabits a second. Too quick a guess is found out by the first bodies. */
@@ -127,6 +127,11 @@ export function networkBySize(halfLifeMs: number): NetworkBySize {
       if (ms < usualWayMs(waysAt(times(nowMs), 0.5), bytes)) record(bytes, ms, nowMs);
     },
     times,
+    quickestMs() {
+      const quick = [probes, classes[0]?.times].map((seen) => seen?.quantile(QUICK) ?? Number.NaN);
+      const known = quick.filter((ms) => !Number.isNaN(ms));
+      return known.length === 0 ? 0 : Math.min(...known);
+    },
   };
 }
 

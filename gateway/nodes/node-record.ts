@@ -164,6 +164,7 @@ export function nodeOption(node: NodeRecord, { model, version, length }: NodeUse
     nodeClass: node.address.nodeClass,
     unusable: unusableReason(node, nowMs) ?? unservedReason(node, model, version),
     network: node.times.network(nowMs),
+    quickestWayMs: node.times.quickestWayMs(),
     workers,
     load: loadOf(node),
     ahead: { requests: node.ownInFlight, ms: aheadMs(node, workers, node.times.waitScale(nowMs), nowMs) },

@@ -7,7 +7,7 @@
  *   level b   [nodes + 0]   [nodes + 1]       networkMs, waitMs, usable ...: one entry a node
  */
 import { costNanoUsd, type LevelOption, type NodeOption, type PriceOf } from './candidates.ts';
-import { emptyWayMs, usualWayMs, type Ways, wayMs, waysAt } from './network-times.ts';
+import { usualWayMs, type Ways, wayMs, waysAt } from './network-times.ts';
 import { executeTime, queueTime } from './predict.ts';
 import { type TimeQuantiles, timeAt } from './quantiles.ts';
 
@@ -22,6 +22,8 @@ export interface CandidateTable {
   readonly networkMs: Float64Array;
   /** The median of it, whatever the quantile. */
   readonly usualNetworkMs: Float64Array;
+  /** With hardly anything to carry, where nothing is in the way. */
+  readonly quickestWayMs: Float64Array;
   /** What of the wait its load does not explain, where a worker should be free and where none is. */
   readonly excessIdleMs: Float64Array;
   readonly excessBusyMs: Float64Array;
@@ -42,8 +44,6 @@ export interface CandidateTable {
   readonly costNanoUsd: Float64Array;
   readonly perKiBNanoUsd: Float64Array;
 }
-
-const NO_WAYS: Ways = new Float64Array(0);
 
 export interface TableInput {
   readonly levels: readonly LevelOption[];
@@ -67,6 +67,7 @@ export function candidateTable(input: TableInput): CandidateTable {
     ways: nodes.map(() => new Float64Array(0)),
     networkMs: new Float64Array(nodes.length),
     usualNetworkMs: new Float64Array(nodes.length),
+    quickestWayMs: new Float64Array(nodes.length),
     excessIdleMs: new Float64Array(nodes.length),
     excessBusyMs: new Float64Array(nodes.length),
     expectedQueueMs: new Float64Array(nodes.length),
@@ -92,6 +93,7 @@ export function setColumn(
 ): void {
   table.ways[column] = waysAt(node.network, quantile);
   setHop(table, column, hopBytes);
+  table.quickestWayMs[column] = node.quickestWayMs ?? 0;
   const excess = (times: TimeQuantiles | undefined) => (times === undefined ? 0 : timeAt(times, quantile));
   table.excessIdleMs[column] = excess(node.excessQueue);
   table.excessBusyMs[column] = excess(node.excessQueueWhenBusy ?? node.excessQueue);
@@ -144,8 +146,8 @@ export interface Expected {
   readonly expectedQueueMs: number;
   /** How long the level usually executes there. */
   readonly usualMs: number;
-  /** How long the way there and back usually takes with hardly anything to carry. */
-  readonly emptyWayMs: number;
+  /** How long the way there and back takes with hardly anything to carry, where nothing is in the way. */
+  readonly quickestWayMs: number;
 }
 
 export function expectedOf(
@@ -157,6 +159,6 @@ export function expectedOf(
   return {
     expectedQueueMs: table.expectedQueueMs[column] ?? 0,
     usualMs: table.usualMs[row * table.nodes.length + column] ?? 0,
-    emptyWayMs: emptyWayMs(table.ways[column] ?? NO_WAYS),
+    quickestWayMs: table.quickestWayMs[column] ?? 0,
   };
 }

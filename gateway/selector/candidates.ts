@@ -24,6 +24,8 @@ export interface NodeOption {
   readonly unusable?: string | undefined;
   /** Everything of the way to the node and back that is neither queue nor execution, by how much goes over it. */
   readonly network: NetworkTimes;
+  /** The way with hardly anything to carry, where nothing is in the way; 0 without it. */
+  readonly quickestWayMs?: number | undefined;
   readonly workers: number;
   /** Requests that wait or run there. */
   readonly load: number;

@@ -6,9 +6,6 @@ export interface SizedTimes extends TimeQuantiles {
   readonly bytes: number;
 }
 
-/** What fits into a few packets takes as long as nothing. */
-export const SMALL_BYTES = 4096;
-
 /** By growing size, none twice; none at all where nothing is known. */
 export type NetworkTimes = readonly SizedTimes[];
 
@@ -37,11 +34,6 @@ export function wayMs(ways: Ways, bytes: number): number {
 /** The same at the median. */
 export function usualWayMs(ways: Ways, bytes: number): number {
   return timeOf(ways, bytes, USUAL_MS);
-}
-
-/** The same with hardly anything to carry; 0 where only larger sizes are known. */
-export function emptyWayMs(ways: Ways): number {
-  return (ways[0] ?? 0) > SMALL_BYTES ? 0 : (ways[USUAL_MS] ?? 0);
 }
 
 function timeOf(ways: Ways, bytes: number, what: number): number {
