@@ -34,12 +34,16 @@ export async function lastingGateway(
       await gateway.close().catch(() => {});
       await pause(waitMs, undefined, { signal: closing.signal });
       startedMs = performance.now();
-      gateway = await startLocalGateway(again);
+      try {
+        gateway = await startLocalGateway(again);
+      } catch (error) {
+        // The one before has ended, as the next turn finds.
+        log(`the gateway did not start: ${String(error)}`);
+      }
     }
   };
-  const watching = watch().catch((error: unknown) => {
-    if (!closing.signal.aborted) log(`the gateway is not started again: ${String(error)}`);
-  });
+  // Ends by itself, or with the pause that closing breaks off.
+  const watching = watch().catch(() => {});
 
   return {
     url,
