@@ -5,20 +5,21 @@ import type { LevelOption } from '../selector/candidates.ts';
 import type { CatalogModel, CatalogVersion } from '../storage/catalog.ts';
 
 /**
- * The newest version that a usable node serves; while none does, the active one.
- * @param wanted goes before the newest, where a usable node serves it
+ * The active version, where a usable node serves it; else the newest that one serves: while nodes change to a new version, the one
+ * before, and after an older one was made active again, that one as soon as a node has it.
+ * @param wanted goes before the active one, where a usable node serves it
  */
 export function routedVersion(model: CatalogModel, fleet: Fleet, wanted?: string): CatalogVersion {
   const preferred = wanted === undefined ? undefined : model.versions.get(wanted);
   if (preferred !== undefined && fleet.serves(model.id, preferred.version)) return preferred;
-  for (const version of newestFirst(model)) if (fleet.serves(model.id, version.version)) return version;
+  for (const version of activeFirst(model)) if (fleet.serves(model.id, version.version)) return version;
   const version = model.versions.get(model.activeVersion);
   if (version === undefined) throw new Error(`${model.id} has no version ${model.activeVersion}.`);
   return version;
 }
 
 export function isServed(model: CatalogModel, fleet: Fleet): boolean {
-  return newestFirst(model).some(({ version }) => fleet.serves(model.id, version));
+  return activeFirst(model).some(({ version }) => fleet.serves(model.id, version));
 }
 
 /** A version's levels as the selector takes them; the same object for the same version. */
@@ -43,9 +44,11 @@ export function unknownLevel(model: string, asked: string, { levels }: CatalogVe
 const versionsOf = new WeakMap<CatalogModel, readonly CatalogVersion[]>();
 const optionsOf = new WeakMap<CatalogVersion, readonly LevelOption[]>();
 
-function newestFirst(model: CatalogModel): readonly CatalogVersion[] {
+function activeFirst(model: CatalogModel): readonly CatalogVersion[] {
+  const rank = ({ version, ordinal }: CatalogVersion) =>
+    version === model.activeVersion ? Number.POSITIVE_INFINITY : ordinal;
   return remembered(versionsOf, model, () =>
-    [...model.versions.values()].sort((a, b) => b.ordinal - a.ordinal),
+    [...model.versions.values()].sort((a, b) => (rank(b) > rank(a) ? 1 : -1)),
   );
 }
 
