@@ -157,6 +157,14 @@ describe('a node that is ready', () => {
       /not valid JSON/,
     ],
     [
+      'a header length of another body',
+      good,
+      { 'inference-header-content-length': '40' },
+      400,
+      'bad-json',
+      /Inference-Header-Content-Length says is JSON, the first 40 of \d+ bytes, is not valid JSON/,
+    ],
+    [
       'a header length beyond the body',
       good,
       { 'inference-header-content-length': '999999' },

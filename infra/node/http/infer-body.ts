@@ -25,7 +25,12 @@ export async function readInferBody(exchange: Exchange, maxBytes: number): Promi
   const sent = await exchange.body(maxBytes, Number(headerLength) || 0);
   const body = decode === undefined ? sent : await decode(sent, maxBytes);
   const { json, tail } = splitBody(body, headerLength);
-  return { json: parseJson(json), tail };
+  // A length of another request is a usual mistake: tritonclient leaves it in the headers that it was handed.
+  const what =
+    headerLength === null
+      ? 'The body'
+      : `What Inference-Header-Content-Length says is JSON, the first ${json.length} of ${body.length} bytes,`;
+  return { json: parseJson(json, what), tail };
 }
 
 const LENGTH_HINT =
@@ -33,12 +38,13 @@ const LENGTH_HINT =
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-function parseJson(bytes: Uint8Array): unknown {
+/** @param what the bytes are, as the beginning of a sentence */
+function parseJson(bytes: Uint8Array, what: string): unknown {
   let text: string;
   try {
     text = utf8.decode(bytes);
   } catch (cause) {
-    throw new SppError('bad-json', 'The body is not UTF-8.', {
+    throw new SppError('bad-json', `${what} is not UTF-8.`, {
       hint: LENGTH_HINT,
       cause,
     });
@@ -48,7 +54,7 @@ function parseJson(bytes: Uint8Array): unknown {
     return JSON.parse(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.slice(0, 200) : 'it cannot be parsed';
-    throw new SppError('bad-json', `The body is not valid JSON: ${reason}.`, { hint: LENGTH_HINT, cause });
+    throw new SppError('bad-json', `${what} is not valid JSON: ${reason}.`, { hint: LENGTH_HINT, cause });
   }
 }
 
