@@ -11,14 +11,16 @@ const STAY = 'setInterval(() => {}, 1000)';
 /** A process with two children that it guards, and lets one of them go. */
 const PARENT = `
 import { spawn } from 'node:child_process';
-import { endWithParent, noteChildren } from ${JSON.stringify(MODULE)};
+import { once } from 'node:events';
+import { noteChildren } from ${JSON.stringify(MODULE)};
 const noted = noteChildren('node');
 const child = () => spawn(process.execPath, ['-e', ${JSON.stringify(STAY)}], { stdio: 'ignore', detached: true });
 const [kept, letGo] = [child(), child()];
 spawn('true');
-const free = noted().map(endWithParent);
-free[1]();
-console.log(kept.pid, letGo.pid, free.length);
+await Promise.all([once(kept, 'spawn'), once(letGo, 'spawn')]);
+const guarded = noted();
+guarded.find(({ child }) => child === letGo).letGo();
+console.log(kept.pid, letGo.pid, guarded.length);
 ${STAY};
 `;
 

@@ -23,18 +23,23 @@ export function endWithParent({ pid }: ChildProcess): () => void {
 }
 
 /**
- * Notes the processes of a program that are made from now on, for who has them made by something that does not say.
+ * Notes the processes of a program that are made from now on, for who has them made by something that does not say, and has them end
+ * with this one from their beginning.
  * @param program the name of its file
- * @returns ends that, and tells those that run
+ * @returns ends that, and tells those that run, with what lets them be
  */
-export function noteChildren(program: string): () => ChildProcess[] {
-  const made: ChildProcess[] = [];
-  const note = (message: unknown) => void made.push((message as { process: ChildProcess }).process);
+export function noteChildren(program: string): () => { readonly child: ChildProcess; letGo(): void }[] {
+  const made: { readonly child: ChildProcess; letGo(): void }[] = [];
+  const note = (message: unknown) => {
+    const { process: child } = message as { process: ChildProcess };
+    // Not known yet what it runs.
+    child.once('spawn', () => {
+      if (basename(child.spawnfile, '.exe') === program) made.push({ child, letGo: endWithParent(child) });
+    });
+  };
   subscribe('child_process', note);
   return () => {
     unsubscribe('child_process', note);
-    return made.filter(
-      ({ spawnfile, exitCode }) => basename(spawnfile ?? '', '.exe') === program && exitCode === null,
-    );
+    return made.filter(({ child }) => child.exitCode === null && child.signalCode === null);
   };
 }

@@ -16,7 +16,7 @@ test('a gateway whose runtime is killed comes back where it was, with what it kn
   const { url } = gateway;
   const made = await send(url, 'POST', '/v1/keys', secrets.operatorToken, { body: { name: 'shop' } });
   const { key } = (await made.json()) as { key: string };
-  runtime?.kill('SIGKILL');
+  runtime?.child.kill('SIGKILL');
   await vi.waitFor(() => expect(lines).toEqual([expect.stringContaining('SIGKILL')]), { timeout: 20_000 });
   const asked = () => send(url, 'GET', '/v2', key).then(({ status }) => status);
   await vi.waitFor(async () => expect(await asked()).toBe(200), { timeout: 30_000, interval: 200 });

@@ -5,7 +5,7 @@ import { getCACertificates } from 'node:tls';
 import { Miniflare } from 'miniflare';
 import { SppError } from '../../schema/errors.ts';
 import { bundleWorker } from './bundle-worker.ts';
-import { endWithParent, noteChildren } from './end-with-parent.ts';
+import { noteChildren } from './end-with-parent.ts';
 import { migrate } from './migrate.ts';
 
 export interface LocalGatewayOptions {
@@ -90,19 +90,19 @@ export async function startLocalGateway(options: LocalGatewayOptions): Promise<L
     const url = await miniflare.unsafeGetDirectURL();
     await migrate(await miniflare.getD1Database('DB'));
     const running = runtimes();
-    const guards = running.map(endWithParent);
-    const ended = Promise.race(running.map((runtime) => once(runtime, 'exit'))).then(
+    const ended = Promise.race(running.map(({ child }) => once(child, 'exit'))).then(
       ([code, signal]) => `ended with ${signal ?? `code ${code}`}`,
     );
     const dispose = async () => {
       await miniflare.dispose();
-      for (const letGo of guards) letGo();
+      for (const { letGo } of running) letGo();
     };
     let closed: Promise<void> | undefined;
     return { url: url.origin, close: () => (closed ??= dispose()), ended };
   } catch (cause) {
-    runtimes();
+    const running = runtimes();
     await miniflare.dispose().catch(() => {});
+    for (const { letGo } of running) letGo();
     throw new SppError('internal', `The gateway did not start on port ${port}.`, { cause });
   }
 }
