@@ -23,21 +23,13 @@ export interface Caution {
 
 /** Share of requests that may be late: half of one in a thousand, as caution sways about it. */
 const LATE = 0.0005;
-/** By how much one that is late raises caution. */
+/** By how much one that is late raises caution: dozens in a burst are to be felt in the next one. */
 const STEP = 0.05;
-/**
- * How many count of those that are late one soon after the other: they have one cause, and a single one is to be felt in the next
- * burst, but is not to have the sparsest level served for tens of thousands of requests.
- */
-const COUNTED = 4;
 const START = 0.5;
 
 export function caution(): Caution {
   let value = START;
   let lastDenserMs = Number.NEGATIVE_INFINITY;
-  /** When the first one of those was late that are late at present, and how many count. */
-  let firstLateMs = Number.NEGATIVE_INFINITY;
-  let counted = 0;
   return {
     get readiness() {
       return Math.min(1, 2 * value);
@@ -51,10 +43,7 @@ export function caution(): Caution {
     ended(inTime, budgetMs, nowMs) {
       if (inTime) value = Math.max(0, value - STEP * LATE);
       // Where only the sparsest have run since it came, or little before, there was nothing to choose.
-      else if (nowMs - lastDenserMs <= 2 * budgetMs) {
-        if (nowMs - firstLateMs > 2 * budgetMs) [firstLateMs, counted] = [nowMs, 0];
-        if (++counted <= COUNTED) value = Math.min(1, value + STEP);
-      }
+      else if (nowMs - lastDenserMs <= 2 * budgetMs) value = Math.min(1, value + STEP);
     },
   };
 }
