@@ -105,7 +105,7 @@ try {
     const straight = request('/v2/models/bench/versions/3/infer', {});
     targets.node = { port: nodePort, pid: Number.NaN, request: straight };
   } else if (flags.portkey !== 'off') {
-    const { started: portkey, pid } = await withProcess(async () =>
+    const { started: portkey, pid } = await withProcess('node', async () =>
       startPortkey(flags.portkey, await freePort()),
     );
     if (portkey !== undefined) {
@@ -136,7 +136,7 @@ try {
 process.exit(0);
 
 async function started(start: () => Promise<Omit<Target, 'pid'>>): Promise<Target> {
-  const { started: target, pid } = await withProcess(start);
+  const { started: target, pid } = await withProcess('workerd', start);
   return { ...target, pid };
 }
 

@@ -2,7 +2,8 @@
  * The time on a core that a process has had, of all its threads: what a request costs, which tells small differences that
  * times of requests hide. Only Linux tells it; NaN elsewhere.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
 
 /** @returns microseconds so far; NaN for a process that is not there */
 export function cpuTimeUs(pid: number): number {
@@ -16,11 +17,24 @@ export function cpuTimeUs(pid: number): number {
   }
 }
 
-/** What `start` comes to, and the last process that this one has begun meanwhile; NaN where that cannot be told. */
-export async function withProcess<T>(start: () => Promise<T>): Promise<{ started: T; pid: number }> {
+/** What `start` comes to, and the last process of a program that this one has begun meanwhile; NaN where that cannot be told. */
+export async function withProcess<T>(
+  program: string,
+  start: () => Promise<T>,
+): Promise<{ started: T; pid: number }> {
   const before = new Set(children());
   const started = await start();
-  return { started, pid: children().findLast((pid) => !before.has(pid)) ?? Number.NaN };
+  const begun = children().filter((pid) => !before.has(pid));
+  return { started, pid: begun.findLast((pid) => programOf(pid) === program) ?? Number.NaN };
+}
+
+/** The name of its file. */
+function programOf(pid: number): string {
+  try {
+    return basename(readlinkSync(`/proc/${pid}/exe`));
+  } catch {
+    return '';
+  }
 }
 
 /** Of this process, begun by any of its threads, and not ended; in order of their ids. */
