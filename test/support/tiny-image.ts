@@ -7,6 +7,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema } from 'onnx-buf';
 import { writeArtifact } from '../../schema/artifact/write.ts';
 import type { Manifest } from '../../schema/manifest.ts';
+import { valueInfo, wave } from './onnx-parts.ts';
 
 const IMAGE = { patch: 4, channels: 4, units: 6, outputs: 3, widths: [3, 6] } as const;
 const [FLOAT, INT, INTS] = [1, 2, 7];
@@ -67,8 +68,6 @@ export function imageReference(value: number): number[] {
 }
 
 function weights() {
-  const wave = (length: number, step: number) =>
-    Float32Array.from({ length }, (_, i) => Math.sin(1 + step * i));
   const { patch, channels, units, outputs } = IMAGE;
   return {
     kernel: wave(channels * patch ** 2, 0.3),
@@ -79,25 +78,6 @@ function weights() {
 
 function graph(): Uint8Array {
   const { patch, channels, units, outputs } = IMAGE;
-  const info = (name: string, dims: readonly (string | number)[]) => ({
-    name,
-    type: {
-      value: {
-        case: 'tensorType' as const,
-        value: {
-          elemType: FLOAT,
-          shape: {
-            dim: dims.map((dim) => ({
-              value:
-                typeof dim === 'string'
-                  ? { case: 'dimParam' as const, value: dim }
-                  : { case: 'dimValue' as const, value: BigInt(dim) },
-            })),
-          },
-        },
-      },
-    },
-  });
   const weight = (name: string, dims: readonly number[], data?: Float32Array<ArrayBuffer>) => ({
     name,
     dims: dims.map(BigInt),
@@ -136,8 +116,8 @@ function graph(): Uint8Array {
           weight('W1', [channels, units]),
           weight('W2', [units, outputs]),
         ],
-        input: [info('image', ['N', 1, 'H', 'W'])],
-        output: [info('logits', ['N', outputs])],
+        input: [valueInfo('image', FLOAT, ['N', 1, 'H', 'W'])],
+        output: [valueInfo('logits', FLOAT, ['N', outputs])],
       },
     }),
   );

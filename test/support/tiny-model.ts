@@ -8,6 +8,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, TensorProto_DataLocation } from 'onnx-buf';
 import { type ArtifactSource, writeArtifact } from '../../schema/artifact/write.ts';
 import type { Manifest } from '../../schema/manifest.ts';
+import { valueInfo } from './onnx-parts.ts';
 
 export const TINY = { inputs: 4, units: 6, outputs: 3, tokens: 5, widths: [2, 4, 6] } as const;
 
@@ -132,25 +133,6 @@ function tinyGraph(): Uint8Array {
     output: [output],
     attribute: Object.entries(ints).map(([name, value]) => ({ name, type: INT_ATTRIBUTE, i: BigInt(value) })),
   });
-  const info = (name: string, elemType: number, dims: readonly (number | string)[]) => ({
-    name,
-    type: {
-      value: {
-        case: 'tensorType' as const,
-        value: {
-          elemType,
-          shape: {
-            dim: dims.map((dim) => ({
-              value:
-                typeof dim === 'string'
-                  ? { case: 'dimParam' as const, value: dim }
-                  : { case: 'dimValue' as const, value: BigInt(dim) },
-            })),
-          },
-        },
-      },
-    },
-  });
   return toBinary(
     ModelProtoSchema,
     create(ModelProtoSchema, {
@@ -172,8 +154,8 @@ function tinyGraph(): Uint8Array {
           weight('W2', [units, outputs]),
           weight('E', [tokens, outputs]),
         ],
-        input: [info('x', FLOAT, ['N', inputs]), info('token', INT64, ['N'])],
-        output: [info('logits', FLOAT, ['N', outputs]), info('label', INT64, ['N'])],
+        input: [valueInfo('x', FLOAT, ['N', inputs]), valueInfo('token', INT64, ['N'])],
+        output: [valueInfo('logits', FLOAT, ['N', outputs]), valueInfo('label', INT64, ['N'])],
       },
     }),
   );

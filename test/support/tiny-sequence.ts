@@ -9,6 +9,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema } from 'onnx-buf';
 import { writeArtifact } from '../../schema/artifact/write.ts';
 import type { Manifest } from '../../schema/manifest.ts';
+import { valueInfo, wave } from './onnx-parts.ts';
 
 const SEQUENCE = { tokens: 5, width: 4, units: 6, outputs: 3, widths: [2, 6] } as const;
 
@@ -84,8 +85,6 @@ export function sequenceReference(
 }
 
 function weights() {
-  const wave = (length: number, step: number) =>
-    Float32Array.from({ length }, (_, i) => Math.sin(1 + step * i));
   const { tokens, width, units, outputs } = SEQUENCE;
   return { E: wave(tokens * width, 0.7), W1: wave(width * units, 1.3), W2: wave(units * outputs, 0.9) };
 }
@@ -97,25 +96,6 @@ function graphOf(masked: boolean): Uint8Array {
     input,
     output: [output],
     attribute: Object.entries(ints).map(([name, value]) => ({ name, type: 2, i: BigInt(value) })),
-  });
-  const info = (name: string, elemType: number, dims: readonly (string | number)[]) => ({
-    name,
-    type: {
-      value: {
-        case: 'tensorType' as const,
-        value: {
-          elemType,
-          shape: {
-            dim: dims.map((dim) => ({
-              value:
-                typeof dim === 'string'
-                  ? { case: 'dimParam' as const, value: dim }
-                  : { case: 'dimValue' as const, value: BigInt(dim) },
-            })),
-          },
-        },
-      },
-    },
   });
   const weight = (name: string, dims: readonly number[]) => ({
     name,
@@ -162,8 +142,8 @@ function graphOf(masked: boolean): Uint8Array {
           axis('one', 1),
           axis('two', 2),
         ],
-        input: [info('input_ids', INT64, ['N', 'S']), info('attention_mask', INT64, ['N', 'S'])],
-        output: [info('logits', FLOAT, ['N', outputs]), info('states', FLOAT, ['N', 'S', width])],
+        input: [valueInfo('input_ids', INT64, ['N', 'S']), valueInfo('attention_mask', INT64, ['N', 'S'])],
+        output: [valueInfo('logits', FLOAT, ['N', outputs]), valueInfo('states', FLOAT, ['N', 'S', width])],
       },
     }),
   );

@@ -8,6 +8,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema } from 'onnx-buf';
 import { writeArtifact } from '../../schema/artifact/write.ts';
 import type { Manifest } from '../../schema/manifest.ts';
+import { valueInfo, wave } from './onnx-parts.ts';
 
 const [FLOAT, WIDTH, UNITS] = [1, 4, 6];
 
@@ -70,31 +71,10 @@ export function towersReference(
 }
 
 function weights() {
-  const wave = (length: number, step: number) =>
-    Float32Array.from({ length }, (_, i) => Math.sin(1 + step * i));
   return { W1: wave(WIDTH * UNITS, 0.7), W2: wave(UNITS * WIDTH, 0.9) };
 }
 
 function graph(): Uint8Array {
-  const info = (name: string, dims: readonly (string | number)[]) => ({
-    name,
-    type: {
-      value: {
-        case: 'tensorType' as const,
-        value: {
-          elemType: FLOAT,
-          shape: {
-            dim: dims.map((dim) => ({
-              value:
-                typeof dim === 'string'
-                  ? { case: 'dimParam' as const, value: dim }
-                  : { case: 'dimValue' as const, value: BigInt(dim) },
-            })),
-          },
-        },
-      },
-    },
-  });
   const node = (opType: string, input: string[], output: string) => ({ opType, input, output: [output] });
   const weight = (name: string, dims: readonly number[]) => ({
     name,
@@ -116,8 +96,8 @@ function graph(): Uint8Array {
           node('MatMul', ['embedding', 'turned'], 'scores'),
         ],
         initializer: [weight('W1', [WIDTH, UNITS]), weight('W2', [UNITS, WIDTH])],
-        input: [info('image', ['N', WIDTH]), info('text', ['M', WIDTH])],
-        output: [info('scores', ['N', 'M'])],
+        input: [valueInfo('image', FLOAT, ['N', WIDTH]), valueInfo('text', FLOAT, ['M', WIDTH])],
+        output: [valueInfo('scores', FLOAT, ['N', 'M'])],
       },
     }),
   );

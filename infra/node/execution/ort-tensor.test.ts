@@ -5,6 +5,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { expect, test } from 'vitest';
 import { elementsOf } from '../../../schema/binary-tensors.ts';
 import { type Datatype, datatypes } from '../../../schema/protocol.ts';
+import { valueInfo } from '../../../test/support/onnx-parts.ts';
 import { ortNames } from '../element-types.ts';
 import { ortTensor, rawTensor } from './ort-tensor.ts';
 
@@ -40,18 +41,6 @@ test.each(served)('%s', async (datatype) => {
 
 /** y = x transposed. */
 function turned(elemType: number): Uint8Array {
-  const info = (name: string, dims: readonly number[]) => ({
-    name,
-    type: {
-      value: {
-        case: 'tensorType' as const,
-        value: {
-          elemType,
-          shape: { dim: dims.map((dim) => ({ value: { case: 'dimValue' as const, value: BigInt(dim) } })) },
-        },
-      },
-    },
-  });
   return toBinary(
     ModelProtoSchema,
     create(ModelProtoSchema, {
@@ -60,8 +49,8 @@ function turned(elemType: number): Uint8Array {
       graph: {
         name: 'turned',
         node: [{ name: 'turn', opType: 'Transpose', input: ['x'], output: ['y'] }],
-        input: [info('x', [2, 3])],
-        output: [info('y', [3, 2])],
+        input: [valueInfo('x', elemType, [2, 3])],
+        output: [valueInfo('y', elemType, [3, 2])],
       },
     }),
   );
