@@ -7,7 +7,7 @@ import { type ContractFleet, contractFleet, fleetInput } from './support/contrac
 import type { ContractNode } from './support/contract-node.ts';
 import { secrets, type TestGateway } from './support/gateway.ts';
 import { gradedQuality } from './support/graded-artifact.ts';
-import { disposables, problemOf } from './support/node-client.ts';
+import { disposables, problemOf, tinyRequest } from './support/node-client.ts';
 import { tinyReference } from './support/tiny-model.ts';
 
 const scope = disposables();
@@ -195,6 +195,19 @@ describe('the deadline', () => {
     const [seen] = [...a.seen, ...b.seen];
     expect(seen?.headers).toMatchObject(headers);
     expect(seen?.headers['content-length']).toBe(String(body.length));
+  });
+
+  test.each(['gzip', 'deflate'] as const)('that came with %s goes on as it was before', async (coding) => {
+    const plain = JSON.stringify(tinyRequest(fleetInput, [2]));
+    const compressed = new Blob([plain]).stream().pipeThrough(new CompressionStream(coding));
+    const body = new Uint8Array(await new Response(compressed).arrayBuffer());
+    const response = await infer('3s', { body, headers: { 'content-encoding': coding } });
+    expect(((await response.json()) as InferResponse).outputs[0]?.data).toEqual(
+      tinyReference(1, fleetInput, [2]).logits[0],
+    );
+    const [seen] = [...a.seen, ...b.seen];
+    expect(seen?.headers['content-length']).toBe(String(plain.length));
+    expect(seen?.headers).not.toHaveProperty('content-encoding');
   });
 
   test('travels to the node, with the trace', async () => {

@@ -9,11 +9,23 @@ export async function readBody(
   maxBytes: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   requireLength(request.headers, maxBytes);
-  const reader = request.body?.getReader();
+  return readAll(request.body, maxBytes, brokenOff);
+}
+
+/**
+ * @param failed throws what a stream's failure means
+ * @throws `body-too-large` as soon as that is known: the rest is left unread
+ */
+export async function readAll(
+  stream: ReadableStream<Uint8Array> | null,
+  maxBytes: number,
+  failed: (cause: unknown) => never,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const reader = stream?.getReader();
   const chunks: Uint8Array[] = [];
   let total = 0;
   while (reader !== undefined) {
-    const { done, value } = await reader.read().catch(brokenOff);
+    const { done, value } = await reader.read().catch(failed);
     if (done) break;
     total += value.length;
     if (total > maxBytes) {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { headerLengthName } from '../../schema/binary-tensors.ts';
+import type { Coding } from '../http/content-coding.ts';
 import { readUpload } from './upload.ts';
 
 test('one image of 224 x 224 in FP32 can be sent again, to another node', async () => {
@@ -21,6 +22,50 @@ test('JSON alone may come as bytes, as clients in Python send it, and goes on as
   const headers = new Headers({ 'content-type': 'application/octet-stream' });
   const upload = await readUpload(new Request('http://gateway/', { method: 'POST', body }), headers, 1e8);
   expect(upload).toMatchObject({ contentType: 'application/json', headerLength: null, batch: 1 });
+});
+
+describe('a compressed body', () => {
+  const plain = JSON.stringify({ inputs: [{ name: 'x', shape: [2, 1], datatype: 'FP32', data: [1, 2] }] });
+  const pressed = async (text: string, format: Coding) => {
+    const stream = new Blob([text]).stream().pipeThrough(new CompressionStream(format));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+  };
+  const sent = async (body: Uint8Array<ArrayBuffer>, coding: string, maxBytes = 1e6) => {
+    const headers = new Headers({ 'content-encoding': coding, 'content-length': String(body.length) });
+    return readUpload(new Request('http://gateway/', { method: 'POST', body }), headers, maxBytes);
+  };
+
+  test.each([
+    ['gzip', 'gzip'],
+    ['X-Gzip', 'gzip'],
+    ['deflate', 'deflate'],
+  ] as const)('of coding %s is what it was before', async (coding, format) => {
+    const upload = await sent(await pressed(plain, format), coding);
+    expect(upload).toMatchObject({ batch: 2, bytes: plain.length, repeatable: true });
+    expect(await new Response(upload.body()).text()).toBe(plain);
+  });
+
+  test('counts by what comes out: small ones may hide large ones', async () => {
+    const bomb = await pressed(' '.repeat(1e6), 'gzip');
+    expect(bomb.length).toBeLessThan(2000);
+    await expect(sent(bomb, 'gzip', 1e5)).rejects.toMatchObject({ code: 'body-too-large' });
+    await expect(sent(await pressed(plain, 'gzip'), 'gzip', 50)).rejects.toMatchObject({
+      code: 'body-too-large',
+    });
+  });
+
+  test('that is cut off or something else is a wrong request', async () => {
+    const whole = await pressed(plain, 'gzip');
+    for (const body of [whole.slice(0, -9), Uint8Array.from(new TextEncoder().encode(plain))])
+      await expect(sent(body, 'gzip')).rejects.toMatchObject({ code: 'bad-request' });
+  });
+
+  test.each(['br', 'gzip, gzip', 'constructor'])('of coding %s is told what may be sent', async (coding) => {
+    await expect(sent(new Uint8Array(3), coding)).rejects.toMatchObject({
+      code: 'unsupported-media-type',
+      hint: expect.stringContaining('gzip'),
+    });
+  });
 });
 
 describe('how many inputs a request has', () => {

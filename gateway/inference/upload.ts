@@ -2,6 +2,7 @@
 import { headerLengthName, splitBody } from '../../schema/binary-tensors.ts';
 import { SppError } from '../../schema/errors.ts';
 import { inferRequestSchema } from '../../schema/protocol.ts';
+import { type Coding, codingOf, decoded } from '../http/content-coding.ts';
 import { continued } from '../http/continued-stream.ts';
 import { brokenOff, parseJson, readBody, requireLength } from '../http/read-body.ts';
 import { memo } from '../state/memo.ts';
@@ -33,13 +34,16 @@ const HELD_BYTES = 640 * 1024;
 const PREFIX_BYTES = 16 * 1024;
 
 /**
+ * A compressed body is decoded here and held.
  * @throws `unsupported-media-type`, `body-too-large`, `bad-header` for a wrong `Inference-Header-Content-Length`,
  *   `bad-json`, `bad-shape`, or `bad-request` naming what is missing; also through the promise
  */
 export function readUpload(request: Request, headers: Headers, maxBytes: number): Promise<Upload> {
   const headerLength = headers.get(headerLengthName);
   const as: ReadAs = { headerLength, contentType: mediaType(headers, headerLength !== null) };
+  const coding = codingOf(headers);
   const declared = requireLength(headers, maxBytes);
+  if (coding !== undefined) return compressedUpload(request, coding, as, maxBytes);
   if (declared > HELD_BYTES && request.body !== null)
     return largeUpload(request.body, declared, as, maxBytes);
   // A length within the limit was announced, which the connection holds the body to: read in one piece, for a fraction of what chunks cost.
@@ -61,6 +65,16 @@ async function largeUpload(
   const { first } = streamed;
   if (first !== undefined) return { ...streamed, ...as, first, batch: batchOf(first, declared) };
   return heldUpload(await readBody(new Response(streamed.body()), maxBytes), as);
+}
+
+/** Nodes get it as it was before: what they are told of its size, and what is learned of the way by it, is then true. */
+async function compressedUpload(
+  request: Request,
+  coding: Coding,
+  as: ReadAs,
+  maxBytes: number,
+): Promise<Upload> {
+  return heldUpload(await decoded(await readBody(request, maxBytes), coding, maxBytes), as);
 }
 
 function heldUpload(bytes: Uint8Array<ArrayBuffer>, { contentType, headerLength }: ReadAs): Upload {
@@ -167,13 +181,6 @@ function mediaType(headers: Headers, binary: boolean): string {
       {
         hint: 'Send Content-Type: application/json, or with binary data application/octet-stream and Inference-Header-Content-Length.',
       },
-    );
-  const encoding = headers.get('content-encoding');
-  if (encoding !== null && encoding.toLowerCase() !== 'identity')
-    throw new SppError(
-      'unsupported-media-type',
-      `The Content-Encoding ${JSON.stringify(encoding.slice(0, 80))} is not supported.`,
-      { hint: 'Send the body uncompressed.' },
     );
   return type === 'application/octet-stream' && !binary ? 'application/json' : type;
 }

@@ -1,10 +1,11 @@
 /** Client keys: made here, shown once, kept as a salted and peppered hash. */
-import { eq, sql } from 'drizzle-orm';
+import { and, eq, sql } from 'drizzle-orm';
 import { type ApiKeyRow, apiKeys } from '../../schema/db/tables.ts';
+import { SppError } from '../../schema/errors.ts';
 import type { KeyChanges, KeySettings } from '../../schema/key-settings.ts';
 import { randomHex } from '../auth/digests.ts';
 import { newToken } from '../auth/secret-tokens.ts';
-import { auditStatement } from './audit.ts';
+import { auditOfChange, auditStatement } from './audit.ts';
 import type { Database } from './database.ts';
 import {
   type Issued,
@@ -80,16 +81,30 @@ export function keyById(db: Database, id: string): Promise<ApiKeyRow> {
   return rowById(db, issued, id);
 }
 
+/** Who loses to so many others in turn is told so. */
+const CHANGE_ATTEMPTS = 8;
+
 /**
- * Changes what an operator may set; the trail keeps what each field was.
- * @throws `not-found`
+ * Changes what an operator may set; the trail keeps what each field was. Of several at once each is made to what the one before left.
+ * @throws `not-found`; `conflict` where others were always quicker
  */
-export async function changeKey(
+export async function changeKey(db: Database, change: TokenChange, changes: KeyChanges): Promise<ApiKeyRow> {
+  for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt++) {
+    const changed = await tryChange(db, change, changes, await keyById(db, change.id));
+    if (changed !== undefined) return changed;
+  }
+  throw new SppError('conflict', 'Others changed the key at the same time.', {
+    hint: 'Send the change again.',
+  });
+}
+
+/** @returns undefined where a field that it changes is no longer as in `row`: nothing was written */
+async function tryChange(
   db: Database,
   { id, actor, nowMs }: TokenChange,
   changes: KeyChanges,
-): Promise<ApiKeyRow> {
-  const row = await keyById(db, id);
+  row: ApiKeyRow,
+): Promise<ApiKeyRow | undefined> {
   const fields = (Object.keys(changes) as (keyof KeyChanges)[]).filter(
     (field) => changes[field] !== undefined && JSON.stringify(changes[field]) !== JSON.stringify(row[field]),
   );
@@ -100,17 +115,23 @@ export async function changeKey(
       ? { budgetRevision: sql`${apiKeys.budgetRevision} + 1` }
       : {}),
   };
-  await db.batch([
-    db.update(apiKeys).set(set).where(eq(apiKeys.id, id)),
-    auditStatement(db, {
-      atMs: nowMs,
-      actor,
-      action: 'key.change',
-      target: id,
-      detail: Object.fromEntries(fields.map((field) => [field, { from: row[field], to: changes[field] }])),
-    }),
+  const unchanged = and(
+    eq(apiKeys.id, id),
+    // `is` holds between nulls, too.
+    ...fields.map((field) => sql`${apiKeys[field]} is ${sql.param(row[field], apiKeys[field])}`),
+  );
+  const entry = {
+    atMs: nowMs,
+    actor,
+    action: 'key.change',
+    target: id,
+    detail: Object.fromEntries(fields.map((field) => [field, { from: row[field], to: changes[field] }])),
+  };
+  const [, [changed]] = await db.batch([
+    auditOfChange(db, entry, apiKeys, unchanged),
+    db.update(apiKeys).set(set).where(unchanged).returning(),
   ]);
-  return keyById(db, id);
+  return changed;
 }
 
 /** @throws as `rotateToken` does */
