@@ -1,7 +1,5 @@
 import { expect, test } from 'vitest';
-import { candidateTable } from '../selector/candidate-table.ts';
-import { free } from '../selector/candidates.ts';
-import { levels, node, open } from '../selector/scene.fixture.ts';
+import { levels, node, open, tableOf } from '../selector/scene.fixture.ts';
 import { select } from '../selector/select.ts';
 import type { SelectionRequest } from '../selector/selection-request.ts';
 import { timeGranted, worthAnother } from './plan.ts';
@@ -15,14 +13,7 @@ const nodes = [
 
 function planned(budgetMs: number, pressure: number) {
   const rules = { ...open, budgetMs, infeasible: 'serve-sparsest' } as const;
-  const table = candidateTable({
-    levels,
-    nodes,
-    quantile: rules.quantile,
-    batch: 1,
-    hopBytes: 0,
-    priceOf: free,
-  });
+  const table = tableOf(rules, { nodes, hopBytes: 0 });
   const selection: SelectionRequest = { rules, budgetLeftMs: budgetMs, bytes: 1, pressure };
   return { decision: select(table, selection), table, selection };
 }

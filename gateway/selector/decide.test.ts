@@ -1,9 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { candidateTable } from './candidate-table.ts';
-import { free } from './candidates.ts';
 import { decide } from './decide.ts';
 import type { Rules } from './rules.ts';
-import { levels, node, open } from './scene.fixture.ts';
+import { node, open, tableOf } from './scene.fixture.ts';
 
 /** Three nodes, one slower than the other: the sparsest level is in time after 3, 6 and 9 ms. */
 const nodes = ['a', 'b', 'c'].map((name, i) => node(name, { network: at(1 + 3 * i) }));
@@ -14,14 +12,7 @@ function at(ms: number) {
 
 function shedding(budgetMs: number, over: Partial<Rules> = {}) {
   const rules: Rules = { ...open, budgetMs, shedAbove: 1, overload: 'serve-sparsest', ...over };
-  const table = candidateTable({
-    levels,
-    nodes,
-    quantile: rules.quantile,
-    batch: 1,
-    hopBytes: 0,
-    priceOf: free,
-  });
+  const table = tableOf(rules, { nodes, hopBytes: 0 });
   return decide(table, { rules, budgetLeftMs: budgetMs, bytes: 1000, pressure: 2 });
 }
 

@@ -45,26 +45,30 @@ export function node(name: string, over: Partial<NodeOption> = {}): NodeOption {
   };
 }
 
-export interface Scene extends Partial<Omit<SelectionRequest, 'rules'>> {
-  readonly rules?: Partial<Rules>;
-  readonly levels?: readonly LevelOption[];
-  readonly nodes?: readonly NodeOption[];
-  readonly priceOf?: PriceOf;
-  readonly batch?: number;
-  readonly hopBytes?: number;
+/** What a table of candidates is made of. */
+interface Parts {
+  readonly levels?: readonly LevelOption[] | undefined;
+  readonly nodes?: readonly NodeOption[] | undefined;
+  readonly priceOf?: PriceOf | undefined;
+  readonly batch?: number | undefined;
+  readonly hopBytes?: number | undefined;
 }
 
-export function decide({
-  rules: over = {},
-  levels: rows = levels,
-  nodes = [node('a')],
-  priceOf = free,
-  batch = 1,
-  hopBytes = 1000,
-  ...rest
-}: Scene) {
+export interface Scene extends Parts, Partial<Omit<SelectionRequest, 'rules'>> {
+  readonly rules?: Partial<Rules>;
+}
+
+/** All levels at all nodes. */
+export function tableOf(
+  { quantile }: Rules,
+  { levels: rows = levels, nodes = [node('a')], priceOf = free, batch = 1, hopBytes = 1000 }: Parts,
+) {
+  return candidateTable({ levels: rows, nodes, quantile, batch, hopBytes, priceOf });
+}
+
+export function decide({ rules: over = {}, levels: rows, nodes, priceOf, batch, hopBytes, ...rest }: Scene) {
   const rules = { ...open, ...over };
-  const table = candidateTable({ levels: rows, nodes, quantile: rules.quantile, batch, hopBytes, priceOf });
+  const table = tableOf(rules, { levels: rows, nodes, priceOf, batch, hopBytes });
   const request: SelectionRequest = { rules, budgetLeftMs: rules.budgetMs, bytes: 1000, ...rest };
   const decision = select(table, request);
   return {
