@@ -81,7 +81,7 @@ describe('the level that all can have', () => {
 describe('the level that keeps up with what comes', () => {
   const waiting = [entry('a', 100, { level: 3, minLevel: 0 })];
   // A row of a full run takes (4 + 2 l + 7)/8 ms: 2.125 at level 3, 1.375 at level 0.
-  const at = (rowsPerMs: number, threads = 1) => steadyLevel(waiting, rowsPerMs, rules(), threads);
+  const at = (rowsPerMs: number, threads = 1) => steadyLevel(waiting, rowsPerMs, rules(), threads, 0);
 
   test('is not bound while the densest does, and falls to the sparsest as more comes', () => {
     expect([0, 0.47, 0.48, 0.6, 0.7, 9].map((rate) => at(rate))).toEqual([Infinity, Infinity, 2, 1, 0, 0]);
@@ -90,20 +90,27 @@ describe('the level that keeps up with what comes', () => {
   test('is denser with more threads, and sparser where runs are not shared', () => {
     expect(at(0.9, 2)).toBe(Infinity);
     const single = [entry('a', 100, { level: 3, minLevel: 0, shareKey: undefined })];
-    expect(steadyLevel(single, 0.2, rules(), 1)).toBe(0);
+    expect(steadyLevel(single, 0.2, rules(), 1, 0)).toBe(0);
   });
 
   test('is sparser where shared runs may not be long enough to save much', () => {
     expect(at(0.3)).toBe(Infinity);
     const longest = { sparsestMs: 6, denserMs: 6 };
-    expect(steadyLevel(waiting, 0.3, rules(), 1, longest)).toBe(0);
-    expect(steadyLevel(waiting, 0.1, rules(), 1, longest)).toBe(Infinity);
+    expect(steadyLevel(waiting, 0.3, rules(), 1, 0, longest)).toBe(0);
+    expect(steadyLevel(waiting, 0.1, rules(), 1, 0, longest)).toBe(Infinity);
     // The sparsest takes 11 ms for eight rows, the next one as long for six.
-    expect(steadyLevel(waiting, 0.5, rules(), 1, { sparsestMs: 20, denserMs: 20 })).toBe(2);
-    expect(steadyLevel(waiting, 0.5, rules(), 1, { sparsestMs: 20, denserMs: 9 })).toBe(0);
+    expect(steadyLevel(waiting, 0.5, rules(), 1, 0, { sparsestMs: 20, denserMs: 20 })).toBe(2);
+    expect(steadyLevel(waiting, 0.5, rules(), 1, 0, { sparsestMs: 20, denserMs: 9 })).toBe(0);
+  });
+
+  test('is the next one while little waits, but none denser than asked for, and not where even the sparsest falls behind', () => {
+    const little = (count: number, rowsPerMs: number) =>
+      steadyLevel(Array.from({ length: count }, () => waiting).flat(), rowsPerMs, rules(), 1, 10);
+    expect([0.48, 0.6, 0.7, 9].map((rate) => little(1, rate))).toEqual([3, 2, 1, 0]);
+    expect([0.48, 0.6, 0.7, 9].map((rate) => little(12, rate))).toEqual([2, 1, 0, 0]);
   });
 
   test('is not bound by what is not known', () => {
-    expect(steadyLevel(waiting, 9, rules(1, { times: () => undefined }), 1)).toBe(Infinity);
+    expect(steadyLevel(waiting, 9, rules(1, { times: () => undefined }), 1, 0)).toBe(Infinity);
   });
 });

@@ -57,8 +57,10 @@ export function sustainableLevel(
 /**
  * The densest level at which the threads keep up with what has been coming; without bound where the densest that anybody waits for will do.
  * Quality is a concave function of the work, nearly always: some at a level between are better than few dense ones and many sparse ones.
+ * Levels are steps, and such a one leaves threads idle now and then: while little waits, it is the next one.
  * @param waiting stands for what comes
  * @param rowsPerMs that have been coming
+ * @param littleMs so much work of all threads counts as little
  * @param longest that a shared run may usually take; without bound unless told
  */
 export function steadyLevel(
@@ -66,16 +68,18 @@ export function steadyLevel(
   rowsPerMs: number,
   rules: BatchRules,
   threads: number,
+  littleMs: number,
   longest?: LongestRun,
 ): number {
   const [first] = waiting;
   if (first === undefined || rowsPerMs <= 0) return Number.POSITIVE_INFINITY;
   const { rows, length, shareKey } = first;
+  const perRowAt = (level: number) =>
+    shareKey === undefined
+      ? perRow(rules.times(level, rows, length), rows)
+      : leastPerRow(level, length, rules.maxRows, rules, longestOf(longest, first, level));
   const keepsUp = (level: number) => {
-    const perRowMs =
-      shareKey === undefined
-        ? perRow(rules.times(level, rows, length), rows)
-        : leastPerRow(level, length, rules.maxRows, rules, longestOf(longest, first, level));
+    const perRowMs = perRowAt(level);
     return !Number.isFinite(perRowMs) || perRowMs * rowsPerMs <= threads;
   };
   const densest = Math.max(...waiting.map(({ level }) => level));
@@ -86,7 +90,9 @@ export function steadyLevel(
     if (keepsUp(middle)) low = middle;
     else high = middle - 1;
   }
-  return Math.max(0, low);
+  const waitingRows = waiting.reduce((sum, entry) => sum + entry.rows, 0);
+  const isLittle = keepsUp(low) && waitingRows * perRowAt(low) <= littleMs * threads;
+  return isLittle ? low + 1 : Math.max(0, low);
 }
 
 /** Of runs up to as many rows as there are, and as long as a shared one may usually take. */

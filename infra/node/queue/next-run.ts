@@ -40,6 +40,9 @@ const LONGEST_SHARE = 0.35;
 /** By how much less that is, with all readiness for another burst, for a run that is denser than it need be. */
 const READY_SHARE = 0.5;
 
+/** Of the shortest budget that came lately, what may wait while a level runs that is denser than one that keeps up, where nobody was late for long. */
+const LITTLE_SHARE = 0.4;
+
 const NO_CAUTION = { readiness: 0, reserve: 0 };
 
 /** What an idle thread runs next: the level for all that waits and has been coming, the batch for those that are first. */
@@ -53,16 +56,19 @@ export function nextRun<E extends BatchEntry>(
   const waiting: E[] = [];
   for (const entry of queue.inOrder()) if (waiting.push(entry) >= FORESIGHT) break;
   const { readiness, reserve } = caution;
-  const sparsestMs = LONGEST_SHARE * arrivals.shortestBudgetMs(nowMs);
+  const shortestMs = arrivals.shortestBudgetMs(nowMs);
+  const sparsestMs = LONGEST_SHARE * shortestMs;
   const longest = { sparsestMs, denserMs: sparsestMs * (1 - READY_SHARE * readiness) };
   const choices = waiting.some(
     ({ level, minLevel, deadlineMs }) => deadlineMs !== undefined && minLevel < level,
   );
+  const littleMs = readiness > 0 ? 0 : LITTLE_SHARE * shortestMs;
+  const rowsPerMs = expectedRate(arrivals.rates(nowMs), readiness);
   const cap = choices
     ? cautious(
         Math.min(
           sustainableLevel(waiting, nowMs, rules, threads),
-          steadyLevel(waiting, expectedRate(arrivals.rates(nowMs), readiness), rules, threads, longest),
+          steadyLevel(waiting, rowsPerMs, rules, threads, littleMs, longest),
         ),
         reserve,
       )
