@@ -10,12 +10,12 @@ function calmed(care: Caution, requests: number): Caution {
 const state = ({ readiness, reserve }: Caution) => [readiness, reserve];
 
 describe('caution', () => {
-  test('begins half ready for bursts, with levels as they look right, and goes as requests are in time', () => {
+  test('begins ready for bursts, with levels as they look right, and goes as requests are in time', () => {
     const care = caution();
-    expect(state(care)).toEqual([0.5, 0]);
-    calmed(care, 5000);
+    expect(state(care)).toEqual([1, 0]);
+    calmed(care, 10_000);
     expect(care.readiness).toBeGreaterThan(0);
-    expect(care.readiness).toBeLessThan(0.3);
+    expect(care.readiness).toBeLessThan(0.6);
     expect(state(calmed(care, 50_000))).toEqual([0, 0]);
   });
 
@@ -32,14 +32,14 @@ describe('caution', () => {
 
   test('stays where one of two thousand is late', () => {
     const care = caution();
-    const readiness = Array.from({ length: 50 }, (_, round) => {
+    const reserves = Array.from({ length: 50 }, (_, round) => {
       care.ran(true, round);
       care.ended(false, 20, round);
-      const { readiness } = care;
+      const { reserve } = care;
       calmed(care, 2000);
-      return readiness;
+      return reserve;
     });
-    expect(readiness).toEqual(readiness.map(() => expect.closeTo(0.6)));
+    expect(reserves).toEqual(reserves.map(() => expect.closeTo(0.1)));
   });
 
   test('is no matter of who is late where only the sparsest have run for long', () => {

@@ -2,8 +2,8 @@
  * How careful the choice of levels is, as learnt from who was late. What is expected of runs leaves out what nobody foresees: a burst
  * that begins while all threads are at dense runs, a machine that is slow for a while. So each request that is late where a
  * sparser level could have saved it raises caution, each that is in time lowers it by as much less as there are to be more of them:
- * caution settles where one of so many is late, however that comes about, and is gone where none is. It begins at half of
- * its readiness, as a machine that nothing is known of may be a bad one: what costs quality goes as requests are seen to be in time without it.
+ * caution settles where one of so many is late, however that comes about, and is gone where none is. It begins in the middle, as a
+ * machine that nothing is known of may be a bad one: what costs quality goes as requests are seen to be in time without it.
  *
  *   0           levels as they look right at present
  *   to 1/2      more and more ready for another burst: dense runs are short, and bursts of late are expected again
@@ -25,7 +25,7 @@ export interface Caution {
 const LATE = 0.0005;
 /** By how much one that is late raises caution: dozens in a burst are to be felt in the next one. */
 const STEP = 0.05;
-const START = 0.25;
+const START = 0.5;
 
 export function caution(): Caution {
   let value = START;
