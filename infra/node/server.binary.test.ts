@@ -121,6 +121,16 @@ describe('binary tensors', () => {
     expect(problem).toMatchObject({ status: 400, code, error: expect.stringMatching(message) });
   });
 
+  test.each(['Infinity', '-Infinity', '1.5', '-3', '1e3', '0x71'])(
+    'refuses %s as the length of the object, and lives on',
+    async (length) => {
+      const { body, headerLength } = tinyBinaryRequest(X, TOKEN);
+      const problem = await problemOf(await postBytes(url, body, length));
+      expect(problem).toMatchObject({ status: 400, code: 'bad-header' });
+      expect((await postBytes(url, body, String(headerLength))).status).toBe(200);
+    },
+  );
+
   test('refuses a size that does not go with the shape, naming the tensor', async () => {
     const { body, headerLength } = tinyBinaryRequest([X[0]!], [3], {});
     const text = new TextDecoder('latin1').decode(body).replace('"shape":[1,4]', '"shape":[2,4]');

@@ -99,15 +99,15 @@ export function tooLarge(maxBytes: number): SppError {
   });
 }
 
-function readBody(
+async function readBody(
   request: IncomingMessage,
   signal: AbortSignal,
   maxBytes: number,
   alignAt = 0,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return new Promise((resolve, reject) => {
-    const chunks: Uint8Array<ArrayBuffer>[] = [];
-    let total = 0;
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let total = 0;
+  await new Promise<void>((resolve, reject) => {
     const settle = (act: () => void) => {
       request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone);
       act();
@@ -118,10 +118,12 @@ function readBody(
       if (total > maxBytes) return settle(() => reject(tooLarge(maxBytes)));
       chunks.push(chunk);
     };
-    const onEnd = () => settle(() => resolve(joined(chunks, total, alignAt)));
+    const onEnd = () => settle(resolve);
     const onGone = (cause?: unknown) => settle(() => reject(signal.reason ?? cause ?? new Error('closed')));
     request.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone);
   });
+  // Here and not on `end`: what fails in an event's listener, as for want of memory, ends the process.
+  return joined(chunks, total, alignAt);
 }
 
 /** In memory of its own: what comes from the line may lie in buffers that hold other things too. */

@@ -22,7 +22,9 @@ export async function readInferBody(exchange: Exchange, maxBytes: number): Promi
   const headerLength = exchange.header(headerLengthName) ?? null;
   requireMediaType(exchange);
   const decode = decoderOf(exchange.header('content-encoding'));
-  const sent = await exchange.body(maxBytes, Number(headerLength) || 0);
+  const jsonBytes = Number(headerLength);
+  // What is no length is refused once the body is here, by `splitBody`.
+  const sent = await exchange.body(maxBytes, Number.isSafeInteger(jsonBytes) ? jsonBytes : 0);
   const body = decode === undefined ? sent : await decode(sent, maxBytes);
   const { json, tail } = splitBody(body, headerLength);
   // A length of another request is a usual mistake: tritonclient leaves it in the headers that it was handed.
