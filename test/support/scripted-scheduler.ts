@@ -1,4 +1,5 @@
 /** A scheduler on a pool whose tasks end when and how a test says, and jobs for it. */
+import type { PaddedAxes } from '../../infra/node/execution/batch-tensors.ts';
 import { type Job, scheduler, type Waiting } from '../../infra/node/execution/scheduler.ts';
 import type { Task, TaskResult, WorkerPool } from '../../infra/node/execution/worker-pool.ts';
 import type { BatchRules } from '../../infra/node/queue/batcher.ts';
@@ -82,14 +83,21 @@ export const taking =
 
 /** @returns the scheduler, what its pool was given so far, and the levels of that */
 export function scriptedScheduler(
-  options: { workers?: number; limit?: number; times?: BatchRules['times']; maxRows?: number } = {},
+  options: {
+    workers?: number;
+    limit?: number;
+    times?: BatchRules['times'];
+    maxRows?: number;
+    padded?: PaddedAxes;
+  } = {},
 ) {
   const parts = scriptedPool(options.workers ?? 1);
-  const jobs = scheduler(edfQueue<Waiting>(options.limit ?? 10), parts.pool, {
+  const rules: BatchRules = {
     maxRows: options.maxRows ?? 8,
     times: options.times ?? (() => undefined),
     atHand: () => true,
-  });
+  };
+  const jobs = scheduler(edfQueue<Waiting>(options.limit ?? 10), parts.pool, rules, options.padded);
   const levels = () => parts.running.map(({ task }) => task.model.level);
   return { ...parts, jobs, levels };
 }

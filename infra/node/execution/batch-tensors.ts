@@ -13,7 +13,7 @@ export interface PaddedAxes {
 
 const newBuffer = (bytes: number) => new ArrayBuffer(bytes);
 
-const NONE: PaddedAxes = { inputs: new Set(), outputs: new Set() };
+export const NOTHING_PADDED: PaddedAxes = { inputs: new Set(), outputs: new Set() };
 
 /**
  * @param feeds of each request, the same ports in the same order; tensors [rows_i, ...rest], or [rows_i, length_i, ...rest]
@@ -23,7 +23,7 @@ const NONE: PaddedAxes = { inputs: new Set(), outputs: new Set() };
  */
 export function joinFeeds(
   feeds: readonly (readonly RawTensor[])[],
-  padded: PaddedAxes = NONE,
+  padded: PaddedAxes = NOTHING_PADDED,
   take: (bytes: number) => ArrayBuffer = newBuffer,
 ): RawTensor[] {
   const [first = []] = feeds;

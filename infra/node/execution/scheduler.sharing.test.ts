@@ -112,6 +112,28 @@ describe('scheduler, sharing runs', () => {
     expect(results.map(({ outputs }) => [...outputs[0]!.data])).toEqual([[1], [2]]);
   });
 
+  test("an encoder's sequences and its decoder's, of two lengths, leave the shared run as they went in", async () => {
+    const padded = { inputs: new Set(['source', 'target']), outputs: new Set(['source', 'target']) };
+    const { jobs, running } = scriptedScheduler({ times: taking(1), padded });
+    const tokens = (name: string, ...ids: number[]) => ({
+      name,
+      type: 'float32',
+      dims: [1, ids.length],
+      data: Float32Array.from(ids),
+    });
+    const pairs = [1, 2, 3].map((id) => [tokens('source', id, id, id, id), tokens('target', id, -id)]);
+    const [first, ...others] = pairs.map((feeds) => jobs.submit(sharing(0, { feeds, length: 0 })));
+    running[0]!.end(echo(running[0]!));
+    await first;
+    await settled();
+    running[1]!.end(echo(running[1]!));
+    const results = await Promise.all(others);
+    expect(results.map(({ runRows, outputs }) => [runRows, outputs])).toEqual([
+      [2, pairs[1]],
+      [2, pairs[2]],
+    ]);
+  });
+
   test('a client that has gone is not served again when its shared run fails', async () => {
     const { jobs, running } = scriptedScheduler({ times: taking(1) });
     const first = jobs.submit(sharing(0));

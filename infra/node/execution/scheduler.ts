@@ -8,7 +8,7 @@ import type { RequestQueue } from '../queue/request-queue.ts';
 import type { RawTensor } from '../tensors.ts';
 import { admissionRefusal, overrun } from './admission.ts';
 import { WorkerLost } from './asked-thread.ts';
-import { copyFeeds, cutOutputs, joinFeeds, type PaddedAxes } from './batch-tensors.ts';
+import { copyFeeds, cutOutputs, joinFeeds, NOTHING_PADDED, type PaddedAxes } from './batch-tensors.ts';
 import { spareBuffers } from './spare-buffers.ts';
 import type { LevelModel, TaskResult, WorkerPool } from './worker-pool.ts';
 
@@ -71,7 +71,7 @@ export function scheduler(
   queue: RequestQueue<Waiting>,
   pool: WorkerPool,
   rules: BatchRules,
-  padded: PaddedAxes = { inputs: new Set(), outputs: new Set() },
+  padded: PaddedAxes = NOTHING_PADDED,
 ): Scheduler {
   /** Jobs whose run failed in company or lost its thread: they go before the queue, alone, for they have waited already. */
   const again: Waiting[] = [];
@@ -119,7 +119,7 @@ export function scheduler(
         ? copyFeeds(job.feeds, spare.take)
         : joinFeeds(
             entries.map((entry) => entry.job.feeds),
-            padded,
+            filledUp(entries, padded),
             spare.take,
           );
     return hand({ model, feeds, outputs, reuse: spare.give });
@@ -141,7 +141,7 @@ export function scheduler(
       const parts =
         entries.length === 1
           ? [result.outputs]
-          : cutOutputs(result.outputs, rows, lengthsOf(entries, padded));
+          : cutOutputs(result.outputs, rows, lengthsOf(entries, filledUp(entries, padded)));
       if (parts === undefined) again.push(...entries);
       else
         for (const [i, entry] of entries.entries())
@@ -278,6 +278,11 @@ export function scheduler(
       for (const entry of [...again.splice(0), ...queue.clear()]) entry.settle({ error });
     },
   };
+}
+
+/** Requests whose own sequences differ in length, as those of an encoder and its decoder do, share a run only where they are alike. */
+function filledUp([{ length }]: Batch['entries'], padded: PaddedAxes): PaddedAxes {
+  return length > 0 ? padded : NOTHING_PADDED;
 }
 
 /** Of each entry's sequences, as it sent them; undefined where lengths do not differ within a run. */
