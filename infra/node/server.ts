@@ -98,6 +98,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
       memoryBudgetBytes: settings.memoryBudgetMb * 2 ** 20,
       // A version that takes the place of another is complete first.
       progressive: services.size === 0,
+      whole: services.size > 0,
       profiles: directory === undefined ? undefined : profileFile(directory, settings.ep, settings.workers),
       log,
       spawn: parts.spawn,

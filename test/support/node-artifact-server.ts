@@ -10,6 +10,10 @@ import { writeTinyArtifact } from './tiny-model.ts';
 export interface ArtifactServer {
   /** The model's index. */
   readonly url: string;
+  /** Files that are answered with 404, as `version/name`. */
+  readonly missing: Set<string>;
+  /** Files that were asked for, likewise. */
+  readonly asked: string[];
   /** Writes a version and makes it the active one. */
   publish(version: string, scale: number): Promise<void>;
 }
@@ -17,14 +21,18 @@ export interface ArtifactServer {
 /** @param token asked of callers */
 export async function artifactServer(scope: Disposable, token: string): Promise<ArtifactServer> {
   const versions = new Map<string, string>();
+  const missing = new Set<string>();
+  const asked: string[] = [];
   let active: string | null = null;
   const listener: RequestListener = async (request, response) => {
     const [, , , model, version, file] = (request.url ?? '').split('/');
     const directory = versions.get(version ?? '');
+    if (file !== undefined) asked.push(`${version}/${file}`);
     if (request.headers.authorization !== `Bearer ${token}`) response.writeHead(401).end();
     else if (version === undefined)
       response.end(JSON.stringify({ model, active, versions: [...versions.keys()] }));
-    else if (directory === undefined || file === undefined) response.writeHead(404).end();
+    else if (directory === undefined || file === undefined || missing.has(`${version}/${file}`))
+      response.writeHead(404).end();
     else response.end(await readFile(join(directory, basename(file))));
   };
   const server = createServer(listener).listen(0, '127.0.0.1');
@@ -36,6 +44,8 @@ export async function artifactServer(scope: Disposable, token: string): Promise<
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/artifacts/tiny`;
   return {
     url,
+    missing,
+    asked,
     async publish(version, scale) {
       const directory = await temporaryDirectory(scope);
       await writeTinyArtifact(directory, { version, scale });

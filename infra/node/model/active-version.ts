@@ -13,6 +13,7 @@ const indexSchema = z.looseObject({
 const REQUEST_TIMEOUT_MS = 10_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
+const LONGEST_RETRY_MS = 300_000;
 
 /** Whether a location is a model's index (`.../v1/artifacts/{model}`) rather than one version or a directory. */
 export function isModelIndex(location: string): boolean {
@@ -26,7 +27,10 @@ export interface FollowOptions {
   readonly signal: AbortSignal;
   /** Between polls once a version is served. */
   readonly intervalMs: number;
-  /** Called with each newly active version; one that throws is tried again at the next poll. */
+  /**
+   * Called with each newly active version. One that throws is tried again: at the next poll where nothing is served yet, else ever more
+   * seldom, as each try reads and measures all of it beside what is served.
+   */
   readonly onVersion: (version: string, url: string) => Promise<void>;
   /** What keeps it from serving the active version. Called once for each new reason, not for each poll. */
   readonly onTrouble: (error: unknown) => void;
@@ -42,16 +46,29 @@ export async function followActiveVersion(options: FollowOptions): Promise<void>
   let served: string | undefined;
   let trouble: string | undefined;
   let pauseMs = FIRST_PAUSE_MS;
+  /** The version that could not be taken into service, and when it is its turn again. */
+  let failed: { readonly version: string; readonly tries: number; readonly againMs: number } | undefined;
+  const isDue = (version: string) =>
+    served === undefined || failed?.version !== version || performance.now() >= failed.againMs;
+  const attempt = async (version: string) => {
+    try {
+      await onVersion(version, `${base}/${version}`);
+    } catch (error) {
+      const tries = failed?.version === version ? failed.tries + 1 : 1;
+      const waitMs = Math.min(LONGEST_RETRY_MS, intervalMs * 2 ** (tries - 1));
+      failed = { version, tries, againMs: performance.now() + waitMs };
+      throw error;
+    }
+    served = version;
+  };
   while (!signal.aborted) {
     try {
       const active = await fetchActive(base, options.token, signal);
       if (active === null && served === undefined)
         throw new SppError('not-ready', `No version is active at ${base} yet.`);
-      if (active !== null && active !== served) {
-        await onVersion(active, `${base}/${active}`);
-        served = active;
-      }
-      trouble = undefined;
+      if (active !== null && active !== served && isDue(active)) await attempt(active);
+      if (active === served) failed = undefined;
+      if (failed === undefined) trouble = undefined;
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof SppError && error.code === 'unauthorized' && served === undefined) throw error;

@@ -12,6 +12,8 @@ export interface MeasurementOptions {
   readonly workers: number;
   /** Whether the sparse levels are to be put to use while the denser ones are still coming. */
   readonly progressive: boolean;
+  /** Whether to be put to use with all levels and not before, as what takes the place of another version is. */
+  readonly whole: boolean;
   /** Batch sizes above 1 to measure; empty where requests do not share runs. */
   readonly sizes: readonly number[];
   /** Of inputs whose size is free. */
@@ -39,7 +41,7 @@ export interface LevelMeasurement {
    * @param onUsable called when the first levels answer and measuring all takes longer than it is worth waiting for; if
    *   progressive, when one level answers and the next takes its time to come
    * Levels that cannot be served are told in the log and left for the next call.
-   * @throws the sparsest level's fault when no level at all can be served
+   * @throws the sparsest level's fault when no level at all can be served; if whole, the first one's that cannot
    */
   measure(onUsable?: () => void): Promise<void>;
 }
@@ -145,10 +147,12 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
         faults.set(level, error);
       }
       const late = i >= 1 && performance.now() > endMs;
-      if (measured.size > 0 && (late || (coming !== undefined && !(await within(WORTH_WAITING_MS, coming)))))
-        onUsable();
+      if (options.whole || measured.size === 0) continue;
+      if (late || (coming !== undefined && !(await within(WORTH_WAITING_MS, coming)))) onUsable();
     }
     if (measured.size === 0) throw faults.get(0);
+    const [missing] = options.whole ? faults.values() : [];
+    if (missing !== undefined) throw missing;
     if (wanted.length > 0)
       await measureAllSizes(Math.min(endMs, performance.now() + options.budgetMs * SIZES_SHARE));
     onUsable();

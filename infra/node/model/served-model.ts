@@ -33,6 +33,8 @@ export interface ServedModelOptions {
   readonly memoryBudgetBytes: number;
   /** Whether the sparse levels of an artifact that comes from elsewhere are served before all of it is there. */
   readonly progressive: boolean;
+  /** See `MeasurementOptions`; false unless told. */
+  readonly whole?: boolean;
   /** Where measured times outlive the process. */
   readonly profiles?: ProfileFile | undefined;
   readonly log: Logger;
@@ -217,6 +219,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     manifest,
     workers,
     progressive,
+    whole: options.whole ?? false,
     sizes: shareableSizes,
     size: () => trial.size,
     lengths: sequencePorts(manifest.inputs).length > 0 ? LENGTHS : [],

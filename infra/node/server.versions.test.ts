@@ -1,0 +1,32 @@
+/** The exchange of versions where the new one does not come as it should. */
+import { afterEach, describe, expect, test } from 'vitest';
+import { artifactServer } from '../../test/support/node-artifact-server.ts';
+import { disposables, inferOk, readyNode, tinyRequest } from '../../test/support/node-client.ts';
+import { tinyReference } from '../../test/support/tiny-model.ts';
+
+const scope = disposables();
+afterEach(() => scope.dispose());
+
+const X = [[0.5, -1, 2, 0.25]];
+
+describe('a version that takes the place of another', () => {
+  test('does so when all its levels are there: until then the other one answers at every level', async () => {
+    const gateway = await artifactServer(scope, 'secret');
+    await gateway.publish('v1', 1);
+    const node = await readyNode(scope, { artifact: gateway.url, token: 'secret', pollMs: 20 });
+    gateway.missing.add('v2/own-01.bin');
+    await gateway.publish('v2', -3);
+    const tries = () => gateway.asked.filter((file) => file === 'v2/own-01.bin').length;
+    await expect.poll(tries, { timeout: 10_000 }).toBeGreaterThan(1);
+
+    const ask = () => inferOk(`${node.url}/v2/models/tiny/versions/1/infer`, tinyRequest(X, [3]));
+    expect((await ask()).response.headers.get('x-artifact-version')).toBe('v1');
+    gateway.missing.clear();
+    await expect
+      .poll(async () => (await ask()).response.headers.get('x-artifact-version'), { timeout: 10_000 })
+      .toBe('v2');
+    const { body } = await ask();
+    for (const [i, value] of tinyReference(1, X, [3], -3).logits.flat().entries())
+      expect(body.outputs[0]?.data[i]).toBeCloseTo(value, 4);
+  });
+});
