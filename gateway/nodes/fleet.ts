@@ -14,7 +14,6 @@ import {
   type NodeUse,
   nodeOption,
   nodeRecord,
-  pollDue,
   pollUnderWay,
   revise,
   servedVersion,
@@ -22,6 +21,7 @@ import {
   unusableReason,
 } from './node-record.ts';
 import type { Outcome, Sent } from './outcome.ts';
+import { pollLanes } from './poll-lanes.ts';
 import { probeTarget } from './probing.ts';
 import { LateReport } from './report-client.ts';
 import { type TableSpec, tableCache } from './table-cache.ts';
@@ -159,18 +159,7 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
     return false;
   };
 
-  /**
-   * @param needed no usable node serves what is asked for
-   * @returns what comes when the first of them has ended; undefined when there are none
-   */
-  const startPolls = (background: Background, needed: boolean): Promise<unknown> | undefined => {
-    const at = now();
-    const polls: Promise<void>[] = [];
-    for (const node of members) if (pollDue(node, at, needed)) polls.push(poll(node));
-    if (polls.length === 0) return undefined;
-    background.waitUntil(Promise.allSettled(polls));
-    return Promise.race(polls);
-  };
+  const polls = pollLanes(() => members, poll, now);
 
   /**
    * Who finds no usable node waits for the first report, of a poll that another request has started, too: the runtime
@@ -185,14 +174,14 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
     while (!anyUsable(models) && members.some((node) => pollUnderWay(node, now()))) {
       const look = pause(LOOK_MS);
       await (answered === undefined ? look : Promise.race([answered, look]));
-      answered = startPolls(background, !anyUsable(models));
+      answered = polls.start(background, !anyUsable(models));
     }
   };
 
   const all: Fleet = {
     refresh(background, ...models) {
       const needed = !anyUsable(models);
-      const started = startPolls(background, needed);
+      const started = polls.start(background, needed);
       if (needed) return untilUsable(started, background, models);
     },
     serves(model, version) {
