@@ -9,23 +9,11 @@ export async function readBody(
   maxBytes: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   requireLength(request.headers, maxBytes);
-  return readAll(request.body, maxBytes, brokenOff);
-}
-
-/**
- * @param failed throws what a stream's failure means
- * @throws `body-too-large` as soon as that is known: the rest is left unread
- */
-export async function readAll(
-  stream: ReadableStream<Uint8Array> | null,
-  maxBytes: number,
-  failed: (cause: unknown) => never,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const reader = stream?.getReader();
+  const reader = request.body?.getReader();
   const chunks: Uint8Array[] = [];
   let total = 0;
   while (reader !== undefined) {
-    const { done, value } = await reader.read().catch(failed);
+    const { done, value } = await reader.read().catch(brokenOff);
     if (done) break;
     total += value.length;
     if (total > maxBytes) {
@@ -92,7 +80,7 @@ export function requireJson(headers: Headers): void {
     );
 }
 
-function tooLarge(maxBytes: number): SppError {
+export function tooLarge(maxBytes: number): SppError {
   return new SppError('body-too-large', `The body is over the limit of ${maxBytes} bytes.`, {
     hint: 'Send it in smaller parts.',
     details: { maxBodyBytes: maxBytes },

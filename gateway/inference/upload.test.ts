@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { headerLengthName } from '../../schema/binary-tensors.ts';
 import type { Coding } from '../http/content-coding.ts';
 import { readUpload } from './upload.ts';
@@ -52,6 +52,22 @@ describe('a compressed body', () => {
     await expect(sent(await pressed(plain, 'gzip'), 'gzip', 50)).rejects.toMatchObject({
       code: 'body-too-large',
     });
+  });
+
+  test('that hides far more than is taken is not decoded to its end', async () => {
+    const bomb = await pressed(' '.repeat(1e7), 'gzip');
+    const all = vi.fn();
+    vi.stubGlobal('DecompressionStream', all);
+    try {
+      await expect(sent(bomb, 'gzip', 1e5)).rejects.toMatchObject({ code: 'body-too-large' });
+      expect(all).not.toHaveBeenCalled();
+      // Nothing beyond what was too much is looked at: wrong as it is, it does not show.
+      await expect(sent(bomb.fill(0xff, 2000), 'gzip', 1e5)).rejects.toMatchObject({
+        code: 'body-too-large',
+      });
+    } finally {
+      vi.unstubAllGlobals();
+    }
   });
 
   test('that is cut off or something else is a wrong request', async () => {
