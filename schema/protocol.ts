@@ -44,6 +44,27 @@ export const inferRequestSchema = z.looseObject({
     .optional(),
 });
 
+/**
+ * A parsed body without members that are null, its own and those of its tensors: serialisers of some languages write so what was
+ * left out. Elements of tensors stay as they are.
+ */
+export function withoutNulls(body: unknown): unknown {
+  if (!isObject(body)) return body;
+  const tensors = ['inputs', 'outputs'].flatMap((list) =>
+    Array.isArray(body[list]) ? [[list, body[list].map(present)] as const] : [],
+  );
+  return { ...present(body), ...Object.fromEntries(tensors) };
+}
+
+function present<T>(value: T): T | Record<string, unknown> {
+  if (!isObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== null));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 export const inferResponseSchema = z.looseObject({
   model_name: z.string(),
   model_version: z.string().optional(),

@@ -1,7 +1,7 @@
 /** The body of an inference request: kept for a second try where it is small, handed on as it comes where it is large. */
 import { headerLengthName, splitBody } from '../../schema/binary-tensors.ts';
 import { SppError } from '../../schema/errors.ts';
-import { inferRequestSchema } from '../../schema/protocol.ts';
+import { inferRequestSchema, withoutNulls } from '../../schema/protocol.ts';
 import { type Coding, codingOf, decoded } from '../http/content-coding.ts';
 import { continued } from '../http/continued-stream.ts';
 import { brokenOff, parseJson, readBody, requireLength } from '../http/read-body.ts';
@@ -150,7 +150,7 @@ function batchOf({ name, shape }: FirstTensor, bytes: number): number {
 
 /** For what the quick look did not recognise: it is wrong, or unusual. */
 function parsedTensor(json: Uint8Array): FirstTensor {
-  const parsed = inferRequestSchema.safeParse(parseJson(json));
+  const parsed = inferRequestSchema.safeParse(withoutNulls(parseJson(json)));
   if (!parsed.success) {
     const faults = parsed.error.issues
       .slice(0, 3)

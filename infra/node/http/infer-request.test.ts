@@ -86,6 +86,29 @@ describe('the quick check of a request', () => {
     expect(inferRequestSchema.safeParse(value).success).toBe(good);
   });
 
+  test('leaves out what is null, but for elements', () => {
+    const data = [[null]];
+    const given = {
+      id: null,
+      parameters: null,
+      inputs: [{ ...well.inputs[0], parameters: null, data }],
+      outputs: null,
+    };
+    expect(parseInferRequest(given)).toEqual({
+      inputs: [{ name: 'x', shape: [1, 0], datatype: 'FP32', data }],
+    });
+    const named = {
+      ...given,
+      inputs: [{ ...well.inputs[0], data: null }],
+      outputs: [{ name: 'y', parameters: null }],
+    };
+    expect(parseInferRequest(named)).toEqual({
+      inputs: [{ name: 'x', shape: [1, 0], datatype: 'FP32', parameters: { binary_data_size: 4 } }],
+      outputs: [{ name: 'y' }],
+    });
+    expect(() => parseInferRequest({ inputs: null })).toThrow(/inputs/);
+  });
+
   test('leaves the faults to the schema, which names them', () => {
     expect(() => parseInferRequest({ inputs: [{ ...well.inputs[0], shape: [-1] }] })).toThrow(
       /inputs\[0\]\.shape\[0\]/,

@@ -4,12 +4,12 @@
  */
 import { z } from 'zod';
 import { SppError } from '../../../schema/errors.ts';
-import { datatypes, type InferRequest, inferRequestSchema } from '../../../schema/protocol.ts';
+import { datatypes, type InferRequest, inferRequestSchema, withoutNulls } from '../../../schema/protocol.ts';
 
 /** @throws `bad-request` with the first faults */
 export function parseInferRequest(body: unknown): InferRequest {
   if (isInferRequest(body)) return body;
-  const parsed = inferRequestSchema.safeParse(body);
+  const parsed = inferRequestSchema.safeParse(withoutNulls(body));
   if (parsed.success) return parsed.data;
   const faults = parsed.error.issues
     .slice(0, 3)
