@@ -1,12 +1,12 @@
 /** Client keys: made here, shown once, kept as a salted and peppered hash. */
-import { and, eq, sql } from 'drizzle-orm';
+import { and, eq, getTableColumns, sql } from 'drizzle-orm';
 import { type ApiKeyRow, apiKeys } from '../../schema/db/tables.ts';
-import { SppError } from '../../schema/errors.ts';
 import type { KeyChanges, KeySettings } from '../../schema/key-settings.ts';
 import { randomHex } from '../auth/digests.ts';
 import { newToken } from '../auth/secret-tokens.ts';
 import { auditOfChange, auditStatement } from './audit.ts';
 import type { Database } from './database.ts';
+import { fieldChanges, untilChanged } from './field-changes.ts';
 import {
   type Issued,
   newestFirst,
@@ -81,21 +81,12 @@ export function keyById(db: Database, id: string): Promise<ApiKeyRow> {
   return rowById(db, issued, id);
 }
 
-/** Who loses to so many others in turn is told so. */
-const CHANGE_ATTEMPTS = 8;
-
 /**
  * Changes what an operator may set; the trail keeps what each field was. Of several at once each is made to what the one before left.
  * @throws `not-found`; `conflict` where others were always quicker
  */
-export async function changeKey(db: Database, change: TokenChange, changes: KeyChanges): Promise<ApiKeyRow> {
-  for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt++) {
-    const changed = await tryChange(db, change, changes, await keyById(db, change.id));
-    if (changed !== undefined) return changed;
-  }
-  throw new SppError('conflict', 'Others changed the key at the same time.', {
-    hint: 'Send the change again.',
-  });
+export function changeKey(db: Database, change: TokenChange, changes: KeyChanges): Promise<ApiKeyRow> {
+  return untilChanged('key', async () => tryChange(db, change, changes, await keyById(db, change.id)));
 }
 
 /** @returns undefined where a field that it changes is no longer as in `row`: nothing was written */
@@ -105,31 +96,19 @@ async function tryChange(
   changes: KeyChanges,
   row: ApiKeyRow,
 ): Promise<ApiKeyRow | undefined> {
-  const fields = (Object.keys(changes) as (keyof KeyChanges)[]).filter(
-    (field) => changes[field] !== undefined && JSON.stringify(changes[field]) !== JSON.stringify(row[field]),
-  );
-  if (fields.length === 0) return row;
-  const set = {
-    ...(Object.fromEntries(fields.map((field) => [field, changes[field]])) as KeyChanges),
-    ...(fields.includes('budget') || fields.includes('rateLimit')
-      ? { budgetRevision: sql`${apiKeys.budgetRevision} + 1` }
-      : {}),
-  };
-  const unchanged = and(
-    eq(apiKeys.id, id),
-    // `is` holds between nulls, too.
-    ...fields.map((field) => sql`${apiKeys[field]} is ${sql.param(row[field], apiKeys[field])}`),
-  );
-  const entry = {
-    atMs: nowMs,
-    actor,
-    action: 'key.change',
-    target: id,
-    detail: Object.fromEntries(fields.map((field) => [field, { from: row[field], to: changes[field] }])),
-  };
+  const { set, unchanged, detail } = fieldChanges(getTableColumns(apiKeys), row, changes);
+  if (Object.keys(set).length === 0) return row;
+  const limits = set.budget !== undefined || set.rateLimit !== undefined;
+  const revised = limits ? { budgetRevision: sql`${apiKeys.budgetRevision} + 1` } : {};
+  const here = and(eq(apiKeys.id, id), ...unchanged);
+  const entry = { atMs: nowMs, actor, action: 'key.change', target: id, detail };
   const [, [changed]] = await db.batch([
-    auditOfChange(db, entry, apiKeys, unchanged),
-    db.update(apiKeys).set(set).where(unchanged).returning(),
+    auditOfChange(db, entry, apiKeys, here),
+    db
+      .update(apiKeys)
+      .set({ ...set, ...revised })
+      .where(here)
+      .returning(),
   ]);
   return changed;
 }

@@ -1,5 +1,5 @@
 /** Registered nodes: where each is, its token as a salted and peppered hash, and what it last told of itself. */
-import { and, asc, eq, isNull, lt, or } from 'drizzle-orm';
+import { and, asc, eq, getTableColumns, isNull, lt, or } from 'drizzle-orm';
 import { type NodeRow, nodes } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { NewNode, NodeChanges } from '../../schema/node-registration.ts';
@@ -7,6 +7,7 @@ import type { NodeReport } from '../../schema/node-report.ts';
 import { newToken } from '../auth/secret-tokens.ts';
 import { auditOfChange, auditStatement } from './audit.ts';
 import { type Database, isTaken } from './database.ts';
+import { fieldChanges, untilChanged } from './field-changes.ts';
 import { neverRotated, requireRotated, rotation, type SecretColumns } from './rotation.ts';
 
 /** What a node's token is proved by. */
@@ -103,29 +104,30 @@ export async function nodeByName(db: Database, name: string): Promise<NodeRow> {
 }
 
 /**
- * Changes what an operator may set; the trail keeps what each field was.
- * @throws `not-found`
+ * Changes what an operator may set; the trail keeps what each field was. Of several at once each is made to what the one before left.
+ * @throws `not-found`; `conflict` where others were always quicker
  */
-export async function changeNode(
+export function changeNode(db: Database, change: NodeChange, changes: NodeChanges): Promise<NodeRow> {
+  return untilChanged('node', async () => tryChange(db, change, changes, await nodeByName(db, change.name)));
+}
+
+/** @returns undefined where what it changes is no longer as in `row`: nothing was written */
+async function tryChange(
   db: Database,
   { name, actor, nowMs }: NodeChange,
-  changes: NodeChanges,
-): Promise<NodeRow> {
-  const row = await nodeByName(db, name);
-  const set = { draining: changes.draining ?? row.draining, nodeClass: changes.class ?? row.nodeClass };
-  const fields = (['draining', 'nodeClass'] as const).filter((field) => set[field] !== row[field]);
-  if (fields.length === 0) return row;
-  await db.batch([
-    db.update(nodes).set(set).where(eq(nodes.name, name)),
-    auditStatement(db, {
-      atMs: nowMs,
-      actor,
-      action: 'node.change',
-      target: name,
-      detail: Object.fromEntries(fields.map((field) => [field, { from: row[field], to: set[field] }])),
-    }),
+  { draining, class: nodeClass }: NodeChanges,
+  row: NodeRow,
+): Promise<NodeRow | undefined> {
+  const { set, unchanged, detail } = fieldChanges(getTableColumns(nodes), row, { draining, nodeClass });
+  if (Object.keys(set).length === 0) return row;
+  // One that was registered anew under the name meanwhile is another.
+  const here = and(eq(nodes.name, name), eq(nodes.prefix, row.prefix), ...unchanged);
+  const entry = { atMs: nowMs, actor, action: 'node.change', target: name, detail };
+  const [, [changed]] = await db.batch([
+    auditOfChange(db, entry, nodes, here),
+    db.update(nodes).set(set).where(here).returning(),
   ]);
-  return { ...row, ...set };
+  return changed;
 }
 
 /**
