@@ -1,9 +1,10 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { gatedThreads } from '../../test/support/gated-threads.ts';
 import {
   disposables,
+  inferOk,
   post,
   problemOf,
   readyNode,
@@ -11,6 +12,8 @@ import {
   tinyArtifact,
   tinyRequest,
 } from '../../test/support/node-client.ts';
+import { tinyReference } from '../../test/support/tiny-model.ts';
+import { spawnSessionThread, type Thread } from './execution/asked-thread.ts';
 import { startNode } from './server.ts';
 
 const scope = disposables();
@@ -75,6 +78,31 @@ describe('a damaged artifact', () => {
     await expect(startNode({ artifact: directory, port: 0 })).rejects.toMatchObject({
       code: 'unknown-artifact',
     });
+  });
+});
+
+describe('files of weights that are removed while they are served', () => {
+  test('are done without, when a thread is lost that had loaded them, too', async () => {
+    const cacheDir = await temporaryDirectory(scope);
+    let last: Thread | undefined;
+    const node = await readyNode(
+      scope,
+      { artifact: await tinyArtifact(scope), cacheDir },
+      {
+        spawn: (data) => {
+          last = spawnSessionThread(data);
+          return last;
+        },
+      },
+    );
+    await rm(cacheDir, { recursive: true });
+    await last?.terminate();
+    for (const level of [2, 0, 1]) {
+      const url = `${node.url}/v2/models/tiny/versions/${level}/infer`;
+      const { body } = await inferOk(url, tinyRequest(X, TOKEN));
+      expect(body.outputs[1]?.data).toEqual(tinyReference(level, X, TOKEN).label);
+    }
+    expect(node.report().models[0]?.levels.map(({ level }) => level)).toEqual([0, 1, 2]);
   });
 });
 

@@ -6,6 +6,9 @@ const providerHints: Readonly<Record<string, string>> = {
   webgpu: 'WebGPU needs a graphics driver with Vulkan (VK_ICD_FILENAMES names one); or use --ep cpu.',
 };
 
+/** The reason of a `level-unavailable` that onnxruntime gave, and not the artifact. */
+export const NOT_LOADED = 'not-loaded';
+
 /** @param message onnxruntime's own */
 export function refusal(level: number, ep: string, stage: 'load' | 'run', message: string): SppError {
   if (stage === 'load' && ep !== 'cpu')
@@ -19,8 +22,9 @@ export function refusal(level: number, ep: string, stage: 'load' | 'run', messag
       'level-unavailable',
       `onnxruntime does not load level ${level}: ${sentence(message)}`,
       {
-        hint: 'The artifact may be made for another onnxruntime; verify it.',
-        details: { level, reason: 'bad-artifact' },
+        hint: 'Its files may have been removed, or made for another onnxruntime; verify the artifact.',
+        details: { level, reason: NOT_LOADED },
+        retryAfterS: 5,
       },
     );
   if (/alloc/i.test(message))

@@ -24,6 +24,10 @@ export interface LevelCache {
   pack(level: number | undefined): boolean;
   /** Levels in memory, the least recently used first. */
   levels(): number[];
+  /** Forgets a model that no thread can load, unless another one has taken its place: it is made anew when it is asked for. */
+  discard(model: SizedLevel): void;
+  /** Forgets a level for as long as the error lasts. */
+  fail(level: number, error: unknown): void;
   /** Why the last attempt to get a level failed; undefined when it did not. */
   faultOf(level: number): unknown;
 }
@@ -81,10 +85,15 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
       evict(level);
       return model;
     } catch (error) {
-      const pauseS = error instanceof SppError ? (error.retryAfterS ?? 0) : 0;
-      faults.set(level, { error, untilMs: now() + pauseS * 1000 });
+      fail(level, error);
       throw error;
     }
+  };
+
+  const fail = (level: number, error: unknown) => {
+    const pauseS = error instanceof SppError ? (error.retryAfterS ?? 0) : 0;
+    resident.delete(level);
+    faults.set(level, { error, untilMs: now() + pauseS * 1000 });
   };
 
   /** In the order of use a preloaded level stands first: nobody has asked for it. */
@@ -141,6 +150,10 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
       packedLevel = undefined;
       return false;
     },
+    discard(model) {
+      if (resident.get(model.level) === model) resident.delete(model.level);
+    },
+    fail,
     levels: () => [...resident.keys()],
     has: (level) => resident.has(level),
     peek,

@@ -22,6 +22,8 @@ export interface MeasurementOptions {
   readonly lengths: readonly number[];
   /** Whether enough is known of a level from before, so that a few runs will do. */
   readonly isKnown: (level: number) => boolean;
+  /** Whether a level that has been measured cannot be had any more, so that it is to be tried again. */
+  readonly isLost: (level: number) => boolean;
   /** What measuring may take before a model that answers is put to use. */
   readonly budgetMs: number;
   readonly log: Logger;
@@ -41,9 +43,10 @@ export interface LevelMeasurement {
    * @param onUsable called when the first levels answer and measuring all takes longer than it is worth waiting for; if
    *   progressive, when one level answers and the next takes its time to come
    * Levels that cannot be served are told in the log and left for the next call.
+   * @returns whether there was anything to measure
    * @throws the sparsest level's fault when no level at all can be served; if whole, the first one's that cannot
    */
-  measure(onUsable?: () => void): Promise<void>;
+  measure(onUsable?: () => void): Promise<boolean>;
 }
 
 const RUNS_PER_LEVEL = 30;
@@ -63,7 +66,7 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
   const sized = new Set<number>();
   /** Why levels could not be measured when last tried. */
   const faults = new Map<number, unknown>();
-  let measuring: Promise<void> | undefined;
+  let measuring: Promise<boolean> | undefined;
 
   const usualLength = () => (options.lengths.length > 0 ? lengthBucket(options.size().length) : 0);
 
@@ -126,11 +129,11 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
   };
 
   const measureAll = async (onUsable: () => void) => {
-    const wanted = order.filter((level) => !measured.has(level));
+    const wanted = order.filter((level) => !measured.has(level) || options.isLost(level));
     const begunMs = performance.now();
     const endMs = begunMs + options.budgetMs;
     for (const [i, level] of wanted.entries()) {
-      if (options.isClosed()) return;
+      if (options.isClosed()) return true;
       const now = performance.now();
       const next = wanted[i + 1];
       const coming = options.progressive && next !== undefined ? options.prefetch(next) : undefined;
@@ -156,6 +159,7 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
     if (wanted.length > 0)
       await measureAllSizes(Math.min(endMs, performance.now() + options.budgetMs * SIZES_SHARE));
     onUsable();
+    return wanted.length > 0;
   };
 
   return {

@@ -19,6 +19,7 @@ import { pacedTimes } from './paced-times.ts';
 import { packedLevel } from './packed-level.ts';
 import { lengthOf } from './padding.ts';
 import { keepTimes, type ProfileFile } from './profile-file.ts';
+import { reloading } from './reloading.ts';
 import { manifestShares, shareKey, sizesUpTo } from './sharing.ts';
 
 export interface ServedModelOptions {
@@ -167,22 +168,24 @@ export function servedModel(options: ServedModelOptions): ServedModel {
 
   const infer = async (request: LevelRequest) => {
     const { inputs, outputs } = request;
-    const model = await atHand(request);
-    const { level } = model;
     const length = lengthBucket(lengthOf(manifest.inputs, inputs.feeds));
-    const result = await jobs.submit({
-      level,
-      minLevel: request.minLevel,
-      rows: inputs.batch,
-      length,
-      shareKey: trial.shares
-        ? shareKey(inputs, outputs, length === 0 ? NOTHING : trial.padded.inputs, length)
-        : undefined,
-      feeds: inputs.feeds,
-      outputs,
-      model: (other) => (other === level ? model : cache.peek(other)),
-      deadlineMs: request.deadlineMs,
-      signal: request.signal,
+    const result = await reloading(cache, async (using) => {
+      const model = await atHand(request);
+      const { level } = model;
+      return jobs.submit({
+        level,
+        minLevel: request.minLevel,
+        rows: inputs.batch,
+        length,
+        shareKey: trial.shares
+          ? shareKey(inputs, outputs, length === 0 ? NOTHING : trial.padded.inputs, length)
+          : undefined,
+        feeds: inputs.feeds,
+        outputs,
+        model: (other) => using(other === level ? model : cache.peek(other)),
+        deadlineMs: request.deadlineMs,
+        signal: request.signal,
+      });
     });
     if (result.leads) packed.record(result.level, result.runMs, result.runRows);
     if (result.leads && result.loadMs === 0) record(result, result.runRows, length);
@@ -195,22 +198,23 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     if (behindMs === 0) windows.recordHandover(executeMs - runMs);
   };
 
-  const runTrial = async (level: number, inputs: PackedInputs) => {
-    const model = await cache.get(level);
-    arrived.add(level);
-    await packed.settle(level);
-    return jobs.submit({
-      level,
-      minLevel: level,
-      rows: inputs.batch,
-      length: lengthBucket(lengthOf(manifest.inputs, inputs.feeds)),
-      shareKey: undefined,
-      feeds: inputs.feeds,
-      outputs: manifest.outputs.map((port) => port.name),
-      model: () => model,
-      deadlineMs: undefined,
+  const runTrial = (level: number, inputs: PackedInputs) =>
+    reloading(cache, async (using) => {
+      const model = await cache.get(level);
+      arrived.add(level);
+      await packed.settle(level);
+      return jobs.submit({
+        level,
+        minLevel: level,
+        rows: inputs.batch,
+        length: lengthBucket(lengthOf(manifest.inputs, inputs.feeds)),
+        shareKey: undefined,
+        feeds: inputs.feeds,
+        outputs: manifest.outputs.map((port) => port.name),
+        model: () => using(model),
+        deadlineMs: undefined,
+      });
     });
-  };
 
   /** Settles when a level is there, or will not come. */
   const prefetch = async (level: number) => void (await cache.get(level).catch(() => {}));
@@ -223,6 +227,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     sizes: shareableSizes,
     size: () => trial.size,
     lengths: sequencePorts(manifest.inputs).length > 0 ? LENGTHS : [],
+    isLost: (level) => cache.faultOf(level) !== undefined,
     isKnown: (level) => windows.restoredRuns(level) >= KNOWN_RUNS,
     prefetch,
     budgetMs: options.measureBudgetMs ?? MEASURE_BUDGET_MS,
@@ -240,8 +245,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     // The next level comes while the first is tried.
     if (progressive && denseLevel > 0) await prefetch(0).then(() => void prefetch(1));
     await trial.try();
-    await measurement.measure(onUsable);
-    await kept.save();
+    if (await measurement.measure(onUsable)) await kept.save();
   };
 
   return {

@@ -6,7 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { filesOfLevel } from '../../../schema/artifact/level-model.ts';
@@ -82,6 +82,7 @@ export async function openWeightFile(
       });
       const name = `level-${String(level).padStart(2, '0')}.onnx`;
       await orDiskFault(directory, writeDurably(directory, name, bytes));
+      await orDiskFault(directory, requireInPlace(handle, join(directory, WEIGHTS)));
       return join(directory, name);
     },
     close: () => handle.close(),
@@ -93,6 +94,12 @@ async function openSized(path: string, bytes: number): Promise<FileHandle> {
   const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   if ((await handle.stat()).size !== bytes) await handle.truncate(bytes);
   return handle;
+}
+
+/** What was removed, or removed and made anew by another process, is not what has been filled here. */
+async function requireInPlace(handle: FileHandle, path: string): Promise<void> {
+  const [ours, there] = [await handle.stat(), await stat(path)];
+  if (ours.ino !== there.ino || ours.dev !== there.dev) throw new Error(`${path} is another file now`);
 }
 
 /** Where the contents of one of the artifact's files go. */
