@@ -10,7 +10,9 @@ function ledgerOn(db = new DatabaseSync(':memory:')) {
     exec: (query: string, ...values: (string | number | null)[]) =>
       db.prepare(query).all(...values) as Record<string, unknown>[],
   };
-  return { ledger: new Ledger(sql), reborn: () => ledgerOn(db) };
+  const rows = () =>
+    Number(sql.exec('SELECT (SELECT count(*) FROM spent) + (SELECT count(*) FROM leases) AS n')[0]?.n);
+  return { ledger: new Ledger(sql), rows, reborn: () => ledgerOn(db) };
 }
 
 const account: Account = { name: 'cost', limit: 100, period: 'hour', revision: 0 };
@@ -109,6 +111,30 @@ describe('the ledger', () => {
     ledger.exchange(exchange({ account: forever, lease: lease('b', 60) }), 0);
     ledger.exchange(exchange({ account: forever }), 30 * 24 * HOUR_MS);
     expect(ledger.view(forever, 30 * 24 * HOUR_MS)).toMatchObject({ spent: 60, leased: 0, remaining: 40 });
+  });
+
+  test('keeps what was spent and leased while its clock is ahead for a while', () => {
+    const { ledger } = ledgerOn();
+    ledger.exchange(exchange({ lease: lease('a', 60) }), 0);
+    ledger.exchange(exchange({ lease: lease('b', 40), closes: [{ id: 'a', spent: 60 }] }), 1);
+    ledger.exchange(exchange({ lease: lease('c', 100) }), 30 * 24 * HOUR_MS);
+    expect(ledger.exchange(exchange({ lease: lease('d', 1) }), 2)).toMatchObject({
+      granted: 0,
+      remaining: 0,
+    });
+    // Whoever held it has been given up: what it says of it comes too late.
+    ledger.exchange(exchange({ closes: [{ id: 'b', spent: 0 }] }), 3);
+    expect(ledger.view(account, 3)).toMatchObject({ spent: 100, remaining: 0 });
+  });
+
+  test('keeps a bounded number of periods', () => {
+    const { ledger, rows } = ledgerOn();
+    for (let hour = 0; hour < 500; hour++)
+      ledger.exchange(
+        exchange({ lease: lease(`${hour}`, 10), closes: [{ id: `${hour - 1}`, spent: 1 }] }),
+        hour * HOUR_MS,
+      );
+    expect(rows()).toBeLessThan(110);
   });
 
   test('goes by the newest limit that it was told of, in whatever order they come', () => {

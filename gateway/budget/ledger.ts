@@ -64,10 +64,12 @@ export interface LedgerView {
 /** An isolate gets at most this part of what remains, so that others find something too. */
 const LARGEST_PART = 8;
 const LEASE_MS = 30_000;
-/** Closes that come this late after a period's end are not waited for. */
+/** A lease that nobody has closed so long after its period's end counts as spent and is forgotten. */
 const GRACE_MS = 3_600_000;
-/** In a period without an end, a lease that nobody has closed by then counts as spent and is forgotten. */
+/** The same after its own end, in a period without one. */
 const DOUBT_MS = 7 * 86_400_000;
+/** Of each account the newest so many, and all that ended only lately. */
+const PERIODS_KEPT = 100;
 
 export class Ledger {
   readonly #sql: Sql;
@@ -88,7 +90,7 @@ export class Ledger {
   /** Takes back, then hands out. A lease or a close that comes twice, as after a lost answer, counts once. */
   exchange({ account: told, lease, closes }: Exchange, nowMs: number): ExchangeAnswer {
     const account = this.#adopt(told);
-    this.#forget(nowMs);
+    this.#forget(account.name, nowMs);
     for (const { id, spent } of closes) this.#close(id, spent);
     const { key, endsAtMs } = periodAt(account.period, nowMs);
     const before = this.#standing(account, key);
@@ -177,14 +179,23 @@ export class Ledger {
     );
   }
 
-  #forget(nowMs: number): void {
-    this.#sql.exec('DELETE FROM leases WHERE ends_ms < ?', nowMs - GRACE_MS);
-    this.#sql.exec('DELETE FROM spent WHERE ends_ms < ?', nowMs - GRACE_MS);
+  /** What is forgotten of a period was spent: a clock that was ahead for a while comes back to periods that have begun already. */
+  #forget(account: Account['name'], nowMs: number): void {
     const lost = this.#sql.exec(
-      'SELECT id, units FROM leases WHERE ends_ms IS NULL AND expires_ms < ?',
-      nowMs - DOUBT_MS,
+      'SELECT id, units FROM leases WHERE account = ? AND coalesce(ends_ms + ?, expires_ms + ?) < ?',
+      account,
+      GRACE_MS,
+      DOUBT_MS,
+      nowMs,
     );
     for (const { id, units } of lost) this.#close(String(id), Number(units));
+    this.#sql.exec(
+      'DELETE FROM spent WHERE account = ? AND ends_ms < ? AND rowid <= (SELECT rowid FROM spent WHERE account = ? ORDER BY rowid DESC LIMIT 1 OFFSET ?)',
+      account,
+      nowMs - GRACE_MS,
+      account,
+      PERIODS_KEPT,
+    );
   }
 
   #standing({ name, limit }: Account, period: string) {
