@@ -69,9 +69,12 @@ export async function rotateToken<T extends TokenTable>(
   { id, actor, nowMs, overlapS }: TokenChange & { readonly overlapS: number },
 ): Promise<{ token: string; row: Row<T> }> {
   const { table, kind, action, noun } = issued;
-  const row = await rowById(db, issued, id);
-  if (row.revokedAtMs !== null)
+  const read = async () => {
+    const found = await rowById(db, issued, id);
+    if (found.revokedAtMs === null) return found;
     throw new SppError('conflict', `A revoked ${noun} gets no new secret.`, { hint: 'Make a new one.' });
+  };
+  const row = await read();
   const { token, set } = await rotation(kind, pepper, row, { nowMs, overlapS });
   const unchanged = and(eq(table.id, id), eq(table.hash, row.hash), isNull(table.revokedAtMs));
   const entry = {
@@ -85,7 +88,7 @@ export async function rotateToken<T extends TokenTable>(
     auditOfChange(db, entry, table, unchanged),
     db.update<TokenTable>(table).set(set).where(unchanged),
   ]);
-  return { token, row: requireRotated(await rowById(db, issued, id), set.hash) };
+  return { token, row: requireRotated(await read(), set.hash) };
 }
 
 /**

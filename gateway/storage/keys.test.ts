@@ -55,6 +55,19 @@ test('changes to different fields all come about', async () => {
   expect(await changesOf(id)).toHaveLength(4);
 });
 
+test('a rotation that a revocation comes before is told of that', async () => {
+  for (let i = 0; i < 4; i++) {
+    const id = await newKey();
+    const rotations = Array.from({ length: 2 }, () => ask('POST', `/v1/keys/${id}/rotate`, { overlapS: 0 }));
+    const revoked = here.ask('DELETE', `/v1/keys/${id}`, secrets.operatorToken);
+    const [first, second] = (await Promise.all(rotations)) as { code?: string; detail?: string }[];
+    expect((await revoked).status).toBe(204);
+    // Nobody was shown a secret where both were refused.
+    if (first?.code === 'conflict' && second?.code === 'conflict')
+      for (const { detail } of [first, second]) expect(detail).toMatch(/revoked/);
+  }
+});
+
 test('what is as it was changes nothing, and null can be set and changed', async () => {
   const id = await newKey();
   await ask('PATCH', `/v1/keys/${id}`, { name: 'k0', models: null });
