@@ -1,10 +1,11 @@
 /** Quality against FLOPs, one line a method with its spread over seeds, as an SVG that stands in documents of either colour scheme. */
 import { writeFile } from 'node:fs/promises';
 import { init } from 'echarts';
+import { methods } from './methods.ts';
 import type { Metric } from './models.ts';
 import type { SummaryRow } from './summary.ts';
 
-/** Distinct in hue and lightness, so that they are told apart in grey too. */
+/** As many as there are methods, in their order; distinct in hue and lightness, so that they are told apart in grey too. */
 const COLOURS = [
   '#b8bec6',
   '#d98c00',
@@ -18,7 +19,16 @@ const COLOURS = [
   '#5c0011',
   '#3a5a40',
   '#1b263b',
+  '#00a6d6',
 ];
+
+/** Ticks of an axis of logarithms, which has few of its own: powers of ten, of which a plot seldom holds two. */
+const ROUND = [1, 10, 100, 1000].flatMap((power) =>
+  [1, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8].map((factor) => factor * power),
+);
+
+/** A way has its colour in every plot, whichever others were measured. */
+const colourOf = (name: string) => COLOURS[Object.keys(methods).indexOf(name) % COLOURS.length] ?? '#000000';
 
 export async function writePathChart(
   path: string,
@@ -38,7 +48,6 @@ export async function writePathChart(
   chart.setOption({
     backgroundColor: '#ffffff',
     animation: false,
-    color: COLOURS,
     title: { text: title, left: 'center', textStyle: { fontSize: 15, fontWeight: 'normal' } },
     legend: { bottom: 4, itemGap: 28, data: names.map((name) => labels[name] as string) },
     grid: { left: 72, right: 24, top: 44, bottom: 112 },
@@ -53,22 +62,28 @@ export async function writePathChart(
     yAxis: {
       type: lower ? 'log' : 'value',
       name: metric.name,
+      nameLocation: 'middle',
+      nameGap: 44,
       // Methods at chance would press everything else to one line.
       ...(lower ? { min: 0.95 * dense, max: Math.min(8 * dense, Math.max(...values)) } : { scale: true }),
-      axisLabel: { formatter: (value: number) => String(Number(value.toPrecision(3))) },
+      ...(lower ? { axisTick: { customValues: ROUND } } : {}),
+      axisLabel: {
+        ...(lower ? { customValues: ROUND } : {}),
+        formatter: (value: number) => String(Number(value.toPrecision(3))),
+      },
     },
     series: [
-      ...names.map((name, place) => ({
+      ...names.map((name) => ({
         name: labels[name] as string,
         type: 'line' as const,
-        color: COLOURS[place % COLOURS.length] as string,
+        color: colourOf(name),
         symbolSize: 5,
         lineStyle: { width: name.startsWith('ours') ? 3 : 1.5 },
         data: rows.flatMap((row) =>
           row.cells[name]?.seeds ? [[100 * row.reachable, row.cells[name].mean]] : [],
         ),
       })),
-      ...names.map((name, place) => band(rows, name, COLOURS[place % COLOURS.length] as string)),
+      ...names.map((name) => band(rows, name, colourOf(name))),
     ],
   });
   await writeFile(path, `${chart.renderToSVGString()}\n`);

@@ -6,7 +6,7 @@ import { type Claim, claimsOf } from './claims.ts';
 import { type MethodName, methods } from './methods.ts';
 import { type BenchModel, type Metric, PROBE } from './models.ts';
 import type { Result } from './results.ts';
-import { costsOf, markdown, ofOther, type SummaryRow, summarise, tableOf } from './summary.ts';
+import { costsOf, markdown, ofOther, type SummaryRow, seedsOf, summarise, tableOf } from './summary.ts';
 
 export interface BenchDocument {
   readonly model: string;
@@ -95,14 +95,24 @@ export function textOf(
       ? []
       : [`${title}${gap}${lines.map((line) => (form === 'markdown' ? `- ${line}` : line)).join('\n')}`];
   return [
-    tableFor(titleOf(document), document.rows, metric),
+    tableFor(
+      titleOf(document, (most) => `${most} seeds, or as many as in brackets,`),
+      document.rows,
+      metric,
+    ),
     ...others,
     ...list("cost, in epochs of the dense model's own training step", costs),
     ...list('what this says', claims),
   ].join('\n\n');
 }
 
-function titleOf({ model, metric, samples, seeds }: BenchDocument): string {
-  const spread = seeds === 1 ? 'one seed' : `mean of ${seeds} seeds ± their deviation`;
+/** @param fewer what is said where some means are of fewer seeds, after how many the others are of */
+function titleOf(
+  { model, metric, samples, rows }: BenchDocument,
+  fewer: (most: number) => string = (most) => `up to ${most} seeds`,
+): string {
+  const { most, fewest } = seedsOf(rows);
+  const seeds = fewest < most ? fewer(most) : `${most} seeds`;
+  const spread = most === 1 ? 'one seed' : `mean of ${seeds} ± their deviation`;
   return `${model}: ${metric} on ${samples} test examples, ${spread}`;
 }

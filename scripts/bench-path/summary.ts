@@ -99,13 +99,21 @@ function spreadOf(values: readonly number[]): Pick<Cell, 'mean' | 'deviation'> {
   return { mean, deviation: values.length < 2 ? 0 : Math.sqrt(spread / (values.length - 1)) };
 }
 
-/** Header and rows as people read them; with a best-of mark per row among those given. */
+/** How many seeds stand behind a cell: of those that have the most, and of those that have the fewest. */
+export function seedsOf(rows: readonly SummaryRow[]): { readonly most: number; readonly fewest: number } {
+  const counts = rows.flatMap(({ cells }) => Object.values(cells).map(({ seeds }) => seeds));
+  const measured = counts.filter((seeds) => seeds > 0);
+  return { most: Math.max(0, ...measured), fewest: Math.min(...measured) };
+}
+
+/** Header and rows as people read them; behind a mean of fewer seeds than others are of stands how many. */
 export function tableOf(
   rows: readonly SummaryRow[],
   labels: Readonly<Record<string, string>>,
   metric: Pick<Metric, 'digits'>,
 ): { header: string[]; body: string[][] } {
   const names = Object.keys(labels).filter((name) => rows.some(({ cells }) => (cells[name]?.seeds ?? 0) > 0));
+  const { most } = seedsOf(rows);
   return {
     header: ['reachable %', 'FLOPs %', 'params %', ...names.map((name) => labels[name] as string)],
     body: rows.map(({ reachable, flops, params, cells }) => [
@@ -115,8 +123,10 @@ export function tableOf(
       ...names.map((name) => {
         const cell = cells[name];
         if (cell === undefined || cell.seeds === 0) return '-';
-        const seeds = cell.seeds > 1 && reachable < 1 ? ` ±${cell.deviation.toFixed(metric.digits)}` : '';
-        return `${cell.mean.toFixed(metric.digits)}${seeds}`;
+        if (reachable === 1) return cell.mean.toFixed(metric.digits);
+        const spread = cell.seeds > 1 ? ` ±${cell.deviation.toFixed(metric.digits)}` : '';
+        const fewer = cell.seeds < most ? ` (${cell.seeds})` : '';
+        return `${cell.mean.toFixed(metric.digits)}${spread}${fewer}`;
       }),
     ]),
   };
