@@ -43,7 +43,12 @@ class FakeElement {
 interface Chart {
   readonly xAxis: Readonly<Record<string, unknown>>;
   readonly yAxis: Readonly<Record<string, unknown>>;
-  readonly series: readonly { readonly name?: string; readonly symbol?: string; readonly data: number[][] }[];
+  readonly series: readonly {
+    readonly name?: string;
+    readonly symbol?: string;
+    readonly data: number[][];
+    readonly lineStyle?: { readonly type?: unknown };
+  }[];
 }
 
 /** @returns elements by id, and what each chart was last told to draw */
@@ -146,7 +151,7 @@ describe('the report in a browser', () => {
     byId('metric').value = 'perplexity';
     for (const draw of byId('metric').listeners) draw();
     expect(chart('by-flops').yAxis).toMatchObject({ name: 'perplexity, lower is better', min: 4, max: 10 });
-    expect(chart('by-latency').xAxis).toMatchObject({ scale: true });
+    expect(chart('by-latency').xAxis).toMatchObject({ scale: true, axisLabel: { showMinLabel: false } });
     byId('metric').value = 'next-token-accuracy';
     for (const draw of byId('metric').listeners) draw();
     const { min, max, name } = chart('by-flops').yAxis;
@@ -218,4 +223,20 @@ describe('the report in a browser', () => {
     expect(byId('ways').children).toEqual([]);
     expect(byId('metric').value).toBe('next-token-accuracy');
   });
+});
+
+test('kinds of pairs are told apart without colour, in chart and legend', async () => {
+  const [pair] = manifest.pairs;
+  if (pair === undefined) throw new Error('no pair');
+  const kinds = ['query-key', 'value-projection', 'sequential', 'gated'] as const;
+  const pairs = kinds.map((kind) => ({ ...pair, name: kind, kind }));
+  const levels = manifest.levels.map((each) => ({ ...each, widths: kinds.map(() => 1) }));
+  const entries = kinds.map(() => [10]);
+  const { byId, charts } = browse(
+    await reportPage({ ...manifest, pairs, levels }, { ...kept, entries, baselines: [] }),
+  );
+  const legend = byId('kinds').children.slice(0, kinds.length);
+  const strokes = legend.map(({ firstChild }) => firstChild?.style.background?.replaceAll(/var\(.*?\)/g, ''));
+  const lines = charts.path?.series.map(({ lineStyle }) => JSON.stringify(lineStyle?.type));
+  expect([new Set(strokes).size, new Set(lines).size]).toEqual([4, 4]);
 });

@@ -3,6 +3,8 @@
   const data = JSON.parse(document.getElementById('data').textContent);
   const { levels, pairs, advice, metrics, path } = data;
   const dense = levels.at(-1);
+  // Of the lines of each kind of pair, drawn and left out in turns, in pixels.
+  const DASHES = [[], [7, 4], [2, 2], [8, 3, 2, 3]];
   const byId = (id) => document.getElementById(id);
   const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
   const short = (value) => String(Number(value.toPrecision(4)));
@@ -184,7 +186,10 @@
         name: xName,
         nameLocation: 'middle',
         nameGap: 26,
-        ...(atPoint === timeLike ? { scale: true } : { min: 0, max: 100 }),
+        // At the origin a time would run into the label of the other axis.
+        ...(atPoint === timeLike
+          ? { scale: true, axisLabel: { ...axis(c).axisLabel, showMinLabel: false } }
+          : { min: 0, max: 100 }),
       },
       yAxis: {
         ...axis(c),
@@ -329,15 +334,32 @@
 
   function kindsLegend() {
     const kinds = [...new Set(pairs.map((pair) => pair.kind))];
-    const strokes = ['\u2501\u2501', '\u2505\u2505', '\u2509\u2509', '\u2501\u2509'];
     byId('kinds').append(
-      ...kinds.map((kind, place) => named(strokes[place % 4], kind, `var(--${kind})`)),
+      ...kinds.map((kind, place) => {
+        const entry = named('', kind, '');
+        entry.firstChild.className = 'mark stroke';
+        entry.firstChild.style.background = strokeOf(place, `var(--${kind})`);
+        return entry;
+      }),
       element('span', 'first layers strong, last layers faint'),
     );
   }
 
   function dashOf(place) {
-    return ['solid', 'dashed', 'dotted', [8, 3, 2, 3]][place % 4];
+    const dashes = DASHES[place % DASHES.length];
+    return dashes.length === 0 ? 'solid' : dashes;
+  }
+
+  /** The legend's piece of such a line, as a background. */
+  function strokeOf(place, colour) {
+    const dashes = DASHES[place % DASHES.length];
+    let end = 0;
+    const stops = dashes.map((length, i) => {
+      const from = end;
+      end += length;
+      return `${i % 2 === 0 ? colour : 'transparent'} ${from}px ${end}px`;
+    });
+    return dashes.length === 0 ? colour : `repeating-linear-gradient(90deg, ${stops.join(', ')})`;
   }
 
   function widthsTable() {
