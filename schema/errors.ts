@@ -53,6 +53,7 @@ export const problems = {
   'no-pairs': { status: 400, exit: 2, title: 'The graph has no prunable pair' },
   'bad-data': { status: 400, exit: 2, title: 'The data cannot be used' },
   'bad-checkpoint': { status: 400, exit: 2, title: 'The checkpoint does not fit this run' },
+  'not-written': { status: 507, exit: 1, title: 'A file could not be written' },
   'numerical-failure': { status: 500, exit: 1, title: 'The computation left the finite numbers' },
   interrupted: { status: 500, exit: 1, title: 'The run was interrupted' },
   'backend-unavailable': { status: 500, exit: 2, title: 'The compute backend is not available' },

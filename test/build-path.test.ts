@@ -239,6 +239,34 @@ describe('build-path', () => {
     });
   });
 
+  test('a directory that nothing can be written to is said before any work', async () => {
+    const stages: string[] = [];
+    const stage = (name: string) => {
+      stages.push(name);
+      return { update: () => {}, finish: () => {} };
+    };
+    await writeFile(join(root, 'a-file'), '');
+    for (const out of ['a-file', join('a-file', 'below', 'it')])
+      await expect(
+        buildPath(request(out, { force: true, progress: { note: () => {}, stage } })),
+      ).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining('a-file') });
+    expect(stages).toEqual([]);
+  });
+
+  test('a disk that is full is said with the way to go on', async () => {
+    // A folder in the place of a file that is to be written: what the system says differs from that of a full disk, and nothing else.
+    const blocked = request('blocked', { options: { ...options, testSamples: 32, latencyRounds: 3 } });
+    await mkdir(join(root, 'blocked', 'graph.onnx'), { recursive: true });
+    await expect(buildPath(blocked)).rejects.toMatchObject({
+      code: 'not-written',
+      message: expect.stringContaining('graph.onnx'),
+      hint: expect.stringContaining('--resume'),
+    });
+    await rm(join(root, 'blocked', 'graph.onnx'), { recursive: true });
+    const { model: made } = await buildPath({ ...blocked, resume: true });
+    expect(made.id).toBe('digits');
+  });
+
   test('a damaged checkpoint is named, not guessed at', async () => {
     await expect(buildPath(request('damaged', abortAt('search', 11)))).rejects.toMatchObject({
       code: 'interrupted',

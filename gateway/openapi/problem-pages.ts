@@ -59,6 +59,7 @@ export const meanings = {
   'no-pairs': 'The graph has no pair of linear maps that could be pruned.',
   'bad-data': 'The data cannot be used.',
   'bad-checkpoint': 'The checkpoint belongs to another run.',
+  'not-written': 'A disk takes no more, or not here.',
   'numerical-failure': 'A computation left the finite numbers.',
   interrupted: 'The run was interrupted; it goes on where it was when started again.',
   'backend-unavailable': 'The compute backend that was asked for is not available here.',

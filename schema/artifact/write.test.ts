@@ -1,7 +1,9 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { TINY, writeTinyArtifact } from '../../test/support/tiny-model.ts';
+import { writeTinySequence } from '../../test/support/tiny-sequence.ts';
 import { writeDurably } from './write.ts';
 
 let directory = '';
@@ -19,7 +21,22 @@ describe('writing durably', () => {
 
   test('leaves nothing where the file cannot be put in its place', async () => {
     directory = await mkdtemp(join(tmpdir(), 'spp-write-'));
-    await expect(writeDurably(directory, join('..', 'no', 'such'), new Uint8Array(1))).rejects.toThrow();
+    const writing = writeDurably(directory, join('..', 'no', 'such'), new Uint8Array(1));
+    await expect(writing).rejects.toMatchObject({
+      code: 'not-written',
+      message: expect.stringContaining(join(directory, '..', 'no', 'such')),
+    });
     expect(await readdir(directory)).toEqual([]);
   });
+});
+
+test('an artifact with fewer levels leaves nothing of the one before it, nor of one that was killed', async () => {
+  directory = await mkdtemp(join(tmpdir(), 'spp-write-'));
+  await writeTinyArtifact(directory);
+  await writeFile(join(directory, '.own-01.bin.cut-off.partial'), 'half');
+  await writeFile(join(directory, 'report.html'), 'of somebody else');
+  const { files, levels } = await writeTinySequence(directory, false);
+  expect(levels.length).toBeLessThan(TINY.widths.length);
+  const left = [...files.map(({ path }) => path), 'manifest.json', 'report.html'];
+  expect((await readdir(directory)).toSorted()).toEqual(left.toSorted());
 });

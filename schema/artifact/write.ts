@@ -1,6 +1,6 @@
 /** Writing an artifact to a directory: weights cut into chunks by level, then the graph, the manifest last. */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SppError } from '../errors.ts';
 import {
@@ -66,6 +66,7 @@ export async function writeArtifact(directory: string, source: ArtifactSource): 
     );
     levels.push(entry);
   }
+  await removeEarlier(directory, new Set(files.map(({ path }) => path)));
   const manifest = manifestSchema.parse({
     ...source.header,
     formatVersion: 1,
@@ -79,6 +80,16 @@ export async function writeArtifact(directory: string, source: ArtifactSource): 
     new TextEncoder().encode(`${JSON.stringify(manifest, null, 1)}\n`),
   );
   return manifest;
+}
+
+/** Names that are given here, whole or half written. */
+const GIVEN =
+  /^(?:(?:weights|own)-\d+\.bin|\.(?:(?:weights|own)-\d+\.bin|graph\.onnx|manifest\.json)\S*\.partial)$/;
+
+/** What an artifact with more levels, or one that was killed while it was written, left in the directory. */
+async function removeEarlier(directory: string, kept: ReadonlySet<string>): Promise<void> {
+  const earlier = (await readdir(directory)).filter((name) => GIVEN.test(name) && !kept.has(name));
+  await Promise.all(earlier.map((name) => rm(join(directory, name), { force: true })));
 }
 
 interface Chunk {
@@ -135,11 +146,12 @@ interface AppendedFile {
 /** Written beside its name until it is whole; its digest is made on the way. */
 async function appendedFile(directory: string, path: string): Promise<AppendedFile> {
   const temporary = join(directory, `.${path}.partial`);
-  const handle = await open(temporary, 'w');
+  const target = join(directory, path);
+  const handle = await orNotWritten(target, open(temporary, 'w'));
   const digest = createHash('sha256');
   let end = 0;
   const put = async (bytes: Uint8Array) => {
-    await handle.writeFile(bytes); // goes on behind what was written
+    await orNotWritten(target, handle.writeFile(bytes)); // goes on behind what was written
     digest.update(bytes);
     end += bytes.length;
   };
@@ -152,9 +164,9 @@ async function appendedFile(directory: string, path: string): Promise<AppendedFi
       return offset;
     },
     async finish() {
-      await handle.sync();
+      await orNotWritten(target, handle.sync());
       await handle.close();
-      await rename(temporary, join(directory, path));
+      await orNotWritten(target, rename(temporary, target));
       return { bytes: end, sha256: digest.digest('hex') };
     },
     async abandon() {
@@ -164,10 +176,14 @@ async function appendedFile(directory: string, path: string): Promise<AppendedFi
   };
 }
 
-/** Writes beside, syncs, renames: a crash leaves the old file or the new one, never half; of several that write at once, one wins. */
+/**
+ * Writes beside, syncs, renames: a crash leaves the old file or the new one, never half; of several that write at once, one wins.
+ * @throws `not-written` naming the file
+ */
 export async function writeDurably(directory: string, path: string, bytes: Uint8Array): Promise<void> {
   const temporary = join(directory, `.${path}.${randomUUID()}.partial`);
-  try {
+  const target = join(directory, path);
+  const write = async () => {
     const handle = await open(temporary, 'wx');
     try {
       await handle.writeFile(bytes);
@@ -175,11 +191,24 @@ export async function writeDurably(directory: string, path: string, bytes: Uint8
     } finally {
       await handle.close();
     }
-    await rename(temporary, join(directory, path));
+    await rename(temporary, target);
+  };
+  try {
+    await orNotWritten(target, write());
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw error;
   }
+}
+
+/** A disk that is full or takes nothing is no fault of the program: what the system says of it is told with the file that was meant. */
+async function orNotWritten<T>(path: string, work: Promise<T>): Promise<T> {
+  return work.catch((cause: Error) => {
+    throw new SppError('not-written', `${path} cannot be written: ${cause.message}.`, {
+      hint: 'Make room on that disk, or see to it that its folder is there and may be written to.',
+      cause,
+    });
+  });
 }
 
 function weightsOf(source: ArtifactSource, tensor: ManifestTensor): Float32Array {

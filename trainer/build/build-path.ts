@@ -6,6 +6,7 @@
 
 import { basename } from 'node:path';
 import { z } from 'zod';
+import { SppError } from '../../schema/errors.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import { bindDataset } from '../data/bind-dataset.ts';
 import { type LimitLog, limitEventsSchema, limitLog } from '../engine/memory-limits.ts';
@@ -56,6 +57,8 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
     );
     await checkpoint.remove();
     return manifest;
+  } catch (error) {
+    throw resumable(error);
   } finally {
     await calibrated.teacher.close();
   }
@@ -110,6 +113,15 @@ async function makePath(request: TimedRequest, run: Run): Promise<Manifest> {
     recovery: { train, steps: recovered?.steps ?? plan.steps, draw: recovered?.draw ?? plan.draw },
     measured,
     notes: [...memoryPlan.notes, ...cut.notes, ...notes],
+  });
+}
+
+/** What has been computed is kept where a file could not be written. */
+function resumable(error: unknown): unknown {
+  if (!(error instanceof SppError && error.code === 'not-written')) return error;
+  return new SppError(error.code, error.message, {
+    hint: 'Make room on that disk, then go on with --resume.',
+    cause: error,
   });
 }
 

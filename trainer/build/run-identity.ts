@@ -1,7 +1,8 @@
 /** Which run a checkpoint belongs to: what may be gone on with, what of it is kept, and what is refused. */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { constants } from 'node:fs';
+import { access, readFile } from 'node:fs/promises';
+import { dirname, join, resolve, sep } from 'node:path';
 import { SppError } from '../../schema/errors.ts';
 import { MANIFEST_FILE } from '../../schema/manifest.ts';
 import type { Dataset } from '../data/dataset.ts';
@@ -46,8 +47,12 @@ export function fingerprintsOf(sourceSha256: string, dataset: Dataset, options: 
   };
 }
 
-/** @throws `usage` when `out` holds a finished or unfinished build and neither --resume nor --force was given */
+/**
+ * @throws `usage` when nothing can be written to `out`, which must be said before hours of work, or when it holds a finished or unfinished
+ * build and neither --resume nor --force was given
+ */
 export async function refuseToOverwrite(request: BuildRequest, checkpoint: Checkpoint): Promise<void> {
+  await assertWritable(request.out);
   if (request.force) return;
   const finished = await readFile(join(request.out, MANIFEST_FILE)).then(
     () => true,
@@ -64,6 +69,22 @@ export async function refuseToOverwrite(request: BuildRequest, checkpoint: Check
       hint: 'Go on with --resume, or start over with --force.',
     });
   }
+}
+
+/** The directory, or the nearest one above it, as it need not be there. */
+async function assertWritable(out: string): Promise<void> {
+  // With a dot behind it, as a file is none.
+  const wrong = await access(`${out}${sep}.`, constants.W_OK).then(
+    () => undefined,
+    (error: NodeJS.ErrnoException) => error,
+  );
+  if (wrong === undefined) return;
+  const parent = dirname(resolve(out));
+  if (wrong.code === 'ENOENT' && parent !== resolve(out)) return assertWritable(parent);
+  throw new SppError('usage', `Nothing can be written to ${out}: ${wrong.message}.`, {
+    hint: 'Choose another --out.',
+    cause: wrong,
+  });
 }
 
 /**

@@ -1,9 +1,10 @@
 /** `trainer export`: one level as a plain ONNX file, for any runtime. */
-import { rename, writeFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { assembleLevel, filesOfLevel } from '../../schema/artifact/level-model.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
+import { writeDurably } from '../../schema/artifact/write.ts';
 import { flagValue, numberOf } from './flag-values.ts';
 
 const levelSchema = z.int().min(0);
@@ -27,8 +28,7 @@ export function exportCommand(): Command {
         level,
         files,
       );
-      await writeFile(`${flags.out}.partial`, model);
-      await rename(`${flags.out}.partial`, flags.out);
+      await writeDurably(dirname(flags.out), basename(flags.out), model);
       process.stdout.write(
         `${flags.out}: level ${level} of ${artifact.manifest.model.id}, ${model.length} bytes\n`,
       );

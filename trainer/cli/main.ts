@@ -27,7 +27,7 @@ function program(): Command {
     exportCommand(),
     uploadCommand(),
   ]) {
-    root.addCommand(command.exitOverride());
+    root.addCommand(command.copyInheritedSettings(root));
   }
   return root;
 }
@@ -38,8 +38,14 @@ async function main(argv: readonly string[]): Promise<number> {
     await program().parseAsync(argv, { from: 'user' });
     return 0;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    report(error, argv.includes('--json'));
+    const json = argv.includes('--json');
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return 0;
+      // It has said on stderr what is wrong.
+      if (json) printProblem(new SppError('usage', error.message.replace(/^error: /, '')));
+      return 2;
+    }
+    report(error, json);
     return error instanceof SppError ? error.exitCode : 1;
   }
 }
@@ -55,7 +61,11 @@ function report(error: unknown, json: boolean): void {
       `error: unexpected: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
     );
   }
-  if (json) process.stdout.write(`${JSON.stringify(problemDocument(error))}\n`);
+  if (json) printProblem(error);
+}
+
+function printProblem(error: unknown): void {
+  process.stdout.write(`${JSON.stringify(problemDocument(error))}\n`);
 }
 
 process.exitCode = await main(process.argv.slice(2));
