@@ -1,5 +1,6 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
 import { gatedThreads } from '../../test/support/gated-threads.ts';
 import {
@@ -13,7 +14,7 @@ import {
   tinyRequest,
 } from '../../test/support/node-client.ts';
 import { tinyReference } from '../../test/support/tiny-model.ts';
-import { spawnSessionThread, type Thread } from './execution/asked-thread.ts';
+import { spawnSessionThread } from './execution/asked-thread.ts';
 import { startNode } from './server.ts';
 
 const scope = disposables();
@@ -84,7 +85,7 @@ describe('a damaged artifact', () => {
 describe('files of weights that are removed while they are served', () => {
   test('are done without, when a thread is lost that had loaded them, too', async () => {
     const cacheDir = await temporaryDirectory(scope);
-    let last: Thread | undefined;
+    let last: Worker | undefined;
     const node = await readyNode(
       scope,
       { artifact: await tinyArtifact(scope), cacheDir },

@@ -95,7 +95,6 @@ async function workersLost(artifact: string, manifest: Manifest): Promise<Scenar
         });
         const fragile: Thread = {
           on: thread.on.bind(thread) as Thread['on'],
-          terminate: () => thread.terminate(),
           postMessage(message) {
             // Ending a thread inside onnxruntime would end the whole process.
             const dies = armed && message.kind === 'run' && unanswered === 0 && uniform() <= 0.02;

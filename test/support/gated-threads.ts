@@ -1,5 +1,6 @@
 /** Real session threads behind a gate, so that a test can hold requests inside a node and let threads die under them. */
 
+import type { Worker } from 'node:worker_threads';
 import {
   type SpawnThread,
   spawnSessionThread,
@@ -21,7 +22,7 @@ export interface GatedThreads {
 }
 
 export function gatedThreads(): GatedThreads {
-  const standing = new Map<Thread, ToThread[]>();
+  const standing = new Map<Worker, ToThread[]>();
   const waiters: { count: number; wake: () => void }[] = [];
   let closed = false;
   let spawned = 0;
@@ -34,7 +35,6 @@ export function gatedThreads(): GatedThreads {
       const thread = spawnSessionThread(data);
       const gated: Thread = {
         on: thread.on.bind(thread) as Thread['on'],
-        terminate: () => thread.terminate(),
         postMessage(message) {
           if (!closed || message.kind !== 'run') return thread.postMessage(message);
           standing.set(thread, [...(standing.get(thread) ?? []), message]);

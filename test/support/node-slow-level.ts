@@ -23,7 +23,6 @@ export function slowLevel(level: number, extraMs: number, waitMs = extraMs): Spa
         event === 'message'
           ? thread.on('message', (message) => listener(told(message) as never))
           : thread.on(event as 'error', listener as (error: unknown) => void),
-      terminate: () => thread.terminate(),
       postMessage: ((message) => {
         if (message.kind === 'run') slow = message.level === level;
         if (message.kind === 'run' && slow && waitMs > 0)

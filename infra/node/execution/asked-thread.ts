@@ -8,7 +8,6 @@ export interface Thread {
   on(event: 'message', listener: (message: FromThread) => void): unknown;
   on(event: 'error', listener: (error: unknown) => void): unknown;
   on(event: 'exit', listener: (code: number) => void): unknown;
-  terminate(): Promise<unknown>;
 }
 
 export type SpawnThread = (data: ThreadData) => Thread;
@@ -38,7 +37,7 @@ export interface AskedThread {
   ask(message: ToThread, transfer?: readonly ArrayBuffer[]): Promise<Answered>;
   /** What has no answer. */
   tell(message: ToThread): void;
-  /** Lets it answer what it was asked, and end; resolves when it has. */
+  /** Lets it answer what it was asked, and end; resolves when it has, or is left to a run that takes long. */
   end(): Promise<void>;
 }
 
@@ -59,11 +58,12 @@ interface Asked {
   afterMs: number | undefined;
 }
 
-/** A thread ends when its present run does; a run that takes longer than this is given up. */
+/** A thread ends when its present run does, and nobody waits for one that takes longer than this. */
 const LONGEST_END_MS = 10_000;
 
-export const spawnSessionThread: SpawnThread = (workerData) =>
-  new Worker(new URL('./session-thread.ts', import.meta.url), { workerData });
+export function spawnSessionThread(workerData: ThreadData): Worker {
+  return new Worker(new URL('./session-thread.ts', import.meta.url), { workerData });
+}
 
 export function askedThread(thread: Thread, { onReady, onEnd }: ThreadEvents): AskedThread {
   const waiting: Asked[] = [];
@@ -98,12 +98,15 @@ export function askedThread(thread: Thread, { onReady, onEnd }: ThreadEvents): A
       }),
     tell: (message) => thread.postMessage(message),
     async end() {
-      const ended = new Promise<void>((resolve) => thread.on('exit', () => resolve()));
       thread.postMessage({ kind: 'end' });
-      // Terminating a thread inside onnxruntime aborts the whole process, so that is the last resort.
-      const limit = setTimeout(() => void thread.terminate(), LONGEST_END_MS);
-      await ended;
-      clearTimeout(limit);
+      // Terminating a thread inside onnxruntime aborts the whole process, which may serve another version by now.
+      await new Promise<void>((resolve) => {
+        const limit = setTimeout(resolve, LONGEST_END_MS);
+        thread.on('exit', () => {
+          clearTimeout(limit);
+          resolve();
+        });
+      });
     },
   };
 }

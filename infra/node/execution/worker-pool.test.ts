@@ -40,7 +40,6 @@ function overheard(hear: (message: ToThread) => void): NonNullable<PoolOptions['
     const thread = spawnSessionThread(data);
     return {
       on: thread.on.bind(thread) as Thread['on'],
-      terminate: () => thread.terminate(),
       postMessage(message, transfer) {
         hear(message);
         thread.postMessage(message, transfer);
@@ -278,7 +277,7 @@ describe('worker pool', () => {
 
   test('says that threads do not start when they keep dying before they are ready', async () => {
     const stillborn = () => {
-      const thread = Object.assign(new EventEmitter(), { postMessage: () => {}, terminate: async () => 0 });
+      const thread = Object.assign(new EventEmitter(), { postMessage: () => {} });
       setImmediate(() => {
         thread.emit('error', new Error('no such library'));
         thread.emit('exit', 1);
@@ -301,7 +300,6 @@ test('only a run that has all other threads idle leaves its thread awake', async
         asked.push(message);
         if (message.kind === 'end') queueMicrotask(() => thread.emit('exit', 0));
       },
-      terminate: async () => {},
     });
     threads.push(thread);
     queueMicrotask(() => thread.emit('message', { kind: 'ready' }));
@@ -315,4 +313,24 @@ test('only a run that has all other threads idle leaves its thread awake', async
   for (const thread of threads)
     thread.emit('message', { kind: 'done', outputs: [], loadMs: 0, runMs: 1, spare: [] });
   await Promise.all(runs);
+});
+
+test('a run without an end is left to itself when its pool is closed: a thread that is terminated there takes the process with it', async () => {
+  vi.useFakeTimers();
+  try {
+    const told: string[] = [];
+    const thread = Object.assign(new EventEmitter(), {
+      postMessage: ({ kind }: ToThread) => void told.push(kind),
+      terminate: () => told.push('terminated'),
+    });
+    const { pool } = open({ spawn: () => thread });
+    thread.emit('message', { kind: 'ready' });
+    const closed = pool.close();
+    await vi.runAllTimersAsync();
+    await closed;
+    expect(told).toEqual(['end']);
+    thread.emit('exit', 0);
+  } finally {
+    vi.useRealTimers();
+  }
 });

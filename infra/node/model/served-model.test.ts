@@ -72,7 +72,6 @@ describe('a served model', () => {
       const thread = spawnSessionThread(data);
       return {
         on: thread.on.bind(thread) as Thread['on'],
-        terminate: () => thread.terminate(),
         postMessage(message) {
           messages.push(message);
           thread.postMessage(message);
