@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { getPriority } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { artifactServer } from '../../test/support/node-artifact-server.ts';
@@ -90,6 +91,16 @@ describe('the node as a program', () => {
     expect(lines).toContainEqual(
       expect.objectContaining({ requestId: 'r1', traceparent, method: 'GET', path: '/v2', status: 200 }),
     );
+  });
+
+  test('serves without a directory that takes files, and says so', async () => {
+    const artifact = await tinyArtifact(scope);
+    const cacheDir = join(artifact, 'manifest.json');
+    const node = program(['--artifact', artifact, '--port', '0', '--workers', '1', '--cache-dir', cacheDir]);
+    const [, url] = (await node.line('ready')).split(' ');
+    const { body } = await inferOk(`${url}/v2/models/tiny/infer`, tinyRequest(X, TOKEN));
+    expect(body.outputs[1]?.data).toEqual(tinyReference(2, X, TOKEN).label);
+    expect(node.output.stderr).toContain('no directory takes files');
   });
 
   test.each([

@@ -80,6 +80,11 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   await flushSubnormals((model, options) => InferenceSession.create(model, options));
   const serve = async (artifact: Awaited<ReturnType<typeof open>>) => {
     const directory = await cacheDirectory(artifact, settings.cacheDir);
+    if (directory === undefined)
+      log.warn(
+        { cacheDir: settings.cacheDir },
+        'levels are kept in memory one by one, and measured times are not kept: no directory takes files',
+      );
     const source = await levelModels({
       artifact,
       ep: settings.ep,
