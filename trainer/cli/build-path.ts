@@ -20,7 +20,7 @@ import { publishedForm } from '../search/published-form.ts';
 import { addDataFlags, dataSettings, dataSpec } from './data-flags.ts';
 import { flagValues, numberOf } from './flag-values.ts';
 import { levelTable } from './level-table.ts';
-import { terminalProgress } from './progress.ts';
+import { type DisposableProgress, terminalProgress } from './progress.ts';
 import { textTable } from './table.ts';
 
 /** Of a step of the search on text: about the work of a batch of small images. */
@@ -126,7 +126,7 @@ export function buildPathCommand(): Command {
     .option('--force', 'replace what the directory holds', false)
     .option('--json', 'print the levels as JSON', false)
     .action(async (model: string, flags: Record<string, unknown>) => {
-      const progress = terminalProgress();
+      using progress = terminalProgress();
       const graph = readOnnxFile(model);
       const spec = dataSpec(flags, graph.inputs);
       const settings = await withFittingLength(graph, flags, spec, progress);
@@ -146,7 +146,7 @@ export function buildPathCommand(): Command {
         process.stdout.write(flags.json === true ? `${JSON.stringify(estimate)}\n` : estimateTable(estimate));
         return;
       }
-      const interruption = interruptible();
+      const interruption = interruptible(progress);
       try {
         const manifest = await buildPath({
           modelPath: model,
@@ -236,11 +236,14 @@ function hasTokens(spec: string): boolean {
 }
 
 /** First Ctrl-C or SIGTERM: stop after the step at hand and keep a checkpoint. Second: stop at once. */
-function interruptible(): { signal: AbortSignal; dispose(): void } {
+function interruptible(progress: DisposableProgress): { signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
   const stop = () => {
-    if (controller.signal.aborted) process.exit(130);
-    process.stderr.write('\nstopping after this step; once more to stop at once\n');
+    if (controller.signal.aborted) {
+      progress[Symbol.dispose]();
+      process.exit(130);
+    }
+    progress.note('stopping after this step; once more to stop at once');
     controller.abort();
   };
   process.on('SIGINT', stop);

@@ -39,7 +39,7 @@ export function doctorCommand(): Command {
       const machine = await lookAtMachine();
       const installed = backendNames.filter(isInstalled);
       const tried = installed.filter((name) => !NOT_MEASURED.includes(name));
-      const progress = terminalProgress();
+      using progress = terminalProgress();
       const stage = progress.stage('measure', tried.length);
       const measured = [];
       for (const backend of tried) {

@@ -6,7 +6,12 @@ import { expect, test } from 'vitest';
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 
 function trainer(...argv: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...argv], { encoding: 'utf8' });
+  return ended([MAIN, ...argv]);
+}
+
+/** Status null where it had to be killed. */
+function ended(args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 });
   return { status, stdout, stderr };
 }
 
@@ -25,4 +30,15 @@ test('a flag that a command does not have is told with where all are', () => {
   expect(status).toBe(2);
   expect(stdout).toBe('');
   expect(stderr).toMatch(/--jsn[\s\S]*--json[\s\S]*--help/);
+});
+
+test('a build that fails under a bar of progress ends', () => {
+  const terminal =
+    'data:text/javascript,Object.assign(process.stderr,{isTTY:true,cursorTo(){},clearLine(){}})';
+  const digits = fileURLToPath(new URL('../../examples/digits/digits.onnx', import.meta.url));
+  const build = ['build-path', digits, '--data', 'idx:missing', '--out', 'unused'];
+  const { status, stderr } = ended(['--import', terminal, MAIN, ...build]);
+  expect(stderr).toContain('[bad-data]');
+  expect(stderr).toContain('\u001b[?25h');
+  expect(status).toBe(2);
 });

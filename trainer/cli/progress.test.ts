@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { lineProgress } from './progress.ts';
+import { lineProgress, terminalProgress } from './progress.ts';
 
 describe('progress off a terminal', () => {
   test('writes a JSON line a second at most, with an ETA, and always the end of a stage', () => {
@@ -75,6 +75,21 @@ describe('the time that a stage has left', () => {
 });
 
 describe('progress on a terminal', () => {
+  test('what is said while a bar is open is said, and the bar is taken up below it', () => {
+    const written: string[] = [];
+    const stream = {
+      isTTY: true,
+      columns: 80,
+      write: (text: string) => written.push(text),
+      cursorTo() {},
+      clearLine() {},
+    };
+    using progress = terminalProgress(stream as unknown as NodeJS.WriteStream);
+    progress.stage('search', 10).update(1);
+    progress.note('half as many examples at once');
+    expect(written.at(-1)).toMatch(/^\r.*half as many examples at once\n/);
+  });
+
   test('a bar left behind by work that failed is stopped, gives the cursor back and lets the process end', async () => {
     const script = `
       const { terminalProgress } = await import(${JSON.stringify(new URL('./progress.ts', import.meta.url).href)});

@@ -5,6 +5,10 @@ import type { Progress, StageProgress } from '../build/progress.ts';
 /** Hold it with `using`: a bar that work leaves behind when it fails must be stopped, or it keeps the process alive. */
 export type DisposableProgress = Progress & Disposable;
 
+/** A bar has a line to itself, which does not wrap; when it stops, it goes back to where it was begun, which is then below what was said. */
+const OVER_BAR = '\r\u001b[K\u001b[?7h';
+const BELOW = '\u001b[?7l\u001b7';
+
 export function terminalProgress(stream: NodeJS.WriteStream = process.stderr): DisposableProgress {
   if (stream.isTTY) return barProgress(stream);
   return { ...lineProgress((line) => stream.write(`${line}\n`)), [Symbol.dispose]: () => {} };
@@ -14,9 +18,8 @@ function barProgress(stream: NodeJS.WriteStream): DisposableProgress {
   let open: SingleBar | undefined;
   return {
     [Symbol.dispose]: () => open?.stop(),
-    note: (message) => {
-      if (!open) stream.write(`${message}\n`);
-    },
+    // In the place of an open bar, which comes again below it.
+    note: (message) => stream.write(open ? `${OVER_BAR}${message}\n${BELOW}` : `${message}\n`),
     stage(name, total, before = 0) {
       const bar = new SingleBar(
         {
