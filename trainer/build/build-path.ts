@@ -8,10 +8,12 @@ import { basename } from 'node:path';
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import type { Manifest } from '../../schema/manifest.ts';
+import type { PathLevel } from '../artifact/path-artifact.ts';
 import { bindDataset } from '../data/bind-dataset.ts';
 import { type LimitLog, limitEventsSchema, limitLog } from '../engine/memory-limits.ts';
 import { modelDigest } from '../graph/model-digest.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
+import { chanceText } from '../measure/chance.ts';
 import { preparePairs } from '../pairs/prepare.ts';
 import { pathOrder } from '../search/inclusion.ts';
 import type { BuildRequest } from './build-request.ts';
@@ -105,6 +107,9 @@ async function makePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const refit = { compensate };
   const levels = await buildLevels(path, path.order, widths, refit, progress, signal, recovered?.levels);
   const measured = await measureLevels(request, path, levels, widths, checkpoint);
+  const quality = (measured.at(-1) as PathLevel).quality;
+  const doubts = [chanceText(quality, request.dataset.targets, calibrated.pool.output) ?? []].flat();
+  for (const doubt of doubts) progress.note(doubt);
   return writePath(request, {
     ...run,
     state,
@@ -112,7 +117,7 @@ async function makePath(request: TimedRequest, run: Run): Promise<Manifest> {
     path,
     recovery: { train, steps: recovered?.steps ?? plan.steps, draw: recovered?.draw ?? plan.draw },
     measured,
-    notes: [...memoryPlan.notes, ...cut.notes, ...notes],
+    notes: [...memoryPlan.notes, ...cut.notes, ...notes, ...doubts],
   });
 }
 
