@@ -38,6 +38,17 @@ test.each(rates)('a key that is revoked in another isolate is refused, %s', asyn
   expect(await withKey()).toBe(401);
 });
 
+test.each(rates)('a key that is revoked after the clock was set back is refused, %s', async (_, stepMs) => {
+  const created = await here.ask('POST', '/v1/keys', secrets.operatorToken, { name: 'shop' });
+  const { id, key } = (await created.json()) as { id: string; key: string };
+  const withKey = async () => (await there.ask('GET', '/v2', key)).status;
+  expect(await withKey()).toBe(200);
+  nowMs -= 3_600_000;
+  expect((await here.ask('DELETE', `/v1/keys/${id}`, secrets.operatorToken)).status).toBe(204);
+  await passed(stepMs, withKey);
+  expect(await withKey()).toBe(401);
+});
+
 test.each(rates)('a policy that is activated in another isolate is in force, %s', async (_, stepMs) => {
   const { operatorToken } = secrets;
   const inForce = async () => (await there.gateway.policy.get({ waitUntil: () => {} })).version;

@@ -42,6 +42,16 @@ describe('a cell', () => {
     expect(loads).toHaveLength(1);
   });
 
+  test('takes a value for too old when the clock was set back', async () => {
+    const { held, background, loads, pass } = await filled(100);
+    pass(-5);
+    const anew = held.get(background);
+    loads[1]?.resolve('two');
+    expect(await anew).toBe('two');
+    expect(held.get(background)).toBe('two');
+    expect(loads).toHaveLength(2);
+  });
+
   test('waits for a better one when the value is too old, and keeps to it when there is none', async () => {
     const all = bench();
     const held = cell({ ...all.options, waitFromMs: 25 });

@@ -55,6 +55,14 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
   /** When the last load that requests wait for began; undefined while none is under way. */
   let loadingSinceMs: number | undefined;
 
+  /** The clock was set back, so nobody knows how old it is. */
+  const tooOld = () => {
+    if (held !== undefined) held = { ...held, atMs: Number.NEGATIVE_INFINITY };
+    refreshingSinceMs = Number.NEGATIVE_INFINITY;
+    failedAtMs = Number.NEGATIVE_INFINITY;
+    loadingSinceMs = undefined;
+  };
+
   const refresh = async (): Promise<T> => {
     const started = generation;
     const atMs = now();
@@ -85,6 +93,7 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
   return {
     get(background) {
       const at = now();
+      if (held !== undefined && at < held.atMs) tooOld();
       if (held === undefined || at - held.atMs >= maxAgeMs) return fresh();
       // One that cannot be loaded is not waited for by every request that comes.
       if (at - held.atMs >= waitFromMs && at - failedAtMs >= ttlMs) {
