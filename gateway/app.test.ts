@@ -3,6 +3,7 @@ import type { ApiKeyRow } from '../schema/db/tables.ts';
 import { createApp } from './app.ts';
 import { newToken } from './auth/secret-tokens.ts';
 import type { Gateway } from './gateway.ts';
+import { steadyClock } from './state/steady-clock.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -26,6 +27,7 @@ async function withoutLedger() {
     proven: new Map(),
     randomHex: (bytes: number) => '0'.repeat(2 * bytes),
     now: Date.now,
+    steady: steadyClock(Date.now),
   } as unknown as Gateway;
   Object.assign(row, { rateLimit: { requests: 1, windowS: 1 } });
   return { app: createApp(gateway), token, refused, known };

@@ -106,13 +106,14 @@ interface Asked extends Pick<Call, 'request' | 'param'> {
 }
 
 async function answer(gateway: Gateway, { request, context, param }: Asked, route: Route): Promise<Response> {
+  const { steady } = gateway;
   const receivedMs = gateway.now();
   const { headers } = request;
   const background = new RequestBackground(context);
   const id = requestId(headers, gateway.randomHex);
   const told = new Map<string, string>().set('x-request-id', id);
   const clock = route.timed
-    ? new Deadline(receivedMs, firstBoundMs(headers, lastKnown(gateway)), gateway.now, gateway.timerLateness)
+    ? new Deadline(steady.now(), firstBoundMs(headers, lastKnown(gateway)), steady.now, gateway.timerLateness)
     : undefined;
   try {
     const known = route.timed ? gateway.known(background) : undefined;

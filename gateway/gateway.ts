@@ -19,6 +19,7 @@ import { type Roster, roster } from './nodes/roster.ts';
 import { type Bindings, readSettings, type Settings } from './settings.ts';
 import { type Background, type Cell, cell } from './state/cell.ts';
 import type { CellMap } from './state/cell-map.ts';
+import { type SteadyClock, steadyClock } from './state/steady-clock.ts';
 import { type Catalog, loadCatalog, sameCatalogs } from './storage/catalog.ts';
 import { type Database, openDatabase } from './storage/database.ts';
 import { writeDecisions } from './storage/decisions.ts';
@@ -63,8 +64,10 @@ export interface Gateway {
   readonly randomHex: (bytes: number) => string;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch: for dates, and for what others know by them. */
   readonly now: () => number;
+  /** For how long ago something was, and how long it takes. */
+  readonly steady: SteadyClock;
 }
 
 /** How long a change made through another isolate may go unseen here. */
@@ -80,6 +83,7 @@ export function createGateway(
 ): Gateway {
   const settings = readSettings({ ...bindings });
   const db = openDatabase(bindings.DB);
+  const steady = steadyClock(now);
   const held = <T>(what: string, load: () => Promise<T>, same?: (held: T, loaded: T) => boolean) =>
     cell<T>({
       load: () => load().catch((cause: unknown) => unreadable(what, cause)),
@@ -102,7 +106,7 @@ export function createGateway(
   const network = nodeNetwork(bindings.NODE_NETWORK);
   const nodes = fleet({
     nodes: settings.nodes,
-    now,
+    now: steady.now,
     fetchReport: (node) => fetchReport(node, secrets, network),
   });
   const members = roster({
@@ -110,6 +114,8 @@ export function createGateway(
     registered: held('fleet', loadNodes),
     load: loadNodes,
     fleet: nodes,
+    now,
+    at: steady.at,
   });
   const policies = held('policy', () => policyInForce(db), samePolicies);
   const catalogs = held('catalog', () => loadCatalog(db), sameCatalogs);
@@ -137,7 +143,7 @@ export function createGateway(
           for (const { record, keyId, weight } of batch) logEvent('decision', { ...record, keyId, weight });
         await writeDecisions(db, batch, now());
       },
-      now,
+      now: steady.now,
       random,
       pause: (ms) => new Promise((done) => setTimeout(done, ms)),
       onError: (error) => logFailure('decisions were not kept', error),
@@ -163,6 +169,7 @@ export function createGateway(
     randomHex: pooledRandomHex(),
     random,
     now,
+    steady,
   };
 }
 

@@ -195,7 +195,7 @@ export class Purse {
       const reservation = this.#takeHere(units);
       if (reservation !== undefined) return reservation;
       const nowMs = this.#options.now();
-      if (!calls.some((call) => this.#asking.has(call) && nowMs - call.sinceMs < CALL_LOST_MS))
+      if (!calls.some((call) => this.#asking.has(call) && Math.abs(nowMs - call.sinceMs) < CALL_LOST_MS))
         return undefined;
       await this.#options.pause(PAUSE_MS);
     }
@@ -204,7 +204,8 @@ export class Purse {
   #retire(all: boolean): void {
     const nowMs = this.#options.now();
     for (const lease of this.#leases.slice()) {
-      const over = lease.left === 0 || nowMs >= lease.expiresAtMs || nowMs - lease.usedAtMs >= IDLE_MS;
+      const over =
+        lease.left === 0 || nowMs >= lease.expiresAtMs || Math.abs(nowMs - lease.usedAtMs) >= IDLE_MS;
       const abandoned = nowMs >= lease.expiresAtMs + ABANDONED_MS;
       if ((lease.reserved > 0 && !abandoned) || !(over || all)) continue;
       this.#leases.splice(this.#leases.indexOf(lease), 1);

@@ -46,7 +46,7 @@ export function decisionName(
 
 /** @param status what the client is answered */
 export function recordOf(
-  { id, model, rules, askedBudgetMs, pinnedLevel, upload, deadline }: InferenceRequest,
+  { id, atMs, model, rules, askedBudgetMs, pinnedLevel, upload, deadline }: InferenceRequest,
   { policy, now }: DispatchContext,
   { version, decision, drops, shed, result, attempts, hedges, spentMs, selectMs }: Course,
   status: number,
@@ -54,7 +54,7 @@ export function recordOf(
   const serving = decision?.kind === 'serve' ? decision : undefined;
   const answer = result?.forwarded.kind === 'answered' ? result.forwarded.answer : undefined;
   const record: DecisionRecord = {
-    atMs: deadline.receivedMs,
+    atMs,
     requestId: id,
     model: model.id,
     version: version?.version ?? null,

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { steadyClock } from '../state/steady-clock.ts';
 import { Deadline } from './deadline.ts';
 import { timerLateness } from './timer-lateness.ts';
 
@@ -31,6 +32,17 @@ describe('a deadline', () => {
     clock.release();
     await vi.advanceTimersByTimeAsync(1000);
     expect(stopped).not.toHaveBeenCalled();
+  });
+
+  test('passes also where the machine’s clock is set back meanwhile', async () => {
+    const { now } = steadyClock(Date.now);
+    const clock = new Deadline(now(), 50, now);
+    const stopped = vi.fn();
+    clock.onPassed(stopped);
+    await vi.advanceTimersByTimeAsync(10);
+    vi.setSystemTime(Date.now() - 3_600_000);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(stopped).toHaveBeenCalledOnce();
   });
 
   test('may be moved, either way, until it passes', async () => {

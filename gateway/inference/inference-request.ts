@@ -14,6 +14,8 @@ import type { Upload } from './upload.ts';
 
 export interface InferenceRequest {
   readonly id: string;
+  /** When it came, since the epoch; how long ago that is, is for its deadline to say. */
+  readonly atMs: number;
   readonly model: CatalogModel;
   /** The artifact version to go to, asked anew for a second try. */
   readonly route: () => CatalogVersion;

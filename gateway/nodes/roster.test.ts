@@ -20,6 +20,7 @@ const row = (name: string, over: Partial<RegisteredNode> = {}): RegisteredNode =
 
 function bench(rows: RegisteredNode[], listed = [] as { name: string; url: string }[]) {
   const state = { nowMs: 1_000_000, rows };
+  const now = () => state.nowMs;
   const background = { waitUntil: () => {} };
   const addresses = listed.map((node) => ({ ...node, nodeClass: 'default', draining: false }));
   const nodes = fleet({
@@ -29,7 +30,7 @@ function bench(rows: RegisteredNode[], listed = [] as { name: string; url: strin
   });
   const load = async () => state.rows.slice();
   const registered = cell({ load, ttlMs: 0, waitFromMs: 0, now: () => state.nowMs, onError: () => {} });
-  const follow = roster({ listed: addresses, registered, load, fleet: nodes });
+  const follow = roster({ listed: addresses, registered, load, fleet: nodes, now, at: (ms) => ms });
   const seen = async () => {
     await follow.follow(background);
     return nodes.view().map(({ name, reason }) => `${name}: ${reason ?? 'usable'}`);
@@ -50,6 +51,11 @@ describe('the roster', () => {
     expect(await seen()).toEqual(['a: is taken out of service', 'b: usable']);
     state.rows = [row('a', { heardAtMs: 1_000_001, report: report({ state: 'draining' }) }), row('c')];
     expect(await seen()).toEqual(['a: is draining', 'c: usable']);
+  });
+
+  test('one that was heard of by a clock that was ahead does not make others look silent', async () => {
+    const { seen } = bench([row('a', { heardAtMs: 90_000_000 }), row('b')]);
+    expect(await seen()).toEqual(['a: usable', 'b: usable']);
   });
 
   test('a node that falls silent is not used for long, and is left out while others are heard', async () => {

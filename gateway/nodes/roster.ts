@@ -25,21 +25,25 @@ export interface RosterOptions {
   readonly registered: Cell<readonly RegisteredNode[]>;
   readonly load: () => Promise<readonly RegisteredNode[]>;
   readonly fleet: Pick<Fleet, 'setNodes' | 'heard'>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** A time since the epoch, by the fleet's clock. */
+  readonly at: (epochMs: number) => number;
 }
 
-export function roster({ listed, registered, load, fleet }: RosterOptions): Roster {
+export function roster({ listed, registered, load, fleet, now, at }: RosterOptions): Roster {
   let applied: readonly RegisteredNode[] | undefined;
   let members = JSON.stringify(listed);
 
   const apply = (rows: readonly RegisteredNode[]) => {
     if (rows === applied) return;
     applied = rows;
-    const addresses = [...listed, ...present(rows, listed)];
-    const now = JSON.stringify(addresses);
-    if (now !== members) fleet.setNodes(addresses);
-    members = now;
+    const addresses = [...listed, ...heardOf(rows, listed, now())];
+    const next = JSON.stringify(addresses);
+    if (next !== members) fleet.setNodes(addresses);
+    members = next;
     for (const { name, report, heardAtMs } of rows) {
-      if (report !== null && heardAtMs !== null) fleet.heard(name, report, heardAtMs);
+      if (report !== null && heardAtMs !== null) fleet.heard(name, report, at(heardAtMs));
     }
   };
 
@@ -59,14 +63,15 @@ export function roster({ listed, registered, load, fleet }: RosterOptions): Rost
 
 /**
  * Silence is measured against the others': when nobody is heard of, it is the gateway that does not hear, and each isolate
- * asks the nodes itself anyway.
+ * asks the nodes itself anyway. Nobody was heard of later than now: that was by a clock that was ahead.
  */
-export function present(
+function heardOf(
   rows: readonly RegisteredNode[],
   listed: readonly NodeAddress[],
+  nowMs: number,
 ): readonly NodeAddress[] {
   const taken = new Set(listed.map(({ name }) => name));
-  const newestMs = Math.max(...rows.map(({ heardAtMs }) => heardAtMs ?? 0));
+  const newestMs = Math.max(...rows.map(({ heardAtMs }) => Math.min(heardAtMs ?? 0, nowMs)));
   return rows
     .filter(({ name, heardAtMs }) => !taken.has(name) && (heardAtMs ?? -1) >= newestMs - SILENT_MS)
     .filter(({ heardAtMs }) => heardAtMs !== null)

@@ -137,6 +137,7 @@ async function infer(
   const response = await dispatch(
     {
       id: requestId,
+      atMs: call.receivedMs,
       model,
       route,
       pinnedLevel,
@@ -158,7 +159,7 @@ async function infer(
       probeShare: gateway.settings.probeShare,
       random: gateway.random,
       background,
-      now: gateway.now,
+      now: gateway.steady.now,
       reserve: key === undefined ? unlimited : (nanoUsd) => reserveCost(key, nanoUsd, limits),
       explain,
       observe(record) {

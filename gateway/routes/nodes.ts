@@ -118,7 +118,7 @@ export const nodeRoutes: readonly Route[] = [
         });
       }
       // The first that is heard of a node takes it into the fleet.
-      if (!gateway.fleet.heard(name, report, nowMs)) await gateway.roster.reload();
+      if (!gateway.fleet.heard(name, report, gateway.steady.now())) await gateway.roster.reload();
       return Response.json(heartbeatAnswerSchema.parse({ node: name, draining: kept.draining }));
     },
   },

@@ -1,12 +1,14 @@
 /** Registered nodes that several operators change at once. */
 import { beforeAll, expect, test } from 'vitest';
 import { deployment, type Isolate, isolate, secrets } from '../isolate.fixture.ts';
+import { report } from '../nodes/fleet.fixture.ts';
 
+let nowMs = Date.now();
 let here: Isolate;
 
 beforeAll(async () => {
   const { bindings, dispose } = await deployment();
-  here = isolate(bindings);
+  here = isolate(bindings, () => nowMs);
   return dispose;
 });
 
@@ -16,6 +18,7 @@ const ask = (method: string, path: string, body?: unknown) =>
 const register = async (name: string) => {
   const made = await ask('POST', '/v1/nodes', { name, url: `https://${name}.example.org` });
   expect(made.status).toBe(201);
+  return ((await made.json()) as { token: string }).token;
 };
 
 const changesOf = async (name: string) => {
@@ -46,5 +49,17 @@ test('a change beside a removal is told only where it was made', async () => {
       ask('DELETE', `/v1/nodes/${name}`),
     ]);
     expect(await changesOf(name)).toHaveLength(changed.status === 200 ? 1 : 0);
+  }
+});
+
+test('a heartbeat counts also after one that came by a clock that was ahead', async () => {
+  const token = await register('late');
+  const heardAt = async () => {
+    expect((await here.ask('POST', '/v1/heartbeats', token, report('late'))).status).toBe(200);
+    return ((await (await ask('GET', '/v1/nodes/late')).json()) as { heardAtMs: number }).heardAtMs;
+  };
+  for (const byMs of [0, 86_400_000, -86_400_000, 2000]) {
+    nowMs += byMs;
+    expect(await heardAt()).toBe(nowMs);
   }
 });

@@ -1,5 +1,5 @@
 /** Registered nodes: where each is, its token as a salted and peppered hash, and what it last told of itself. */
-import { and, asc, eq, getTableColumns, isNull, lt, or } from 'drizzle-orm';
+import { and, asc, eq, getTableColumns, gt, isNull, lt, or } from 'drizzle-orm';
 import { type NodeRow, nodes } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { NewNode, NodeChanges } from '../../schema/node-registration.ts';
@@ -167,6 +167,9 @@ export async function removeNode(db: Database, { name, actor, nowMs }: NodeChang
   return row;
 }
 
+/** What is later than now by more came by a clock that was ahead, and is not newer. */
+const CLOCKS_APART_MS = 10_000;
+
 /**
  * Keeps what a node tells of itself; what is known to be newer stays.
  * @param prefix of the token that was shown: a node registered anew under the same name has another
@@ -181,7 +184,16 @@ export async function keepHeartbeat(
     db
       .update(nodes)
       .set({ report, heardAtMs: nowMs })
-      .where(and(here, or(isNull(nodes.heardAtMs), lt(nodes.heardAtMs, nowMs)))),
+      .where(
+        and(
+          here,
+          or(
+            isNull(nodes.heardAtMs),
+            lt(nodes.heardAtMs, nowMs),
+            gt(nodes.heardAtMs, nowMs + CLOCKS_APART_MS),
+          ),
+        ),
+      ),
     db.select({ draining: nodes.draining }).from(nodes).where(here),
   ]);
   return row;
