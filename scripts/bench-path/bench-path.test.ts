@@ -32,6 +32,17 @@ test('processes measure apart into one cache, and a report is made of what it ha
   expect(stderr).toContain('not measured: digits by fisher, seed 0');
 });
 
+test('levels that are made apart are kept one by one only until all are there', async () => {
+  const cache = join(folder, 'apart');
+  const { stdout } = await bench(
+    ...['--methods', 'tuned-each', '--only-seeds', '0', '--steps', '10', '--recover', '10'],
+    ...['--cache', cache],
+  );
+  expect(stdout).toContain('single, same budget');
+  const kept = (await readdir(cache)).filter((name) => name.endsWith('.json')).toSorted();
+  expect(kept).toEqual(['digits.dense.0.json', 'digits.tuned-each.0.json']);
+});
+
 test('what it cannot take is refused before anything is computed', async () => {
   await expect(bench('--grid', '0')).rejects.toMatchObject({ code: 2 });
   await expect(bench('--only-seeds', 'x')).rejects.toMatchObject({ code: 2 });

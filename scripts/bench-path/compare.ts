@@ -10,7 +10,14 @@ import { qualities } from './measured.ts';
 import { denseLevel, type Method, type MethodName, methods, revisionOf } from './methods.ts';
 import type { BenchModel } from './models.ts';
 import { orderCache } from './orders.ts';
-import { fingerprintOf, type Result, type ResultKey, readResult, writeResult } from './results.ts';
+import {
+  fingerprintOf,
+  type Result,
+  type ResultKey,
+  readResult,
+  removeResult,
+  writeResult,
+} from './results.ts';
 import { openSubject, type Recovery, type Subject } from './subject.ts';
 
 export interface Comparison {
@@ -66,6 +73,8 @@ export async function compare(
         const epochs = epochsOf(own, await subject.costScene());
         const result = { ...key, samples: samplesOf(model, asked), levels, epochs, seconds };
         await writeResult(asked.cache, result);
+        // Levels that were kept one by one are in it.
+        for (const share of asked.reachable) await removeResult(asked.cache, levelKey(key, share));
         results.push(result);
       }
     }

@@ -3,7 +3,7 @@
  * models, methods or seeds may write into one folder, and folders of several machines are merged by copying their files together.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
@@ -68,4 +68,8 @@ export async function writeResult(cache: string, result: Result): Promise<void> 
   const partial = `${file}.${process.pid}.partial`;
   await writeFile(partial, `${JSON.stringify(result)}\n`);
   await rename(partial, file);
+}
+
+export function removeResult(cache: string, key: ResultKey): Promise<void> {
+  return rm(fileOf(cache, key), { force: true });
 }
