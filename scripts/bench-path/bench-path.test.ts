@@ -27,7 +27,7 @@ test('processes measure apart into one cache, and a report is made of what it ha
   expect(kept).toEqual(['digits.dense.0.json', 'digits.magnitude.1.json', 'digits.random.0.json']);
   const { stdout, stderr } = await bench('--methods', 'random,magnitude,fisher', '--report-only');
   expect(stdout).toMatch(/reachable % {2}FLOPs % {2}params % +random +magnitude\n/);
-  expect(stdout).toContain('mean of 2 seeds');
+  expect(stdout).toContain('test examples, one seed');
   expect(stderr).toContain('not measured: digits by random, seed 1');
   expect(stderr).toContain('not measured: digits by fisher, seed 0');
 });
