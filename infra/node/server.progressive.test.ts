@@ -23,14 +23,16 @@ afterEach(() => scope.dispose());
 
 const X = [[0.5, -1, 2, 0.25]];
 
-/** Serves a directory's files; those named stop until `release`. */
+/** Serves a directory's files; those named stop until `release`, those in `failing` are answered with 500. */
 async function gatedFiles(owner: Disposable, directory: string, gated: readonly string[]) {
   const gate = Promise.withResolvers<void>();
   const asked: string[] = [];
+  const failing = new Set<string>();
   const server = createServer(async (request, response) => {
     const name = basename(request.url ?? '');
     asked.push(name);
     if (gated.includes(name)) await gate.promise;
+    if (failing.has(name)) return void response.writeHead(500).end();
     response.end(await readFile(join(directory, name)));
   });
   server.listen(0, '127.0.0.1');
@@ -41,7 +43,7 @@ async function gatedFiles(owner: Disposable, directory: string, gated: readonly 
     server.close();
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/tiny`;
-  return { url, asked, release: () => gate.resolve() };
+  return { url, asked, failing, release: () => gate.resolve() };
 }
 
 describe('a node whose artifact is still coming', () => {
@@ -74,6 +76,21 @@ describe('a node whose artifact is still coming', () => {
     await expect
       .poll(async () => (await inferOk(`${node.url}/v2/models/tiny/infer`, request)).body.model_version)
       .toBe('2');
+  });
+
+  test('answers at the densest level that is there while the origin fails, and climbs when it does not', async () => {
+    const directory = await tinyArtifact(scope);
+    const files = await gatedFiles(scope, directory, []);
+    files.failing.add('own-02.bin');
+    const cacheDir = await temporaryDirectory(scope);
+    const node = await readyNode(scope, { artifact: files.url, cacheDir, pollMs: 50 });
+    const reported = () => node.report().models[0]?.levels.map(({ level }) => level);
+    await expect.poll(reported, { timeout: 20_000 }).toEqual([0, 1]);
+    const answered = async () =>
+      (await inferOk(`${node.url}/v2/models/tiny/infer`, tinyRequest(X, [3]))).body.model_version;
+    expect(await answered()).toBe('1');
+    files.failing.clear();
+    await expect.poll(answered, { timeout: 20_000 }).toBe('2');
   });
 
   test('takes up what an earlier start has fetched, and fetches nothing twice', async () => {

@@ -22,3 +22,8 @@ export function unavailable(
     },
   );
 }
+
+/** Whether a level that could not be had is only out of reach for the moment; true where there was no fault. */
+export function mayCome(fault: unknown): boolean {
+  return fault === undefined || (fault instanceof SppError && fault.details?.reason === 'not-ready');
+}

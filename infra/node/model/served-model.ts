@@ -12,6 +12,7 @@ import { type PackedInputs, zeroInputs } from '../tensors.ts';
 import { before } from './before.ts';
 import { latencyWindows } from './latency-window.ts';
 import { levelCache } from './level-cache.ts';
+import { mayCome } from './level-fault.ts';
 import { levelMeasurement } from './level-measurement.ts';
 import type { LevelModels, SizedLevel } from './level-models.ts';
 import { modelTrial } from './model-trial.ts';
@@ -252,7 +253,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     manifest,
     denseLevel,
     get defaultLevel() {
-      const isComing = progressive && !arrived.has(denseLevel) && cache.faultOf(denseLevel) === undefined;
+      const isComing = progressive && !arrived.has(denseLevel) && mayCome(cache.faultOf(denseLevel));
       return isComing && arrived.size > 0 ? Math.max(...arrived) : denseLevel;
     },
     get rowsMeet() {
