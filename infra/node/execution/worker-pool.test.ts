@@ -291,6 +291,23 @@ describe('worker pool', () => {
   });
 });
 
+test('a thread that is well serves on while the other ones do not start', async () => {
+  const well = Object.assign(new EventEmitter(), { postMessage: () => {} });
+  let spawned = 0;
+  const spawn = () => {
+    if (spawned++ === 0) return well;
+    const thread = Object.assign(new EventEmitter(), { postMessage: () => {} });
+    setImmediate(() => thread.emit('exit', 1));
+    return thread;
+  };
+  const { pool, lost } = open({ size: 2, spawn });
+  well.emit('message', { kind: 'ready' });
+  await expect.poll(() => lost.length, { timeout: 5000 }).toBeGreaterThan(3);
+  expect([pool.fault, pool.idle]).toEqual([undefined, 1]);
+  well.emit('exit', 1);
+  expect(pool.fault).toMatchObject({ code: 'backend-unavailable' });
+});
+
 test('only a run that has all other threads idle leaves its thread awake', async () => {
   const asked: ToThread[] = [];
   const threads: EventEmitter[] = [];

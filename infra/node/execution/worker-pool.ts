@@ -40,7 +40,7 @@ export interface WorkerPool {
   readonly size: number;
   /** Threads that could take a task now. */
   readonly idle: number;
-  /** Set while threads keep dying before they are ready, and cleared when one gets there. */
+  /** Set while threads keep dying before they are ready and there is none that is, and cleared when one gets there. */
   readonly fault: SppError | undefined;
   /**
    * Runs a task at once on an idle thread, by preference one that has the level's session; undefined when none is idle.
@@ -243,7 +243,7 @@ export function workerPool(options: PoolOptions): WorkerPool {
       return count;
     },
     get fault() {
-      return fault;
+      return [...slots].some(({ ready }) => ready) ? undefined : fault;
     },
     start(task) {
       const idle = [...slots].filter((slot) => slot.idle);
