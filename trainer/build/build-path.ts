@@ -10,7 +10,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import type { PathLevel } from '../artifact/path-artifact.ts';
 import { bindDataset } from '../data/bind-dataset.ts';
-import { type LimitLog, limitEventsSchema, limitLog } from '../engine/memory-limits.ts';
+import { type LimitLog, limitEventsSchema, limitLog, limitTexts } from '../engine/memory-limits.ts';
 import { modelDigest } from '../graph/model-digest.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { chanceText } from '../measure/chance.ts';
@@ -110,6 +110,7 @@ async function makePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const quality = (measured.at(-1) as PathLevel).quality;
   const doubts = [chanceText(quality, request.dataset.targets, calibrated.pool.output) ?? []].flat();
   for (const doubt of doubts) progress.note(doubt);
+  const scarce = limitTexts((await checkpoint.read('limits', limitEventsSchema)) ?? []);
   return writePath(request, {
     ...run,
     state,
@@ -117,7 +118,7 @@ async function makePath(request: TimedRequest, run: Run): Promise<Manifest> {
     path,
     recovery: { train, steps: recovered?.steps ?? plan.steps, draw: recovered?.draw ?? plan.draw },
     measured,
-    notes: [...memoryPlan.notes, ...cut.notes, ...notes, ...doubts],
+    notes: [...memoryPlan.notes, ...cut.notes, ...scarce, ...notes, ...doubts],
   });
 }
 

@@ -39,3 +39,8 @@ test('says where rounding keeps the sparsest level from what was asked for', () 
   expect(roundedNotes(model(100), { widths: [[2], [10]], shares: [0.2, 1] }, 2)).toEqual([]);
   expect(roundedNotes(model(100), rounded, 1)).toEqual([]);
 });
+
+test('pairs that are too narrow to be rounded are counted', () => {
+  const left = expect.stringMatching(/1 of 1 pairs .* 16 units: their widths are not rounded/);
+  expect(roundedNotes(model(100), { widths: [[2], [10]], shares: [0.2, 1] }, 16)).toEqual([left]);
+});

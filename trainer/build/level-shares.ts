@@ -54,15 +54,20 @@ export function withoutRepeats(
 /** Of what was asked for, what the sparsest level may keep more because of rounding without a word. */
 const ROUNDED = 1.1;
 
-/** What is to be said where rounding keeps the sparsest level from being as sparse as was asked for. */
+/** What is to be said where rounding keeps the sparsest level from being as sparse as was asked for, or does nothing. */
 export function roundedNotes(
   model: Pick<PreparedModel, 'pairs' | 'flops' | 'params' | 'shared'>,
   { widths: [sparsest = []], shares: [asked = 1] }: Pick<DistinctLevels, 'widths' | 'shares'>,
   multiple: number,
 ): readonly string[] {
   const kept = sizeAt(model.pairs, sparsest, model).flops / model.flops;
-  if (multiple === 1 || kept <= ROUNDED * asked) return [];
+  if (multiple === 1) return [];
+  const narrow = model.pairs.filter(({ units }) => units <= multiple).length;
+  const left = `${narrow} of ${model.pairs.length} pairs have no more than ${multiple} units: their widths are not rounded`;
+  const said = narrow === 0 ? [] : [left];
+  if (kept <= ROUNDED * asked) return said;
   return [
+    ...said,
     `with widths in multiples of ${multiple} units the sparsest level keeps ${(100 * kept).toFixed(1)} % of the FLOPs, not ${(100 * asked).toFixed(1)} %`,
   ];
 }

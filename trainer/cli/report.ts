@@ -5,7 +5,7 @@ import { SppError } from '../../schema/errors.ts';
 import { readBaselines } from '../report/baselines.ts';
 import { adviceText, guideline } from '../report/guideline.ts';
 import { type ReportData, readReportData, writeReportData } from '../report/report-data.ts';
-import { writeReport } from '../report/write-report.ts';
+import { metricsOf, writeReport } from '../report/write-report.ts';
 
 export function reportCommand(): Command {
   return new Command('report')
@@ -19,7 +19,9 @@ export function reportCommand(): Command {
       const { manifest } = await openArtifact(directory);
       const kept = await readReportData(directory);
       const data =
-        flags.baselines === undefined ? kept : await withBaselines(directory, kept, flags.baselines);
+        flags.baselines === undefined
+          ? kept
+          : await withBaselines(directory, kept, [flags.baselines, metricsOf(manifest)]);
       const file = await writeReport(directory, manifest, data);
       const advice = guideline(manifest);
       process.stdout.write(
@@ -34,13 +36,13 @@ export function reportCommand(): Command {
 async function withBaselines(
   directory: string,
   kept: ReportData | undefined,
-  file: string,
+  measured: Parameters<typeof readBaselines>,
 ): Promise<ReportData> {
   if (kept === undefined)
     throw new SppError('usage', `${directory} holds no report.json to add baselines to.`, {
       hint: 'Build the path again; build-path writes it.',
     });
-  const data = { ...kept, baselines: await readBaselines(file) };
+  const data = { ...kept, baselines: await readBaselines(...measured) };
   await writeReportData(directory, data);
   return data;
 }

@@ -59,5 +59,17 @@ export function limitLog(
   };
 }
 
+/** What a report says of them. */
+export function limitTexts(events: readonly LimitEvent[]): string[] {
+  return events.map(({ stage, step, microBatch, recompute }) => {
+    const since = step < 0 ? 'from before its first step on' : `from step ${step} on`;
+    const ways = [
+      ...(recompute ? ['activations are computed twice'] : []),
+      ...(microBatch === undefined ? [] : [`${microBatch} examples are computed at once`]),
+    ];
+    return `memory ran out in ${stage}: ${since} ${ways.join(', and ')}`;
+  });
+}
+
 /** Of runs that are not gone on with. */
 export const noLimitLog: LimitLog = { before: () => {}, after: async () => {} };

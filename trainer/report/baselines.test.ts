@@ -24,7 +24,7 @@ test("come in the artifact's own metric and unit, with the wider of interval and
     labels: { random: 'random', ours: 'ours', unmeasured: 'none' },
     rows: [{ flops: 0.5, params: 0.6, cells: { random: cell(40, 2), ours: cell(97, 0) } }],
   };
-  const [random, ours, ...rest] = await readBaselines(await file(bench));
+  const [random, ours, ...rest] = await readBaselines(await file(bench), ['accuracy']);
   expect(rest).toEqual([]);
   expect(random).toMatchObject({ name: 'random', metric: 'accuracy' });
   expect(random?.points[0]).toMatchObject({ relativeFlops: 0.5, relativeParams: 0.6, value: 0.4 });
@@ -33,6 +33,18 @@ test("come in the artifact's own metric and unit, with the wider of interval and
 });
 
 test('a file of something else is refused by name', async () => {
-  await expect(readBaselines(await file({ rows: [] }))).rejects.toMatchObject({ code: 'bad-data' });
-  await expect(readBaselines(join(folder, 'nowhere.json'))).rejects.toMatchObject({ code: 'bad-data' });
+  await expect(readBaselines(await file({ rows: [] }), ['accuracy'])).rejects.toMatchObject({
+    code: 'bad-data',
+  });
+  await expect(readBaselines(join(folder, 'nowhere.json'), ['accuracy'])).rejects.toMatchObject({
+    code: 'bad-data',
+  });
+});
+
+test('results by a metric that the levels do not have are refused with both', async () => {
+  const bench = { model: 'llama', measured: { metric: 'perplexity', per: 1 }, labels: {}, rows: [] };
+  await expect(readBaselines(await file(bench), ['accuracy'])).rejects.toMatchObject({
+    code: 'bad-data',
+    message: expect.stringMatching(/bench\.json .*llama.*perplexity.*accuracy/),
+  });
 });

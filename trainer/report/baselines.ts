@@ -18,13 +18,30 @@ const benchSchema = z.object({
   rows: z.array(z.object({ flops: z.number(), params: z.number(), cells: z.record(z.string(), cellSchema) })),
 });
 
-/** @throws `bad-data` when the file is none of the benchmark's */
-export async function readBaselines(file: string): Promise<ReportData['baselines']> {
+/**
+ * @param metrics that the path's levels have: others cannot be drawn beside it
+ * @throws `bad-data` when the file is none of the benchmark's, or of a model that is measured otherwise
+ */
+export async function readBaselines(
+  file: string,
+  metrics: readonly string[],
+): Promise<ReportData['baselines']> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw refused(file, cause);
   });
+  const bench = parsed(text, file);
+  const { model, measured } = bench;
+  if (metrics.includes(measured.metric)) return baselinesOf(bench);
+  throw new SppError(
+    'bad-data',
+    `${file} is of ${model}, by ${measured.metric}; these levels are measured by ${metrics.join(', ')}.`,
+    { hint: 'Give the results of the model that the path is of.' },
+  );
+}
+
+function parsed(text: string, file: string): z.infer<typeof benchSchema> {
   try {
-    return baselinesOf(benchSchema.parse(JSON.parse(text)));
+    return benchSchema.parse(JSON.parse(text));
   } catch (cause) {
     throw refused(file, cause);
   }

@@ -22,6 +22,12 @@ export async function writeReport(
   return join(directory, REPORT_FILE);
 }
 
+/** All that levels are measured by, the main one first. */
+export function metricsOf({ levels }: Pick<Manifest, 'levels'>): string[] {
+  const { quality } = levels.at(-1) as ManifestLevel;
+  return [quality.metric, ...Object.keys(quality.details ?? {})];
+}
+
 export async function reportPage(manifest: Manifest, data: ReportData | undefined): Promise<string> {
   const part = (name: string) => readFile(new URL(`./page/${name}`, import.meta.url), 'utf8');
   const [frame, style, script, library] = await Promise.all([
@@ -33,7 +39,7 @@ export async function reportPage(manifest: Manifest, data: ReportData | undefine
   const { model, createdAt, task, pairs, levels, search, seed, dataSha256, inputs } = manifest;
   const advice = guideline(manifest).map((each) => ({ ...each, text: adviceText(each) }));
   const { quality } = levels.at(-1) as ManifestLevel;
-  const metrics = [quality.metric, ...Object.keys(quality.details ?? {})];
+  const metrics = metricsOf(manifest);
   const content = {
     model,
     createdAt,
