@@ -169,6 +169,7 @@ describe('build-path', () => {
     const other = { ...options, seed: 1 };
     await expect(buildPath(request('half', { resume: true, options: other }))).rejects.toMatchObject({
       code: 'bad-checkpoint',
+      message: expect.stringMatching(/options: seed was 0 and is 1\.$/),
     });
     await expect(verifyArtifact(join(root, 'half'), silentProgress)).rejects.toMatchObject({
       code: 'unknown-artifact',

@@ -18,6 +18,10 @@ const runSchema = z.object({
   fingerprint: z.string(),
   /** Of what decides the search: with that alone the same, a run goes on behind it. */
   searchFingerprint: z.string(),
+  /** What the two are of, so that whoever is refused is told what differs. */
+  asked: z
+    .object({ model: z.string(), data: z.string(), options: z.record(z.string(), z.unknown()) })
+    .optional(),
   workers: z.int().positive(),
   workerThreads: z.int().positive(),
 });

@@ -21,6 +21,8 @@ export interface Fingerprints {
   readonly fingerprint: string;
   /** Equal exactly when they would search alike. */
   readonly searchFingerprint: string;
+  /** What the search is decided by, in parts. */
+  readonly asked: NonNullable<RunIdentity['asked']>;
 }
 
 export function fingerprintsOf(sourceSha256: string, dataset: Dataset, options: BuildOptions): Fingerprints {
@@ -41,6 +43,11 @@ export function fingerprintsOf(sourceSha256: string, dataset: Dataset, options: 
   const { id, levels, lowest, grid, align, frontier: ____, ...rest } = deciding;
   const { recover, recoverWeights, recoverRate, testSamples, latencyRounds, ...searching } = rest;
   return {
+    asked: {
+      model: sourceSha256,
+      data: JSON.stringify([dataset.sha256, dataset.recipe]),
+      options: searching,
+    },
     fingerprint: digest(deciding),
     // Of some data only as much is read as recovery asks for, and what is drawn follows from how much there is.
     searchFingerprint: digest(searching, dataset.train.count),
@@ -103,7 +110,7 @@ export async function savedRun(
   if (saved.searchFingerprint !== fingerprints.searchFingerprint) {
     throw new SppError(
       'bad-checkpoint',
-      `The unfinished build in ${request.out} is of another model, data or options.`,
+      `The unfinished build in ${request.out} is of another model, data or options${differences(saved.asked, fingerprints.asked)}.`,
       {
         hint: 'Give the same command as before with --resume, or start over with --force.',
       },
@@ -115,6 +122,22 @@ export async function savedRun(
     'options behind the search have changed: what was searched is kept, the rest begins anew',
   );
   return run;
+}
+
+/** What differs, as far as it is known, to be set behind what may. */
+function differences(saved: RunIdentity['asked'], now: Fingerprints['asked']): string {
+  if (saved === undefined) return '';
+  const shown = (value: unknown) => (value === undefined ? 'unset' : JSON.stringify(value));
+  const options = Object.keys({ ...saved.options, ...now.options }).flatMap((name) => {
+    const [was, is] = [shown(saved.options[name]), shown(now.options[name])];
+    return was === is ? [] : [`${name} was ${was} and is ${is}`];
+  });
+  const all = [
+    ...(saved.model === now.model ? [] : ['the model file differs']),
+    ...(saved.data === now.data ? [] : ['the data differ, or how they are read']),
+    ...options,
+  ];
+  return all.length === 0 ? '' : `: ${all.join(', ')}`;
 }
 
 /** Where the checkpoint keeps how long stages took: what an interrupted run had spent is part of the cost. */
