@@ -52,25 +52,30 @@ const arrays = {
 } as const satisfies Record<Datatype, ArrayOf | null>;
 
 /**
- * The JSON part and what follows it; both are views. Without the header the whole body is JSON.
+ * How much of a body is JSON: all of it without the header.
  * @param headerLength value of `Inference-Header-Content-Length`, null where it is absent
  * @throws `bad-header` when the length is malformed or beyond the body's end
  */
+export function jsonLength(headerLength: string | null, bodyLength: number): number {
+  if (headerLength === null) return bodyLength;
+  const length = /^\d{1,15}$/.test(headerLength.trim()) ? Number(headerLength) : Number.NaN;
+  if (length <= bodyLength) return length;
+  throw new SppError(
+    'bad-header',
+    `Inference-Header-Content-Length: ${JSON.stringify(headerLength.slice(0, 40))} is not a length within the body of ${bodyLength} bytes.`,
+    {
+      hint: 'It is the number of bytes of the JSON object that the body begins with.',
+      details: { header: 'Inference-Header-Content-Length' },
+    },
+  );
+}
+
+/** The JSON part and what follows it; both are views. @throws as `jsonLength` does */
 export function splitBody(
   body: Uint8Array<ArrayBuffer>,
   headerLength: string | null,
 ): { json: Uint8Array<ArrayBuffer>; tail: Uint8Array<ArrayBuffer> } {
-  if (headerLength === null) return { json: body, tail: body.subarray(body.length) };
-  const length = /^\d{1,15}$/.test(headerLength.trim()) ? Number(headerLength) : Number.NaN;
-  if (!(length <= body.length))
-    throw new SppError(
-      'bad-header',
-      `Inference-Header-Content-Length: ${JSON.stringify(headerLength.slice(0, 40))} is not a length within the body of ${body.length} bytes.`,
-      {
-        hint: 'It is the number of bytes of the JSON object that the body begins with.',
-        details: { header: 'Inference-Header-Content-Length' },
-      },
-    );
+  const length = jsonLength(headerLength, body.length);
   return { json: body.subarray(0, length), tail: body.subarray(length) };
 }
 

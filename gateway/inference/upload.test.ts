@@ -24,6 +24,20 @@ test('JSON alone may come as bytes, as clients in Python send it, and goes on as
   expect(upload).toMatchObject({ contentType: 'application/json', headerLength: null, batch: 1 });
 });
 
+test.each(['-3', 'Infinity', '1e3', '9999999', ''])(
+  '%j is no length of the JSON, in one piece or handed on',
+  async (length) => {
+    const parameters = { binary_data_size: 4 };
+    const body = JSON.stringify({ inputs: [{ name: 'x', shape: [1], datatype: 'FP32', parameters }] });
+    for (const declared of [body.length, 2 ** 20]) {
+      const headers = new Headers({ [headerLengthName]: length, 'content-length': String(declared) });
+      const request = new Request('http://gateway/', { method: 'POST', body });
+      const sent = Promise.resolve().then(() => readUpload(request, headers, 1e8));
+      await expect(sent).rejects.toMatchObject({ code: 'bad-header' });
+    }
+  },
+);
+
 describe('a compressed body', () => {
   const plain = JSON.stringify({ inputs: [{ name: 'x', shape: [2, 1], datatype: 'FP32', data: [1, 2] }] });
   const pressed = async (text: string, format: Coding) => {

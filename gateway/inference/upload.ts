@@ -1,5 +1,5 @@
 /** The body of an inference request: kept for a second try where it is small, handed on as it comes where it is large. */
-import { headerLengthName, splitBody } from '../../schema/binary-tensors.ts';
+import { headerLengthName, jsonLength, splitBody } from '../../schema/binary-tensors.ts';
 import { SppError } from '../../schema/errors.ts';
 import { inferRequestSchema, withoutNulls } from '../../schema/protocol.ts';
 import { type Coding, codingOf, decoded } from '../http/content-coding.ts';
@@ -61,7 +61,7 @@ async function largeUpload(
   as: ReadAs,
   maxBytes: number,
 ): Promise<Upload> {
-  const streamed = await streamedUpload(body, declared, as.headerLength);
+  const streamed = await streamedUpload(body, declared, jsonLength(as.headerLength, declared));
   const { first } = streamed;
   if (first !== undefined) return { ...streamed, ...as, first, batch: batchOf(first, declared) };
   return heldUpload(await readBody(new Response(streamed.body()), maxBytes), as);
@@ -94,7 +94,7 @@ function heldUpload(bytes: Uint8Array<ArrayBuffer>, { contentType, headerLength 
 }
 
 /** @returns without the first tensor where the prefix does not tell */
-async function streamedUpload(body: ReadableStream<Uint8Array>, bytes: number, headerLength: string | null) {
+async function streamedUpload(body: ReadableStream<Uint8Array>, bytes: number, jsonBytes: number) {
   const reader = body.getReader();
   const chunks: Uint8Array[] = [];
   let prefix = new Uint8Array(0);
@@ -104,8 +104,7 @@ async function streamedUpload(body: ReadableStream<Uint8Array>, bytes: number, h
     if (done) break;
     chunks.push(value);
     prefix = joined(prefix, value);
-    const json = headerLength === null ? prefix : prefix.subarray(0, Number(headerLength));
-    first = firstTensor(json);
+    first = firstTensor(prefix.subarray(0, jsonBytes));
   }
   reader.releaseLock();
   let arrived = false;
