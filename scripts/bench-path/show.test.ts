@@ -36,6 +36,14 @@ test('a mean of fewer seeds than others says of how many', () => {
   expect(textOf(even, model, 'text')).not.toContain('(2)');
 });
 
+test('a seed that is measured in part takes nothing from what the others cost', () => {
+  const whole = { ...result('ours', 0), epochs: { teacher: 0.1, search: 0.2 } };
+  const costs = (...results: Result[]) => named(['ours'], ...results).epochs.ours;
+  expect(costs(whole, result('ours', 1))).toEqual(costs(whole));
+  expect(costs(result('ours', 1), whole)).toEqual(costs(whole));
+  expect(costs(result('ours', 1))).toBeUndefined();
+});
+
 test('a method has one colour in all plots and none has that of another; logarithms have round ticks', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'bench-show-'));
   const drawn = async (...chosen: MethodName[]) => {

@@ -25,12 +25,15 @@ export function ofOther(results: readonly Result[], metric: string): Result[] | 
   return those.length === 0 ? undefined : those;
 }
 
-/** Epochs of each method's parts, and altogether; means over seeds. */
+/** Epochs of each method's parts, and altogether; means over seeds, but for those that are measured in part and have no cost yet. */
 export function costsOf(results: readonly Result[]): Record<string, Record<string, number>> {
   const methods = [...new Set(results.map(({ method }) => method))];
   return Object.fromEntries(
     methods.flatMap((method) => {
-      const own = results.filter((result) => result.method === method).map(({ epochs }) => epochs);
+      const own = results
+        .filter((result) => result.method === method)
+        .map(({ epochs }) => epochs)
+        .filter((epochs) => Object.keys(epochs).length > 0);
       const parts = Object.keys(own[0] ?? {});
       if (parts.length === 0) return [];
       const means = parts.map((part) => [part, average(own.map((epochs) => epochs[part] ?? 0))] as const);
