@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { SppError } from '../../../schema/errors.ts';
 import { disposables } from '../../../test/support/node-client.ts';
 import { followActiveVersion, isModelIndex } from './active-version.ts';
 
@@ -83,6 +84,16 @@ describe('following the active version', () => {
     );
     await done;
     expect(versions).toEqual(['v1', 'v1']);
+  });
+
+  test('gives up at once where the execution provider is missing', async () => {
+    const { url } = await indexServer([active('v1')]);
+    const missing = async () => {
+      throw new SppError('backend-unavailable', 'no libraries');
+    };
+    const { done, versions } = follow(url, missing, 2);
+    await expect(done).rejects.toMatchObject({ code: 'backend-unavailable' });
+    expect(versions).toEqual(['v1']);
   });
 
   test('gives up at once when the token is refused', async () => {

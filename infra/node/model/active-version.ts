@@ -14,6 +14,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
 const LONGEST_RETRY_MS = 300_000;
+const FOR_GOOD: ReadonlySet<string> = new Set(['unauthorized', 'backend-unavailable']);
 
 /** Whether a location is a model's index (`.../v1/artifacts/{model}`) rather than one version or a directory. */
 export function isModelIndex(location: string): boolean {
@@ -38,7 +39,7 @@ export interface FollowOptions {
 
 /**
  * Polls the index until aborted: quickly at first, backing off while there is nothing to serve.
- * @throws `unauthorized`, which no waiting mends, as long as nothing is served yet
+ * @throws `unauthorized` and `backend-unavailable`, which no waiting mends, as long as nothing is served yet
  */
 export async function followActiveVersion(options: FollowOptions): Promise<void> {
   const { signal, intervalMs, onVersion, onTrouble } = options;
@@ -71,7 +72,7 @@ export async function followActiveVersion(options: FollowOptions): Promise<void>
       if (failed === undefined) trouble = undefined;
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof SppError && error.code === 'unauthorized' && served === undefined) throw error;
+      if (error instanceof SppError && FOR_GOOD.has(error.code) && served === undefined) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       if (reason !== trouble) onTrouble(error);
       trouble = reason;
