@@ -233,6 +233,19 @@ describe('build-path', () => {
     expect(notes).toContainEqual(expect.stringContaining('50.0 %'));
   });
 
+  test('a run that had come to its end is gone on with by giving what it has left', async () => {
+    const stages: string[] = [];
+    const stage = (name: string) => {
+      stages.push(name);
+      return { update: () => {}, finish: () => {} };
+    };
+    const again = request('whole', { resume: true, progress: { note: () => {}, stage } });
+    expect(await buildPath(again)).toEqual(whole);
+    expect(stages).toEqual(['prepare']);
+    const other = { ...options, levels: 3 };
+    await expect(buildPath({ ...again, options: other })).rejects.toMatchObject({ code: 'usage' });
+  });
+
   test('a finished artifact is not overwritten unasked', async () => {
     await expect(buildPath(request('whole'))).rejects.toMatchObject({
       code: 'usage',

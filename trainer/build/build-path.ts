@@ -25,7 +25,7 @@ import { measureLevels } from './measure-levels.ts';
 import { type TimedProgress, timedProgress } from './path-report.ts';
 import { planBuild } from './plan-build.ts';
 import { recoverPath, recoveryPlan } from './recover-path.ts';
-import { begin, fingerprintsOf, refuseToOverwrite, SECONDS, savedRun } from './run-identity.ts';
+import { begin, fingerprintsOf, finishedRun, refuseToOverwrite, SECONDS, savedRun } from './run-identity.ts';
 import { type SearchMemory, searchPath } from './search-path.ts';
 import { inclusionStateSchema, throwIfAborted } from './search-stage.ts';
 import { writePath } from './write-path.ts';
@@ -45,6 +45,8 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
 
   const sourceSha256 = await modelDigest(request.modelPath);
   const fingerprints = fingerprintsOf(sourceSha256, dataset, options);
+  const finished = await finishedRun(request, checkpoint, fingerprints);
+  if (finished !== undefined) return finished;
   const saved = await savedRun(request, checkpoint, fingerprints);
   const calibrated = await calibrate(prepared, dataset, options, progress);
   try {

@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
+import { openArtifact } from '../../schema/artifact/store.ts';
 import { SppError } from '../../schema/errors.ts';
-import { MANIFEST_FILE } from '../../schema/manifest.ts';
+import { MANIFEST_FILE, type Manifest } from '../../schema/manifest.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { TracedModel } from '../pairs/prepare.ts';
 import { defaultInclusion } from '../search/inclusion.ts';
@@ -66,16 +67,46 @@ export async function refuseToOverwrite(request: BuildRequest, checkpoint: Check
     () => false,
   );
   const unfinished = (await checkpoint.run()) !== undefined;
-  if (finished && !unfinished) {
-    throw new SppError('usage', `${request.out} already holds an artifact.`, {
-      hint: 'Choose another --out, or replace it with --force.',
-    });
-  }
+  // Whether it is the one that is asked for, `finishedRun` tells.
+  if (finished && !unfinished && !request.resume) throw occupied(request);
   if (unfinished && !request.resume) {
     throw new SppError('usage', `${request.out} holds an unfinished build.`, {
       hint: 'Go on with --resume, or start over with --force.',
     });
   }
+}
+
+function occupied({ out }: Pick<BuildRequest, 'out'>): SppError {
+  return new SppError('usage', `${out} already holds an artifact.`, {
+    hint: 'Choose another --out, or replace it with --force.',
+  });
+}
+
+/**
+ * The artifact that a run has left which had come to its end: who starts a job again until it is done need not know whether it is.
+ * @throws `usage` when it is of something else
+ */
+export async function finishedRun(
+  request: BuildRequest,
+  checkpoint: Checkpoint,
+  { fingerprint }: Fingerprints,
+): Promise<Manifest | undefined> {
+  if (!request.resume || request.force || (await checkpoint.run()) !== undefined) return undefined;
+  const { manifest } = (await openArtifact(request.out).catch(absent)) ?? {};
+  if (manifest === undefined) return undefined;
+  if (manifest.model.version !== versionOf(fingerprint)) throw occupied(request);
+  request.progress.note(`${request.out} holds the finished build: nothing is left to do`);
+  return manifest;
+}
+
+function absent(error: unknown): undefined {
+  if (error instanceof SppError && error.code === 'unknown-artifact') return undefined;
+  throw error;
+}
+
+/** Of artifacts; equal for runs that give the same path. */
+export function versionOf(fingerprint: string): string {
+  return `p${fingerprint.slice(0, 12)}`;
 }
 
 /** The directory, or the nearest one above it, as it need not be there. */

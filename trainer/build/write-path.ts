@@ -15,6 +15,7 @@ import type { LevelWidths } from './choose-widths.ts';
 import { ownTensors } from './level-stage.ts';
 import { epochsByStage, reportData, type TimedProgress } from './path-report.ts';
 import type { RecoveredPath } from './recover-path.ts';
+import { versionOf } from './run-identity.ts';
 import { searchSettings } from './search-path.ts';
 
 interface WriteRequest extends Pick<BuildRequest, 'options' | 'dataset' | 'out'> {
@@ -102,10 +103,6 @@ function headerOf(
     seed,
     dataSha256: dataset.sha256,
   };
-}
-
-function versionOf(fingerprint: string): string {
-  return `p${fingerprint.slice(0, 12)}`;
 }
 
 function preprocessingOf({ imageInput, normalisation }: BoundDataset): Manifest['preprocessing'] {
