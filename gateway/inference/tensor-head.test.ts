@@ -18,7 +18,19 @@ describe('the first tensor', () => {
     expect(head(text)).toEqual({ name: 't', shape: [], datatype: 'INT64' });
   });
 
+  test.each(['[]', '[1,-2.5e3,[3]]', '["]", "\\"]\\\\", {"a":[null]}]'])(
+    'is found behind the data %s',
+    (data) => {
+      const text = `{"inputs":[{"data": ${data} ,"datatype":"FP32","name":"x","parameters":{},"shape":[1]}]}`;
+      expect(head(text)).toEqual({ name: 'x', shape: [1], datatype: 'FP32' });
+      for (const cut of [text.indexOf(data) + 1, text.indexOf('"shape"')])
+        expect(head(text.slice(0, cut))).toBeUndefined();
+    },
+  );
+
   test.each([
+    '{"inputs":[{"data":1,"name":"x","shape":[1],"datatype":"FP32"}]}',
+    '{"inputs":[{"data":["],"name":"x","shape":[1],"datatype":"FP32"}]}',
     '',
     '[]',
     '{}',
@@ -31,7 +43,6 @@ describe('the first tensor', () => {
     '{"inputs":[{"name":"x","shape":[1],"datatype":"COMPLEX","data":[]}]}',
     '{"inputs":[{"name":"x","shape":[1],"datatype":"toString","data":[]}]}',
     '{"inputs":[{"name":"","shape":[1],"datatype":"FP32","data":[]}]}',
-    '{"inputs":[{"name":"x","shape":[1],"data":[],"datatype":"FP32"}]}',
     '{"inputs" [{"name":"x","shape":[1],"datatype":"FP32","data":[]}]}',
     '{"a":tru,"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[]}]}',
     '{"a":[1,],"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[]}]}',

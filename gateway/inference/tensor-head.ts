@@ -1,7 +1,8 @@
 /**
- * Finds the first input tensor's name, shape and datatype at the beginning of a request's JSON, without reading the data
- * behind them: it stops at the tensor's `data` or its end. It only ever recognises what is well-formed as far as it has
- * read; for everything else it answers undefined, and the caller parses the whole to say what is wrong.
+ * Finds the first input tensor's name, shape and datatype at the beginning of a request's JSON, without reading its data: it stops
+ * at the tensor's `data` or its end, and goes over data that stand before the rest, as of clients that sort members by name. It
+ * only ever recognises what is well-formed, data aside, as far as it has read; for everything else it answers undefined, and the
+ * caller parses the whole to say what is wrong.
  */
 import { type Datatype, datatypes } from '../../schema/protocol.ts';
 
@@ -43,8 +44,10 @@ function readTensor(cursor: Cursor): TensorHead | undefined {
   for (;;) {
     const key = readString(cursor);
     if (key === undefined || !take(cursor, COLON)) return undefined;
-    if (key === 'data') break;
-    if (key === 'name') {
+    if (key === 'data') {
+      if (name !== undefined && datatype !== undefined && shape !== undefined) break;
+      if (!skipData(cursor)) return undefined;
+    } else if (key === 'name') {
       name = readString(cursor);
       if (name === undefined || name === '') return undefined;
     } else if (key === 'datatype') {
@@ -115,6 +118,31 @@ function textOf(bytes: Uint8Array, from: number, to: number): string {
   let text = '';
   for (let at = from; at < to; at++) text += String.fromCharCode(bytes[at] as number);
   return text;
+}
+
+/** To the end of an array; of what is in it only where strings, arrays and objects begin and end. */
+function skipData(cursor: Cursor): boolean {
+  skipSpace(cursor);
+  if (peek(cursor) !== OPEN_BRACKET) return false;
+  const { bytes } = cursor;
+  let depth = 0;
+  for (let at = cursor.at; at < bytes.length; at++) {
+    const byte = bytes[at];
+    if (byte === QUOTE) at = stringEnd(bytes, at);
+    else if (byte === OPEN_BRACKET || byte === OPEN_BRACE) depth++;
+    else if (byte === CLOSE_BRACKET || byte === CLOSE_BRACE) depth--;
+    if (depth > 0) continue;
+    cursor.at = at + 1;
+    return true;
+  }
+  return false;
+}
+
+/** Where the string ends that begins at `from`; beyond the bytes where it does not. */
+function stringEnd(bytes: Uint8Array, from: number): number {
+  let at = from + 1;
+  while (at < bytes.length && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
+  return at;
 }
 
 /** A string, a number, a word, or an object or array of them. */
