@@ -110,7 +110,7 @@ export class Deadline {
   }
 }
 
-function overrun(): SppError {
+export function overrun(): SppError {
   return new SppError('budget-overrun', 'The latency budget ran out before there was an answer.', {
     hint: 'Ask with a larger X-Latency-Budget, or let the operator lower the quality that the policy promises.',
   });

@@ -44,7 +44,9 @@ async function run(request: InferenceRequest, context: DispatchContext, course: 
     course.spentMs = rules.budgetMs - selection.budgetLeftMs;
     if (decision.kind !== 'serve') {
       if (count > 1) break;
-      throw course.shed ? overloaded(context.fleet.pressure(), rules) : refusal(decision, rules);
+      throw course.shed
+        ? overloaded(context.fleet.pressure(), rules)
+        : refusal(decision, rules, selection.budgetLeftMs);
     }
     if (count === 1) deadline.grant(timeGranted(planned, context.policy.document.defaultLatencyBudgetMs));
     else if (!worthAnother(planned, deadline.leftMs())) break;

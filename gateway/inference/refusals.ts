@@ -1,13 +1,23 @@
 /** Decisions not to serve, as the problems that a client is told. */
 import { SppError } from '../../schema/errors.ts';
-import { formatNanoUsd } from '../../schema/headers.ts';
+import { formatMs, formatNanoUsd } from '../../schema/headers.ts';
 import type { Rules } from '../selector/rules.ts';
 import type { Decision } from '../selector/select.ts';
+import { overrun } from './deadline.ts';
 
-/** @returns `budget-infeasible`, `cost-infeasible` or `no-node`: nothing was sent */
-export function refusal(decision: Exclude<Decision, { kind: 'serve' }>, rules: Rules): SppError {
+/**
+ * @param budgetLeftMs of the budget, when the choice was made: a body may have been long in coming
+ * @returns `budget-infeasible`, `cost-infeasible`, `budget-overrun` or `no-node`: nothing was sent
+ */
+export function refusal(
+  decision: Exclude<Decision, { kind: 'serve' }>,
+  rules: Rules,
+  budgetLeftMs: number,
+): SppError {
   if (decision.kind === 'no-node') return noNode();
   const { nearest, by } = decision;
+  // Its time is up, and only the timer has not said so yet.
+  if (by === 'latency' && budgetLeftMs <= 0) return overrun();
   const { budgetMs, minBudgetMs, costBudgetNanoUsd, slaClass, tier, minSparsity, maxSparsity, minQuality } =
     rules;
   const predictedMs = nearest === undefined ? null : Number(nearest.predicted.totalMs.toFixed(3));
@@ -25,7 +35,7 @@ export function refusal(decision: Exclude<Decision, { kind: 'serve' }>, rules: R
       'Ask with a larger X-Cost-Budget.',
     ],
     latency: [
-      `No level fits a latency budget of ${budgetMs} ms: the sparsest one allowed takes ${predictedMs} ms.`,
+      `No level fits a latency budget of ${budgetMs} ms, of which ${formatMs(budgetLeftMs)} ms are left: the sparsest one allowed takes ${predictedMs} ms.`,
       'Ask with a larger X-Latency-Budget; GET /v2/models/{model} lists what each level takes now.',
     ],
   } as const satisfies Record<typeof by, readonly [string, string]>;
@@ -34,6 +44,7 @@ export function refusal(decision: Exclude<Decision, { kind: 'serve' }>, rules: R
     hint,
     details: {
       latencyBudgetMs: budgetMs,
+      budgetLeftMs: Number(formatMs(budgetLeftMs)),
       predictedMs,
       level: nearest?.level ?? null,
       bounds: {

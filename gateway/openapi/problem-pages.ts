@@ -31,7 +31,7 @@ export const meanings = {
   'range-not-satisfiable': 'The range begins beyond the end of the file.',
   'unsupported-media-type': 'The Content-Type or Content-Encoding is not one that this address takes.',
   'budget-infeasible':
-    'No level that the policy and the request allow is predicted to fit the latency budget, and the policy refuses such requests. Nothing was sent to a node. `predictedMs` is what it would take.',
+    'No level that the policy and the request allow is predicted to fit the latency budget, and the policy refuses such requests. Nothing was sent to a node. `predictedMs` is what it would take, `budgetLeftMs` what was left of the budget when that was known.',
   'cost-infeasible':
     'No level that is allowed costs as little as the cost budget. Nothing was sent to a node. `costNanoUsd` is the least it would cost.',
   'cost-exhausted':
