@@ -1,9 +1,11 @@
 /** The command line as a process: what is wrong with a command is said to people and to programs. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
+const DIGITS = fileURLToPath(new URL('../../examples/digits/digits.onnx', import.meta.url));
 
 function trainer(...argv: string[]) {
   return ended([MAIN, ...argv]);
@@ -35,10 +37,18 @@ test('a flag that a command does not have is told with where all are', () => {
 test('a build that fails under a bar of progress ends', () => {
   const terminal =
     'data:text/javascript,Object.assign(process.stderr,{isTTY:true,cursorTo(){},clearLine(){}})';
-  const digits = fileURLToPath(new URL('../../examples/digits/digits.onnx', import.meta.url));
-  const build = ['build-path', digits, '--data', 'idx:missing', '--out', 'unused'];
+  const build = ['build-path', DIGITS, '--data', 'idx:missing', '--out', 'unused'];
   const { status, stderr } = ended(['--import', terminal, MAIN, ...build]);
   expect(stderr).toContain('[bad-data]');
   expect(stderr).toContain('\u001b[?25h');
   expect(status).toBe(2);
+});
+
+test('a reader that goes away is no failure', async () => {
+  const child = spawn(process.execPath, [MAIN, 'inspect', DIGITS]);
+  const said: Buffer[] = [];
+  child.stderr.on('data', (chunk: Buffer) => said.push(chunk));
+  child.stdout.destroy();
+  expect(await once(child, 'close')).toEqual([0, null]);
+  expect(Buffer.concat(said).toString()).toBe('');
 });

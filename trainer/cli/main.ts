@@ -68,4 +68,10 @@ function printProblem(error: unknown): void {
   process.stdout.write(`${JSON.stringify(problemDocument(error))}\n`);
 }
 
+// Who read along has gone, as `head` does: no fault, and no reason for a build to end.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+
 process.exitCode = await main(process.argv.slice(2));
