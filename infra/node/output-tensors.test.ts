@@ -41,6 +41,20 @@ describe('outputs', () => {
     expect(all.map(({ binary }) => binary)).toEqual([true, true]);
   });
 
+  test('that only binary data can carry are refused as JSON before they are computed', () => {
+    const half: Port[] = [...outputs, { name: 'h', datatype: 'FP16', shape: [-1] }];
+    const refused = expect.objectContaining({
+      code: 'bad-request',
+      message: expect.stringMatching(/"h" is FP16/),
+    });
+    expect(() => selectOutputs(half, {})).toThrow(refused);
+    expect(() => selectOutputs(half, { outputs: [{ name: 'h' }] })).toThrow(refused);
+    expect(selectOutputs(half, { outputs: [{ name: 'a' }] })).toEqual([{ name: 'a', binary: false }]);
+    expect(selectOutputs(half, { outputs: [{ name: 'h', parameters: { binary_data: true } }] })).toEqual([
+      { name: 'h', binary: true },
+    ]);
+  });
+
   test('that are not finite become null and are counted', () => {
     const data = Float32Array.of(1, Number.NaN, Number.POSITIVE_INFINITY);
     const raw = { name: 'a', type: 'float32', dims: [3], data };

@@ -33,12 +33,12 @@ export function selectOutputs(
   { outputs, parameters }: Pick<InferRequest, 'outputs' | 'parameters'>,
 ): WantedOutput[] {
   const allBinary = flag(parameters, 'binary_data_output', 'The request') ?? false;
-  if (outputs === undefined || outputs.length === 0)
-    return ports.map(({ name }) => ({ name, binary: allBinary }));
+  if (outputs === undefined || outputs.length === 0) return ports.map((port) => inForm(port, allBinary));
   const chosen = new Map<string, WantedOutput>();
   for (const { name, parameters: own } of outputs) {
     const title = `The output ${quote(name)}`;
-    if (!ports.some((port) => port.name === name))
+    const port = ports.find((candidate) => candidate.name === name);
+    if (port === undefined)
       throw new SppError('bad-request', `The model has no output ${quote(name)}.`, {
         hint: `Its outputs are ${portNames(ports)}.`,
       });
@@ -51,16 +51,24 @@ export function selectOutputs(
       throw new SppError('bad-request', `${title} is asked for in shared memory.`, {
         hint: 'This server answers over HTTP only; leave the parameters of shared memory out.',
       });
-    chosen.set(name, { name, binary: flag(own, 'binary_data', title) ?? allBinary });
+    chosen.set(name, inForm(port, flag(own, 'binary_data', title) ?? allBinary));
   }
   return [...chosen.values()];
+}
+
+/** Before it is computed: what has no form to be sent in would be computed in vain. */
+function inForm({ name, datatype }: Port, binary: boolean): WantedOutput {
+  if (!binary && elementTypes[datatype] === null)
+    throw new SppError('bad-request', `The output ${quote(name)} is ${datatype}, which JSON cannot carry.`, {
+      hint: 'Ask for it with the parameter binary_data.',
+    });
+  return { name, binary };
 }
 
 /**
  * Outputs as the response has them, flattened, and the bytes that follow its JSON object. As JSON, a float that is NaN
  * or infinite has no form: it becomes null, and the tensor's parameter `non_finite` counts how often.
  * @param outputs in the order of `wanted`
- * @throws `bad-request` for an output that only binary data can carry
  */
 export function unpackOutputs(
   ports: readonly Port[],
@@ -83,10 +91,7 @@ export function unpackOutputs(
 
 function jsonOutput({ name, datatype }: Port, { dims, data }: RawTensor): ResponseOutput {
   const type = elementTypes[datatype];
-  if (type === null)
-    throw new SppError('bad-request', `The output ${quote(name)} is ${datatype}, which JSON cannot carry.`, {
-      hint: 'Ask for it with the parameter binary_data.',
-    });
+  if (type === null) throw new Error(`the output ${name} was to be binary, as ${datatype} is`);
   let nonFinite = 0;
   const elements = Array.from<unknown, JsonElement | null>({ length: data.length }, (_, i) => {
     const value = type.toJson(data[i] ?? 0);
