@@ -34,7 +34,7 @@ async function countAgainst(
 ): Promise<void> {
   const purse = purses.of(key, 'rate');
   if (purse === undefined) return;
-  const taken = await purse.take(1);
+  const taken = await purse.take(1, (asking) => background.waitUntil(asking));
   if (taken.kind === 'reserved') taken.reservation.settle(1);
   purses.tend(purse, background);
   const { remaining, endsAtMs } = purse.standing();
@@ -66,7 +66,7 @@ async function reserveFrom(
   nanoUsd: number,
   { purses, background, nowMs }: LimitsContext,
 ): Promise<Reservation> {
-  const taken = await purse.take(nanoUsd);
+  const taken = await purse.take(nanoUsd, (asking) => background.waitUntil(asking));
   purses.tend(purse, background);
   if (taken.kind === 'reserved')
     return keptUntilOver(taken.reservation, background, () => purses.tend(purse, background));

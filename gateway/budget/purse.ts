@@ -65,15 +65,20 @@ export class Purse {
     this.#options = options;
   }
 
-  /** @throws what the ledger's call throws: without its word nothing is spent */
-  async take(units: number): Promise<Taken> {
+  /**
+   * @param keep gets what must come to its end even where the request does not wait for it: a lease that nobody hears of counts as spent
+   * @throws what the ledger's call throws: without its word nothing is spent
+   */
+  async take(units: number, keep: (asking: Promise<unknown>) => void = () => {}): Promise<Taken> {
     if (units === 0) return { kind: 'reserved', reservation: nothing };
     let denied = Number.POSITIVE_INFINITY;
     for (;;) {
       const reservation = this.#takeHere(units);
       if (reservation !== undefined) return { kind: 'reserved', reservation };
       const need = this.#needFor(units);
-      const answer = await this.#ask(need, units);
+      const asking = this.#ask(need, units);
+      keep(asking.catch(() => {}));
+      const answer = await asking;
       if (answer.granted > 0) continue;
       denied = Math.min(denied, need);
       const late = await this.#fromOthers(units);

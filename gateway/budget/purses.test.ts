@@ -18,18 +18,27 @@ const key = {
 /** What work behind an answer may take at most before the runtime drops it. */
 const BEHIND_MS = 30_000;
 
-/** An isolate before a ledger in memory, in a runtime that keeps no work for longer than it says. */
-function world() {
+/**
+ * An isolate before a ledger in memory, in a runtime that keeps no work for longer than it says.
+ * @param answerMs that the ledger's answers take
+ */
+function world(answerMs = 0) {
   const db = new DatabaseSync(':memory:');
   const exec = (query: string, ...values: (string | number | null)[]) =>
     db.prepare(query).all(...values) as Record<string, unknown>[];
   const ledger = new Ledger({ exec });
   const errors: unknown[] = [];
+  let exchanges = 0;
   const begun: Promise<number>[] = [];
   const under = new Set<Promise<unknown>>();
   const all = purses({
     ledgerOf: () => ({
-      exchange: async (message) => ledger.exchange(message, Date.now()),
+      exchange: async (message) => {
+        exchanges++;
+        const answer = ledger.exchange(message, Date.now());
+        if (answerMs > 0) await new Promise((done) => setTimeout(done, answerMs));
+        return answer;
+      },
       view: async (account) => ledger.view(account, Date.now()),
     }),
     now: Date.now,
@@ -50,6 +59,7 @@ function world() {
       const context: LimitsContext = { purses: all, background, nowMs: Date.now() };
       return reserveCost(key, units, context);
     },
+    asked: () => exchanges,
     view: () => ledger.view(account, Date.now()),
     behindMs: async () => Math.max(...(await Promise.all(begun))),
     /** How much work goes on behind answers now. */
@@ -81,6 +91,20 @@ test('a request is kept by the runtime until it is said what became of its money
   refunded.refund();
   await vi.advanceTimersByTimeAsync(60_000);
   expect(kept()).toBe(0);
+});
+
+test('so is one that asks the ledger, though its client is answered meanwhile: a lease that nobody heard of would count as spent', async () => {
+  const { reserve, asked, view, kept } = world(50);
+  // The runtime lets go of whoever has been answered and is not kept.
+  void reserve(100);
+  await vi.advanceTimersByTimeAsync(10);
+  expect(kept()).toBe(1);
+  await vi.advanceTimersByTimeAsync(40);
+  expect(view().leased).toBeGreaterThan(0);
+  const before = asked();
+  void reserve(100);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(asked()).toBe(before);
 });
 
 test.each([10, 20, 40])('so does what is left of a request that takes %i s', async (seconds) => {

@@ -5,7 +5,7 @@ import { expectedOf } from '../selector/candidate-table.ts';
 import type { Decision } from '../selector/select.ts';
 import { type AttemptRequest, type AttemptResult, attempt } from './attempt.ts';
 import type { Course } from './course.ts';
-import { Deadline } from './deadline.ts';
+import { Deadline, overrun } from './deadline.ts';
 import { type Attempt, hedged } from './hedging.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
 import { anotherMay } from './node-answer.ts';
@@ -31,7 +31,13 @@ export function started(
   const reserved = context.reserve(decision.chosen.costNanoUsd);
   const send = (reservation: Reservation) =>
     sent(planned, decision, reservation, request, context, course, outlived);
-  return reserved instanceof Promise ? reserved.then(send) : send(reserved);
+  if (!(reserved instanceof Promise)) return send(reserved);
+  return reserved.then((reservation) => {
+    if (request.deadline.leftMs() > 0) return send(reservation);
+    // The client was told that its time is up while the ledger was asked.
+    reservation.refund();
+    throw overrun();
+  });
 }
 
 function sent(
