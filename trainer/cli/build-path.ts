@@ -105,8 +105,16 @@ export function buildPathCommand(): Command {
     )
     .option('--seed <n>', 'seed of everything drawn', String(defaults.seed))
     .option('--calibration <n>', 'training examples to draw from', String(defaults.calibration))
-    .option('--test-samples <n>', 'test examples that levels are measured on', String(defaults.testSamples))
-    .option('--latency-rounds <n>', 'runs that each latency is taken from', String(defaults.latencyRounds))
+    .option(
+      '--test-samples <n>',
+      'test examples that levels are measured on, at most',
+      String(defaults.testSamples),
+    )
+    .option(
+      '--latency-rounds <n>',
+      'runs that each latency is taken from, at most',
+      String(defaults.latencyRounds),
+    )
     .addOption(
       new Option('--backend <name>', 'what computes gradients; trainer doctor compares them')
         .choices(backendChoices)

@@ -1,6 +1,6 @@
 /** `trainer doctor`: what this machine offers, what would be used, and what would be faster. */
 import { fileURLToPath } from 'node:url';
-import { Command } from 'commander';
+import { Argument, Command } from 'commander';
 import { z } from 'zod';
 import { adviceFor, type Findings } from '../doctor/advice.ts';
 import { lookAtMachine, type Machine } from '../doctor/machine.ts';
@@ -29,7 +29,9 @@ export function doctorCommand(): Command {
     .description(
       'Say what this machine offers, time a step of the search on each backend that is installed, and say what to install to go faster.',
     )
-    .argument('[model]', 'an ONNX file to measure on (default: the bundled digits model)', BUNDLED)
+    .addArgument(
+      new Argument('[model]', 'an ONNX file to measure on').default(BUNDLED, 'the bundled digits model'),
+    )
     .option('--seconds <n>', 'time for each backend', '10')
     .option('--json', 'print JSON', false)
     .action(async (model: string, flags: Flags) => {
