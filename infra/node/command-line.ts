@@ -87,6 +87,8 @@ async function run(flags: Record<string, string>): Promise<void> {
     throw error;
   }
   const [model] = node.report().models;
+  // Who waited for the line may be gone, or the file that takes it be on a full disk: that ends no service.
+  process.stdout.on('error', () => {});
   process.stdout.write(`ready ${node.url} ${model?.model}@${model?.artifactVersion}\n`);
 }
 

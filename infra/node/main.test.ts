@@ -1,14 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { open, readdir, readFile } from 'node:fs/promises';
 import { getPriority } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { artifactServer } from '../../test/support/node-artifact-server.ts';
 import {
   disposables,
   inferOk,
+  post,
   readyNode,
   tinyArtifact,
   tinyRequest,
@@ -32,12 +35,21 @@ interface Program {
   line(start: string): Promise<string>;
 }
 
-function program(args: readonly string[], env: Record<string, string> = {}): Program {
-  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, NODE_TOKEN: '', ...env } });
+/** @param log descriptor that takes the program's log; its output is a pipe else */
+function program(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  log: number | 'pipe' = 'pipe',
+): Program {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...process.env, NODE_TOKEN: '', ...env },
+    stdio: ['ignore', 'pipe', log],
+  });
+  const stdout = child.stdout as Readable;
   const output = { stdout: '', stderr: '' };
   const ended = once(child, 'close').then(([code]) => code as number | null);
   for (const stream of ['stdout', 'stderr'] as const)
-    child[stream].setEncoding('utf8').on('data', (text: string) => {
+    child[stream]?.setEncoding('utf8').on('data', (text: string) => {
       output[stream] += text;
     });
   scope.onDispose(async () => {
@@ -54,7 +66,7 @@ function program(args: readonly string[], env: Record<string, string> = {}): Pro
         throw new Error(`ended with ${code} before a line "${start}": ${output.stderr}`);
       });
       early.catch(() => {});
-      while (find(start) === undefined) await Promise.race([once(child.stdout, 'data'), early]);
+      while (find(start) === undefined) await Promise.race([once(stdout, 'data'), early]);
       return find(start) ?? '';
     },
   };
@@ -157,6 +169,18 @@ describe('the node as a program', () => {
         expect(niceness).toBeGreaterThan(getPriority(node.child.pid as number));
     },
   );
+
+  test.runIf(existsSync('/dev/full'))('serves on where its log is on a disk that is full', async () => {
+    const full = await open('/dev/full', 'w');
+    scope.onDispose(() => full.close());
+    const artifact = await tinyArtifact(scope);
+    const node = program(['--artifact', artifact, '--port', '0', '--workers', '1'], {}, full.fd);
+    const [, url] = (await node.line('ready')).split(' ');
+    expect((await post(`${url}/v2/models/tiny/infer`, '{')).status).toBe(400);
+    await inferOk(`${url}/v2/models/tiny/infer`, tinyRequest(X, TOKEN));
+    node.child.kill('SIGTERM');
+    expect(await node.ended).toBe(0);
+  });
 
   test('explains itself', async () => {
     const node = program(['--help']);
