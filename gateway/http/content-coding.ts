@@ -29,8 +29,10 @@ export function codingOf(headers: Headers): Coding | undefined {
 
 /** A byte of deflate's becomes 1032 at most: so much is decoded in one go, for what a MiB takes. */
 const PIECE_BYTES = 1024;
-/** After so much is decoded others have their turn: clients, and the end of this one's budget. */
-const TURN_BYTES = 256 * 1024;
+/** A block that is stored as it is has 64 KiB at most: whoever sends more of which nothing comes sends no data, but, say, an endless name. */
+const BARREN_BYTES = 128 * 1024;
+/** After so much has come out, or gone in, others have their turn: clients, and the end of this one's budget. */
+const TURN = { out: 256 * 1024, in: 32 * 1024 };
 
 /** @throws `body-too-large` soon after that many bytes have come out; `bad-request` where it is not what it says */
 export async function decoded(
@@ -55,17 +57,31 @@ export async function decoded(
  */
 async function requireFits(bytes: Uint8Array, coding: Coding, maxBytes: number): Promise<void> {
   let total = 0;
-  let turnAt = TURN_BYTES;
+  let turn = { out: 0, in: 0 };
+  let bareSince = 0;
   const count = (chunk: Uint8Array) => {
     total += chunk.length;
   };
-  const decoder = coding === 'gzip' ? new Gunzip(count) : new Unzlib(count);
+  const decoder = coding === 'gzip' ? oneMember(count) : new Unzlib(count);
   for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
     const end = at + PIECE_BYTES;
+    const before = total;
     decoder.push(bytes.subarray(at, end), end >= bytes.length);
+    if (total > before) bareSince = end;
+    // The decoder begins anew with each piece until there is something.
+    if (end - bareSince > BARREN_BYTES) throw new Error('nothing comes out of it');
     if (total > maxBytes) throw tooLarge(maxBytes);
-    if (total < turnAt) continue;
-    turnAt = total + TURN_BYTES;
+    if (total - turn.out < TURN.out && end - turn.in < TURN.in) continue;
+    turn = { out: total, in: end };
     await new Promise((done) => setTimeout(done));
   }
+}
+
+/** The runtime takes one member only, so that thousands of them need not be looked at. */
+function oneMember(count: (chunk: Uint8Array) => void): Gunzip {
+  const decoder = new Gunzip(count);
+  decoder.onmember = () => {
+    throw new Error('more follows its end');
+  };
+  return decoder;
 }

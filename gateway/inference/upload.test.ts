@@ -1,7 +1,10 @@
+import { randomBytes } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
+import { Gunzip } from 'fflate';
 import { describe, expect, test, vi } from 'vitest';
 import { headerLengthName } from '../../schema/binary-tensors.ts';
-import type { Coding } from '../http/content-coding.ts';
+import { type Coding, codingOf, decoded } from '../http/content-coding.ts';
 import { readUpload } from './upload.ts';
 
 test('one image of 224 x 224 in FP32 can be sent again, to another node', async () => {
@@ -84,9 +87,31 @@ describe('a compressed body', () => {
     }
   });
 
+  test('of which nothing comes out is not looked at to its end', async () => {
+    const named = Uint8Array.of(0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 0);
+    const endless = new Uint8Array(1e6).fill(0x61);
+    endless.set(named);
+    const push = vi.spyOn(Gunzip.prototype, 'push');
+    try {
+      await expect(sent(endless, 'gzip', 1e7)).rejects.toMatchObject({ code: 'bad-request' });
+      expect(push.mock.calls.length).toBeLessThan(200);
+    } finally {
+      push.mockRestore();
+    }
+  });
+
+  test('that was stored as it is, in blocks as large as they may be, is taken', async () => {
+    const noise = JSON.stringify({ id: randomBytes(150_000).toString('base64'), ...JSON.parse(plain) });
+    const body = Uint8Array.from(gzipSync(noise, { level: 0 }));
+    const headers = new Headers({ 'content-encoding': 'gzip', 'content-length': String(body.length) });
+    expect(body.length).toBeGreaterThan(noise.length);
+    await expect(decoded(body, codingOf(headers) ?? 'deflate', 1e6)).resolves.toHaveLength(noise.length);
+  });
+
   test('that is cut off or something else is a wrong request', async () => {
     const whole = await pressed(plain, 'gzip');
-    for (const body of [whole.slice(0, -9), Uint8Array.from(new TextEncoder().encode(plain))])
+    const twice = Uint8Array.from([...whole, ...whole]);
+    for (const body of [twice, whole.slice(0, -9), Uint8Array.from(new TextEncoder().encode(plain))])
       await expect(sent(body, 'gzip')).rejects.toMatchObject({ code: 'bad-request' });
   });
 
