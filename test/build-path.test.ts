@@ -356,6 +356,21 @@ describe('bad input', () => {
     });
   });
 
+  test('labels that are none of the classes, before anything is computed', async () => {
+    const stages: string[] = [];
+    const stage = (name: string) => {
+      stages.push(name);
+      return { update: () => {}, finish: () => {} };
+    };
+    const labels = (indices: readonly number[]) =>
+      Int32Array.from(indices, (index) => (index === 150 ? 10 : 0));
+    const strange = { ...dataset, test: { ...dataset.test, labels } };
+    await expect(
+      buildPath(request('strange', { dataset: strange, progress: { note: () => {}, stage } })),
+    ).rejects.toMatchObject({ code: 'bad-data', message: expect.stringContaining('label 10') });
+    expect(stages).toEqual(['prepare']);
+  });
+
   test('inputs so large that the dense model overflows', async () => {
     const huge = await openMnist({ scale: 1e30, mean: [0], std: [1e-30] });
     await expect(buildPath(request('huge', { dataset: huge }))).rejects.toMatchObject({

@@ -5,6 +5,7 @@ import { orderTensors } from '../compensation/compensated-order.ts';
 import { bindDataset } from '../data/bind-dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
+import { assertLabels } from '../measure/quality.ts';
 import { chooseTask } from '../measure/task.ts';
 import { keptPairs } from '../pairs/kept-pairs.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
@@ -60,6 +61,8 @@ async function observe(
 ): Promise<CalibratedModel> {
   const threads = computeThreads();
   const pool = await poolFor(whole.graph, dataset, options);
+  const measured = { task: pool.task.measure, split: pool.data.test, samples: options.testSamples };
+  assertLabels(measured, pool.answer.at(-1) ?? 1);
   const prepared = keptPairs(whole, answerGraph(whole.graph, pool.task));
   const alone = whole.pairs.length - prepared.pairs.length;
   if (alone > 0)

@@ -26,6 +26,9 @@ export interface QualityRequest {
   readonly onProgress?: (done: number) => void;
 }
 
+/** Of examples; of text, each has as many as tokens. */
+const LABELS_AT_ONCE = 256;
+
 const unused: Tensor = { dtype: 'float32', dims: [0], data: new Float32Array(0) };
 
 /**
@@ -69,14 +72,31 @@ function labelsFor(
 ): Int32Array {
   const labels = split.labels?.(indices);
   if (labels?.length !== elementCount(answer.dims.slice(0, -1))) throw misfit(output, answer);
-  const classes = answer.dims.at(-1) ?? 1;
-  const stray = labels.find((label) => label < -1 || label >= classes);
-  if (stray !== undefined) {
-    throw new SppError('bad-data', `The label ${stray} is outside the model's ${classes} classes.`, {
-      hint: 'Check that the data set belongs to this model.',
-    });
-  }
+  assertClasses(labels, answer.dims.at(-1) ?? 1);
   return labels;
+}
+
+function assertClasses(labels: Int32Array, classes: number): void {
+  const stray = labels.find((label) => label < -1 || label >= classes);
+  if (stray === undefined) return;
+  throw new SppError('bad-data', `The label ${stray} is outside the model's ${classes} classes.`, {
+    hint: 'Check that the data set belongs to this model.',
+  });
+}
+
+/**
+ * What measuring would refuse of the labels, before what is to be measured is made.
+ * @throws `bad-data` for a label that is none of the classes
+ */
+export function assertLabels(
+  { task, split, samples }: Pick<QualityRequest, 'task' | 'split' | 'samples'>,
+  classes: number,
+): void {
+  if (!('labels' in scorers[task].needs)) return;
+  for (const indices of blocks(Math.min(samples, split.count), LABELS_AT_ONCE)) {
+    const labels = split.labels?.(indices);
+    if (labels !== undefined) assertClasses(labels, classes);
+  }
 }
 
 function append(all: Record<string, number[]>, scores: Scores): void {
