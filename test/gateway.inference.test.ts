@@ -264,6 +264,8 @@ describe('metadata', () => {
   });
 
   test('says what the server is', async () => {
-    expect(await (await gateway.client('GET', '/v2')).json()).toMatchObject({ extensions: ['path_levels'] });
+    expect(await (await gateway.client('GET', '/v2')).json()).toMatchObject({
+      extensions: ['path_levels', 'binary_tensor_data'],
+    });
   });
 });

@@ -1,4 +1,5 @@
 /** The Open Inference Protocol: health, metadata, inference. */
+import { binaryExtension } from '../../schema/binary-tensors.ts';
 import type { ApiKeyRow } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import { headerNames } from '../../schema/headers.ts';
@@ -30,7 +31,12 @@ export const inferenceRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v2',
     access: 'client',
-    handle: () => Response.json({ name: 'solution-path', version: '0.1.0', extensions: ['path_levels'] }),
+    handle: () =>
+      Response.json({
+        name: 'solution-path',
+        version: '0.1.0',
+        extensions: ['path_levels', binaryExtension],
+      }),
   },
   { method: 'GET', path: '/v2/health/live', access: 'open', handle: () => Response.json({ live: true }) },
   {
