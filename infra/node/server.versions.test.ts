@@ -1,7 +1,13 @@
 /** The exchange of versions where the new one does not come as it should. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { artifactServer } from '../../test/support/node-artifact-server.ts';
-import { disposables, inferOk, readyNode, tinyRequest } from '../../test/support/node-client.ts';
+import {
+  disposables,
+  inferOk,
+  readyNode,
+  temporaryDirectory,
+  tinyRequest,
+} from '../../test/support/node-client.ts';
 import { tinyReference } from '../../test/support/tiny-model.ts';
 
 const scope = disposables();
@@ -13,7 +19,8 @@ describe('a version that takes the place of another', () => {
   test('does so when all its levels are there: until then the other one answers at every level', async () => {
     const gateway = await artifactServer(scope, 'secret');
     await gateway.publish('v1', 1);
-    const node = await readyNode(scope, { artifact: gateway.url, token: 'secret', pollMs: 20 });
+    const cacheDir = await temporaryDirectory(scope);
+    const node = await readyNode(scope, { artifact: gateway.url, token: 'secret', pollMs: 20, cacheDir });
     gateway.missing.add('v2/own-01.bin');
     await gateway.publish('v2', -3);
     const tries = () => gateway.asked.filter((file) => file === 'v2/own-01.bin').length;
