@@ -13,12 +13,14 @@ const busy = (headers: Record<string, string>, code = 'no-node') =>
   Response.json({ code, detail: 'busy', hint: 'wait' }, { status: 503, headers });
 
 /** A gateway that answers from a list, and what it was sent. */
-function scripted(...answers: Response[]) {
+const scripted = (...answers: Response[]) => patient(1000, ...answers);
+
+function patient(maxWaitMs: number, ...answers: Response[]) {
   const seen: { url: string; headers: Headers; body: string }[] = [];
   const client = createClient({
     url: 'http://gateway/',
     key: 'sp_key',
-    maxWaitMs: 1000,
+    maxWaitMs,
     fetch: async (url, init) => {
       seen.push({ url: String(url), headers: new Headers(init?.headers), body: String(init?.body) });
       return answers.shift() ?? Response.json(answer);
@@ -122,6 +124,12 @@ describe('the client', () => {
     const problem = (await client.infer('m', inputs).catch((error: unknown) => error)) as GatewayProblem;
     expect(problem).toMatchObject({ code: 'no-node', status: 503, message: 'busy', hint: 'wait' });
     expect(seen).toHaveLength(tries);
+  });
+
+  test('does not wait for longer than a timer can, however patient', async () => {
+    const { client, seen } = patient(Number.POSITIVE_INFINITY, busy({ 'retry-after': '9999999' }));
+    await expect(client.infer('m', inputs)).rejects.toMatchObject({ status: 503 });
+    expect(seen).toHaveLength(1);
   });
 
   test('stops waiting when it is told to', async () => {

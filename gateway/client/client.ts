@@ -100,8 +100,12 @@ export interface Client {
   model(model: string, signal?: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
 }
 
+/** What waits longer goes off at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 export function createClient(options: ClientOptions): Client {
-  const { url, key, retries = 2, maxWaitMs = 10_000, fetch: send = fetch } = options;
+  const { url, key, retries = 2, fetch: send = fetch } = options;
+  const maxWaitMs = Math.min(options.maxWaitMs ?? 10_000, LONGEST_TIMER_MS);
   const origin = url.replace(/\/+$/, '');
 
   const ask = async (path: string, init: RequestInit): Promise<{ body: unknown; headers: Headers }> => {
