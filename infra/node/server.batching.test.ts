@@ -141,6 +141,8 @@ describe('a deadline too near for the level asked for', () => {
     // Said to take so long, not waited for: a machine that stands still lets no deadline pass before somebody looks.
     const spawn = slowLevel(2, 20_000, 0);
     const node = await readyNode(scope, { artifact: await tinyArtifact(scope) }, { spawn });
+    // A slow start serves before all levels are measured, and what is not known is tried.
+    await expect.poll(() => runs(node, 2)).toBeGreaterThan(0);
     const url = `${node.url}/v2/models/tiny/versions/2/infer`;
     const refused = await post(url, request, { 'x-latency-budget-remaining': '18s' });
     expect(refused.headers.get('retry-after')).toBe('1');
