@@ -42,6 +42,7 @@ describe('the origin of a node', () => {
     '',
     'https://user:secret@node.example.org',
     'https://node.example.org/v2',
+    'https://node.example.org:0',
     'https://node.example.org?a=1',
     'https://node.example.org/#a',
     // Where clouds keep credentials, and what is no machine's address.

@@ -27,6 +27,7 @@ export function nodeOrigin(text: string, privateToo: boolean, hereToo = privateT
   if (url.username !== '' || url.password !== '') throw refused('holds credentials');
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '' || /[?#]/.test(text))
     throw refused('is more than an origin such as https://node.example.org');
+  if (url.port === '0') throw refused('has port 0, on which nothing listens');
   const reach = reachOf(url.hostname);
   if (reach === 'nowhere') throw refused('is no place for a node');
   if ((reach === 'private' && !privateToo) || (reach === 'here' && !hereToo))
