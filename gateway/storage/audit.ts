@@ -13,8 +13,11 @@ export interface AuditEntry {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-/** The statement that writes a row, for a batch. */
-export function auditStatement(db: Database, entry: AuditEntry) {
+/** The statement that writes a row, for a batch. @param entry its detail may be what the database makes of its state at that point in the batch */
+export function auditStatement(
+  db: Database,
+  entry: Omit<AuditEntry, 'detail'> & { readonly detail: AuditEntry['detail'] | SQL },
+) {
   return db.insert(audit).values(entry);
 }
 

@@ -90,11 +90,12 @@ export async function activateVersion(db: Database, activation: Activation): Pro
     actor,
     action: 'artifact.activate',
     target: `${model}/${version}`,
-    detail: { from: active?.activeVersion ?? null, manifestSha256 },
+    // Of several at once each goes from what the one before activated.
+    detail: sql`json_object('from', (select ${models.activeVersion} from ${models} where ${models.id} = ${model}), 'manifestSha256', ${manifestSha256})`,
   });
   const added = known === undefined ? newRows(db, activation) : [];
   try {
-    await db.batch([activate, ...added, audit]);
+    await db.batch([audit, activate, ...added]);
   } catch (error) {
     // Someone uploads the same version at this moment; which of the two came first is for the next look to tell.
     if (isTaken(error))
