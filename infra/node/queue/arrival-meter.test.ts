@@ -29,7 +29,7 @@ describe('the meter of arrivals', () => {
     for (let i = 0; i <= 200; i++) meter.arrived(1, i % 2 === 0 ? 10 : 30, 4 * i);
     expect(meter.rates(800).present).toBeLessThan(0.31);
     for (let i = 0; i < 10; i++) meter.arrived(1, 20, 800);
-    expect(meter.rates(801).present).toBeGreaterThan(0.5);
+    expect(meter.rates(801).present).toBeGreaterThan(0.7);
     for (let i = 201; i <= 210; i++) meter.arrived(1, 20, 4 * i);
     expect(meter.rates(840).present).toBeLessThan(0.31);
   });

@@ -13,8 +13,8 @@ export interface ArrivalMeter {
 /** Rows a millisecond; 0 where too little has come to tell. */
 export interface ArrivalRates {
   /**
-   * Over what came lately or over as long as its budgets are in the mean, less what is often chance, whichever is more: in so short
-   * a time a burst makes late what waits, long before it shows in the former; what chance makes of a few, the queue takes up.
+   * Over what came lately or over as long as its budgets are in the mean, whichever is more: in so short a time
+   * a burst makes late what waits, long before it shows in the former.
    */
   readonly present: number;
   /**
@@ -27,10 +27,8 @@ export interface ArrivalRates {
 /** Arrivals that are looked at: enough to tell a rate from chance, few enough to see a burst while it lasts. */
 const KEPT = 256;
 const FEWEST = 8;
-/** Standard deviations of a count of arrivals that chance often makes, where they come independently: its square root each. */
-const OFTEN = 1;
-/** And that it seldom makes. */
-const SELDOM = 2;
+/** Standard deviations of a count of arrivals that chance may have made, where they come independently: its square root each. */
+const CHANCE = 2;
 /** In which the memory of a burst fades to a third. */
 const FADES_MS = 1000;
 /** What came longer ago says nothing about what comes. */
@@ -61,11 +59,10 @@ export function arrivalMeter(): ArrivalMeter {
       // Where more came than is kept, in as long as that took.
       const spanMs = withinBudget.length < KEPT ? budgetMs : sinceFirst(withinBudget, nowMs);
       const within = rateOf(withinBudget, spanMs);
-      const beyond = (deviations: number) =>
-        within * Math.max(0, 1 - deviations / Math.sqrt(withinBudget.length));
-      burst = Math.max(beyond(SELDOM), burst * Math.exp((burstAtMs - nowMs) / FADES_MS));
+      const sure = within * Math.max(0, 1 - CHANCE / Math.sqrt(withinBudget.length));
+      burst = Math.max(sure, burst * Math.exp((burstAtMs - nowMs) / FADES_MS));
       burstAtMs = nowMs;
-      return { present: Math.max(beyond(OFTEN), rateOf(latest, sinceFirst(latest, nowMs))), burst };
+      return { present: Math.max(within, rateOf(latest, sinceFirst(latest, nowMs))), burst };
     },
     sinceBudgetMs: (nowMs) => nowMs - lastBudgetAtMs,
     shortestBudgetMs(nowMs) {
