@@ -96,7 +96,8 @@ describe('files of weights that are removed while they are served', () => {
         },
       },
     );
-    await rm(cacheDir, { recursive: true });
+    // The node may be writing a packed level at this moment.
+    await rm(cacheDir, { recursive: true, maxRetries: 20, retryDelay: 50 });
     await last?.terminate();
     for (const level of [2, 0, 1]) {
       const url = `${node.url}/v2/models/tiny/versions/${level}/infer`;
