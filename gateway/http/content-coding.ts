@@ -1,31 +1,8 @@
 /** Bodies that were compressed on their way (`Content-Encoding`), as clients of the protocol offer to do. */
 import { Gunzip, Unzlib } from 'fflate';
+import type { Coding } from '../../schema/content-coding.ts';
 import { SppError } from '../../schema/errors.ts';
 import { tooLarge } from './read-body.ts';
-
-export type Coding = 'gzip' | 'deflate';
-
-const codings: Readonly<Record<string, Coding>> = {
-  gzip: 'gzip',
-  'x-gzip': 'gzip',
-  deflate: 'deflate',
-};
-
-/** @returns how a body with these headers is decoded; undefined where it came as it is. @throws `unsupported-media-type` */
-export function codingOf(headers: Headers): Coding | undefined {
-  const given = headers.get('content-encoding');
-  if (given === null) return undefined;
-  const name = given.trim().toLowerCase();
-  if (name === 'identity' || name === '') return undefined;
-  const coding = Object.hasOwn(codings, name) ? codings[name] : undefined;
-  if (coding === undefined)
-    throw new SppError(
-      'unsupported-media-type',
-      `The Content-Encoding ${JSON.stringify(name.slice(0, 80))} is not supported.`,
-      { hint: 'Send the body as it is, or with gzip or deflate.' },
-    );
-  return coding;
-}
 
 /** A byte of deflate's becomes 1032 at most: so much is decoded in one go, for what a MiB takes. */
 const PIECE_BYTES = 1024;

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { Gunzip } from 'fflate';
 import { describe, expect, test, vi } from 'vitest';
 import { headerLengthName } from '../../schema/binary-tensors.ts';
-import { type Coding, codingOf, decoded } from '../http/content-coding.ts';
+import type { Coding } from '../../schema/content-coding.ts';
+import { decoded } from '../http/content-coding.ts';
 import { readUpload } from './upload.ts';
 
 test('one image of 224 x 224 in FP32 can be sent again, to another node', async () => {
@@ -103,9 +104,8 @@ describe('a compressed body', () => {
   test('that was stored as it is, in blocks as large as they may be, is taken', async () => {
     const noise = JSON.stringify({ id: randomBytes(150_000).toString('base64'), ...JSON.parse(plain) });
     const body = Uint8Array.from(gzipSync(noise, { level: 0 }));
-    const headers = new Headers({ 'content-encoding': 'gzip', 'content-length': String(body.length) });
     expect(body.length).toBeGreaterThan(noise.length);
-    await expect(decoded(body, codingOf(headers) ?? 'deflate', 1e6)).resolves.toHaveLength(noise.length);
+    await expect(decoded(body, 'gzip', 1e6)).resolves.toHaveLength(noise.length);
   });
 
   test('that is cut off or something else is a wrong request', async () => {

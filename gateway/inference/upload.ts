@@ -1,8 +1,9 @@
 /** The body of an inference request: kept for a second try where it is small, handed on as it comes where it is large. */
 import { headerLengthName, jsonLength, splitBody } from '../../schema/binary-tensors.ts';
+import { type Coding, codingNamed } from '../../schema/content-coding.ts';
 import { SppError } from '../../schema/errors.ts';
 import { inferRequestSchema, withoutNulls } from '../../schema/protocol.ts';
-import { type Coding, codingOf, decoded } from '../http/content-coding.ts';
+import { decoded } from '../http/content-coding.ts';
 import { continued } from '../http/continued-stream.ts';
 import { brokenOff, parseJson, readBody, requireLength } from '../http/read-body.ts';
 import { memo } from '../state/memo.ts';
@@ -41,7 +42,7 @@ const PREFIX_BYTES = 16 * 1024;
 export function readUpload(request: Request, headers: Headers, maxBytes: number): Promise<Upload> {
   const headerLength = headers.get(headerLengthName);
   const as: ReadAs = { headerLength, contentType: mediaType(headers, headerLength !== null) };
-  const coding = codingOf(headers);
+  const coding = codingNamed(headers.get('content-encoding'));
   const declared = requireLength(headers, maxBytes);
   if (coding !== undefined) return compressedUpload(request, coding, as, maxBytes);
   if (declared > HELD_BYTES && request.body !== null)

@@ -15,7 +15,7 @@ test.each([
   expect(await decoderOf(encoding)?.(Uint8Array.from(compress(BODY)), 1000)).toEqual(BODY);
 });
 
-test.each([undefined, 'identity'])('a body with %s is what it is', (encoding) => {
+test.each([undefined, 'identity', ''])('a body with %j is what it is', (encoding) => {
   expect(decoderOf(encoding)).toBeUndefined();
 });
 
