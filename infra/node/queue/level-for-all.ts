@@ -90,9 +90,9 @@ export function steadyLevel(
     if (keepsUp(middle)) low = middle;
     else high = middle - 1;
   }
+  if (littleMs <= 0 || !keepsUp(low)) return Math.max(0, low);
   const waitingRows = waiting.reduce((sum, entry) => sum + entry.rows, 0);
-  const isLittle = keepsUp(low) && waitingRows * perRowAt(low) <= littleMs * threads;
-  return isLittle ? low + 1 : Math.max(0, low);
+  return waitingRows * perRowAt(low) <= littleMs * threads ? low + 1 : low;
 }
 
 /** Of runs up to as many rows as there are, and as long as a shared one may usually take. */
