@@ -16,11 +16,12 @@ export function refusal(
 ): SppError {
   if (decision.kind === 'no-node') return noNode();
   const { nearest, by } = decision;
-  // Its time is up, and only the timer has not said so yet.
-  if (by === 'latency' && budgetLeftMs <= 0) return overrun();
   const { budgetMs, minBudgetMs, costBudgetNanoUsd, slaClass, tier, minSparsity, maxSparsity, minQuality } =
     rules;
   const predictedMs = nearest === undefined ? null : Number(nearest.predicted.totalMs.toFixed(3));
+  const leftMs = Math.max(0, budgetLeftMs);
+  // Its time is up, and only the timer has not said so yet. What never was enough is told so, however a clock ticks.
+  if (by === 'latency' && leftMs === 0 && predictedMs !== null && predictedMs <= budgetMs) return overrun();
   const told = {
     class: [
       `The class takes latency budgets from ${minBudgetMs} ms; ${budgetMs} ms is less.`,
@@ -35,7 +36,7 @@ export function refusal(
       'Ask with a larger X-Cost-Budget.',
     ],
     latency: [
-      `No level fits a latency budget of ${budgetMs} ms, of which ${formatMs(budgetLeftMs)} ms are left: the sparsest one allowed takes ${predictedMs} ms.`,
+      `No level fits a latency budget of ${budgetMs} ms, of which ${formatMs(leftMs)} ms are left: the sparsest one allowed takes ${predictedMs} ms.`,
       'Ask with a larger X-Latency-Budget; GET /v2/models/{model} lists what each level takes now.',
     ],
   } as const satisfies Record<typeof by, readonly [string, string]>;
@@ -44,7 +45,7 @@ export function refusal(
     hint,
     details: {
       latencyBudgetMs: budgetMs,
-      budgetLeftMs: Number(formatMs(budgetLeftMs)),
+      budgetLeftMs: Number(formatMs(leftMs)),
       predictedMs,
       level: nearest?.level ?? null,
       bounds: {
