@@ -34,6 +34,10 @@ const command = new Command('bench:path')
   .option('--seeds <n>', 'seeds 0 to n - 1', '3')
   .option('--only-seeds <n,..>', 'of those, these alone: for a process beside others')
   .option('--grid <percent,..>', 'shares of the reachable FLOPs', '90,70,50,40,30,20,10,5')
+  .option(
+    '--only-levels <percent,..>',
+    'of those, these alone by methods that make each level apart: for a process beside others',
+  )
   .option('--steps <n>', 'steps of the search')
   .option('--recover <steps>', 'steps of joint recovery, or auto: as a build takes', 'auto')
   .option('--recover-rate <share>', "step size of recovery, relative to the weights (default: a build's)")
@@ -80,11 +84,12 @@ function comparison(): Comparison {
   const threads = whole('threads', 1);
   const provider = flags.ep as Provider;
   computeOn({ provider, ...(threads === undefined ? {} : { threads }) });
-  const reachable = String(flags.grid)
-    .split(',')
-    .map((percent) => Number(percent) / 100);
+  const reachable = sharesOf(flags.grid);
   if (!reachable.every((share) => share > 0 && share < 1))
     wrong('--grid takes percentages between 0 and 100');
+  const alone = flags.onlyLevels === undefined ? reachable : sharesOf(flags.onlyLevels);
+  if (!alone.every((share) => reachable.includes(share)))
+    wrong(`--only-levels takes levels of the grid, ${flags.grid}`);
   const all = Array.from({ length: whole('seeds', 1) ?? 1 }, (_, seed) => seed);
   const only = flags.onlySeeds === undefined ? all : String(flags.onlySeeds).split(',').map(Number);
   if (only.length === 0 || !only.every((seed) => Number.isInteger(seed) && seed >= 0))
@@ -95,6 +100,7 @@ function comparison(): Comparison {
     methods: chosen,
     seeds: only,
     reachable,
+    alone,
     recover: recovery(),
     ...(samples === undefined ? {} : { samples }),
     ...(steps === undefined ? {} : { steps }),
@@ -103,6 +109,12 @@ function comparison(): Comparison {
     cache: String(flags.cache ?? join(String(flags.work), 'results')),
     reportOnly: flags.reportOnly === true,
   };
+}
+
+function sharesOf(percentages: unknown): number[] {
+  return String(percentages)
+    .split(',')
+    .map((percent) => Number(percent) / 100);
 }
 
 function recovery(): Recovery {

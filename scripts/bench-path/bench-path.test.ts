@@ -43,8 +43,24 @@ test('levels that are made apart are kept one by one only until all are there', 
   expect(kept).toEqual(['digits.dense.0.json', 'digits.tuned-each.0.json']);
 });
 
+test('processes share the levels that are made apart, and the last one joins them', async () => {
+  const cache = join(folder, 'shared');
+  const level = (percent: string) =>
+    bench(
+      ...['--methods', 'tuned-each', '--only-seeds', '0', '--steps', '10', '--recover', '10'],
+      ...['--grid', '50,30', '--only-levels', percent, '--cache', cache],
+    );
+  const kept = async () => (await readdir(cache)).filter((name) => name.includes('tuned')).toSorted();
+  await level('30');
+  expect(await kept()).toEqual(['digits.tuned-each@30.0.json']);
+  const { stdout } = await level('50');
+  expect(await kept()).toEqual(['digits.tuned-each.0.json']);
+  expect(stdout).toMatch(/^30 +/m);
+});
+
 test('what it cannot take is refused before anything is computed', async () => {
   await expect(bench('--grid', '0')).rejects.toMatchObject({ code: 2 });
   await expect(bench('--only-seeds', 'x')).rejects.toMatchObject({ code: 2 });
+  await expect(bench('--only-levels', '30')).rejects.toMatchObject({ code: 2 });
   await expect(bench('--methods', 'magic')).rejects.toMatchObject({ code: 2 });
 });

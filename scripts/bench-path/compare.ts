@@ -25,6 +25,8 @@ export interface Comparison {
   readonly seeds: readonly number[];
   /** Shares of the reachable FLOPs. */
   readonly reachable: readonly number[];
+  /** Of those, what methods measure that make each level apart: other processes measure the rest. */
+  readonly alone: readonly number[];
   readonly recover: Recovery;
   readonly samples?: number;
   readonly steps?: number;
@@ -68,6 +70,7 @@ export async function compare(
         progress.note(`${name}, seed ${seed}: ${methods[method].label}`);
         const started = performance.now();
         const levels = await measured(key, model, subject, asked);
+        if (levels === undefined) continue;
         const seconds = (performance.now() - started) / 1000;
         const own: Method = methods[method];
         const epochs = epochsOf(own, await subject.costScene());
@@ -135,23 +138,28 @@ function optionsFor(model: BenchModel, seed: number, { backend, steps }: Compari
   });
 }
 
-/** Training changes the dense level too; without it, that is the model itself. */
+/**
+ * Training changes the dense level too; without it, that is the model itself.
+ *
+ * @returns undefined where levels made apart are left to others
+ */
 async function measured(
   key: ResultKey & { readonly method: MethodName },
   model: BenchModel,
   subject: Subject,
   asked: Comparison,
-): Promise<Result['levels']> {
+): Promise<Result['levels'] | undefined> {
   const ascending = [...asked.reachable.toSorted((a, b) => a - b), 1];
   const samples = samplesOf(model, asked);
   const own: Method = methods[key.method];
   const dense = () => denseQuality(key.model, model, subject, samples, asked.cache);
   const { make } = own;
   if ('level' in make) {
-    const values: Result['levels'] = [];
-    for (const [place, reachable] of ascending.slice(0, -1).entries())
-      values.push(await oneLevel(() => make.level(subject, place), reachable));
-    return [...values, await dense()];
+    const pruned = ascending.slice(0, -1);
+    for (const [place, reachable] of pruned.entries())
+      if (asked.alone.includes(reachable)) await oneLevel(() => make.level(subject, place), reachable);
+    const values = await knownLevels(key, asked);
+    return values?.levels.length === pruned.length ? [...values.levels, await dense()] : undefined;
   }
   const levels = await make.levels(subject);
   if (own.training !== undefined) return qualities(subject, levels, ascending, samples, model);
@@ -159,12 +167,9 @@ async function measured(
 
   async function oneLevel(made: () => Promise<LevelModel>, reachable: number) {
     const its = levelKey(key, reachable);
-    const [known] = (await readResult(asked.cache, its))?.levels ?? [];
-    if (known !== undefined) return known;
-    const [level] = await qualities(subject, [await made()], [reachable], samples, model);
-    const values = [level as Result['levels'][number]];
-    await writeResult(asked.cache, { ...its, samples, levels: values, epochs: {}, seconds: 0 });
-    return values[0] as Result['levels'][number];
+    if ((await readResult(asked.cache, its)) !== undefined) return;
+    const levels = await qualities(subject, [await made()], [reachable], samples, model);
+    await writeResult(asked.cache, { ...its, samples, levels, epochs: {}, seconds: 0 });
   }
 }
 
