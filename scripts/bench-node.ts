@@ -3,6 +3,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { letHelpersGiveWay } from '../infra/node/execution/give-way.ts';
+import { executionProviders } from '../infra/node/options.ts';
 import { type BenchArtifact, benchArtifact } from './bench-node/artifacts.ts';
 import { burst, burstReport } from './bench-node/burst.ts';
 import { coldStart, coldStartReport } from './bench-node/cold-start.ts';
@@ -12,6 +13,7 @@ import { memory, memoryReport } from './bench-node/memory.ts';
 import { oneSession, oneSessionReport } from './bench-node/one-session.ts';
 import { packingGain, packingReport } from './bench-node/packing.ts';
 import { peer, peerReport } from './bench-node/peer.ts';
+import { provider, providerReport } from './bench-node/provider.ts';
 import { vitSizes } from './bench-node/random-vit.ts';
 import { simulatedBursts, simulatedReport } from './bench-node/simulated-report.ts';
 import { throughput, throughputReport } from './bench-node/throughput.ts';
@@ -96,6 +98,20 @@ benchOf('level-change', 'a request after one at another level, beside one after 
 benchOf('packing', 'what packing the dense level saves of a run, and what of that is memory', base12)
   .option('--runs <n>', 'of each', count(1), 5)
   .action(shows(packingGain, packingReport));
+
+bench('provider', 'on a GPU beside the cpu, level by level: how far answers are apart, rate, latency')
+  .option('--artifact <directory>', 'a path artifact (default: a random vision transformer)')
+  .addOption(sizeOption().default('small32'))
+  .addOption(levelsOption().default(4))
+  .addOption(
+    new Option('--ep <provider>', 'execution provider of the GPU')
+      .choices(executionProviders.filter((name) => name !== 'cpu'))
+      .default('webgpu'),
+  )
+  .option('--gpu-workers <n>', 'worker threads of the node on the GPU', count(1), 1)
+  .addOption(roundsOption(3))
+  .addOption(secondsOption('of each level and side in a round', 1))
+  .action(shows(provider, providerReport));
 
 bench('one-session', 'one session that takes the level as an input, beside a session for each level')
   .addOption(sizeOption())
