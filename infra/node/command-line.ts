@@ -16,7 +16,7 @@ const program = new Command('node infra/node/main.ts')
   )
   .option('--port <port>', 'port to listen on, 0 for a free one (default 8788)')
   .option('--name <name>', 'how the node calls itself (default: host name)')
-  .option('--workers <n>', 'threads that run the model (default: one a core)')
+  .option('--workers <n>', 'threads that run the model (default: one a core, one alone on a GPU)')
   .addOption(
     new Option('--ep <provider>', 'onnxruntime execution provider (default cpu)').choices(executionProviders),
   )

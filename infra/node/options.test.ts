@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { isLoopback, resolveOptions } from './options.ts';
 
@@ -16,6 +17,13 @@ describe('options', () => {
       port: 80,
       workers: 2,
     });
+  });
+
+  test('give a GPU one thread, and each core one where cores compute', () => {
+    const workersOn = (ep: 'cpu' | 'webgpu' | 'cuda', workers?: number) =>
+      resolveOptions({ artifact: 'dir', ep, workers }).workers;
+    expect(workersOn('cpu')).toBe(availableParallelism());
+    expect([workersOn('webgpu'), workersOn('cuda'), workersOn('cuda', 3)]).toEqual([1, 1, 3]);
   });
 
   test('take a token with the end of its line, as secrets in files have it', () => {

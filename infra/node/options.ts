@@ -25,8 +25,8 @@ const nodeOptionsSchema = z.strictObject({
   port: z.coerce.number().int().min(0).max(65_535).default(8788),
   /** How the node calls itself in reports and logs. */
   name: z.string().min(1).max(128).default(hostname()),
-  /** Threads that run the model. */
-  workers: positive.max(512).default(availableParallelism()),
+  /** Threads that run the model: one a core, or one alone that feeds a GPU. */
+  workers: positive.max(512).optional(),
   ep: z.enum(executionProviders).default('cpu'),
   maxBodyBytes: positive.max(2 ** 30).default(8 * 2 ** 20),
   /** How long a sender may take for a whole request, and a client take nothing of its answer. */
@@ -79,7 +79,10 @@ const environment: Readonly<Record<string, string>> = {
 };
 
 export type NodeOptions = z.input<typeof nodeOptionsSchema>;
-export type ResolvedNodeOptions = z.output<typeof nodeOptionsSchema> & { auth: (typeof authModes)[number] };
+export type ResolvedNodeOptions = z.output<typeof nodeOptionsSchema> & {
+  auth: (typeof authModes)[number];
+  workers: number;
+};
 
 /** @throws `usage` naming the option and what was wrong with it, or when a host that others can reach would be left open */
 export function resolveOptions(options: NodeOptions): ResolvedNodeOptions {
@@ -92,7 +95,8 @@ export function resolveOptions(options: NodeOptions): ResolvedNodeOptions {
       hint: 'See --help for what each option takes.',
     });
   }
-  const resolved = parsed.data;
+  const { ep, workers = ep === 'cpu' ? availableParallelism() : 1 } = parsed.data;
+  const resolved = { ...parsed.data, workers };
   if (resolved.queueLimit < resolved.workers)
     throw new SppError(
       'usage',

@@ -43,7 +43,7 @@ export interface RandomVitOptions {
 /** Shares from `from` to 1, evenly. */
 export function evenShares(levels: number, from: number): number[] {
   return Array.from({ length: levels }, (_, k) =>
-    levels === 1 ? 1 : from + ((1 - from) * k) / (levels - 1),
+    levels === 1 ? 1 : 1 - ((1 - from) * (levels - 1 - k)) / (levels - 1),
   );
 }
 

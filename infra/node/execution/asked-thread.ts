@@ -1,6 +1,7 @@
 /** A thread that is asked one thing after the other and answers in that order; what it is asked fails when it dies. */
 import { Worker } from 'node:worker_threads';
 import type { FromThread, ThreadData, ToThread } from './messages.ts';
+import { createTurns } from './turns.ts';
 
 /** What is needed of a worker thread. */
 export interface Thread {
@@ -61,7 +62,11 @@ interface Asked {
 /** A thread ends when its present run does, and nobody waits for one that takes longer than this. */
 const LONGEST_END_MS = 10_000;
 
-export function spawnSessionThread(workerData: ThreadData): Worker {
+/** onnxruntime's WebGPU has one device and one command encoder for all sessions of a process. */
+const webgpuTurns = createTurns();
+
+export function spawnSessionThread({ ep }: Pick<ThreadData, 'ep'>): Worker {
+  const workerData: ThreadData = ep === 'webgpu' ? { ep, turns: webgpuTurns } : { ep };
   return new Worker(new URL('./session-thread.ts', import.meta.url), { workerData });
 }
 

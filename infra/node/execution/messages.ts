@@ -1,9 +1,12 @@
 /** What the pool and its threads say to each other. A thread is given one `run` or `prepare` at a time and answers each once. */
 import type { RawTensor } from '../tensors.ts';
+import type { Turns } from './turns.ts';
 
 export interface ThreadData {
   /** onnxruntime execution provider. */
   readonly ep: string;
+  /** Shared with all threads of the process, where the provider is not made for several. */
+  readonly turns?: Turns;
 }
 
 /** A level's ONNX model: whole, in shared memory, so that threads get no copy each; or a file, beside the file of weights that it maps. */

@@ -5,8 +5,9 @@ import { giveWay } from './give-way.ts';
 import type { FromThread, ModelData, Packed, ThreadData, ThreadModel, ToThread } from './messages.ts';
 import { ortTensor, rawTensor } from './ort-tensor.ts';
 import { sessionOptions } from './session-options.ts';
+import { inTurn } from './turns.ts';
 
-const { ep } = workerData as ThreadData;
+const { ep, turns } = workerData as ThreadData;
 const sessions = new Map<number, InferenceSession>();
 
 /** Until when the thread stays awake; 0 while it has something to do. */
@@ -16,7 +17,8 @@ let last: Promise<void> = Promise.resolve();
 // One after the other: a session must not be released while it runs.
 parentPort?.on('message', (message: ToThread) => {
   awakeUntilMs = 0;
-  last = last.then(() => handle(message));
+  const handled = () => handle(message);
+  last = last.then(() => (turns === undefined ? handled() : inTurn(turns, handled)));
 });
 giveWay();
 answer({ kind: 'ready' });
