@@ -85,6 +85,36 @@ describe('connections', () => {
   });
 });
 
+test.each([
+  ['what is no HTTP', 'rubbish\r\n\r\n', 400],
+  ['what is for proxies', 'CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n', 405],
+  [
+    'a body that is none',
+    'POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+    400,
+  ],
+  // Refused without a look at its body, whose answer is then the only one.
+  [
+    'a body that nobody wants',
+    'POST /v2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+    405,
+  ],
+])('requests before %s are answered first, in their order', async (_, rubbish, status) => {
+  const node = await readyNode(scope, { artifact });
+  const body = JSON.stringify(tinyRequest([[1, 2, 3, 4]], [0]));
+  const infer = `POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const socket = await connect(Number(new URL(node.url).port));
+  let received = '';
+  socket.on('data', (chunk: Buffer) => {
+    received += chunk.toString('latin1');
+  });
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  socket.write(`${infer}GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n${infer}${rubbish}`);
+  await closed;
+  const statuses = received.match(/(?<=HTTP\/1\.1 )\d+/g)?.map(Number);
+  expect(statuses).toEqual([200, 200, 200, status]);
+});
+
 test('a connection goes on after a refusal, whatever of the refused body was still to come', async () => {
   const node = await readyNode(scope, { artifact, maxBodyBytes: 50_000 });
   const socket = await connect(Number(new URL(node.url).port));

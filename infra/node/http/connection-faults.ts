@@ -7,13 +7,33 @@ import { problemDocument, SppError } from '../../../schema/errors.ts';
 import { problemAnswer, send } from './exchange.ts';
 
 export function answerConnectionFaults(server: Server, log: Logger): void {
+  /** By connection, in the order in which they came. */
+  const unanswered = new WeakMap<Duplex, Map<ServerResponse, IncomingMessage>>();
+  const remember = (request: IncomingMessage, response: ServerResponse) => {
+    const { socket } = request;
+    const requests = unanswered.get(socket) ?? new Map<ServerResponse, IncomingMessage>();
+    unanswered.set(socket, requests.set(response, request));
+    response.once('close', () => requests.delete(response));
+  };
+  server.on('request', remember);
+  server.on('checkContinue', remember);
+  /** What came whole before it is answered first: a client takes the first answer for that to its first request. */
+  const refuseInTurn = (socket: Duplex, fault: SppError) => {
+    const requests = [...(unanswered.get(socket) ?? [])];
+    const partial = requests.find(([, request]) => !request.complete)?.[0];
+    // It has its answer, which did not wait for the rest.
+    if (partial?.headersSent) return partial.once('close', () => socket.end());
+    const last = requests.findLast(([, request]) => request.complete)?.[0];
+    if (last === undefined) return refuse(socket, fault, log);
+    last.once('close', () => refuse(socket, fault, log));
+  };
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
-    refuse(socket, faultOf(error), log);
+    refuseInTurn(socket, faultOf(error));
   });
   server.on('connect', (_: IncomingMessage, socket: Duplex) => {
     const hint = 'The interface is the Open Inference Protocol; this is no proxy.';
-    refuse(socket, new SppError('method-not-allowed', 'CONNECT is not taken here.', { hint }), log);
+    refuseInTurn(socket, new SppError('method-not-allowed', 'CONNECT is not taken here.', { hint }));
   });
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
     const asked = JSON.stringify(request.headers.expect?.slice(0, 40));
@@ -28,6 +48,7 @@ export function answerConnectionFaults(server: Server, log: Logger): void {
 
 /** Where there is no response to write to. */
 function refuse(socket: Duplex, fault: SppError, log: Logger): void {
+  if (!socket.writable) return;
   log.info({ reason: fault.message }, 'connection refused');
   const body = JSON.stringify(problemDocument(fault));
   const lines = [
