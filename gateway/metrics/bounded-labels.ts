@@ -1,6 +1,6 @@
 /** Keeps the number of series bounded: the first so many sets of label values are kept, of all later ones `other` is told. */
 
-const OTHER = 'other';
+export const OTHER = 'other';
 
 /** @returns the values themselves, or `other` for each */
 export function boundedLabels(limit: number): (values: readonly string[]) => readonly string[] {

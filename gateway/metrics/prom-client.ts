@@ -5,7 +5,7 @@
 /// <reference path="./prom-client-files.d.ts" />
 import Counter from 'prom-client/lib/counter.js';
 import Gauge from 'prom-client/lib/gauge.js';
-import Histogram from 'prom-client/lib/histogram.js';
 import Registry from 'prom-client/lib/registry.js';
 
-export { Counter, Gauge, Histogram, Registry };
+export type { Metric } from 'prom-client';
+export { Counter, Gauge, Registry };
