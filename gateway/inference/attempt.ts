@@ -133,23 +133,25 @@ function outcomeOf(
   late: boolean,
   elapsedMs: number,
 ): Outcome {
-  const { predicted } = chosen;
   // How long a client takes to send says nothing of the node that waits for it.
   const alsoClients = !upload.arrived();
-  // A node that had less time than it was predicted to take did nothing wrong.
-  const cutOff: Outcome = {
-    kind: 'cut-off',
-    model,
-    version,
-    level,
-    batch,
-    length,
-    executeMs: Math.max(0, elapsedMs - predicted.networkMs - predicted.queueMs),
-    expectedQueueMs,
-    fault: late && elapsedMs >= predicted.totalMs && forwarded.kind !== 'answered',
-    answered: forwarded.kind === 'answered',
+  const cutOff = (): Outcome => {
+    const { networkMs, queueMs, totalMs } = chosen.predicted;
+    return {
+      kind: 'cut-off',
+      model,
+      version,
+      level,
+      batch,
+      length,
+      executeMs: Math.max(0, elapsedMs - networkMs - queueMs),
+      expectedQueueMs,
+      // A node that had less time than it was predicted to take did nothing wrong.
+      fault: late && elapsedMs >= totalMs && forwarded.kind !== 'answered',
+      answered: forwarded.kind === 'answered',
+    };
   };
-  if (forwarded.kind === 'stopped') return alsoClients ? { kind: 'unknown' } : cutOff;
+  if (forwarded.kind === 'stopped') return alsoClients ? { kind: 'unknown' } : cutOff();
   if (forwarded.kind === 'unreached')
     // A body that is handed on as it comes breaks off with the client's connection, too.
     return upload.repeatable
@@ -174,7 +176,7 @@ function outcomeOf(
         executeMs: answer.executeMs,
       },
     };
-  if (answer.status === 504) return alsoClients ? { kind: 'unknown', answered: true } : cutOff;
+  if (answer.status === 504) return alsoClients ? { kind: 'unknown', answered: true } : cutOff();
   // A full queue is load, and a wrong request the client's: neither says that the node fails.
   if (answer.status === 429 || (answer.status < 500 && !refusesUs(answer)))
     return { kind: 'unknown', answered: true };

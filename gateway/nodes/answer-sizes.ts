@@ -22,23 +22,29 @@ const HALF_LIFE_MS = 15_000;
 const KINDS = 256;
 
 export function answerSizes(): AnswerSizes {
-  const kinds = new Map<string, DecayingMean>();
+  /** Gone through sooner than looked up by a name that has to be made. */
+  const kinds: Known[] = [];
+  const known = ({ model, version, batch, length }: AnswerKind): Known | undefined => {
+    for (const kind of kinds)
+      if (kind.batch === batch && kind.length === length)
+        if (kind.model === model && kind.version === version) return kind;
+    return undefined;
+  };
   return {
     record(kind, bytes, nowMs) {
-      const key = keyOf(kind);
-      let sizes = kinds.get(key);
-      if (sizes === undefined) {
-        sizes = decayingMean(HALF_LIFE_MS);
-        kinds.set(key, sizes);
-        const oldest = kinds.keys().next().value;
-        if (kinds.size > KINDS && oldest !== undefined) kinds.delete(oldest);
+      let recorded = known(kind);
+      if (recorded === undefined) {
+        const { model, version, batch, length } = kind;
+        recorded = { model, version, batch, length, sizes: decayingMean(HALF_LIFE_MS) };
+        kinds.push(recorded);
+        if (kinds.length > KINDS) kinds.shift();
       }
-      sizes.record(bytes, nowMs);
+      recorded.sizes.record(bytes, nowMs);
     },
-    expected: (kind) => kinds.get(keyOf(kind))?.mean() ?? 0,
+    expected: (kind) => known(kind)?.sizes.mean() ?? 0,
   };
 }
 
-function keyOf({ model, version, batch, length }: AnswerKind): string {
-  return `${model}/${version}/${batch}/${length}`;
+interface Known extends AnswerKind {
+  readonly sizes: DecayingMean;
 }

@@ -133,8 +133,9 @@ export function measuredTimes(): MeasuredTimes {
     const most = length === 0 ? MAX_BATCHES : MAX_BATCHES_OF_LENGTH;
     return bounded(batches, batch, most, () => decayingHistogram(HALF_LIFE_MS));
   };
-  const recordRun = ({ level, length, batch, executeMs, ...of }: Run, nowMs: number) => {
-    const artifact = nameOf(of);
+  const recordRun = (run: Run, nowMs: number) => {
+    const { level, length, batch, executeMs } = run;
+    const artifact = nameOf(run);
     histogram(artifact, level, 0, batch).record(executeMs, nowMs);
     if (length > 0) histogram(artifact, level, length, batch).record(executeMs, nowMs);
     const row = rowOf(level, length);

@@ -44,6 +44,7 @@ const KEPT = 64;
 const FAILING = 'fails too many requests';
 
 interface Entry {
+  readonly spec: TableSpec;
   readonly table: CandidateTable;
   readonly nodes: readonly NodeRecord[];
   /** That its ways were set for. */
@@ -58,12 +59,14 @@ interface Entry {
 }
 
 export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => number): TableCache {
-  const entries = new Map<string, Entry>();
+  /** The latest last. */
+  const entries: Entry[] = [];
 
   const build = (spec: TableSpec): Entry => {
     const nodes = [...records.values()].sort((a, b) => (a.address.name < b.address.name ? -1 : 1));
     const options = nodes.map((node) => nodeOption(node, useOf(spec), now()));
     return {
+      spec,
       table: candidateTable({ ...spec, levels: spec.version.levels, nodes: options }),
       nodes,
       hopBytes: spec.hopBytes,
@@ -76,13 +79,10 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
   };
 
   const entryOf = (spec: TableSpec): Entry => {
-    const key = `${spec.model}/${spec.version.version}/${spec.quantile}/${spec.batch}/${spec.length}/${spec.policyVersion}`;
-    const known = entries.get(key);
-    if (known !== undefined) return known;
+    for (const entry of entries) if (alike(entry.spec, spec)) return entry;
     const made = build(spec);
-    entries.set(key, made);
-    const oldest = entries.keys().next().value;
-    if (entries.size > KEPT && oldest !== undefined) entries.delete(oldest);
+    entries.push(made);
+    if (entries.length > KEPT) entries.shift();
     return made;
   };
 
@@ -135,8 +135,22 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
           if (table.unusable[column] === FAILING) setUsable(table, column, undefined);
       return table;
     },
-    clear: () => entries.clear(),
+    clear() {
+      entries.length = 0;
+    },
   };
+}
+
+/** Whether one table is for both, whatever goes to the nodes and back. */
+function alike(a: TableSpec, b: TableSpec): boolean {
+  return (
+    a.batch === b.batch &&
+    a.length === b.length &&
+    a.quantile === b.quantile &&
+    a.policyVersion === b.policyVersion &&
+    a.model === b.model &&
+    a.version.version === b.version.version
+  );
 }
 
 function useOf({ model, version, length }: TableSpec): NodeUse {

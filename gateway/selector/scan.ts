@@ -248,8 +248,8 @@ export function allows(
 
 /** The quicker of two nodes that serve `best`'s level at its cost and within the budget; `best` when there is no other. */
 export function drawnPeer(table: CandidateTable, best: number, request: SelectionRequest): number {
-  if (request.draws === undefined) return best;
   const { reachMs, executeMs, costNanoUsd, perKiBNanoUsd } = table;
+  if (request.draws === undefined || reachMs.length < 2) return best;
   const [firstDraw, otherDraw] = request.draws;
   const leftMs = request.budgetLeftMs - request.rules.reserveMs;
   const kib = Math.ceil(request.bytes / 1024);
