@@ -29,6 +29,29 @@ describe('the first tensor', () => {
   );
 
   test.each([
+    ['{"inputs":[{"n\\u0061me":"x","sh\\u0061pe":[3],"datatype":"FP\\u00332","data":[', 'x', [3]],
+    ['{"id":"\\"","inputs":[{"name":"h\\u00e9\\n","shape":[1],"datatype":"FP32","data":[', 'hé\n', [1]],
+    ['{"inputs":[{"name":"übung 🙂","shape":[1],"datatype":"FP32","data":[', 'übung 🙂', [1]],
+    ['{"inputs":[{"name":"x","shape":[1.0, 2e1,3E+0],"datatype":"FP32","data":[', 'x', [1, 20, 3]],
+    ['{"inputs":[{"name":"x","data":null,"shape":[1],"datatype":"FP32"}', 'x', [1]],
+    [`{"inputs":[{"name":"${'n'.repeat(3000)}","shape":[1],"datatype":"FP32"}`, 'n'.repeat(3000), [1]],
+  ])('is found in what is seldom written so: %s', (text, name, shape) => {
+    expect(head(text)).toEqual({ name, shape, datatype: 'FP32' });
+  });
+
+  test('is found behind large members, of which only the end is looked for', () => {
+    const large = Array(30_000).fill('tru,{"e":[]}').join();
+    const tensor = '{"name":"x","shape":[1],"datatype":"FP32"}';
+    expect(head(`{"a":[${large}],"outputs":{"b":[${large}]},"inputs":[${tensor}]}`)).toBeDefined();
+    expect(head(`{"a":[${large},"inputs":[${tensor}]}`)).toBeUndefined();
+  });
+
+  test('is not looked for behind more members than anybody sends', () => {
+    const members = Array.from({ length: 100_000 }, (_, at) => `"\\n${at}":1`).join();
+    expect(head(`{${members},"inputs":[{"name":"x","shape":[1],"datatype":"FP32"}]}`)).toBeUndefined();
+  });
+
+  test.each([
     '{"inputs":[{"data":1,"name":"x","shape":[1],"datatype":"FP32"}]}',
     '{"inputs":[{"data":["],"name":"x","shape":[1],"datatype":"FP32"}]}',
     '',
@@ -40,6 +63,12 @@ describe('the first tensor', () => {
     '{"inputs":[{"name":"x","shape":[1.5],"datatype":"FP32","data":[]}]}',
     '{"inputs":[{"name":"x","shape":[-1],"datatype":"FP32","data":[]}]}',
     '{"inputs":[{"name":"x","shape":[01],"datatype":"FP32","data":[]}]}',
+    '{"inputs":[{"name":"x","shape":[1e-1],"datatype":"FP32","data":[]}]}',
+    '{"inputs":[{"name":"x","shape":[1.],"datatype":"FP32","data":[]}]}',
+    '{"inputs":[{"name":"x","shape":[10000000000000000],"datatype":"FP32","data":[]}]}',
+    '{"inputs":[{"name":"\\x","shape":[1],"datatype":"FP32","data":[]}]}',
+    '{"inputs":[{"name":"a\tb","shape":[1],"datatype":"FP32","data":[]}]}',
+    '{"inputs":[{"name":"\\u00',
     '{"inputs":[{"name":"x","shape":[1],"datatype":"COMPLEX","data":[]}]}',
     '{"inputs":[{"name":"x","shape":[1],"datatype":"toString","data":[]}]}',
     '{"inputs":[{"name":"","shape":[1],"datatype":"FP32","data":[]}]}',

@@ -42,6 +42,39 @@ test.each(['-3', 'Infinity', '1e3', '9999999', ''])(
   },
 );
 
+describe('a large body of JSON', () => {
+  const data = Array(200_000).fill(0.25).join();
+  const sent = (tensor: string) => {
+    const body = `{"inputs":[{${tensor},"data":[${data}]}]}`;
+    const headers = new Headers({ 'content-length': String(body.length) });
+    return readUpload(new Request('http://gateway/', { method: 'POST', body }), headers, 1e8);
+  };
+
+  test('goes on as it comes, however its first tensor is written', async () => {
+    const upload = await sent('"n\\u0061me":"\\u00fc","shape":[2e0,1e5],"datatype":"FP32"');
+    expect(upload).toMatchObject({ repeatable: false, batch: 2, first: { name: 'ü' } });
+  });
+
+  test('is refused, and not parsed, where its first tensor is not understood', async () => {
+    const parse = vi.spyOn(JSON, 'parse');
+    // What only the runtime has; its length is no matter here.
+    const Passing = class extends TransformStream {
+      constructor(_bytes: number) {
+        super();
+      }
+    };
+    vi.stubGlobal('FixedLengthStream', Passing);
+    try {
+      for (const tensor of ['"name":"x","shape":[2],"datatype":"FP33"', '"shape":[2],"datatype":"FP32"'])
+        await expect(sent(tensor)).rejects.toMatchObject({ code: 'bad-request', hint: expect.anything() });
+      expect(parse.mock.calls.filter(([text]) => text.startsWith('{"inputs"'))).toEqual([]);
+    } finally {
+      parse.mockRestore();
+      vi.unstubAllGlobals();
+    }
+  });
+});
+
 describe('a compressed body', () => {
   const plain = JSON.stringify({ inputs: [{ name: 'x', shape: [2, 1], datatype: 'FP32', data: [1, 2] }] });
   const pressed = async (text: string, format: Coding) => {

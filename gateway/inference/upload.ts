@@ -148,8 +148,12 @@ function batchOf({ name, shape }: FirstTensor, bytes: number): number {
   return Math.max(1, shape[0] ?? 1);
 }
 
-/** For what the quick look did not recognise: it is wrong, or unusual. */
+/** For what the quick look did not recognise: it is wrong, or unusual. Nobody else is answered while it is parsed, so it may not be large. */
 function parsedTensor(json: Uint8Array): FirstTensor {
+  if (json.length > HELD_BYTES)
+    throw new SppError('bad-request', 'The first tensor of the body is not understood.', {
+      hint: `Send { "inputs": [ { "name", "shape", "datatype", "data" } ] }. What else is wrong is told of bodies up to ${HELD_BYTES / 1024} KiB.`,
+    });
   const parsed = inferRequestSchema.safeParse(withoutNulls(parseJson(json)));
   if (!parsed.success) {
     const faults = parsed.error.issues
