@@ -197,10 +197,19 @@ describe('the deadline', () => {
     expect(seen?.headers['content-length']).toBe(String(body.length));
   });
 
-  test.each(['gzip', 'deflate'] as const)('that came with %s goes on as it was before', async (coding) => {
+  test.each([
+    ['gzip', 1],
+    ['gzip', 40],
+    ['deflate', 1],
+  ] as const)('that came with %s, in so many parts (%i), goes on as it was before', async (coding, count) => {
     const plain = JSON.stringify(tinyRequest(fleetInput, [2]));
-    const compressed = new Blob([plain]).stream().pipeThrough(new CompressionStream(coding));
-    const body = new Uint8Array(await new Response(compressed).arrayBuffer());
+    const size = Math.ceil(plain.length / count);
+    const parts = Array.from({ length: count }, (_, at) => plain.slice(at * size, (at + 1) * size));
+    const compressed = parts.map((part) => {
+      const stream = new Blob([part]).stream().pipeThrough(new CompressionStream(coding));
+      return new Response(stream).arrayBuffer();
+    });
+    const body = new Uint8Array(await new Blob(await Promise.all(compressed)).arrayBuffer());
     const response = await infer('3s', { body, headers: { 'content-encoding': coding } });
     expect(((await response.json()) as InferResponse).outputs[0]?.data).toEqual(
       tinyReference(1, fleetInput, [2]).logits[0],

@@ -10,6 +10,8 @@ const PIECE_BYTES = 1024;
 const BARREN_BYTES = 128 * 1024;
 /** After so much has come out, or gone in, others have their turn: clients, and the end of this one's budget. */
 const TURN = { out: 256 * 1024, in: 32 * 1024 };
+/** A gzip body may be several, one behind the other, as of who compresses part by part. Each costs the runtime a stream. */
+const MOST_MEMBERS = 1024;
 
 /** @throws `body-too-large` soon after that many bytes have come out; `bad-request` where it is not what it says */
 export async function decoded(
@@ -18,9 +20,13 @@ export async function decoded(
   maxBytes: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    await requireFits(bytes, coding, maxBytes);
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream(coding));
-    return new Uint8Array(await new Response(stream).arrayBuffer());
+    const starts = await requireFits(bytes, coding, maxBytes);
+    const parts: Blob[] = [];
+    for (const [at, start] of starts.entries()) {
+      const member = new Blob([bytes.subarray(start, starts[at + 1])]);
+      parts.push(await new Response(member.stream().pipeThrough(new DecompressionStream(coding))).blob());
+    }
+    return new Uint8Array(await new Blob(parts).arrayBuffer());
   } catch (cause) {
     if (cause instanceof SppError) throw cause;
     throw new SppError('bad-request', `The body cannot be decoded as ${coding}.`, { cause });
@@ -29,17 +35,20 @@ export async function decoded(
 
 /**
  * The runtime's own stream decodes all that it is given without waiting for whoever reads: a MiB that hides a GiB would take the memory
- * for it, and everybody's time. So it is asked only once it is known what comes out; the checksum is left to it.
+ * for it, and everybody's time. So it is asked only once it is known what comes out; the checksum is left to it. It takes one member at
+ * a time.
+ * @returns where members begin
  * @throws `body-too-large`, or what the decoder throws
  */
-async function requireFits(bytes: Uint8Array, coding: Coding, maxBytes: number): Promise<void> {
+async function requireFits(bytes: Uint8Array, coding: Coding, maxBytes: number): Promise<readonly number[]> {
+  const starts = [0];
   let total = 0;
   let turn = { out: 0, in: 0 };
   let bareSince = 0;
   const count = (chunk: Uint8Array) => {
     total += chunk.length;
   };
-  const decoder = coding === 'gzip' ? oneMember(count) : new Unzlib(count);
+  const decoder = coding === 'gzip' ? gunzip(count, starts) : new Unzlib(count);
   for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
     const end = at + PIECE_BYTES;
     const before = total;
@@ -52,13 +61,15 @@ async function requireFits(bytes: Uint8Array, coding: Coding, maxBytes: number):
     turn = { out: total, in: end };
     await new Promise((done) => setTimeout(done));
   }
+  return starts;
 }
 
-/** The runtime takes one member only, so that thousands of them need not be looked at. */
-function oneMember(count: (chunk: Uint8Array) => void): Gunzip {
+/** @param starts gets where each member but the first begins */
+function gunzip(count: (chunk: Uint8Array) => void, starts: number[]): Gunzip {
   const decoder = new Gunzip(count);
-  decoder.onmember = () => {
-    throw new Error('more follows its end');
+  decoder.onmember = (start) => {
+    if (starts.length >= MOST_MEMBERS) throw new Error('too many members');
+    starts.push(start);
   };
   return decoder;
 }

@@ -141,11 +141,41 @@ describe('a compressed body', () => {
     await expect(decoded(body, 'gzip', 1e6)).resolves.toHaveLength(noise.length);
   });
 
-  test('that is cut off or something else is a wrong request', async () => {
-    const whole = await pressed(plain, 'gzip');
-    const twice = Uint8Array.from([...whole, ...whole]);
-    for (const body of [twice, whole.slice(0, -9), Uint8Array.from(new TextEncoder().encode(plain))])
+  test('that was compressed part by part is what they are together', async () => {
+    const cuts = fc.array(fc.nat(plain.length), { maxLength: 5 });
+    await fc.assert(
+      fc.asyncProperty(cuts, async (places) => {
+        const ends = [...places.sort((a, b) => a - b), plain.length];
+        const parts = ends.map((end, at) => gzipSync(plain.slice(ends[at - 1] ?? 0, end)));
+        const upload = await sent(Uint8Array.from(Buffer.concat(parts)), 'gzip');
+        expect(await new Response(upload.body()).text()).toBe(plain);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test('in more parts than anybody makes is refused before they are decoded', async () => {
+    const parts = Array.from({ length: 2000 }, () => gzipSync(' '));
+    const streams = vi.fn();
+    vi.stubGlobal('DecompressionStream', streams);
+    try {
+      const body = Uint8Array.from(Buffer.concat([...parts, gzipSync(plain)]));
       await expect(sent(body, 'gzip')).rejects.toMatchObject({ code: 'bad-request' });
+      expect(streams).not.toHaveBeenCalled();
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
+  test('that is cut off, damaged or something else is a wrong request', async () => {
+    const whole = await pressed(plain, 'gzip');
+    const other = whole.map((byte, at) => (at === whole.length - 5 ? byte ^ 1 : byte));
+    const text = new TextEncoder().encode(plain);
+    const wrong = [[whole.slice(0, -9)], [text], [whole, text], [whole, whole.slice(0, -9)], [whole, other]];
+    for (const parts of wrong)
+      await expect(sent(Uint8Array.from(Buffer.concat(parts)), 'gzip')).rejects.toMatchObject({
+        code: 'bad-request',
+      });
   });
 
   test.each(['br', 'gzip, gzip', 'constructor'])('of coding %s is told what may be sent', async (coding) => {
