@@ -159,6 +159,7 @@ bench(
   .option('--slowness <factor>', 'of runs in every second stretch of two seconds', positive, 1)
   .option('--spells <n>', 'a second, of some 80 ms, in which runs take 2.5 times as long', notNegative, 0)
   .option('--others <share>', 'of one core that other processes take, some ms at a time', notNegative, 0)
+  .option('--stalls <n>', 'a second, of some 40 ms, in which nothing gets on', notNegative, 0)
   .option(
     '--budgets <multiples>',
     'of what one row usually takes at the dense level, with commas between',

@@ -38,6 +38,8 @@ export interface SimulatedMachine {
   slowness?(atMs: number): number;
   /** Share of one core that other processes take, in pieces of some milliseconds; 0 unless told. */
   readonly others?: number | undefined;
+  /** How often a second everything stands still for some tens of milliseconds; 0 unless told. */
+  readonly stalls?: number | undefined;
 }
 
 export interface SimulatedArrival {
@@ -59,6 +61,8 @@ const MEASURED_TOGETHER = 4;
 const TAKE_UP_MS = 0.02;
 /** Mean piece of work of other processes. */
 const OTHERS_MS = 8;
+/** Mean time for which everything stands still. */
+const STALL_MS = 40;
 
 interface Entry extends BatchEntry {
   readonly deadlineMs: number;
@@ -146,11 +150,13 @@ export function simulateBurst(
     queue.push(entry);
     pump();
   };
-  const others = otherWork(machine.others ?? 0);
+  const others = atRandom(OTHERS_MS / (machine.others ?? 0), OTHERS_MS, 9);
+  const stalls = atRandom(1000 / (machine.stalls ?? 0), STALL_MS, 10);
   for (const [index, { atMs, budgetMs, level, minLevel }] of arrivals.entries()) {
-    while (others.nextMs <= atMs) {
-      cores.runUntil(others.nextMs);
-      cores.add('others', others.take(), () => {});
+    for (let nextMs = 0; nextMs <= atMs; nextMs = Math.min(others.nextMs, stalls.nextMs)) {
+      cores.runUntil(nextMs);
+      if (others.nextMs <= nextMs) cores.add('others', others.take(), () => {});
+      if (stalls.nextMs <= nextMs) cores.standStill(stalls.take());
     }
     cores.runUntil(atMs);
     cores.add('client', clientMs / 2, () => {
@@ -165,19 +171,19 @@ export function simulateBurst(
   return outcomes;
 }
 
-/** Pieces of work of other processes, which come at random and take a random time. */
-function otherWork(share: number) {
-  const uniform = uniforms(9);
-  const exponential = () => -Math.log(uniform());
-  const gapMs = () => (share > 0 ? (OTHERS_MS / share) * exponential() : Number.POSITIVE_INFINITY);
-  let nextMs = gapMs();
+/** What comes at random and lasts a random time; never after gaps that are infinite. */
+function atRandom(meanGapMs: number, meanMs: number, seed: number) {
+  const uniform = uniforms(seed);
+  const exponential = (ms: number) => -ms * Math.log(uniform());
+  let nextMs = exponential(meanGapMs);
   return {
     get nextMs() {
       return nextMs;
     },
+    /** @returns how long the next one lasts */
     take() {
-      nextMs += gapMs();
-      return OTHERS_MS * exponential();
+      nextMs += exponential(meanGapMs);
+      return exponential(meanMs);
     },
   };
 }

@@ -28,6 +28,8 @@ export interface SimulatedOptions {
   readonly spells: number;
   /** Share of one core that other processes take. */
   readonly others: number;
+  /** How often a second the whole machine stands still for some tens of milliseconds. */
+  readonly stalls: number;
   /** Multiples of what one row usually takes at the dense level. */
   readonly budgets: readonly number[];
   /** Of when requests come. */
@@ -58,6 +60,7 @@ export function simulatedBursts(options: SimulatedOptions) {
     slowness,
     spells,
     others,
+    stalls,
     budgets: multiples,
     seed,
   } = options;
@@ -75,6 +78,7 @@ export function simulatedBursts(options: SimulatedOptions) {
     maxRows: maxBatch,
     noise,
     others,
+    stalls,
     slowness: (atMs) => (Math.floor(atMs / 2000) % 2 === 0 ? 1 : slowness) * (inSpell(atMs) ? SPELL : 1),
     runMs: (level, rows) => RUN_MS + denseMs * (fixed + (1 - fixed) * (shares[level] ?? 1)) * rows,
   };

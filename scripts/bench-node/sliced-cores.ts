@@ -10,6 +10,8 @@ export interface SlicedCores {
   add(thread: string, workMs: number, done: () => void): void;
   /** Goes on to a time, doing what is done by then. */
   runUntil(atMs: number): void;
+  /** Lets time pass in which no thread gets on. */
+  standStill(ms: number): void;
   /** Goes on until no thread has work. */
   runOut(): void;
 }
@@ -89,8 +91,12 @@ export function slicedCores({ cores, sliceMs, yields }: CoresOptions): SlicedCor
       if (thread.sliceEndMs === undefined && !waiting.includes(thread)) waiting.push(thread);
     },
     runUntil(atMs) {
-      while (!step(atMs));
+      while (nowMs < atMs && !step(atMs));
       nowMs = Math.max(nowMs, atMs);
+    },
+    standStill(ms) {
+      nowMs += ms;
+      for (const thread of running) if (thread.sliceEndMs !== undefined) thread.sliceEndMs += ms;
     },
     runOut() {
       while (!step(Number.POSITIVE_INFINITY));
