@@ -5,9 +5,9 @@ import { LEAST, type PackedInputs, type RawTensor } from '../tensors.ts';
 import { meetingRows } from './row-sharing.ts';
 
 const port = (datatype: Datatype = 'FP32') => ({ name: 'x', datatype, shape: [-1, 3] });
-const output = (dims: number[], data: RawTensor['data']): RawTensor => ({
+const output = (dims: number[], data: RawTensor['data'], type = 'float32'): RawTensor => ({
   name: 'y',
-  type: 'float32',
+  type,
   dims,
   data,
 });
@@ -47,6 +47,27 @@ describe('rows', () => {
 
   test('stand apart where what they give is not a number', async () => {
     expect(await tried((_, rows) => output([rows], new Float32Array(rows).fill(Number.NaN)))).toBeUndefined();
+  });
+
+  test('of half floats stand apart where the last bits follow the size of the batch, about nought too', async () => {
+    // 1 and next to nothing, of either sign.
+    const halves = (rows: number) =>
+      Array.from({ length: rows }, () => [0x3c00 + rows, rows === 1 ? 0 : 0x8001]);
+    const model = (_: RawTensor, rows: number) =>
+      output([rows, 2], Uint16Array.from(halves(rows).flat()), 'float16');
+    expect(await tried(model)).toBeUndefined();
+    const half = (_: RawTensor, rows: number) =>
+      output([rows], new Uint16Array(rows).fill(rows === 1 ? 0x3c00 : 0x3c40), 'float16');
+    expect(await tried(half)).toMatch(/^y has other values/);
+  });
+
+  test.each([
+    ['int32', Int32Array.from([1000]), Int32Array.from([1000, 1001])],
+    ['int64', BigInt64Array.from([9_007_199_254_740_993n]), BigInt64Array.from([9_007_199_254_740_992n, 0n])],
+    ['bool', Uint8Array.from([1]), Uint8Array.from([1, 0])],
+  ])('meet where whole numbers (%s) differ by one', async (type, one, two) => {
+    const reason = await tried((_, rows) => output([rows], rows === 1 ? one : two, type));
+    expect(reason).toMatch(/^y has other values for two rows together/);
   });
 
   test('meet where each is compared with all', async () => {

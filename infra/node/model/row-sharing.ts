@@ -7,7 +7,10 @@ import type { Manifest, Port } from '../../../schema/manifest.ts';
 import { datatypes } from '../../../schema/protocol.ts';
 import { type InputSize, type PackedInputs, packInputs, type RawTensor, sizedShape } from '../tensors.ts';
 
-/** Of an output's largest value: sums over more rows come out in another order, with a GPU's few digits too. Rows that meet differ by far more. */
+/**
+ * Of an output's largest value where it has fractions: sums over more rows come out in another order, with a GPU's few digits too. Rows
+ * that meet differ by far more. Whole numbers are positions, counts or classes, and one that is next to another is another.
+ */
 const TOLERANCE = 1e-2;
 /** 1, -0.5, 0.25, -2, 0.125 as half floats. */
 const HALVES = [0x3c00, 0xb800, 0x3400, 0xc000, 0x3000];
@@ -28,14 +31,15 @@ export async function meetingRows(
     await run(probe(inputs, size, [1])),
     await run(probe(inputs, size, [0, 1])),
   ];
-  for (const [i, { name, dims, data }] of together.entries()) {
-    const rows = [first[i], second[i]].map((row) => row ?? { dims: [], data: [] });
+  for (const [i, { name, type, dims, data }] of together.entries()) {
+    const rows = [first[i], second[i]].map((row) => row ?? { dims: [], data: new Float32Array() });
     if (rows.some((row) => dims.join() !== [2, ...row.dims.slice(1)].join()))
       return `${name} is [${dims}] for two rows and [${rows[0]?.dims}] for one`;
     if (
       !agrees(
-        rows.flatMap((row) => Array.from<number | bigint>(row.data)),
-        data,
+        rows.flatMap((row) => Array.from(elementsIn({ type, data: row.data }))),
+        elementsIn({ type, data }),
+        type.startsWith('float') ? TOLERANCE : 0,
       )
     )
       return `${name} has other values for two rows together than for each of them alone`;
@@ -67,10 +71,20 @@ function probe(ports: readonly Port[], size: InputSize, rows: readonly number[])
   );
 }
 
-function agrees(apart: readonly (number | bigint)[], together: RawTensor['data']): boolean {
+/** Half floats come as their bits. */
+function elementsIn({ type, data }: Pick<RawTensor, 'type' | 'data'>): ArrayLike<number | bigint> {
+  return type === 'float16' ? new Float16Array(Uint16Array.from(data, Number).buffer) : data;
+}
+
+function agrees(
+  apart: readonly (number | bigint)[],
+  together: ArrayLike<number | bigint>,
+  tolerance: number,
+): boolean {
+  if (tolerance === 0) return apart.every((value, i) => value === together[i]);
   const scale = Math.max(1e-6, ...apart.map((value) => Math.abs(Number(value))).filter(Number.isFinite));
   return apart.every((value, i) => {
     const [alone, shared] = [Number(value), Number(together[i])];
-    return Object.is(alone, shared) || Math.abs(alone - shared) <= TOLERANCE * scale;
+    return Object.is(alone, shared) || Math.abs(alone - shared) <= tolerance * scale;
   });
 }
