@@ -166,7 +166,7 @@ bench(
     numbers,
     [3, 6, 12],
   )
-  .option('--seed <n>', 'of when requests come', count(0), 0)
+  .option('--seed <n>', 'of when requests come, and what disturbs them', count(0), 0)
   .action(shows(simulatedBursts, simulatedReport));
 
 benchOf('cold-start', 'time to the first answer over a slow line, beside all files first', base12)

@@ -7,8 +7,8 @@ const shares = evenShares(12, 0.1);
 const dense = shares.length - 1;
 const runMs = (level: number, rows: number) => 0.3 + 2.6 * (0.12 + 0.88 * (shares[level] ?? 1)) * rows;
 /** Two threads on two cores, which the main thread and the client want too. */
-const machine = (noise: number, others = 0, slowness = (_: number): number => 1): SimulatedMachine => ({
-  ...{ others, slowness },
+const machine = (noise: number, disturbed: Partial<SimulatedMachine>): SimulatedMachine => ({
+  ...disturbed,
   ...{ threads: 2, cores: 2, sliceMs: 3, yields: true },
   ...{ maxRows: 8, runMs, noise },
   ...{ readMs: 0.15, answerMs: 0.13, clientMs: 0.08 },
@@ -24,7 +24,7 @@ function outcomeOf(
   atMs: readonly number[],
   policy: { level: number; minLevel: number },
   noise: number,
-  { budgets = [3, 6, 12], others = 0, slowness = (_: number): number => 1 } = {},
+  { budgets = [3, 6, 12], ...disturbed }: Partial<SimulatedMachine> & { readonly budgets?: number[] } = {},
 ) {
   const uniform = uniforms(7);
   const arrivals = atMs.map((at) => ({
@@ -32,7 +32,7 @@ function outcomeOf(
     atMs: at,
     budgetMs: budgets[Math.floor(uniform() * budgets.length)]! * runMs(dense, 1) * (1 + noise / 2),
   }));
-  const kept = simulateBurst(machine(noise, others, slowness), arrivals).filter(({ inTime }) => inTime);
+  const kept = simulateBurst(machine(noise, disturbed), arrivals).filter(({ inTime }) => inTime);
   return {
     attained: kept.length / arrivals.length,
     quality: kept.reduce((sum, { level }) => sum + madeUpQuality(shares[level] ?? 1), 0) / kept.length,
@@ -81,6 +81,14 @@ describe('levels chosen as load comes, in simulated time', () => {
     const attained = ours.reduce((sum, one) => sum + one.attained / ours.length, 0);
     expect(attained).toBeGreaterThanOrEqual(0.999);
     for (const { quality } of ours) expect(quality).toBeGreaterThan(madeUpQuality(shares[2] ?? 1));
+  });
+
+  test('are no sparser for long after the machine stood still, which no level makes good', () => {
+    const load = gammaArrivals(54, 1.3 * capacity(dense, 0.5), 4, 4);
+    const disturbed = { budgets: [6, 12, 24], stalls: 0.5, seed: 50 };
+    const ours = outcomeOf(load, anyLevel, 0.5, disturbed);
+    expect(ours.attained).toBeGreaterThanOrEqual(outcomeOf(load, only(0), 0.5, disturbed).attained);
+    expect(ours.quality).toBeGreaterThan(madeUpQuality(shares[1] ?? 1));
   });
 
   test('go on serving nearly what the sparsest level holds where half as much again comes', () => {

@@ -40,6 +40,8 @@ export interface SimulatedMachine {
   readonly others?: number | undefined;
   /** How often a second everything stands still for some tens of milliseconds; 0 unless told. */
   readonly stalls?: number | undefined;
+  /** Of when those and other processes come; 0 unless told. */
+  readonly seed?: number | undefined;
 }
 
 export interface SimulatedArrival {
@@ -99,9 +101,11 @@ export function simulateBurst(
 
   const dueMs = (index: number) => (arrivals[index]?.atMs ?? 0) + (arrivals[index]?.budgetMs ?? 0);
 
-  const ended = ({ index, level, minLevel }: Entry, inTime: boolean) => {
-    if (minLevel < level) care.ended(inTime, arrivals[index]?.budgetMs ?? 0, now());
+  const ended = ({ index, level, minLevel, deadlineMs }: Entry, endMs: number) => {
+    const { budgetMs = 0 } = arrivals[index] ?? {};
+    if (minLevel < level) care.ended(endMs - deadlineMs, deadlineMs - budgetMs, budgetMs);
   };
+  const usualMs = (level: number, rows: number) => rules.times(level, rows, 0)?.p50Ms ?? 0;
 
   const pump = () => {
     while (idle.length > 0) {
@@ -112,14 +116,14 @@ export function simulateBurst(
         caution: care,
       });
       for (const entry of [...hopeless, ...(batch?.entries ?? [])]) queue.remove(entry);
-      for (const entry of hopeless) ended(entry, false);
+      for (const entry of hopeless) ended(entry, now() + usualMs(entry.minLevel, 1));
       const thread = batch && idle.shift();
       if (batch === undefined || thread === undefined) return;
       const { level, entries } = batch;
       const beganMs = now();
-      care.ran(
-        entries.some(({ minLevel }) => level > minLevel),
-        beganMs,
+      const ran = care.began(
+        usualMs(level, entries.length),
+        usualMs(Math.max(...entries.map(({ minLevel }) => minLevel)), entries.length),
       );
       cores.add(thread, drawnMs(level, entries.length) * (machine.slowness?.(beganMs) ?? 1), () => {
         const ranMs = now() - beganMs;
@@ -127,7 +131,8 @@ export function simulateBurst(
           idle.push(thread);
           paced.record(level, entries.length, ranMs);
           windows.recordHandover(now() - beganMs - ranMs);
-          for (const entry of entries) ended(entry, now() <= entry.deadlineMs);
+          ran(now() - beganMs, now());
+          for (const entry of entries) ended(entry, now());
           // The next run is begun before these answers are written.
           for (const { index } of entries)
             cores.add('main', answerMs, () =>
@@ -150,8 +155,9 @@ export function simulateBurst(
     queue.push(entry);
     pump();
   };
-  const others = atRandom(OTHERS_MS / (machine.others ?? 0), OTHERS_MS, 9);
-  const stalls = atRandom(1000 / (machine.stalls ?? 0), STALL_MS, 10);
+  const { others: othersShare = 0, stalls: stallsPerS = 0, seed = 0 } = machine;
+  const others = atRandom(OTHERS_MS / othersShare, OTHERS_MS, 9 + seed);
+  const stalls = atRandom(1000 / stallsPerS, STALL_MS, 17 + seed);
   for (const [index, { atMs, budgetMs, level, minLevel }] of arrivals.entries()) {
     for (let nextMs = 0; nextMs <= atMs; nextMs = Math.min(others.nextMs, stalls.nextMs)) {
       cores.runUntil(nextMs);

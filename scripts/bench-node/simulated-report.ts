@@ -32,7 +32,7 @@ export interface SimulatedOptions {
   readonly stalls: number;
   /** Multiples of what one row usually takes at the dense level. */
   readonly budgets: readonly number[];
-  /** Of when requests come. */
+  /** Of when requests come, and what disturbs them. */
   readonly seed: number;
 }
 
@@ -79,6 +79,7 @@ export function simulatedBursts(options: SimulatedOptions) {
     noise,
     others,
     stalls,
+    seed,
     slowness: (atMs) => (Math.floor(atMs / 2000) % 2 === 0 ? 1 : slowness) * (inSpell(atMs) ? SPELL : 1),
     runMs: (level, rows) => RUN_MS + denseMs * (fixed + (1 - fixed) * (shares[level] ?? 1)) * rows,
   };

@@ -35,4 +35,17 @@ describe('cores that threads share', () => {
     expect(done).toEqual(['main at 3', 'main at 4', 'run at 13']);
     expect(shared.nowMs).toBe(20);
   });
+
+  test('stand still with all that runs and waits', () => {
+    const shared = slicedCores({ cores: 1, sliceMs: 3, yields: () => false });
+    const done: string[] = [];
+    for (const name of ['a', 'b']) shared.add(name, 4, () => done.push(`${name} at ${shared.nowMs}`));
+    shared.runUntil(1);
+    shared.standStill(40);
+    // What came meanwhile comes late.
+    shared.runUntil(20);
+    expect(shared.nowMs).toBe(41);
+    shared.runOut();
+    expect(done).toEqual(['a at 47', 'b at 48']);
+  });
 });

@@ -179,4 +179,26 @@ describe('scheduler', () => {
     running[0]!.end(RESULT);
     await expect(first).resolves.toMatchObject({ executeMs: 1 });
   });
+
+  test.each([
+    { what: 'behind runs that are long at their level', executeMs: 25, next: 0 },
+    { what: 'on a machine that stands still, which no level makes good', executeMs: 120, next: 1 },
+    { what: 'and fails, as its client may make it do', executeMs: undefined, next: 1 },
+  ])('runs sparser levels, or not, after who was late $what', async ({ executeMs, next }) => {
+    vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
+    const times = (level: number) => taking(level === 1 ? 8 : 1)(level, 1, 0);
+    const { jobs, running, levels } = scriptedScheduler({ times });
+    const submit = () => jobs.submit(job(1, { minLevel: 0, deadlineMs: performance.now() + 20 }));
+    for (let i = 0; i < 10; i++) {
+      const result = submit();
+      await vi.advanceTimersByTimeAsync(executeMs ?? 25);
+      running.at(-1)!.end(executeMs === undefined ? new Error('no such token') : { ...RESULT, executeMs });
+      await result.catch(() => {});
+      await vi.advanceTimersByTimeAsync(1000);
+    }
+    const last = submit();
+    expect(levels().at(-1)).toBe(next);
+    running.at(-1)!.end(RESULT);
+    await last;
+  });
 });

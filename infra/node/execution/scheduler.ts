@@ -52,9 +52,10 @@ export interface Waiting extends BatchEntry {
   readonly enqueuedAtMs: number;
   attempts: number;
   timer: NodeJS.Timeout | undefined;
-  settle(outcome: { result: JobResult } | { error: unknown }): void;
+  settle(outcome: Outcome): void;
 }
 
+type Outcome = { result: JobResult } | { error: unknown };
 type Batch = NonNullable<NextBatch<Waiting>['batch']>;
 
 const MAX_ATTEMPTS = 2;
@@ -107,6 +108,20 @@ export function scheduler(
     return batch;
   };
 
+  /** What a run of these usually takes; 0 where nothing is known. */
+  const usualMs = (entries: Batch['entries'], level: number): number =>
+    rules.times(level, totalRows(entries), entries[0].length)?.p50Ms ?? 0;
+
+  /** Negative where it is in time; of what is given up by what its run would at least have been; undefined where time was not the matter. */
+  const lateBy = (entry: Waiting, outcome: Outcome): number | undefined => {
+    if (entry.deadlineMs === undefined) return undefined;
+    const lateMs = performance.now() - entry.deadlineMs;
+    if ('result' in outcome) return lateMs;
+    const { error } = outcome;
+    const gaveUp = error instanceof SppError && error.code === 'budget-overrun';
+    return gaveUp ? lateMs + usualMs([entry], entry.minLevel) : undefined;
+  };
+
   const start = ({ level, entries }: Batch, behind: boolean): Promise<TaskResult> | undefined => {
     const [{ job }] = entries;
     const model = job.model(level);
@@ -127,9 +142,9 @@ export function scheduler(
 
   const dispatch = async ({ level, entries }: Batch, running: Promise<TaskResult>, startedMs: number) => {
     inFlight += entries.length;
-    care.ran(
-      entries.some(({ minLevel }) => level > minLevel),
-      startedMs,
+    const ran = care.began(
+      usualMs(entries, level),
+      usualMs(entries, Math.max(...entries.map(({ minLevel }) => minLevel))),
     );
     for (const entry of entries) {
       entry.attempts++;
@@ -137,6 +152,7 @@ export function scheduler(
     }
     try {
       const result = await running;
+      ran(result.executeMs, performance.now());
       const rows = entries.map((entry) => entry.rows);
       const parts =
         entries.length === 1
@@ -151,11 +167,12 @@ export function scheduler(
               outputs: parts[i] ?? [],
               queueMs: startedMs - entry.enqueuedAtMs + result.behindMs,
               level,
-              runRows: rows.reduce((sum, count) => sum + count, 0),
+              runRows: totalRows(entries),
               leads: i === 0,
             },
           });
     } catch (error) {
+      ran(0, performance.now());
       for (const entry of entries) failed(entry, error, entries.length > 1);
     } finally {
       inFlight -= entries.length;
@@ -254,10 +271,9 @@ export function scheduler(
           timer: undefined,
           settle(outcome) {
             waiting = false;
-            if (deadlineMs !== undefined && minLevel < level && !signal?.aborted) {
-              const endedMs = performance.now();
-              care.ended('result' in outcome && endedMs <= deadlineMs, deadlineMs - now, endedMs);
-            }
+            const lateMs = lateBy(entry, outcome);
+            if (lateMs !== undefined && deadlineMs !== undefined && minLevel < level)
+              care.ended(lateMs, now, deadlineMs - now);
             clearTimeout(entry.timer);
             signal?.removeEventListener('abort', onAbort);
             if ('result' in outcome) resolve(outcome.result);
@@ -278,6 +294,10 @@ export function scheduler(
       for (const entry of [...again.splice(0), ...queue.clear()]) entry.settle({ error });
     },
   };
+}
+
+function totalRows(entries: readonly BatchEntry[]): number {
+  return entries.reduce((sum, { rows }) => sum + rows, 0);
 }
 
 /** Requests whose own sequences differ in length, as those of an encoder and its decoder do, share a run only where they are alike. */

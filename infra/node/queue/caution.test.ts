@@ -3,7 +3,7 @@ import { type Caution, caution } from './caution.ts';
 
 /** After so many in time, whoever may have been late before. */
 function calmed(care: Caution, requests: number): Caution {
-  for (let i = 0; i < requests; i++) care.ended(true, 20, 0);
+  for (let i = 0; i < requests; i++) care.ended(-5, 0, 10);
   return care;
 }
 
@@ -21,20 +21,33 @@ describe('caution', () => {
 
   test('rises with who is late behind denser runs: first to be ready for bursts, then to the sparsest levels', () => {
     const care = calmed(caution(), 200_000);
-    care.ran(true, 100);
-    for (let i = 0; i < 5; i++) care.ended(false, 20, 110);
+    care.began(8, 2)(8, 100);
+    for (let i = 0; i < 5; i++) care.ended(6, 90, 10);
     expect(state(care)).toEqual([expect.closeTo(0.5), 0]);
-    for (let i = 0; i < 10; i++) care.ended(false, 20, 110);
+    for (let i = 0; i < 10; i++) care.ended(6, 90, 10);
     expect(state(care)).toEqual([1, expect.closeTo(0.5)]);
-    for (let i = 0; i < 1000; i++) care.ended(false, 20, 110);
+    for (let i = 0; i < 1000; i++) care.ended(6, 90, 10);
     expect(state(care)).toEqual([1, 1]);
+  });
+
+  test('rises to what would have saved those who were late, however many, and from there again', () => {
+    const care = caution();
+    care.began(12, 2)(12, 100);
+    for (let i = 0; i < 100; i++) care.ended(4, 90, 10);
+    expect(state(care)).toEqual([1, expect.closeTo(0.4)]);
+    care.ended(1, 90, 10);
+    expect(state(care)).toEqual([1, expect.closeTo(0.4)]);
+    // With four tenths less: of ten there are six left, and half of those were too many.
+    care.began(8, 2)(8, 200);
+    for (let i = 0; i < 100; i++) care.ended(3, 190, 10);
+    expect(state(care)).toEqual([1, expect.closeTo(0.7)]);
   });
 
   test('stays where one of two thousand is late', () => {
     const care = caution();
     const reserves = Array.from({ length: 50 }, (_, round) => {
-      care.ran(true, round);
-      care.ended(false, 20, round);
+      care.began(8, 2)(8, 100 * round);
+      care.ended(6, 100 * round, 10);
       const { reserve } = care;
       calmed(care, 2000);
       return reserve;
@@ -42,13 +55,20 @@ describe('caution', () => {
     expect(reserves).toEqual(reserves.map(() => expect.closeTo(0.1)));
   });
 
-  test('is no matter of who is late where only the sparsest have run for long', () => {
+  test('is no matter of who is later than the sparsest levels would have saved', () => {
     const care = calmed(caution(), 200_000);
-    care.ran(true, 0);
-    care.ran(false, 90);
-    care.ended(false, 20, 100);
-    expect(care.readiness).toBe(0);
-    care.ended(false, 60, 100);
-    expect(care.readiness).toBeGreaterThan(0);
+    // The machine stands still for 60 ms, and dozens are late.
+    care.began(8, 2)(68, 100);
+    for (let i = 0; i < 50; i++) care.ended(40, 60, 10);
+    // What was denser had ended long before they came.
+    for (let i = 0; i < 50; i++) care.ended(2, 111, 10);
+    care.began(2, 2)(80, 200);
+    for (let i = 0; i < 50; i++) care.ended(1, 150, 10);
+    expect(state(care)).toEqual([0, 0]);
+    care.ended(18, 60, 10);
+    expect(care.readiness).toBeCloseTo(0.1);
+    // What it found waiting, or running, when it came.
+    care.ended(2, 109, 10);
+    expect(care.readiness).toBeCloseTo(0.2);
   });
 });
