@@ -2,7 +2,7 @@
 import { problemResponse } from '../schema/errors.ts';
 import { type App, createApp } from './app.ts';
 import { createGateway } from './gateway.ts';
-import { discardRest } from './http/unread-body.ts';
+import { beforeRest } from './http/unread-body.ts';
 import { logFailure } from './log.ts';
 import type { Bindings } from './settings.ts';
 
@@ -16,9 +16,7 @@ export default {
     try {
       app ??= createApp(createGateway(bindings));
       const response = await app.fetch(request, bindings, context);
-      // That a budget has run out is told at once.
-      if (!response.ok && response.status !== 504) await discardRest(request.body);
-      return response;
+      return response.ok ? response : beforeRest(response, request.body, context);
     } catch (error) {
       logFailure('gateway failed', error);
       return problemResponse(error);

@@ -196,6 +196,28 @@ describe('what is refused', () => {
     }
   });
 
+  test('reaches a client that takes its time to send, and leaves it its connection', async () => {
+    const { hostname, port } = new URL(gateway.url);
+    const socket = connect(Number(port), hostname);
+    let heard = '';
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      heard += text;
+    });
+    const answered = (text: string) => expect.poll(() => heard, { timeout: 15_000 }).toContain(text);
+    try {
+      const length = 100_000;
+      socket.write(
+        `POST /v2/models/tiny/infer HTTP/1.1\r\nHost: ${hostname}\r\nContent-Length: ${length}\r\n\r\n`,
+      );
+      // It sends nothing more before it has been told.
+      await answered('"code":"unauthorized"');
+      socket.write(`${'x'.repeat(length)}GET /v2/health/live HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`);
+      await answered('"live":true');
+    } finally {
+      socket.destroy();
+    }
+  });
+
   test('a body that ends before its announced length does no harm', async () => {
     const { hostname, port } = new URL(gateway.url);
     await new Promise<void>((resolve, reject) => {
