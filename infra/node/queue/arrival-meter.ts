@@ -34,17 +34,19 @@ const FADES_MS = 1000;
 /** What came longer ago says nothing about what comes. */
 const WINDOW_MS = 1000;
 
+interface Arrival {
+  readonly atMs: number;
+  readonly rows: number;
+  readonly budgetMs: number;
+}
+
+/** Asked at each decision, so nothing is copied. */
 export function arrivalMeter(): ArrivalMeter {
   /** The latest last. */
-  let kept: { atMs: number; rows: number; budgetMs: number }[] = [];
+  let kept: Arrival[] = [];
   let lastBudgetAtMs = Number.NEGATIVE_INFINITY;
   let burst = 0;
   let burstAtMs = 0;
-  const recent = (nowMs: number) => {
-    const first = kept.findIndex(({ atMs }) => nowMs - atMs <= WINDOW_MS);
-    if (first !== 0) kept = first < 0 ? [] : kept.slice(first);
-    return kept;
-  };
   return {
     arrived(rows, budgetMs = Number.POSITIVE_INFINITY, nowMs) {
       kept.push({ atMs: nowMs, rows, budgetMs });
@@ -53,37 +55,59 @@ export function arrivalMeter(): ArrivalMeter {
       if (kept.length >= 2 * KEPT) kept = kept.slice(-KEPT);
     },
     rates(nowMs) {
-      const latest = recent(nowMs).slice(-KEPT);
-      const budgetMs = mean(latest.map((one) => one.budgetMs).filter(Number.isFinite));
-      const withinBudget = latest.filter(({ atMs }) => nowMs - atMs <= budgetMs);
+      const latest = firstWithin(kept, WINDOW_MS, nowMs, Math.max(0, kept.length - KEPT));
+      const budgetMs = meanBudget(kept, latest);
+      const inBudget = firstWithin(kept, budgetMs, nowMs, latest);
+      const count = kept.length - inBudget;
       // Where more came than is kept, in as long as that took.
-      const spanMs = withinBudget.length < KEPT ? budgetMs : sinceFirst(withinBudget, nowMs);
-      const within = rateOf(withinBudget, spanMs);
-      const sure = within * Math.max(0, 1 - CHANCE / Math.sqrt(withinBudget.length));
+      const within = rateSince(kept, inBudget, count < KEPT ? budgetMs : sinceFirst(kept, inBudget, nowMs));
+      const sure = within * Math.max(0, 1 - CHANCE / Math.sqrt(count));
       burst = Math.max(sure, burst * Math.exp((burstAtMs - nowMs) / FADES_MS));
       burstAtMs = nowMs;
-      return { present: Math.max(within, rateOf(latest, sinceFirst(latest, nowMs))), burst };
+      return {
+        present: Math.max(within, rateSince(kept, latest, sinceFirst(kept, latest, nowMs))),
+        burst,
+      };
     },
     sinceBudgetMs: (nowMs) => nowMs - lastBudgetAtMs,
     shortestBudgetMs(nowMs) {
       let least = Number.POSITIVE_INFINITY;
       if (nowMs - lastBudgetAtMs > WINDOW_MS) return least;
-      for (const { budgetMs } of recent(nowMs)) least = Math.min(least, budgetMs);
+      for (let i = firstWithin(kept, WINDOW_MS, nowMs, 0); i < kept.length; i++)
+        least = Math.min(least, kept[i]?.budgetMs ?? least);
       return least;
     },
   };
 }
 
-function sinceFirst(arrivals: readonly { readonly atMs: number }[], nowMs: number): number {
-  return nowMs - (arrivals[0]?.atMs ?? nowMs);
+/** Where those begin, from a place on, that came within so many ms. */
+function firstWithin(arrivals: readonly Arrival[], ms: number, nowMs: number, from: number): number {
+  let first = from;
+  while (first < arrivals.length && nowMs - (arrivals[first]?.atMs ?? nowMs) > ms) first++;
+  return first;
 }
 
-function rateOf(arrivals: readonly { readonly rows: number }[], spanMs: number): number {
-  if (arrivals.length < FEWEST || spanMs <= 0) return 0;
-  return arrivals.reduce((sum, { rows }) => sum + rows, 0) / spanMs;
+function sinceFirst(arrivals: readonly Arrival[], from: number, nowMs: number): number {
+  return nowMs - (arrivals[from]?.atMs ?? nowMs);
 }
 
-/** 0 of none. */
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+/** Rows a millisecond of those from a place on. */
+function rateSince(arrivals: readonly Arrival[], from: number, spanMs: number): number {
+  if (arrivals.length - from < FEWEST || spanMs <= 0) return 0;
+  let rows = 0;
+  for (let i = from; i < arrivals.length; i++) rows += arrivals[i]?.rows ?? 0;
+  return rows / spanMs;
+}
+
+/** Of those from a place on that have one; 0 where none has. */
+function meanBudget(arrivals: readonly Arrival[], from: number): number {
+  let sum = 0;
+  let count = 0;
+  for (let i = from; i < arrivals.length; i++) {
+    const { budgetMs = Number.POSITIVE_INFINITY } = arrivals[i] ?? {};
+    if (!Number.isFinite(budgetMs)) continue;
+    sum += budgetMs;
+    count++;
+  }
+  return sum / Math.max(1, count);
 }

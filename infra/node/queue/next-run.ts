@@ -62,17 +62,15 @@ export function nextRun<E extends BatchEntry>(
   const choices = waiting.some(
     ({ level, minLevel, deadlineMs }) => deadlineMs !== undefined && minLevel < level,
   );
-  const littleMs = readiness > 0 ? 0 : LITTLE_SHARE * shortestMs;
-  const rowsPerMs = expectedRate(arrivals.rates(nowMs), readiness);
-  const cap = choices
-    ? cautious(
-        Math.min(
-          sustainableLevel(waiting, nowMs, rules, threads),
-          steadyLevel(waiting, rowsPerMs, rules, threads, littleMs, longest),
-        ),
-        reserve,
-      )
-    : undefined;
+  const levelForAll = () => {
+    const littleMs = readiness > 0 ? 0 : LITTLE_SHARE * shortestMs;
+    const rowsPerMs = expectedRate(arrivals.rates(nowMs), readiness);
+    return Math.min(
+      sustainableLevel(waiting, nowMs, rules, threads),
+      steadyLevel(waiting, rowsPerMs, rules, threads, littleMs, longest),
+    );
+  };
+  const cap = choices ? cautious(levelForAll(), reserve) : undefined;
   const bounds = { maxEntries: Math.ceil(queue.length / idle), cap, longest };
   const first = nextBatch(queue.inOrder(), nowMs, rules, bounds);
   return leastLost(first, waiting, nowMs, rules, bounds, threads);
