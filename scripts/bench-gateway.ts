@@ -9,14 +9,14 @@
  * Then how late the end of a latency budget is told, beside the runtime's own timer.
  *
  *   npm run bench:gateway -- [--rounds 5] [--seconds 1] [--warm-up 8] [--connections 1,16,128] [--deadlines 100]
- *     [--portkey DIR|off] [--body-kib 588] [--pause-ms 50] [--json]
+ *     [--portkey DIR|off] [--beside DIR] [--body-kib 588] [--pause-ms 50] [--json]
  *
  * `--body-kib` sends an image's binary data instead of a small JSON body, and has the node itself beside the others; `--pause-ms` has clients wait
- * between an answer and the next request, as few clients do.
+ * between an answer and the next request, as few clients do. `--beside` has the gateway of another checkout beside this one's (`beside`).
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Command } from 'commander';
@@ -41,6 +41,7 @@ interface Flags {
   readonly warmUp: number;
   readonly connections: readonly number[];
   readonly portkey: string;
+  readonly beside?: string;
   readonly deadlines: number;
   readonly bodyKib?: number;
   readonly pauseMs: number;
@@ -60,6 +61,7 @@ const flags = new Command('npm run bench:gateway --')
     "that Portkey's gateway is installed into, once; off: without it",
     join(tmpdir(), 'spp-bench-portkey'),
   )
+  .option('--beside <directory>', 'a checkout, with its packages, whose gateway is measured too')
   .option('--deadlines <n>', 'budgets whose end is waited for; 0 for none', count(0), 100)
   .option('--body-kib <n>', 'of binary data, in place of a small JSON body', count(1))
   .option('--pause-ms <ms>', 'between an answer and the next request', count(0), 0)
@@ -99,8 +101,13 @@ try {
     })),
     least: await started(() => leastBefore(node, 'held')),
     unheld: await started(() => leastBefore(node, 'unheld')),
-    ours: await started(() => ourGateway(node)),
+    ours: await started(() => ourGateway(node, startLocalGateway)),
   };
+  if (flags.beside !== undefined) {
+    const file = resolve(flags.beside, 'scripts/local/local-gateway.ts');
+    const other: { startLocalGateway: typeof startLocalGateway } = await import(file);
+    targets.beside = await started(() => ourGateway(node, other.startLocalGateway));
+  }
   if (bodyKib !== undefined) {
     const straight = request('/v2/models/bench/versions/3/infer', {});
     targets.node = { port: nodePort, pid: Number.NaN, request: straight };
@@ -201,8 +208,8 @@ async function workerBefore(
   return Number((await miniflare.unsafeGetDirectURL()).port);
 }
 
-async function ourGateway(node: string) {
-  const gateway = await startLocalGateway({ port: 0, nodes: [{ name: 'stub', url: node }], ...secrets });
+async function ourGateway(node: string, start: typeof startLocalGateway) {
+  const gateway = await start({ port: 0, nodes: [{ name: 'stub', url: node }], ...secrets });
   closing.push(() => gateway.close());
   const dir = await mkdtemp(join(tmpdir(), 'bench-gateway-'));
   closing.push(() => rm(dir, { recursive: true }));
