@@ -8,10 +8,10 @@ import { lookAtMachine } from '../doctor/machine.ts';
 import { type BackendName, isInstalled } from './backend-names.ts';
 
 const SCRIPT = fileURLToPath(new URL('./optional-backends.case.ts', import.meta.url));
-/** A GPU in software, as Debian's chromium brings it, for where the system has no driver (mesa's software ones count) or device. */
+/** A GPU in software, as Debian's chromium brings it, for where there is no device: mesa's own, which counts without it, may be too old for Dawn. */
 const SOFTWARE_VULKAN = '/usr/lib/chromium/vk_swiftshader_icd.json';
 const { renderNodes, drivers } = (await lookAtMachine()).vulkan;
-const own = renderNodes.length + drivers.length > 0;
+const own = renderNodes.length > 0 || (drivers.length > 0 && !existsSync(SOFTWARE_VULKAN));
 const env = own ? process.env : { ...process.env, VK_ICD_FILENAMES: SOFTWARE_VULKAN };
 const loader = ['/usr/lib/x86_64-linux-gnu/libvulkan.so.1', '/usr/lib/aarch64-linux-gnu/libvulkan.so.1'].some(
   existsSync,
