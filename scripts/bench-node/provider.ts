@@ -44,47 +44,50 @@ export async function provider(options: ProviderOptions) {
   const artifact = options.artifact ?? (await benchArtifact(directory, made));
   const { manifest } = await openArtifact(artifact);
   const flags = (count: number) => ['--workers', String(count), '--max-batch', String(maxBatch)];
+  // Whatever fails, also before the last one is there, leaves no process behind.
+  await using started = new AsyncDisposableStack();
   const cpu = await nodeUnderTest(artifact, flags(workers));
+  started.defer(() => cpu.stop());
   const gpu = await nodeUnderTest(artifact, [...flags(gpuWorkers), '--ep', ep]);
+  started.defer(() => gpu.stop());
   const client = await threads<ClientRound, ClientAnswer>('client-thread.ts', 1, undefined);
+  started.defer(async () => {
+    await client.end();
+  });
   const one = noise(zeroInputs(manifest.inputs));
   const levels = [];
-  try {
-    for (const { level } of manifest.levels) {
-      const request = binaryRequest(manifest, one, level);
-      const sample = async ({ port }: NodeUnderTest, count: number): Promise<Sample> => {
-        const ask = async (connections: number) => {
-          const answer = await client.ask[0]!({ port, request, connections, ms: seconds * 500 });
-          if (answer.failures > 0) throw new Error(`level ${level}: ${answer.failures} requests failed`);
-          return answer;
-        };
-        const full = await ask(2 * count * maxBatch);
-        const alone = await ask(1);
-        return {
-          perS: (full.requestsMs.length * 1000) / full.tookMs,
-          aloneMs: median(alone.requestsMs),
-        };
+  for (const { level } of manifest.levels) {
+    const request = binaryRequest(manifest, one, level);
+    const sample = async ({ port }: NodeUnderTest, count: number): Promise<Sample> => {
+      const ask = async (connections: number) => {
+        const answer = await client.ask[0]!({ port, request, connections, ms: seconds * 500 });
+        if (answer.failures > 0) throw new Error(`level ${level}: ${answer.failures} requests failed`);
+        return answer;
       };
-      const samples: { cpu: Sample; gpu: Sample }[] = [];
-      for (let round = -1; round < rounds; round++) {
-        const sides = { cpu: await sample(cpu, workers), gpu: await sample(gpu, gpuWorkers) };
-        // The first round warms up.
-        if (round >= 0) samples.push(sides);
-      }
-      const of = (value: (sides: { cpu: Sample; gpu: Sample }) => number) =>
-        rounded(median(samples.map(value)));
-      levels.push({
-        level,
-        distance: distance(
-          await answerOf(cpu.url, manifest, one, level),
-          await answerOf(gpu.url, manifest, one, level),
-        ),
-        rowsPerS: { cpu: of((s) => s.cpu.perS), gpu: of((s) => s.gpu.perS) },
-        aloneP50Ms: { cpu: of((s) => s.cpu.aloneMs), gpu: of((s) => s.gpu.aloneMs) },
-      });
+      const full = await ask(2 * count * maxBatch);
+      const alone = await ask(1);
+      return {
+        perS: (full.requestsMs.length * 1000) / full.tookMs,
+        aloneMs: median(alone.requestsMs),
+      };
+    };
+    const samples: { cpu: Sample; gpu: Sample }[] = [];
+    for (let round = -1; round < rounds; round++) {
+      const sides = { cpu: await sample(cpu, workers), gpu: await sample(gpu, gpuWorkers) };
+      // The first round warms up.
+      if (round >= 0) samples.push(sides);
     }
-  } finally {
-    await Promise.all([cpu.stop(), gpu.stop(), client.end()]);
+    const of = (value: (sides: { cpu: Sample; gpu: Sample }) => number) =>
+      rounded(median(samples.map(value)));
+    levels.push({
+      level,
+      distance: distance(
+        await answerOf(cpu.url, manifest, one, level),
+        await answerOf(gpu.url, manifest, one, level),
+      ),
+      rowsPerS: { cpu: of((s) => s.cpu.perS), gpu: of((s) => s.gpu.perS) },
+      aloneP50Ms: { cpu: of((s) => s.cpu.aloneMs), gpu: of((s) => s.gpu.aloneMs) },
+    });
   }
   return { artifact: manifest.model.id, ep, workers, gpuWorkers, maxBatch, rounds, levels };
 }
