@@ -62,6 +62,23 @@ describe('the loss follows from what the outputs mean', () => {
     expect(plan.mask).toBe(masked ? 'attention_mask' : undefined);
   });
 
+  test('probabilities are told, and one number is compared by value', () => {
+    const chances = { name: 'y', shape: [5], chances: true as const };
+    const task = { name: 'distil', outputs: ['y'] } as const;
+    const asScores = outline({ data, task, shapes: [chances], loss: 'distil' });
+    expect(asScores).toMatchObject({
+      loss: 'kl',
+      measure: 'distil',
+      parts: [{ meaning: 'scores', chances: true }],
+    });
+    const number = { name: 'logits', shape: [1] };
+    expect(outlined('distil', [number], 'distil')).toMatchObject({ loss: 'squared', measure: 'fidelity' });
+    const pixels = { name: 'logits', shape: [5, 8, 8] };
+    expect(outlined('distil', [pixels], 'distil')).toMatchObject({ loss: 'squared', measure: 'fidelity' });
+    expect(outlined('classification', [number], 'distil')).toMatchObject({ loss: 'kl' });
+    expect(() => outlined('distil', [number], 'cosine')).toThrow(/single numbers/);
+  });
+
   test('labels are wanted where there are none', () => {
     expect(() => outlined('embedding', [pooled], 'cross-entropy')).toThrow(/no labels/);
   });

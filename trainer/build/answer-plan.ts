@@ -7,7 +7,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { BoundDataset } from '../data/bind-dataset.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import type { ScorerName } from '../measure/scores.ts';
-import { isScores, type OutputShape, type Task } from '../measure/task.ts';
+import { hasDirection, isScores, type OutputShape, type Task } from '../measure/task.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import { randomSource, shuffledRange, streams } from '../search/random.ts';
 import { type AnswerPart, type AnswerPlan, answerGraph, answerShape, type Meaning } from './answer.ts';
@@ -69,6 +69,7 @@ export function outline({ data, task, shapes, loss }: Omit<PlanRequest, 'graph' 
     meaning: meaningOf(task, output, loss),
     shape: output.shape,
     scale: 1,
+    ...(output.chances ? { chances: true as const } : {}),
   }));
   const tokens = outputs.some(({ shape }) => shape.length === 2 && shape[0] === data.length);
   const mask = tokens ? data.maskInput : undefined;
@@ -100,6 +101,15 @@ function meaningOf(task: Task, output: OutputShape, loss: LossName): Meaning {
     distil: undefined,
   } as const satisfies Record<LossName, Meaning | undefined>;
   const asked = byLoss[loss];
+  if (asked === 'direction' && !hasDirection(output)) {
+    throw new SppError(
+      'usage',
+      `The output ${output.name} has single numbers, of which a cosine is the sign.`,
+      {
+        hint: 'Use --loss mse, or the default.',
+      },
+    );
+  }
   if (asked !== undefined) return asked;
   if (task.name === 'distil') return isScores(output) ? 'scores' : 'values';
   return task.name === 'embedding' || task.name === 'contrastive' ? 'direction' : 'scores';

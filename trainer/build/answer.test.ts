@@ -66,12 +66,13 @@ function plan(parts: AnswerPart[], more: Partial<AnswerPlan> = {}): AnswerPlan {
   return { name: 'distil', outputs, form: 'plain', parts, loss: 'squared', measure: 'fidelity', ...more };
 }
 
-async function run(made: Graph): Promise<{ dims: readonly number[]; values: number[] }> {
+async function run(
+  made: Graph,
+  fed: Readonly<Record<string, Tensor>> = feeds,
+): Promise<{ dims: readonly number[]; values: number[] }> {
   const session = await createOrtSession(writeOnnx(made));
   try {
-    const needed = Object.fromEntries(
-      made.inputs.map(({ name }) => [name, feeds[name as keyof typeof feeds]]),
-    );
+    const needed = Object.fromEntries(made.inputs.map(({ name }) => [name, fed[name] as Tensor]));
     const { dims, data } = (await session.run(needed))[answerName(made)] as Tensor;
     return { dims, values: Array.from(data, Number) };
   } finally {
@@ -126,6 +127,52 @@ describe('the answer', () => {
       ...halves.slice(6),
       ...roots(pooled.slice(4)),
     ]);
+  });
+
+  test('scores are read off probabilities, one number tells two classes apart', async () => {
+    const chances = [0.5, 0.25, 0.25, 0, 1, 0, 0, 0];
+    const softmax = (row: number[]) => {
+      const sum = row.reduce((total, value) => total + Math.exp(value), 0);
+      return row.map((value) => Math.exp(value) / sum);
+    };
+    const rows = (values: number[], width: number) =>
+      Array.from({ length: values.length / width }, (_, row) =>
+        softmax(values.slice(row * width, (row + 1) * width)),
+      );
+    const many = plan([{ ...part('pooled', 'scores'), chances: true }], { loss: 'kl', measure: 'distil' });
+    const fed = { ...feeds, pooled_in: float([2, 4], chances) };
+    expectValues(rows((await run(answerGraph(graph, many), fed)).values, 4).flat(), chances);
+
+    // One number an example: of an axis of its own, or of none.
+    for (const dims of [['batch', 1], ['batch']]) {
+      const single: Graph = {
+        ...graph,
+        inputs: [{ name: 'number', dtype: 'float32', dims }],
+        outputs: [{ name: 'pooled', dtype: 'float32', dims }],
+        nodes: [{ ...(graph.nodes[1] as Graph['nodes'][number]), inputs: ['number'] }],
+      };
+      const given = (...values: number[]) => ({ number: float(dims.length === 2 ? [2, 1] : [2], values) });
+      const one = { ...part('pooled', 'scores'), shape: [1] };
+      const logit = plan([one], { loss: 'kl', measure: 'classification' });
+      const sigmoid = (value: number) => 1 / (1 + Math.exp(-value));
+      const both = (value: number) => [1 - value, value];
+      expect(answerShape(logit)).toEqual([2]);
+      for (const made of [answerGraph(single, logit), measuredGraph(single, logit)]) {
+        const { dims: shape, values } = await run(made, given(2, -3));
+        expect(shape).toEqual([2, 2]);
+        expectValues(rows(values, 2).flat(), [...both(sigmoid(2)), ...both(sigmoid(-3))]);
+      }
+      const chance = plan([{ ...one, chances: true }], { loss: 'kl', measure: 'classification' });
+      expectValues(
+        rows((await run(answerGraph(single, chance), given(0.75, 1))).values, 2).flat(),
+        [0.25, 0.75, 0, 1],
+      );
+      const number = await run(
+        answerGraph(single, plan([{ ...one, meaning: 'values', scale: 2 }])),
+        given(2, -3),
+      );
+      expect(number).toEqual({ dims: [2, 1], values: [4, -6] });
+    }
   });
 
   test('towers are scored among the vectors of the other tower, and measured as vectors', async () => {

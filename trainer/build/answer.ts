@@ -6,7 +6,7 @@ import type { ScorerName } from '../measure/scores.ts';
 import type { Task } from '../measure/task.ts';
 
 /**
- * `scores`: logits, held by KL. `direction`: vectors compared by cosine. `values`: anything else, by squared distance.
+ * `scores`: logits or probabilities, held by KL. `direction`: vectors compared by cosine. `values`: anything else, by squared distance.
  * `probabilities`: scores among other parts, as roots of their softmax, whose squared distance is KL / 2 to second order.
  */
 export type Meaning = 'scores' | 'direction' | 'values' | 'probabilities';
@@ -14,8 +14,10 @@ export type Meaning = 'scores' | 'direction' | 'values' | 'probabilities';
 export interface AnswerPart {
   readonly output: string;
   readonly meaning: Meaning;
-  /** Of one example. */
+  /** Of one example; [1] of a single number, whether it has an axis of its own or not. */
   readonly shape: readonly number[];
+  /** Of scores: the output has their probabilities. */
+  readonly chances?: true;
   /** What the part is multiplied by, so that the dense model's answers have unit variance, all parts together. */
   readonly scale: number;
 }
@@ -32,7 +34,7 @@ export interface AnswerPlan extends Task {
   readonly bank?: { readonly vectors: Tensor; readonly temperature: number };
 }
 
-/** Keeps the square root's slope finite where a vector is zero. */
+/** Keeps the square root's slope finite where a vector is zero, and logarithms where a probability is. */
 const FLOOR = 1e-12;
 
 const int = (value: number): Attribute => ({ kind: 'int', value });
@@ -47,13 +49,11 @@ export function answerGraph(graph: Graph, plan: AnswerPlan): Graph {
   const { parts, form } = plan;
   const [only] = parts;
   if (only === undefined) throw new SppError('internal', 'An answer has no parts.');
-  if (form === 'plain' && only.meaning === 'scores' && plan.mask === undefined) {
+  if (form === 'plain' && isLogits(only) && plan.mask === undefined) {
     return withoutDeadCode({ ...graph, outputs: [outputOf(graph, only.output)] });
   }
   const draft = draftOf(graph);
-  const made = parts.map(({ output, meaning }) =>
-    masked(draft, graph, output, transformed(draft, outputOf(graph, output), meaning), plan),
-  );
+  const made = parts.map((part) => masked(draft, graph, part, transformed(draft, graph, part), plan));
   if (form === 'bank') return finished(graph, draft, bankScores(draft, made, plan), ['batch', 2, 'bank']);
   const scaled = made.map((value, i) => times(draft, value, parts[i]?.scale ?? 1));
   const rank = only.shape.length + 1;
@@ -98,7 +98,9 @@ function renamed(measured: Graph, plan: AnswerPlan, graph: Graph): Graph {
 /** Shape of one example's answer. */
 export function answerShape({ form, parts, bank }: AnswerPlan): number[] {
   if (form === 'bank') return [2, bank?.vectors.dims[0] ?? 0];
-  const sizes = parts.map(({ shape }) => shape);
+  const sizes = parts.map(({ shape, meaning }) =>
+    isPair({ shape, meaning }) ? [...shape.slice(0, -1), 2] : shape,
+  );
   if (form === 'joint') {
     return [sizes.reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0)];
   }
@@ -110,25 +112,58 @@ export function answerName(graph: Graph): string {
   return graph.outputs[0]?.name ?? '';
 }
 
-function transformed(draft: Draft, output: ValueInfo, meaning: Meaning): string {
-  if (meaning === 'values' || meaning === 'scores') return output.name;
+/** A row of scores for each class, as it is given out. */
+const isLogits = (part: AnswerPart) => part.meaning === 'scores' && part.chances !== true && !isPair(part);
+
+/** One number that tells two classes apart: scores of both are made of it. */
+const isPair = ({ meaning, shape }: Pick<AnswerPart, 'meaning' | 'shape'>) =>
+  (meaning === 'scores' || meaning === 'probabilities') && shape.at(-1) === 1;
+
+/** With an axis for what an example has. */
+function rowsOf(draft: Draft, graph: Graph, { output, shape }: AnswerPart): string {
+  const { name } = outputOf(graph, output);
+  if (shape.join() !== '1') return name;
+  return draft.add('Reshape', [name, draft.constant('answer/rows', int64([-1, 1]))], 'answer/number');
+}
+
+/** Logits, of which a softmax is what the model gives out. */
+function scoresOf(draft: Draft, rows: string, part: AnswerPart): string {
+  const pair = (values: readonly [number, number]) =>
+    draft.constant('answer/pair', { dtype: 'float32', dims: [2], data: Float32Array.from(values) });
+  if (part.chances !== true) {
+    return isPair(part) ? draft.add('Mul', [rows, pair([-0.5, 0.5])], 'answer/both') : rows;
+  }
+  const both = () => {
+    const signed = draft.add('Mul', [rows, pair([-1, 1])], 'answer/signed');
+    return draft.add('Add', [signed, pair([1, 0])], 'answer/both');
+  };
+  const floor = draft.constant('answer/floor', scalar(FLOOR));
+  const positive = draft.add('Add', [isPair(part) ? both() : rows, floor], 'answer/positive');
+  return draft.add('Log', [positive], 'answer/scores');
+}
+
+function transformed(draft: Draft, graph: Graph, part: AnswerPart): string {
+  const { meaning } = part;
+  const rows = rowsOf(draft, graph, part);
+  if (meaning === 'values') return rows;
+  if (meaning === 'scores') return scoresOf(draft, rows, part);
   if (meaning === 'probabilities') {
-    const chances = draft.add('Softmax', [output.name], 'answer/probabilities', { axis: int(-1) });
+    const scores = scoresOf(draft, rows, part);
+    const chances = draft.add('Softmax', [scores], 'answer/probabilities', { axis: int(-1) });
     const floor = draft.constant('answer/floor', scalar(FLOOR));
     return draft.add('Sqrt', [draft.add('Add', [chances, floor], 'answer/positive')], 'answer/root');
   }
-  const square = draft.add('Mul', [output.name, output.name], 'answer/square');
+  const square = draft.add('Mul', [rows, rows], 'answer/square');
   const axis = draft.constant('answer/axis', int64([-1]));
   const sum = draft.add('ReduceSum', [square, axis], 'answer/sum', { keepdims: int(1) });
   const floor = draft.constant('answer/floor', scalar(FLOOR));
   const length = draft.add('Sqrt', [draft.add('Add', [sum, floor], 'answer/positive')], 'answer/length');
-  return draft.add('Div', [output.name, length], 'answer/unit');
+  return draft.add('Div', [rows, length], 'answer/unit');
 }
 
 /** Rows of padded tokens made zero: in teacher and pupil alike, so that they add nothing to any loss. */
-function masked(draft: Draft, graph: Graph, output: string, value: string, plan: AnswerPlan): string {
-  const part = plan.parts.find((each) => each.output === output);
-  if (plan.mask === undefined || part?.shape.length !== 2) return value;
+function masked(draft: Draft, graph: Graph, { shape }: AnswerPart, value: string, plan: AnswerPlan): string {
+  if (plan.mask === undefined || shape.length !== 2) return value;
   if (!graph.inputs.some(({ name }) => name === plan.mask)) return value;
   const axis = draft.constant('answer/axis', int64([-1]));
   const counts = draft.add('Cast', [plan.mask], 'answer/counts', { to: int(1) });

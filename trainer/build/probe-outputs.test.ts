@@ -48,6 +48,9 @@ const graph: Graph = {
     { name: 'seeing', dtype: 'float32', dims: ['batch', 'sequence', WIDTH] },
     { name: 'pooled', dtype: 'float32', dims: ['batch', WIDTH] },
     { name: 'pairwise', dtype: 'float32', dims: ['batch', 'others'] },
+    { name: 'chances', dtype: 'float32', dims: ['batch', WIDTH] },
+    { name: 'number', dtype: 'float32', dims: ['batch'] },
+    { name: 'share', dtype: 'float32', dims: ['batch'] },
   ],
   initializers: new Map([
     ['tokens', table(ROWS)],
@@ -69,6 +72,9 @@ const graph: Graph = {
     node('ReduceSum', ['hidden', 'axis'], 'pooled', { keepdims: { kind: 'int', value: 0 } }),
     node('Transpose', ['pooled'], 'turned', { perm: { kind: 'ints', value: [1, 0] } }),
     node('MatMul', ['pooled', 'turned'], 'pairwise'),
+    node('Softmax', ['pooled'], 'chances', { axis: { kind: 'int', value: -1 } }),
+    node('ReduceSum', ['pooled', 'axis'], 'number', { keepdims: { kind: 'int', value: 0 } }),
+    node('Sigmoid', ['number'], 'share'),
   ],
 };
 
@@ -101,7 +107,33 @@ describe('outputs', () => {
       { name: 'causal', shape: [7, WIDTH], causal: true },
       { name: 'seeing', shape: [7, WIDTH], causal: false },
       { name: 'pooled', shape: [WIDTH] },
+      { name: 'chances', shape: [WIDTH], chances: true },
+      { name: 'number', shape: [1] },
+      { name: 'share', shape: [1], chances: true },
     ]);
+  });
+
+  test('single numbers that are within 0 and 1 only in the first examples are no probabilities', async () => {
+    const through: Graph = {
+      ...graph,
+      inputs: [{ name: 'x', dtype: 'float32', dims: ['batch'] }],
+      outputs: [{ name: 'y', dtype: 'float32', dims: ['batch'] }],
+      initializers: new Map(),
+      nodes: [node('Identity', ['x'], 'y')],
+    };
+    const upTo = (most: number): BoundDataset => {
+      const feeds = async (indices: readonly number[]) => ({
+        x: {
+          dtype: 'float32',
+          dims: [indices.length],
+          data: Float32Array.from(indices, (index) => (index / 20) * most),
+        } satisfies Tensor,
+      });
+      const { tokensInput: _, ...data } = dataOf(1);
+      return { ...data, train: { count: 20, feeds }, test: { count: 20, feeds } };
+    };
+    expect(await probeOutputs(through, upTo(1))).toEqual([{ name: 'y', shape: [1], chances: true }]);
+    expect(await probeOutputs(through, upTo(2))).toEqual([{ name: 'y', shape: [1] }]);
   });
 
   test('texts longer than the model has positions for', async () => {

@@ -9,8 +9,13 @@ import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
 
 /** Relative change of an answer that is rounding. */
 const ROUNDING = 1e-4;
+/** Examples of which every single number is a probability, if it is one in all: a few may be so by chance. */
+const LOOKED_AT = 64;
 
-/** Float outputs that have one row an example: as many as there are examples, of a shape that does not depend on them. */
+/**
+ * Float outputs that have one row an example: as many as there are examples, of a shape that does not depend on them. A single number may
+ * lack an axis of its own.
+ */
 export async function probeOutputs(graph: Graph, data: BoundDataset): Promise<OutputShape[]> {
   const session = await createOrtSession(ortModel(graph), { threads: 1 });
   try {
@@ -24,10 +29,12 @@ export async function probeOutputs(graph: Graph, data: BoundDataset): Promise<Ou
       const [first, second] = dims.map((each) => each?.slice(1));
       const float = runs.every(({ outputs }) => outputs[name]?.dtype === 'float32');
       const batched = runs.every(({ count }, run) => dims[run]?.[0] === count);
-      const fits = float && batched && first !== undefined && first.length > 0;
-      return fits && first.join() === second?.join() ? [{ name, shape: first }] : [];
+      if (!float || !batched || first === undefined || first.join() !== second?.join()) return [];
+      const shape = first.length === 0 ? [1] : first;
+      const chances = runs.every(({ outputs }) => areChances(outputs[name] as Tensor, shape));
+      return [{ name, shape, ...(chances ? { chances: true } : {}) }];
     });
-    return await withCausality(session, data, shapes);
+    return await withCausality(session, data, await surelyChances(session, data, shapes));
   } finally {
     await session.close();
   }
@@ -46,6 +53,42 @@ async function firstRun(
       cause: error,
     });
   });
+}
+
+/** Whether rows are positive and sum to 1, or single numbers are within 0 and 1. */
+function areChances({ data }: Tensor, shape: readonly number[]): boolean {
+  const values = data as Float32Array;
+  const width = shape.at(-1) ?? 1;
+  if (!values.every((value) => value >= 0 && value <= 1 + ROUNDING)) return false;
+  if (width === 1) return true;
+  for (let from = 0; from < values.length; from += width) {
+    const sum = values.subarray(from, from + width).reduce((a, b) => a + b, 0);
+    if (Math.abs(sum - 1) > ROUNDING) return false;
+  }
+  return true;
+}
+
+/** Single numbers are looked at in more examples: five of them may lie within 0 and 1 without being probabilities. */
+async function surelyChances(
+  session: OrtSession,
+  data: BoundDataset,
+  shapes: readonly OutputShape[],
+): Promise<OutputShape[]> {
+  const isDoubtful = ({ shape, chances }: OutputShape) => chances === true && shape.at(-1) === 1;
+  const doubtful = shapes.filter(isDoubtful);
+  const refuted = new Set<string>();
+  for (
+    let place = 0;
+    place < Math.min(LOOKED_AT, data.train.count) && doubtful.length > refuted.size;
+    place++
+  ) {
+    const outputs = await session.run(await data.train.feeds([place]));
+    for (const { name, shape } of doubtful)
+      if (!areChances(outputs[name] as Tensor, shape)) refuted.add(name);
+  }
+  return shapes.map(({ chances, ...output }) =>
+    chances === undefined || refuted.has(output.name) ? output : { ...output, chances },
+  );
 }
 
 /** An output with a row a token is causal when no row changes with a token behind it: only such rows predict the next one. */

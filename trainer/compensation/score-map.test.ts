@@ -56,6 +56,13 @@ test('is found as MatMul and bias, or as Gemm, with the axis that is contracted'
   expect(scoreMap(gemm, scores)).toMatchObject({ weight: { tensor: 'w', axis: 1 }, otherAxis: 0 });
 });
 
+test('is found behind what makes probabilities of the scores, or another shape', () => {
+  const nodes = [node('MatMul', ['x', 'w'], 'p'), node('Softmax', ['p'], 'q'), node('Squeeze', ['q'], 'y')];
+  expect(scoreMap(graphOf(nodes, { w: matrix(4, 3) }), scores)).toMatchObject({ node: 'p', output: 'p' });
+  const read = [...nodes, node('Relu', ['p'], 'z')];
+  expect(scoreMap(graphOf(read, { w: matrix(4, 3) }), scores)).toBeUndefined();
+});
+
 test('is left alone where the matrix serves elsewhere too, as tied embeddings do', () => {
   const embedding = node('Gather', ['w', 'x'], 'e');
   const tied = graphOf([embedding, node('MatMul', ['e', 'w'], 'y')], { w: matrix(4, 4) });

@@ -13,6 +13,9 @@ import type { LinearMap } from '../pairs/pair.ts';
 /** Of the model's parameters: a level gets a matrix of its own, which a vocabulary's would make as large as the rest. */
 const MOST_SHARE = 0.1;
 
+/** What turns scores into probabilities, or only into another shape. */
+const READ_OFF = new Set(['Softmax', 'LogSoftmax', 'Sigmoid', 'Identity', 'Squeeze', 'Reshape', 'Flatten']);
+
 /** The map behind a task whose only answer is scores. */
 export function scoreMap(
   graph: Graph,
@@ -23,12 +26,15 @@ export function scoreMap(
 }
 
 /**
- * The MatMul or Gemm, and the bias behind it, whose result is `output`, unless its matrix is also used elsewhere (tied
+ * The MatMul or Gemm, and the bias behind it, whose result is `output` or what is only read off it, unless its matrix is also used elsewhere (tied
  * embeddings) or is more than a tenth of the model.
  */
 function outputMap(graph: Graph, output: string): LinearMap | undefined {
   const makers = producers(graph);
   const maker = makers.get(output);
+  const [scores = ''] = maker?.inputs ?? [];
+  if (maker !== undefined && READ_OFF.has(maker.opType) && usesOf(graph, scores) === 1)
+    return outputMap(graph, scores);
   if (maker?.opType === 'Gemm') return mapOf(graph, maker, output, maker.inputs[2]);
   if (maker?.opType === 'MatMul') return mapOf(graph, maker, output, undefined);
   if (maker?.opType !== 'Add') return undefined;

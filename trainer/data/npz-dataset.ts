@@ -191,7 +191,7 @@ function labelsOf(array: ArraySource, source: string): { labels: Int32Array; tar
   const { dtype, dims } = array;
   if (dtype.startsWith('float') || dims.length < 1 || dims.length > 2) {
     throw new SppError('bad-data', `${source}: labels are ${dtype} [${dims.join(', ')}].`, {
-      hint: 'Labels are integers: [examples] for classes, [examples, tokens] for next tokens.',
+      hint: 'Labels are integers: [examples] for classes, [examples, tokens] for next tokens. For anything else, as in a regression, leave them out: the path then keeps what the dense model answers.',
     });
   }
   const { data } = array.take(Array.from({ length: dims[0] ?? 0 }, (_, i) => i));

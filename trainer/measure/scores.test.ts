@@ -53,8 +53,14 @@ describe('scores', () => {
       labels: new Int32Array(0),
     });
     expect(fidelity).toEqual([0.75, 0.5]);
-    expect(cosine[0]).toBeCloseTo(1 / Math.hypot(1, 0.5), 6);
-    expect(cosine[1]).toBe(0.5);
+    expect(cosine?.[0]).toBeCloseTo(1 / Math.hypot(1, 0.5), 6);
+    expect(cosine?.[1]).toBe(0.5);
+  });
+
+  test('fidelity of a single number says nothing of its direction', () => {
+    const [answer, dense] = [tensor([2, 1], [1, 2]), tensor([2, 1], [1, 1])];
+    const scores = scorers.fidelity.score({ answer, dense, labels: new Int32Array(0) });
+    expect(scores).toEqual({ fidelity: [1, 0] });
   });
 
   test('contrastive: found only when no other caption is as near', () => {

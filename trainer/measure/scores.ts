@@ -94,9 +94,10 @@ export const scorers = {
     metric: 'fidelity',
     counts: false,
     needs: { dense: true },
+    // The cosine of two numbers says whether their signs agree.
     score: ({ answer, dense }) => ({
       fidelity: perExample(answer, fidelities(answer, dense)),
-      cosine: perExample(answer, cosines(answer, dense)),
+      ...(answer.dims.at(-1) === 1 ? {} : { cosine: perExample(answer, cosines(answer, dense)) }),
     }),
   },
 } as const satisfies Record<ScorerName, Scorer>;

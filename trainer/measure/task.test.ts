@@ -8,6 +8,10 @@ const tokenLogits = { name: 'logits', shape: [8, 50] };
 const hidden = { name: 'last_hidden_state', shape: [8, 16] };
 const pooled = { name: 'pooler_output', shape: [16] };
 const image = { name: 'image_embeds', shape: [24] };
+const chances = { name: 'output', shape: [2], chances: true };
+const features = { name: 'features', shape: [16] };
+const number = { name: 'age', shape: [1] };
+const pixels = { name: 'logits', shape: [5, 8, 8] };
 const text = { name: 'text_embeds', shape: [24] };
 
 describe('the task follows from labels and outputs', () => {
@@ -27,6 +31,31 @@ describe('the task follows from labels and outputs', () => {
     ['text for a classifier', [logits], tokens, {}, 'distil', ['logits']],
     ['an encoder', [hidden, pooled], undefined, {}, 'embedding', ['pooler_output']],
     ['an encoder without a pooled output', [hidden], undefined, {}, 'embedding', ['last_hidden_state']],
+    ['probabilities without labels', [features, chances], undefined, {}, 'distil', ['output']],
+    ['labels, features and probabilities', [features, chances], classes, {}, 'classification', ['output']],
+    [
+      'labels, features and as many columns',
+      [features, { name: 'y', shape: [2] }],
+      classes,
+      {},
+      'classification',
+      ['y'],
+    ],
+    ['two classes and one score', [number], classes, {}, 'classification', ['age']],
+    [
+      'one number and more classes',
+      [number],
+      { kind: 'class', names: ['1', '2', '3'] },
+      {},
+      'distil',
+      ['age'],
+    ],
+    ['one number', [number], undefined, {}, 'distil', ['age']],
+    ['one number called a score', [{ ...number, name: 'logits' }], undefined, {}, 'distil', ['logits']],
+    ['several numbers', [number, { ...number, name: 'height' }], undefined, {}, 'distil', ['age', 'height']],
+    ['an embedding beside a number', [number, pooled], undefined, {}, 'embedding', ['pooler_output']],
+    ['scores a pixel, with classes in front', [pixels], undefined, {}, 'distil', ['logits']],
+    ['the direction of a map', [pixels], undefined, { task: 'embedding' }, 'embedding', ['logits']],
     ['two towers', [image, text], undefined, {}, 'contrastive', ['image_embeds', 'text_embeds']],
     ['an asked-for task', [logits], classes, { task: 'distil' }, 'distil', ['logits']],
     [
@@ -71,6 +100,7 @@ describe('the task follows from labels and outputs', () => {
       { task: 'next-token' },
       /sees no later tokens/,
     ],
+    ['the direction of a number', [number], undefined, { task: 'embedding' }, /more than one number/],
     ['next-token on images', [logits], classes, { task: 'next-token' }, /wants text/],
     ['an output that is not there', [logits], classes, { outputs: ['scores'] }, /no usable output scores/],
     ['no output at all', [], classes, {}, /no float output/],

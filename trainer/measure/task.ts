@@ -11,8 +11,10 @@ export type TaskName = (typeof taskNames)[number];
 /** A float output whose first axis is the examples. */
 export interface OutputShape {
   readonly name: string;
-  /** Of one example. */
+  /** Of one example; [1] of a single number, whether it has an axis of its own or not. */
   readonly shape: readonly number[];
+  /** Its rows are probabilities: what a Softmax gives, or of single numbers a Sigmoid. Absent where they are not. */
+  readonly chances?: true;
   /** Of outputs with a row a token: does no row change with the tokens behind it? Absent where that was not seen. */
   readonly causal?: boolean;
 }
@@ -46,18 +48,36 @@ interface TaskContext {
   readonly length: number;
 }
 
-const scoresFirst = (outputs: readonly OutputShape[]) =>
-  outputs.toSorted((a, b) => Number(isScores(b)) - Number(isScores(a)));
-/** Outputs are called so by all exporters; nothing else tells scores from other floats. */
-export const isScores = ({ name }: Pick<OutputShape, 'name'>) => /logit|score/i.test(name);
+/** @param classes that the labels have: of outputs that nothing tells apart, one with as many columns is meant */
+const scoresFirst = (outputs: readonly OutputShape[], classes?: number) => {
+  const likely = (output: OutputShape) =>
+    2 * Number(isScores(output)) + Number(output.shape.at(-1) === classes);
+  return outputs.toSorted((a, b) => likely(b) - likely(a));
+};
+/**
+ * Rows of scores, one a class. Outputs are called so by all exporters, or are probabilities; nothing else tells scores from other floats.
+ * A single number may be a score, but also a measure: only labels tell. What has a row a pixel has its classes on another axis.
+ */
+export const isScores = (output: OutputShape) =>
+  isRow(output) && (output.chances === true || /logit|score/i.test(output.name));
+/** Of a single number the direction is its sign. */
+export const hasDirection = ({ shape }: Pick<OutputShape, 'shape'>) => (shape.at(-1) ?? 1) > 1;
+/** A vector an example, or a token. In maps the channels may stand first. */
+const isRow = (output: OutputShape) => hasDirection(output) && output.shape.length <= 2;
 const rank = (wanted: number) => (output: OutputShape) => output.shape.length === wanted;
+/** The two classes that one number can tell apart. */
+const BINARY = 2;
 
 /** Unasked, the first that fits is taken. */
 const kinds: Readonly<Record<TaskName, TaskKind>> = {
   classification: {
-    wants: 'class labels, and an output [examples, classes]',
-    choose: (outputs, { targets }) =>
-      targets?.kind === 'class' ? scoresFirst(outputs.filter(rank(1))).slice(0, 1) : [],
+    wants: 'class labels, and an output [examples, classes], or [examples, 1] of two classes',
+    choose: (outputs, { targets }) => {
+      if (targets?.kind !== 'class') return [];
+      const classes = targets.names.length;
+      const fits = (output: OutputShape) => rank(1)(output) && (hasDirection(output) || classes <= BINARY);
+      return scoresFirst(outputs.filter(fits), classes).slice(0, 1);
+    },
   },
   'next-token': {
     wants: 'text, and an output [examples, tokens, vocabulary] that sees no later tokens',
@@ -73,23 +93,27 @@ const kinds: Readonly<Record<TaskName, TaskKind>> = {
   contrastive: {
     wants: 'two outputs [examples, size] of equal size, such as image and text embeddings',
     choose: (outputs) => {
-      const [a, b, ...others] = outputs.filter((output) => rank(1)(output) && !isScores(output));
+      const [a, b, ...others] = outputs.filter(
+        (output) => rank(1)(output) && hasDirection(output) && !isScores(output),
+      );
       return a && b && others.length === 0 && a.shape[0] === b.shape[0] ? [a, b] : [];
     },
   },
   distil: {
     wants: 'float outputs [examples, ...]',
-    // Unasked, only scores: vectors are better compared by direction.
+    // Unasked, only scores, numbers and maps: vectors are better compared by direction.
     choose: (outputs, _, { task, outputs: named }) => {
       if (named && (task || outputs.length > 1)) return outputs;
+      if (!task && !outputs.some(isRow)) return outputs.some(hasDirection) ? outputs.slice(0, 1) : outputs;
       return scoresFirst(outputs.filter((output) => task || isScores(output))).slice(0, 1);
     },
   },
   embedding: {
-    wants: 'float outputs [examples, ..., size]',
-    choose: (outputs) => {
-      const pooled = outputs.filter(rank(1));
-      return pooled.length > 0 ? pooled : outputs.slice(0, 1);
+    wants: 'float outputs [examples, ..., size] of more than one number',
+    choose: (outputs, _, { task }) => {
+      const vectors = outputs.filter(task ? hasDirection : isRow);
+      const pooled = vectors.filter(rank(1));
+      return pooled.length > 0 ? pooled : vectors.slice(0, 1);
     },
   },
 };
