@@ -45,6 +45,9 @@ export interface NodeParts {
  */
 const IDLE_CONNECTION_MS = 75_000;
 
+/** Gateways believe what a node said last for so long, and ask it for the version that it served then. */
+const SUPERSEDED_MS = 10_000;
+
 interface Service {
   readonly model: ServedModel;
   readonly inFlight: InFlight;
@@ -71,6 +74,8 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   const services = new Set<Service>();
   let state: NodeState = 'starting';
   let current: Service | undefined;
+  /** That the current one took the place of lately. */
+  let before: { readonly service: Service; readonly timer: NodeJS.Timeout } | undefined;
   const accepted = inFlight();
   const usable = Promise.withResolvers<void>();
   // Callers that only close the node need not listen.
@@ -118,7 +123,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     }
   };
 
-  /** Requests that have begun keep the version they began with. */
+  /** Requests that have begun keep the version they began with, and who names the one before still gets it for a while. */
   const take = (service: Service) => {
     if (current === service || state === 'draining') return;
     const previous = current;
@@ -128,7 +133,16 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     log.info({ model: id, version, levels: service.model.manifest.levels.length }, 'serving');
     heartbeat?.beat();
     usable.resolve();
-    if (previous !== undefined) void retire(previous, settings.drainMs);
+    letGo();
+    if (previous !== undefined) before = { service: previous, timer: setTimeout(letGo, SUPERSEDED_MS) };
+  };
+
+  const letGo = () => {
+    if (before === undefined) return;
+    const { service, timer } = before;
+    before = undefined;
+    clearTimeout(timer);
+    void retire(service, settings.drainMs);
   };
 
   const retire = async (service: Service, limitMs: number) => {
@@ -138,14 +152,23 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     services.delete(service);
   };
 
+  /** Of all versions that have some. */
+  const work = () => {
+    let [queueLength, running] = [0, 0];
+    for (const { model } of services) {
+      queueLength += model.queueLength;
+      running += model.inFlight;
+    }
+    return { queueLength, inFlight: running };
+  };
+
   const report = (): NodeReport => ({
     node: settings.name,
     state,
     reportedAtMs: Date.now(),
     startedAtMs,
     workers: settings.workers,
-    queueLength: current?.model.queueLength ?? 0,
-    inFlight: current?.model.inFlight ?? 0,
+    ...work(),
     models: current === undefined ? [] : [current.model.report()],
   });
 
@@ -156,12 +179,14 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     get current() {
       return current;
     },
+    get before() {
+      return before?.service;
+    },
     accepted,
     report,
   };
   const metrics = nodeMetrics(() => ({
-    queueLength: current?.model.queueLength ?? 0,
-    inFlight: current?.model.inFlight ?? 0,
+    ...work(),
     ready: state === 'ready',
     residentLevels: current?.model.residentLevels ?? 0,
     levelBytes: current?.model.levelBytes ?? 0,
@@ -199,7 +224,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
       ? undefined
       : startHeartbeat({ gateway, token: registrationToken, report, intervalMs: heartbeatMs, log });
 
-  const work =
+  const serving =
     first !== undefined
       ? serve(first)
       : followActiveVersion({
@@ -211,7 +236,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
           onTrouble: (error) =>
             log.warn({ err: error }, 'the active version cannot be served yet; trying again'),
         });
-  work.catch((error: unknown) => usable.reject(error));
+  serving.catch((error: unknown) => usable.reject(error));
 
   // Levels that could not be served may have been mended since.
   const mending = setInterval(() => {
@@ -223,6 +248,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     log.info({ inFlight: accepted.count }, 'draining');
     state = 'draining';
     clearInterval(mending);
+    clearTimeout(before?.timer);
     stop.abort();
     const goodbye = heartbeat?.goodbye();
     if (!(await accepted.idle(settings.drainMs)))

@@ -1,9 +1,12 @@
 /** The exchange of versions where the new one does not come as it should. */
 import { afterEach, describe, expect, test } from 'vitest';
+import type { InferResponse } from '../../schema/protocol.ts';
 import { artifactServer } from '../../test/support/node-artifact-server.ts';
 import {
   disposables,
   inferOk,
+  post,
+  problemOf,
   readyNode,
   temporaryDirectory,
   tinyRequest,
@@ -35,5 +38,31 @@ describe('a version that takes the place of another', () => {
     const { body } = await ask();
     for (const [i, value] of tinyReference(1, X, [3], -3).logits.flat().entries())
       expect(body.outputs[0]?.data[i]).toBeCloseTo(value, 4);
+  });
+
+  test('leaves it to those who name it, for a while: a gateway does not know yet, and levels of two versions are not the same', async () => {
+    const gateway = await artifactServer(scope, 'secret');
+    await gateway.publish('v1', 1);
+    const cacheDir = await temporaryDirectory(scope);
+    const node = await readyNode(scope, { artifact: gateway.url, token: 'secret', pollMs: 20, cacheDir });
+    await gateway.publish('v2', -3);
+    await expect.poll(() => node.report().models[0]?.artifactVersion, { timeout: 10_000 }).toBe('v2');
+
+    for (const [version, scale] of [
+      ['v1', 1],
+      ['v2', -3],
+    ] as const) {
+      const url = `${node.url}/v2/models/tiny/versions/1/infer`;
+      const named = await post(url, tinyRequest(X, [3]), { 'x-artifact-version': version });
+      expect(named.headers.get('x-artifact-version')).toBe(version);
+      const { outputs } = (await named.json()) as InferResponse;
+      for (const [i, value] of tinyReference(1, X, [3], scale).logits.flat().entries())
+        expect(outputs[0]?.data?.[i]).toBeCloseTo(value, 4);
+    }
+    const other = await post(`${node.url}/v2/models/tiny/versions/1/infer`, tinyRequest(X, [3]), {
+      'x-artifact-version': 'v3',
+    });
+    expect(other.status).toBe(503);
+    expect(await problemOf(other)).toMatchObject({ code: 'not-ready', hint: expect.stringContaining('v2') });
   });
 });

@@ -10,11 +10,19 @@ import type { ServedModel } from '../model/served-model.ts';
 import { type Answer, type Exchange, jsonAnswer } from './exchange.ts';
 import { answerInfer } from './infer.ts';
 
+/** A version, and the count of requests that hold it. */
+export interface VersionInService {
+  readonly model: ServedModel;
+  readonly inFlight: InFlight;
+}
+
 /** What the routes need of the node around them. */
 export interface NodeView {
   readonly state: NodeState;
   /** The model in service, with the count of requests that hold it; undefined until there is one. */
-  readonly current: { readonly model: ServedModel; readonly inFlight: InFlight } | undefined;
+  readonly current: VersionInService | undefined;
+  /** That it took the place of lately, for who names it. */
+  readonly before: VersionInService | undefined;
   readonly accepted: InFlight;
   report(): NodeReport;
 }
@@ -98,6 +106,16 @@ export function nodeRoutes({ node, name, maxBodyBytes, metrics }: RouteOptions):
       });
     return node.current;
   };
+  /** Levels of two versions have nothing but their numbers in common. */
+  const named = (serving: VersionInService, version: string | undefined): VersionInService => {
+    const { manifest } = serving.model;
+    if (version === undefined || version === manifest.model.version) return serving;
+    if (node.before?.model.manifest.model.version === version) return node.before;
+    throw new SppError('not-ready', `Version ${JSON.stringify(version.slice(0, 64))} is not served here.`, {
+      hint: `This node serves ${manifest.model.version}. Ask another node, or leave X-Artifact-Version out.`,
+      retryAfterS: 1,
+    });
+  };
   const requireReady = (model?: ServedModel, level?: number) => {
     if (node.state === 'draining') throw draining();
     if (node.state !== 'ready') throw new SppError('not-ready', 'The node is starting.', { retryAfterS: 1 });
@@ -114,7 +132,7 @@ export function nodeRoutes({ node, name, maxBodyBytes, metrics }: RouteOptions):
     try {
       if (node.state === 'draining') throw draining();
       const target = () => {
-        const { model, inFlight } = current(params);
+        const { model, inFlight } = named(current(params), exchange.header(headerNames.artifactVersion));
         return { model, inFlight, level: levelOf(model) };
       };
       return await answerInfer(target, exchange, { maxBodyBytes, metrics });
