@@ -90,6 +90,48 @@ describe('a node that fails', () => {
     },
   );
 
+  test.each([
+    ['a page of a proxy before it', 200, { 'content-type': 'text/html' }, '<html>welcome</html>'],
+    ['a proxy’s refusal', 503, { 'content-type': 'text/html' }, '<html>no upstream</html>'],
+    ['a proxy’s lower limit', 413, { 'content-type': 'text/plain; charset=utf-8' }, 'too large'],
+    [
+      'a model that it does not know',
+      404,
+      { 'content-type': 'application/json' },
+      '{"error":"nothing here"}',
+    ],
+    ['a denser level than was asked for', 200, { 'x-path-level': '3' }, '{}'],
+    ['no level', 200, { 'x-path-level': 'all' }, '{}'],
+    ['a sparser level than it may', 200, { 'x-path-level': '0' }, '{}'],
+  ])('by %s is stood in for by the other', async (_, status, headers, body) => {
+    a.levelMs = [90, 900, 4500];
+    await fleet.usable(['a', 'b']);
+    let asked = 0;
+    const foreign: ContractNode['takeOver'] = (request, response) => {
+      asked++;
+      request.resume();
+      response.writeHead(status, { 'content-length': String(body.length), ...headers }).end(body);
+    };
+    a.takeOver = foreign;
+    const good = { headers: { 'x-min-quality': '0.85' } };
+    const response = await infer('15s', good);
+    expect(await response.json()).toMatchObject({ model_version: '2' });
+    expect([response.status, asked, b.seen.length]).toEqual([200, 1, 1]);
+
+    b.takeOver = foreign;
+    const neither = await infer('15s', good);
+    expect([neither.status, neither.headers.get('x-cost')]).toEqual([502, null]);
+    const problem = await problemOf(neither);
+    expect(problem).toMatchObject({ code: 'upstream-failed' });
+    expect(JSON.stringify(problem)).not.toContain(body);
+  });
+
+  test('is told which artifact its level is one of', async () => {
+    expect((await infer('15s')).status).toBe(200);
+    const [seen] = [...a.seen, ...b.seen];
+    expect(seen?.headers['x-artifact-version']).toBe('v1');
+  });
+
   test('when it is asked beside a slow one does not spoil the slow one’s answer', async () => {
     await fleet.policy({ hedgeShare: 1 });
     a.levelMs = [90, 900, 4500];

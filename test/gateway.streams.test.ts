@@ -67,6 +67,33 @@ test('a large answer that stops coming is broken off at the end of the budget, a
   await closed.promise;
 });
 
+describe('a large answer whose length nobody tells', () => {
+  const chunked = (all: boolean, times: number) => (request: IncomingMessage, response: ServerResponse) => {
+    request.resume();
+    response.writeHead(200, { 'content-type': 'application/octet-stream' });
+    for (let i = 0; i < times; i++) response.write(Buffer.alloc(MiB / 2, 1));
+    if (all) response.end();
+    else setTimeout(() => response.destroy(), 50);
+  };
+  const answeredBy = async (takeOver: typeof fleet.a.takeOver) => {
+    for (const node of [fleet.a, fleet.b]) node.takeOver = takeOver;
+    const response = await fleet.infer('15s');
+    return { status: response.status, bytes: (await response.arrayBuffer()).byteLength };
+  };
+
+  test('comes whole', async () => {
+    expect(await answeredBy(chunked(true, 3))).toEqual({ status: 200, bytes: 1.5 * MiB });
+  });
+
+  test('and breaks off is never taken for a whole one', async () => {
+    expect((await answeredBy(chunked(false, 3))).status).toBe(503);
+  });
+
+  test('and has no end is given up', async () => {
+    expect((await answeredBy(chunked(true, 17))).status).toBe(502);
+  });
+});
+
 test('a large body reaches the node before the client has sent all of it', async () => {
   const reached = Promise.withResolvers<number>();
   for (const node of [fleet.a, fleet.b])

@@ -1,5 +1,4 @@
 /** One request on one node: money set aside before, and what came of it told to the fleet and the ledger after. */
-import { headerNames } from '../../schema/headers.ts';
 import type { Reservation } from '../budget/reservation.ts';
 import type { Fleet } from '../nodes/fleet.ts';
 import type { NodeNetwork } from '../nodes/node-network.ts';
@@ -10,9 +9,9 @@ import { costNanoUsd, type PriceOf } from '../selector/candidates.ts';
 import type { Candidate } from '../selector/select.ts';
 import type { Background } from '../state/cell.ts';
 import type { Deadline } from './deadline.ts';
-import { type Forwarded, forward, type NodeAnswer, type Sending } from './forward.ts';
+import { type Forwarded, forward, type Sending } from './forward.ts';
 import type { Attempt } from './hedging.ts';
-import { declined } from './node-answer.ts';
+import { anotherMay, declined, failureOf, isServed } from './node-answer.ts';
 import type { Trace } from './trace.ts';
 import type { Upload } from './upload.ts';
 
@@ -73,7 +72,7 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
     });
   const node = fleet.addressOf(chosen.node);
   const startedMs = now();
-  const { model, minLevel, trace, abortable, quickestWayMs } = request;
+  const { model, version, minLevel, trace, abortable, quickestWayMs } = request;
   const { nodeNetwork, nodeSecrets } = context;
   const sending =
     node === undefined
@@ -83,6 +82,7 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
           nodeNetwork,
           nodeSecrets,
           model,
+          version,
           level: chosen.level,
           minLevel,
           upload,
@@ -93,8 +93,8 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
           now,
         });
   const done = sending.done.then((forwarded): AttemptResult => {
-    const level = forwarded.kind === 'answered' ? servedLevel(forwarded.answer, chosen.level) : chosen.level;
-    const served = forwarded.kind === 'answered' && forwarded.answer.status === 200;
+    const level = forwarded.kind === 'answered' ? forwarded.answer.level : chosen.level;
+    const served = forwarded.kind === 'answered' && isServed(forwarded.answer);
     const cost = served
       ? Math.min(
           chosen.costNanoUsd,
@@ -118,11 +118,6 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
 function leftFleet(): Sending {
   const cause = new Error('The node has left the fleet.');
   return { done: Promise.resolve({ kind: 'unreached', cause }), stop: () => {} };
-}
-
-function servedLevel({ headers }: NodeAnswer, asked: number): number {
-  const said = Number(headers.get(headerNames.pathLevel) ?? asked);
-  return Number.isSafeInteger(said) ? said : asked;
 }
 
 /** @param late the deadline has passed: what was stopped was not stopped for another node's sake */
@@ -158,7 +153,7 @@ function outcomeOf(
       ? { kind: 'failed', reason: 'lost the connection', unreachable: true }
       : { kind: 'unknown' };
   const { answer } = forwarded;
-  if (answer.status === 200)
+  if (isServed(answer))
     return {
       kind: 'answered',
       sample: {
@@ -176,15 +171,10 @@ function outcomeOf(
         executeMs: answer.executeMs,
       },
     };
-  if (answer.status === 504) return alsoClients ? { kind: 'unknown', answered: true } : cutOff();
+  if (answer.status === 504 && answer.fault === undefined)
+    return alsoClients ? { kind: 'unknown', answered: true } : cutOff();
   // A full queue is load, and a wrong request the client's: neither says that the node fails.
-  if (answer.status === 429 || (answer.status < 500 && !refusesUs(answer)))
-    return { kind: 'unknown', answered: true };
-  const reason = declined(answer) ? 'declines requests' : `answers ${answer.status}`;
+  if (!anotherMay(answer) || answer.status === 429) return { kind: 'unknown', answered: true };
+  const reason = declined(answer) ? 'declines requests' : failureOf(answer);
   return { kind: 'failed', reason, unreachable: false };
-}
-
-/** Our own credentials or addresses are wrong there, which no client can help. */
-function refusesUs({ status }: NodeAnswer): boolean {
-  return status < 400 || status === 401 || status === 403;
 }

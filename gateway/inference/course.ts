@@ -4,6 +4,7 @@ import type { CatalogVersion } from '../storage/catalog.ts';
 import type { AttemptResult } from './attempt.ts';
 import type { DecisionRecord } from './decision-record.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
+import { isServed } from './node-answer.ts';
 
 /** What has happened to a request so far. */
 export interface Course {
@@ -76,7 +77,7 @@ export function recordOf(
     tally: decision === undefined || decision.kind === 'no-node' ? null : decision.tally,
     outcome: {
       status,
-      level: answer?.status === 200 ? (result?.level ?? null) : null,
+      level: answer !== undefined && isServed(answer) ? answer.level : null,
       totalMs: now() - deadline.receivedMs,
       selectMs,
       queueMs: answer?.queueMs ?? null,

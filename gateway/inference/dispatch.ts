@@ -9,7 +9,7 @@
 import { SppError } from '../../schema/errors.ts';
 import { type Course, decisionName, newCourse, recordOf } from './course.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
-import { anotherMay, clientResponse } from './node-answer.ts';
+import { anotherMay, clientResponse, failureOf } from './node-answer.ts';
 import { plan, timeGranted, worthAnother } from './plan.ts';
 import { noNode, overloaded, refusal } from './refusals.ts';
 import { probe, probedNode, started, withHedge } from './sending.ts';
@@ -83,7 +83,7 @@ async function run(request: InferenceRequest, context: DispatchContext, course: 
       if (answer.body.kind === 'whole') deadline.release();
       return response;
     }
-    failed.set(chosen.node, `answered ${answer.status}`);
+    failed.set(chosen.node, failureOf(answer));
     refused = answered;
   }
   if (refused !== undefined) return refused();

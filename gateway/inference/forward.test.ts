@@ -18,6 +18,7 @@ async function toldMs(budgetMs: number, quickestWayMs: number): Promise<number> 
     },
     nodeSecrets: nodeSecrets('secret', undefined),
     model: 'm',
+    version: 'v1',
     level: 0,
     minLevel: 0,
     upload: {

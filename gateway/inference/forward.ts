@@ -4,6 +4,7 @@ import { formatMs, headerNames, serverTiming } from '../../schema/headers.ts';
 import type { NodeAddress } from '../nodes/node-address.ts';
 import type { NodeNetwork } from '../nodes/node-network.ts';
 import { type NodeSecrets, withSecret } from '../nodes/node-secrets.ts';
+import { memo } from '../state/memo.ts';
 import { type AnswerBody, readLarge, WHOLE_BYTES } from './answer-body.ts';
 import type { Deadline } from './deadline.ts';
 import type { Trace } from './trace.ts';
@@ -14,6 +15,8 @@ export interface ForwardRequest {
   readonly nodeNetwork: NodeNetwork;
   readonly nodeSecrets: NodeSecrets;
   readonly model: string;
+  /** Of the artifact: another one has other levels, and the node may be changing to one. */
+  readonly version: string;
   readonly level: number;
   /** The sparsest level that the node may step down to. */
   readonly minLevel: number;
@@ -37,6 +40,12 @@ export interface ForwardRequest {
 export interface NodeAnswer {
   readonly status: number;
   readonly headers: Headers;
+  /** The media type, without parameters; null where it does not say. */
+  readonly type: string | null;
+  /** That ran. */
+  readonly level: number;
+  /** What makes it none of a node's answers; undefined where it is one. */
+  readonly fault: string | undefined;
   /** Of the artifact, as the node says; null where it does not. */
   readonly version: string | null;
   readonly body: AnswerBody;
@@ -91,19 +100,26 @@ export function forward(request: ForwardRequest): Sending {
 
 /** What a node is told beside the body. */
 type Headed = Record<
-  'authorization' | 'content-type' | 'x-request-id' | 'traceparent' | typeof headerNames.budgetRemaining,
+  | 'authorization'
+  | 'content-type'
+  | 'x-request-id'
+  | 'traceparent'
+  | typeof headerNames.budgetRemaining
+  | typeof headerNames.artifactVersion,
   string
 > &
   Partial<Record<'tracestate' | typeof headerLengthName | typeof headerNames.minLevel, string>>;
 
 function ask(request: ForwardRequest, signal: AbortSignal | undefined, secret: string): Promise<Response> {
-  const { node, nodeNetwork, model, level, minLevel, trace, upload, deadline, quickestWayMs } = request;
+  const { node, nodeNetwork, model, version, level, minLevel, trace, upload, deadline, quickestWayMs } =
+    request;
   // Names that the engine knows beforehand, which it makes an object of in a fraction of the time.
   const headers: Headed = {
     authorization: `Bearer ${secret}`,
     'content-type': upload.contentType,
     'x-request-id': trace.requestId,
     traceparent: trace.parent,
+    'x-artifact-version': version,
     'x-latency-budget-remaining': formatMs(Math.max(0.001, deadline.leftMs() - quickestWayMs)),
   };
   if (trace.state !== null) headers.tracestate = trace.state;
@@ -127,15 +143,52 @@ async function send(
   const { status, headers } = response;
   const length = Number(headers.get('content-length') ?? Number.NaN);
   // Before the body is looked at as a stream, which costs the runtime as much as reading it.
-  const body: AnswerBody =
+  const body: AnswerBody | undefined =
     length <= WHOLE_BYTES
       ? { kind: 'whole', bytes: await response.arrayBuffer() }
       : await readLarge(response, length);
   const roundTripMs = now() - startedMs;
+  const type = headers.get('content-type');
+  const said = headers.get(headerNames.pathLevel);
+  const level = said === null ? request.level : Number(said);
+  const fault = faultOf(type, body, status === 200 ? level : request.level, request);
+  if (fault !== undefined && body?.kind === 'stream') body.stop();
   const timing = headers.get('server-timing') ?? '';
   const queueMs = (serverTiming(timing, 'queue') ?? 0) + (serverTiming(timing, 'load') ?? 0);
   const executeMs = serverTiming(timing, 'execute') ?? 0;
   const networkMs = Math.max(0, roundTripMs - queueMs - executeMs);
   const version = headers.get(headerNames.artifactVersion);
-  return { status, headers, version, body, roundTripMs, queueMs, executeMs, networkMs };
+  return {
+    status,
+    headers,
+    type,
+    level,
+    fault,
+    version,
+    body: body ?? NOTHING,
+    roundTripMs,
+    queueMs,
+    executeMs,
+    networkMs,
+  };
 }
+
+const NOTHING: AnswerBody = { kind: 'whole', bytes: new Uint8Array(0) };
+
+/** Where a proxy or another server stands in the node's place, and where a node goes further down than it may. */
+function faultOf(
+  type: string | null,
+  body: AnswerBody | undefined,
+  level: number,
+  { level: asked, minLevel }: ForwardRequest,
+): string | undefined {
+  if (type !== null && type !== 'application/json' && !isProtocols(type))
+    return `content of the type ${JSON.stringify(type.slice(0, 80))}`;
+  if (body === undefined) return 'more than it may without telling how much';
+  if (!(level >= minLevel && level <= asked && Number.isInteger(level)))
+    return minLevel === asked ? `a level other than ${asked}` : `a level outside of ${minLevel} to ${asked}`;
+  return undefined;
+}
+
+const PROTOCOL_TYPE = /^application\/(?:(?:[\w.-]+\+)?json|octet-stream)\s*(?:;|$)/i;
+const isProtocols = memo(64, (type: string) => PROTOCOL_TYPE.test(type));

@@ -14,6 +14,9 @@ function answered(status: number, headers: Record<string, string>, asked: number
     {
       status,
       headers: new Headers(headers),
+      type: null,
+      level,
+      fault: undefined,
       version: null,
       body: { kind: 'whole', bytes: new Uint8Array(0) },
       roundTripMs: 2,

@@ -6,17 +6,34 @@ import { formatMs, formatNanoUsd, formatServerTiming, headerNames } from '../../
 import type { CatalogVersion } from '../storage/catalog.ts';
 import type { NodeAnswer } from './forward.ts';
 
-/** Faults of the request, and refusals the client can act on. Anything else of the node's is nothing to a client. */
-const passedThrough: ReadonlySet<number> = new Set([200, 400, 404, 413, 415, 422, 429, 503, 504]);
+/**
+ * Faults of the request, and refusals the client can act on. Anything else of the node's is nothing to a client, as is what the node does
+ * not find: the gateway knows that there are such a model and level.
+ */
+const passedThrough: ReadonlySet<number> = new Set([200, 400, 408, 413, 415, 422, 429, 503, 504]);
+
+/** What the client asked for. */
+export function isServed({ status, fault }: NodeAnswer): boolean {
+  return status === 200 && fault === undefined;
+}
 
 /** The node takes no work at the moment. */
-export function declined({ status }: NodeAnswer): boolean {
-  return status === 503 || status === 429;
+export function declined({ status, fault }: NodeAnswer): boolean {
+  return fault === undefined && (status === 503 || status === 429);
 }
 
 /** Not this request but this node is the matter: another one may serve it. */
 export function anotherMay(answer: NodeAnswer): boolean {
-  return declined(answer) || !passedThrough.has(answer.status);
+  return declined(answer) || !isPassedThrough(answer);
+}
+
+function isPassedThrough({ status, fault }: NodeAnswer): boolean {
+  return fault === undefined && passedThrough.has(status);
+}
+
+/** What the node did, for who is told of it. */
+export function failureOf({ status, fault }: NodeAnswer): string {
+  return `answered ${status}${fault === undefined ? '' : ` with ${fault}`}`;
 }
 
 const JSON_TYPE = 'application/json';
@@ -41,13 +58,12 @@ export interface AnswerContext {
 
 /** @throws `upstream-failed` for answers that are the node's own fault */
 export function clientResponse(answer: NodeAnswer, context: AnswerContext): Response {
-  if (!passedThrough.has(answer.status))
-    throw new SppError('upstream-failed', `The inference node answered ${answer.status}.`, {
+  if (!isPassedThrough(answer))
+    throw new SppError('upstream-failed', `The inference node ${failureOf(answer)}.`, {
       hint: 'Try again; if it lasts, the operator finds the cause in the node’s log.',
       retryAfterS: 1,
     });
-  const { body, status } = answer;
-  const type = answer.headers.get('content-type');
+  const { body, status, type } = answer;
   // The runtime copies headers in a fraction of the time that it takes to make them of names and values.
   const response = new Response(body.kind === 'whole' ? body.bytes : body.stream, {
     status,

@@ -12,7 +12,14 @@ export const fleetInput = [[0.1, -0.2, 0.3, 0.4]];
 export const MAX_BODY_BYTES = 20_000;
 
 /** Levels 0 to 2 take 0.1, 1 and 5 s by what the nodes claim, so that no noise of this machine decides. */
-const asNew = { levelMs: [100, 1000, 5000], version: 'v1', state: 'ready', load: 0, behaviour: 'answer' };
+const asNew = {
+  levelMs: [100, 1000, 5000],
+  version: 'v1',
+  state: 'ready',
+  load: 0,
+  behaviour: 'answer',
+  takeOver: undefined,
+};
 
 const open: Policy = {
   ...defaultPolicy,
@@ -110,7 +117,7 @@ export async function contractFleet(
       for (const node of [a, b]) {
         await node.kill();
         // One that has misbehaved comes back as another process, of which the gateway thinks no ill.
-        if (node.behaviour !== 'answer') node.life++;
+        if (node.behaviour !== 'answer' || node.takeOver !== undefined) node.life++;
         Object.assign(node, asNew);
         node.seen.length = 0;
         await node.restart();
