@@ -30,6 +30,9 @@ export interface Split {
   labels?(indices: readonly number[]): Int32Array;
 }
 
+/** Larger labels are not classes, but numbers of something. */
+export const MOST_CLASSES = 2 ** 20;
+
 export type Targets =
   | { readonly kind: 'class'; readonly names: readonly string[] }
   | { readonly kind: 'next-token' };

@@ -91,6 +91,11 @@ describe('JSON Lines', () => {
     ['a number that is none', '{"x": [null]}', /x that is not an array/],
     ['arrays among token ids', '{"x": [1]}', /holds arrays, the first does not/],
     ['a label where the others have none', '{"tokens": [1], "label": 1}', /has a label, the first has none/],
+    [
+      'a label that no class can have',
+      '{"tokens": [1], "label": 2000000000}',
+      /neither a name nor a whole number from 0 to/,
+    ],
     ['nothing', '{}', /neither text nor tokens nor image nor arrays/],
   ])('%s is named with its line', async (name, line, message) => {
     const good = Array.from({ length: 60 }, () => '{"tokens": [1, 2, 3]}');

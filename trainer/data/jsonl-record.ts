@@ -1,6 +1,7 @@
 /** One line of a JSON Lines file as a record: text, token ids or arrays by input name, perhaps an image and a label. */
 import { z } from 'zod';
 import { elementCount } from '../graph/graph.ts';
+import { MOST_CLASSES } from './dataset.ts';
 
 export type JsonRecord = {
   readonly label?: string | number;
@@ -19,7 +20,7 @@ export interface NumberArray {
 }
 
 const objectSchema = z.record(z.string(), z.unknown());
-const labelSchema = z.union([z.string(), z.int().nonnegative()]);
+const labelSchema = z.union([z.string(), z.int().min(0).lt(MOST_CLASSES)]);
 const tokensSchema = z.array(z.int().min(0).max(0x7fffffff)).min(1);
 
 /** @returns the record, or why it is none */
@@ -35,7 +36,7 @@ export function parseRecord(line: string): JsonRecord | string {
   const { label: given, text, tokens, image, ...rest } = object.data;
   const label = given === undefined ? undefined : labelSchema.safeParse(given);
   if (label !== undefined && !label.success)
-    return 'has a label that is neither a name nor a whole number from 0 on';
+    return `has a label that is neither a name nor a whole number from 0 to ${MOST_CLASSES - 1}`;
   // An array of this name is an input's.
   const file = typeof image === 'string' && image !== '' ? image : undefined;
   if (image !== undefined && file === undefined && !Array.isArray(image))

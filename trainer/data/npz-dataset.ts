@@ -9,7 +9,7 @@ import { SppError } from '../../schema/errors.ts';
 import { type ArraySource, arrayDataset, type Columns, countOf } from './array-dataset.ts';
 import { BadRecords } from './bad-records.ts';
 import type { DataSettings } from './data-settings.ts';
-import type { Dataset, Targets } from './dataset.ts';
+import { type Dataset, MOST_CLASSES, type Targets } from './dataset.ts';
 import { checkNpyLength, type NpyHeader, npyArray, npyEndsEarly, npyHeader } from './npy.ts';
 import { fileRows, RowWriter } from './rows.ts';
 import { zipSums } from './zip-sums.ts';
@@ -186,7 +186,7 @@ function columnsOf(all: ReadonlyMap<string, ArraySource>, source: string): Label
   return labels === undefined ? { arrays } : { arrays, ...labelsOf(labels, source) };
 }
 
-/** [examples] are classes; [examples, tokens] what follows each token. */
+/** [examples] or [examples, 1] are classes; [examples, tokens] what follows each token. */
 function labelsOf(array: ArraySource, source: string): { labels: Int32Array; targets: Targets } {
   const { dtype, dims } = array;
   if (dtype.startsWith('float') || dims.length < 1 || dims.length > 2) {
@@ -195,10 +195,20 @@ function labelsOf(array: ArraySource, source: string): { labels: Int32Array; tar
     });
   }
   const { data } = array.take(Array.from({ length: dims[0] ?? 0 }, (_, i) => i));
-  const labels = Int32Array.from(data as ArrayLike<number | bigint>, (value) =>
-    Number(value) === IGNORED ? -1 : Number(value),
-  );
-  if (dims.length === 2) return { labels, targets: { kind: 'next-token' } };
+  const values = Array.from(data as ArrayLike<number | bigint>, Number);
+  const place = values.findIndex((value) => value !== IGNORED && (value < 0 || value >= MOST_CLASSES));
+  if (place >= 0) {
+    throw new SppError('bad-data', `${source}: the label at ${place} is ${values[place]}.`, {
+      hint: `Labels are places among the model's classes, from 0 to at most ${MOST_CLASSES - 1}; ${IGNORED} does not count.`,
+    });
+  }
+  if (values.every((value) => value === IGNORED)) {
+    throw new SppError('bad-data', `${source}: no label counts: all are ${IGNORED}.`, {
+      hint: 'Leave the labels out: the path then keeps what the dense model answers.',
+    });
+  }
+  const labels = Int32Array.from(values, (value) => (value === IGNORED ? -1 : value));
+  if ((dims[1] ?? 1) > 1) return { labels, targets: { kind: 'next-token' } };
   const classes = labels.reduce((a, b) => Math.max(a, b), 0) + 1;
   return {
     labels,
