@@ -31,7 +31,9 @@ test('unasked, the model is tried in each way, and the figures are said', async 
       { workers: 1, threads: 2 },
     ]).toContainEqual(layout);
     expect(notes).toEqual([
-      expect.stringMatching(/2 workers of 1 thread \d+\.\d ms, 1 worker of 2 threads \d+\.\d ms: .* it is$/),
+      expect.stringMatching(
+        /2 workers of 1 thread \d+\.\d and \d+\.\d ms, 1 worker of 2 threads \d+\.\d and \d+\.\d ms: .* it is$/,
+      ),
     ]);
   } finally {
     computeOn({ threads: before });

@@ -26,8 +26,12 @@ export async function chosenLayout(
     const probe = await stepFor(model);
     const timed = await timeLayouts(probe.model, probe.step, cores);
     const layout = fastestLayout(timed);
-    const figures = timed.map((each) => `${layoutText(each.layout)} ${each.stepMs.toFixed(1)} ms`);
-    progress.note(`a step with ${figures.join(', ')}: ${layoutText(layout)} it is`);
+    const figures = timed.map(
+      (each) => `${layoutText(each.layout)} ${each.stepMs.toFixed(1)} and ${each.typicalMs.toFixed(1)} ms`,
+    );
+    progress.note(
+      `a step, at its best and as a rule, with ${figures.join(', ')}: ${layoutText(layout)} it is`,
+    );
     return layout;
   } catch (error) {
     // What the model lacks on this backend is said when the search begins, with the way out.
