@@ -3,7 +3,7 @@
 import { privateBiases } from '../compensation/compensate-level.ts';
 import { mapTensors } from '../compensation/score-map.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
-import { divergences, squaredDistances } from '../measure/scores.ts';
+import { divergences, paddingOf, squaredDistances } from '../measure/scores.ts';
 import { cutGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { NEAR } from '../recovery/plan.ts';
@@ -136,7 +136,7 @@ export function ownTensors(
   return [...new Set([...ofPairs, ...ofScores])];
 }
 
-/** Mean over the held-out rows of KL(dense || level), in nats, or of the squared distance. */
+/** Mean over the held-out rows that are no padding of KL(dense || level), in nats, or of the squared distance. */
 export async function holdoutLoss(
   graph: Graph,
   pool: Pool,
@@ -152,6 +152,8 @@ export async function holdoutLoss(
     ...(sessions ? { sessions } : {}),
   };
   const distances = pool.task.loss === 'kl' ? divergences : squaredDistances;
-  const rows = distances(teacher, await answersOf(answerGraph(graph, pool.task), asked));
+  const padded = paddingOf(teacher);
+  const all = distances(teacher, await answersOf(answerGraph(graph, pool.task), asked));
+  const rows = all.filter((_, row) => !padded(row));
   return rows.reduce((a, b) => a + b, 0) / rows.length;
 }

@@ -57,6 +57,11 @@ describe('scores', () => {
     expect(cosine?.[1]).toBe(0.5);
   });
 
+  test('a zero is an answer where an example has one row', () => {
+    const [answer, dense] = [tensor([2, 1], [0.5, 1]), tensor([2, 1], [0, 1])];
+    expect(scorers.fidelity.score({ answer, dense, labels: new Int32Array(0) }).fidelity).toEqual([0.75, 1]);
+  });
+
   test('fidelity of a single number says nothing of its direction', () => {
     const [answer, dense] = [tensor([2, 1], [1, 2]), tensor([2, 1], [1, 1])];
     const scores = scorers.fidelity.score({ answer, dense, labels: new Int32Array(0) });

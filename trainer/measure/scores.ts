@@ -166,9 +166,10 @@ function surprisals(answer: Tensor, labels: Int32Array): number[] {
 
 function cosines(a: Tensor, b: Tensor): number[] {
   const others = rowsOf(b);
+  const padded = paddingOf(b);
   return rowsOf(a).map((row, r) => {
     const other = others[r] as Float32Array;
-    if (isPadding(other)) return Number.NaN;
+    if (padded(r)) return Number.NaN;
     const scale = Math.sqrt(dot(row, row) * dot(other, other));
     return scale === 0 ? 0 : dot(row, other) / scale;
   });
@@ -187,20 +188,21 @@ export function squaredDistances(a: Tensor, b: Tensor): number[] {
 
 /** NaN where the dense model's row is padding. */
 function fidelities(answer: Tensor, dense: Tensor): number[] {
-  const rows = rowsOf(dense);
-  const errors = squaredDistances(answer, dense);
-  return errors.map((error, r) => (isPadding(rows[r] as Float32Array) ? Number.NaN : 1 - error));
+  const padded = paddingOf(dense);
+  return squaredDistances(answer, dense).map((error, r) => (padded(r) ? Number.NaN : 1 - error));
 }
 
-/** Padded tokens' answers are made zero. */
-function isPadding(row: Float32Array): boolean {
-  return row.every((value) => value === 0);
+/** Which rows are padding: those of padded tokens are made zero. Where an example is one row, zeros are its answer. */
+export function paddingOf(dense: Tensor): (row: number) => boolean {
+  if (dense.dims.length < 3) return () => false;
+  const rows = rowsOf(dense);
+  return (row) => rows[row]?.every((value) => value === 0) === true;
 }
 
 /** Largest score of each row, -1 for padding. */
 function topOf(dense: Tensor): Int32Array {
-  const rows = rowsOf(dense);
-  return Int32Array.from(argmaxRows(dense), (top, r) => (isPadding(rows[r] as Float32Array) ? -1 : top));
+  const padded = paddingOf(dense);
+  return Int32Array.from(argmaxRows(dense), (top, r) => (padded(r) ? -1 : top));
 }
 
 /** 1 where, among the examples of its group, the second tower's vector nearest to the first's is the example's own. */
