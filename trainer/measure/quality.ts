@@ -86,16 +86,23 @@ function assertClasses(labels: Int32Array, classes: number): void {
 
 /**
  * What measuring would refuse of the labels, before what is to be measured is made.
- * @throws `bad-data` for a label that is none of the classes
+ * @throws `bad-data` for a label that is none of the classes, or where no example has one that counts
  */
 export function assertLabels(
   { task, split, samples }: Pick<QualityRequest, 'task' | 'split' | 'samples'>,
   classes: number,
 ): void {
-  if (!('labels' in scorers[task].needs)) return;
+  if (!('labels' in scorers[task].needs) || split.labels === undefined) return;
+  let counts = false;
   for (const indices of blocks(Math.min(samples, split.count), LABELS_AT_ONCE)) {
-    const labels = split.labels?.(indices);
-    if (labels !== undefined) assertClasses(labels, classes);
+    const labels = split.labels(indices);
+    assertClasses(labels, classes);
+    counts ||= labels.some((label) => label >= 0);
+  }
+  if (!counts) {
+    throw new SppError('bad-data', 'None of the test examples has a label that counts.', {
+      hint: 'Give labels for some of them, or --task distil, which needs none.',
+    });
   }
 }
 
@@ -118,9 +125,11 @@ function summary(task: ScorerName, all: Record<string, number[]>, rowsEach: numb
   const value =
     counts && rowsEach === 1
       ? { value: correct / samples, ...wilsonInterval(correct, samples) }
-      : meanInterval(main);
+      : meanInterval(main, rangeOf(metric));
   const others = Object.keys(all).filter((name) => name !== metric);
-  const details = others.map((name) => [name, { ...meanInterval(counted(name)), ...metrics[name] }] as const);
+  const details = others.map(
+    (name) => [name, { ...meanInterval(counted(name), rangeOf(name)), ...metrics[name] }] as const,
+  );
   const surprise = details.find(([name]) => name === 'cross-entropy')?.[1];
   const everything = [...details, ...(surprise ? [perplexity(surprise)] : [])];
   const unit = metrics[metric]?.unit;
@@ -133,8 +142,17 @@ function summary(task: ScorerName, all: Record<string, number[]>, rowsEach: numb
   };
 }
 
+/** What values of a metric lie between. */
+function rangeOf(name: string): Interval {
+  const unit = metrics[name]?.unit;
+  const low = unit === 'cosine' ? -1 : unit === 'share of variance' ? Number.NEGATIVE_INFINITY : 0;
+  return { low, high: unit === 'nats' || unit === 'perplexity' ? Number.POSITIVE_INFINITY : 1 };
+}
+
 function perplexity({ value, low, high }: Interval & { readonly value: number }) {
-  const raised = { value: Math.exp(value), low: Math.exp(low), high: Math.exp(high) };
+  // A few examples of a level that has lost everything may leave it without an end.
+  const raise = (nats: number) => Math.min(Math.exp(nats), Number.MAX_VALUE);
+  const raised = { value: raise(value), low: raise(low), high: raise(high) };
   return ['perplexity', { ...raised, ...metrics.perplexity }] as const;
 }
 
