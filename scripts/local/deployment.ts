@@ -10,6 +10,7 @@ import { uploadArtifact } from '../../trainer/upload/upload-artifact.ts';
 import { digitRequest, digitsArtifact } from './digits.ts';
 import { lastingGateway } from './lasting-gateway.ts';
 import type { LocalGateway } from './local-gateway.ts';
+import { ownDirectory } from './own-directory.ts';
 import { requireFreePort } from './ports.ts';
 import { type LocalSecrets, localSecrets, safeJson, writePrivate } from './secrets.ts';
 import { type Supervisor, supervise } from './supervisor.ts';
@@ -48,7 +49,7 @@ const READY_PAUSE_MS = 100;
 /** So many requests give the gateway measurements to predict by, instead of those of first connections. */
 const WARM_UP_REQUESTS = 64;
 
-/** @throws `usage` for ports in use, `interrupted`, and whatever keeps a part from starting */
+/** @throws `usage` for ports and a directory in use, `interrupted`, and whatever keeps a part from starting */
 export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   const { port, nodePort, dataDir, signal, log } = options;
   if (port === nodePort)
@@ -57,15 +58,14 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     });
   await requireFreePort(port, '--port');
   await requireFreePort(nodePort, '--node-port');
-  const secrets = await localSecrets(join(dataDir, 'secrets.json'));
-  const directory = join(dataDir, 'artifacts', 'digits');
-  const { manifest } = await digitsArtifact(directory, signal, log);
-
-  const running: { close(): Promise<void> }[] = [];
+  const running: { close(): Promise<void> }[] = [{ close: await ownDirectory(dataDir) }];
   const close = async () => {
     for (const part of running.splice(0).reverse()) await part.close();
   };
   try {
+    const secrets = await localSecrets(join(dataDir, 'secrets.json'));
+    const directory = join(dataDir, 'artifacts', 'digits');
+    const { manifest } = await digitsArtifact(directory, signal, log);
     const nodeUrl = `http://127.0.0.1:${nodePort}`;
     const gateway = await lastingGateway(
       {

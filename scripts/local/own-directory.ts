@@ -1,0 +1,37 @@
+/** A data directory is one process's at a time: two gateways on one database lock each other out, and each would spend its budgets. */
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SppError } from '../../schema/errors.ts';
+import { isMarkAlive, processMark } from '../../schema/process-alive.ts';
+
+const MARK_FILE = 'running';
+
+/**
+ * Until what is returned is called, or this process ends, however it does.
+ * @returns gives the directory back
+ * @throws `usage` where another process of this machine has it
+ */
+export async function ownDirectory(directory: string): Promise<() => Promise<void>> {
+  const file = join(directory, MARK_FILE);
+  await mkdir(directory, { recursive: true });
+  while (!(await isNew(file))) {
+    const owner = await readFile(file, 'utf8').catch(() => '');
+    if (isMarkAlive(owner))
+      throw new SppError('usage', `${directory} is in use by the process ${owner.split('.')[0]}.`, {
+        hint: 'Stop that one, or choose another with --data-dir.',
+      });
+    await rm(file, { force: true });
+  }
+  return () => rm(file, { force: true });
+}
+
+/** Writes who has it, unless the file is there. */
+async function isNew(file: string): Promise<boolean> {
+  try {
+    await writeFile(file, processMark(), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  }
+}
