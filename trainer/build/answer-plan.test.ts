@@ -79,6 +79,29 @@ describe('the loss follows from what the outputs mean', () => {
     expect(() => outlined('distil', [number], 'cosine')).toThrow(/single numbers/);
   });
 
+  test('a mask belongs to outputs with as many rows as it has tokens', () => {
+    const [written, queries] = [
+      { name: 'logits', shape: [3, 5] },
+      { name: 'boxes', shape: [7, 4] },
+    ];
+    const decoder = { ...data, maskInput: 'decoder_attention_mask', maskTokens: 3 };
+    const plan = outline({
+      data: decoder,
+      task: { name: 'distil', outputs: ['logits', 'boxes'] },
+      shapes: [written, queries],
+      loss: 'distil',
+    });
+    expect(plan).toMatchObject({ mask: 'decoder_attention_mask', maskTokens: 3 });
+    expect(
+      outline({
+        data: decoder,
+        task: { name: 'distil', outputs: ['boxes'] },
+        shapes: [queries],
+        loss: 'distil',
+      }).mask,
+    ).toBeUndefined();
+  });
+
   test('labels are wanted where there are none', () => {
     expect(() => outlined('embedding', [pooled], 'cross-entropy')).toThrow(/no labels/);
   });

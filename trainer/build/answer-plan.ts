@@ -71,9 +71,10 @@ export function outline({ data, task, shapes, loss }: Omit<PlanRequest, 'graph' 
     scale: 1,
     ...(output.chances ? { chances: true as const } : {}),
   }));
-  const tokens = outputs.some(({ shape }) => shape.length === 2 && shape[0] === data.length);
-  const mask = tokens ? data.maskInput : undefined;
-  const common = { ...task, parts, measure: measureOf(task, parts), ...(mask === undefined ? {} : { mask }) };
+  const { maskInput: mask, maskTokens = data.length } = data;
+  const tokens = outputs.some(({ shape }) => shape.length === 2 && shape[0] === maskTokens);
+  const masked = tokens && mask !== undefined ? { mask, maskTokens } : {};
+  const common = { ...task, parts, measure: measureOf(task, parts), ...masked };
   if (loss === 'cross-entropy' && task.name !== 'classification' && task.name !== 'next-token') {
     throw new SppError('usage', `The task ${task.name} has no labels for --loss cross-entropy.`, {
       hint: 'Use --loss distil, which needs none.',

@@ -94,6 +94,8 @@ describe('the answer', () => {
     const padded = await run(answerGraph(graph, { ...scores, mask: 'mask' }));
     expectValues(padded.values, [...hidden.slice(0, 9), 0, 0, 0]);
     expect(padded.dims).toEqual([2, 2, 3]);
+    const others = await run(answerGraph(graph, { ...scores, mask: 'mask', maskTokens: 5 }));
+    expectValues(others.values, hidden);
   });
 
   test('directions become unit vectors, several of one rank side by side', async () => {

@@ -28,8 +28,9 @@ export interface AnswerPlan extends Task {
   readonly parts: readonly AnswerPart[];
   readonly loss: 'kl' | 'squared';
   readonly measure: ScorerName;
-  /** The input that is 0 where a token is padding. */
+  /** The input that is 0 where a token is padding, and how many tokens it has; undefined: as many as any output has rows. */
   readonly mask?: string;
+  readonly maskTokens?: number;
   /** Both towers' unit vectors of some examples by the dense model, [bank, 2 size], and what scores multiply by. */
   readonly bank?: { readonly vectors: Tensor; readonly temperature: number };
 }
@@ -164,6 +165,7 @@ function transformed(draft: Draft, graph: Graph, part: AnswerPart): string {
 /** Rows of padded tokens made zero: in teacher and pupil alike, so that they add nothing to any loss. */
 function masked(draft: Draft, graph: Graph, { shape }: AnswerPart, value: string, plan: AnswerPlan): string {
   if (plan.mask === undefined || shape.length !== 2) return value;
+  if (plan.maskTokens !== undefined && shape[0] !== plan.maskTokens) return value;
   if (!graph.inputs.some(({ name }) => name === plan.mask)) return value;
   const axis = draft.constant('answer/axis', int64([-1]));
   const counts = draft.add('Cast', [plan.mask], 'answer/counts', { to: int(1) });

@@ -53,6 +53,27 @@ describe('inputs are fed by role or name', () => {
     expect(bound.length).toBe(3);
   });
 
+  test('arrays named as masks of tokens say what is padding, behind a decoder those of its own text alone', () => {
+    const row = (name: string, size: number): Field => ({ name, dtype: 'int64', shape: [size] });
+    const own = [ids, input('attention_mask', 'int64', 'batch', 'sequence')];
+    const bound = bindDataset(dataOf(row('attention_mask', 3), row('input_ids', 3)), own);
+    expect([bound.maskInput, bound.maskTokens, bound.tokensInput]).toEqual([
+      'attention_mask',
+      3,
+      'input_ids',
+    ]);
+
+    const text = input('decoder_input_ids', 'int64', 'batch', 'written');
+    const read = [row('input_ids', 3), row('attention_mask', 3), row('decoder_input_ids', 3)];
+    expect(bindDataset(dataOf(...read), [...own, text]).maskInput).toBeUndefined();
+    const both = bindDataset(dataOf(...read, row('decoder_attention_mask', 3)), [
+      ...own,
+      text,
+      input('decoder_attention_mask', 'int64', 'batch', 'written'),
+    ]);
+    expect(both.maskInput).toBe('decoder_attention_mask');
+  });
+
   test('a mask of pixels is as large as the image; positions may be one row for all examples', async () => {
     const bound = bindDataset(dataOf(tokens, image), [
       pixels,

@@ -18,9 +18,11 @@ export interface BoundDataset extends Omit<Dataset, 'train' | 'test'> {
   readonly test: BoundSplit;
   /** The input that the image field feeds. */
   readonly imageInput?: string;
-  /** The input that takes the tokens, and the one that the data's mask feeds where it pads. */
+  /** The input that takes the tokens. */
   readonly tokensInput?: string;
+  /** The input that the data's mask feeds where it pads, of the tokens that the outputs' rows belong to, and how many an example has. */
   readonly maskInput?: string;
+  readonly maskTokens?: number;
   /** Tokens of one example; 1 when the data has none. */
   readonly length: number;
 }
@@ -43,8 +45,13 @@ const roleTakes: Readonly<Record<FieldRole, (input: ValueInfo) => boolean>> = {
   mask: ({ name }) => /mask/i.test(name),
 };
 
+interface FedSource {
+  readonly input: ValueInfo;
+  readonly field: Field;
+}
+
 type Source =
-  | { readonly input: ValueInfo; readonly field: Field }
+  | FedSource
   | {
       readonly input: ValueInfo;
       /** Shape of one example; one row for all of them where the input's batch is 1. */
@@ -67,10 +74,8 @@ export function bindDataset(dataset: Dataset, inputs: readonly ValueInfo[]): Bou
     feeds: async (indices) => feedsOf(await split.read(indices), indices.length, sources),
     ...(split.labels === undefined ? {} : { labels: split.labels.bind(split) }),
   });
-  const fedBy = (role: FieldRole) =>
-    sources.find((source) => 'field' in source && source.field.role === role)?.input.name;
-  const image = fedBy('image');
-  const mask = fedBy('mask');
+  const image = sources.find((source) => 'field' in source && source.field.role === 'image')?.input.name;
+  const mask = maskOf(sources);
   const tokensInput = sources.find((source) => 'field' in source && source.field === tokens)?.input.name;
   return {
     ...dataset,
@@ -78,9 +83,25 @@ export function bindDataset(dataset: Dataset, inputs: readonly ValueInfo[]): Bou
     test: bound(dataset.test),
     length: tokens?.shape[0] ?? 1,
     ...(image === undefined ? {} : { imageInput: image }),
-    ...(mask === undefined ? {} : { maskInput: mask }),
+    ...(mask === undefined ? {} : { maskInput: mask.input.name, maskTokens: mask.field.shape[0] ?? 1 }),
     ...(tokensInput === undefined ? {} : { tokensInput }),
   };
+}
+
+/** Names of masks that are 1 where there is a token; others may mean the opposite. */
+const TOKEN_MASK = /attention_?mask/i;
+const DECODER = /decoder/i;
+
+/** Behind a decoder, rows are the decoder's tokens: the mask of what it reads says nothing of them. */
+function maskOf(sources: readonly Source[]): FedSource | undefined {
+  const fed = sources.filter((source): source is FedSource => 'field' in source);
+  const given = fed.find(({ field }) => field.role === 'mask');
+  if (given !== undefined) return given;
+  const decodes = sources.some(({ input }) => DECODER.test(input.name) && roleTakes.tokens(input));
+  return fed.find(
+    ({ input, field }) =>
+      TOKEN_MASK.test(input.name) && field.shape.length === 1 && DECODER.test(input.name) === decodes,
+  );
 }
 
 /** Of arrays by name: the one that stands for the text. */

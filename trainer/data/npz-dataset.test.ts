@@ -77,13 +77,14 @@ describe('NumPy arrays', () => {
   test('labels in a column are classes; those that no class can have, or that say nothing, are named', async () => {
     const labelled = async (values: number[], dims = [values.length]) => {
       const labels = npyBytes('<i4', dims, Int32Array.from(values));
-      const x = npyBytes('<f4', [values.length, 2], rows(values.length));
+      const x = npyBytes('<f4', [dims[0] ?? 0, 2], rows(dims[0] ?? 0));
       return openDataset(`npz:${await file('labelled.npz', zipSync({ 'x.npy': x, 'labels.npy': labels }))}`);
     };
     const column = await labelled([2, 0, -100, 1], [4, 1]);
     expect(column.targets).toEqual({ kind: 'class', names: ['0', '1', '2'] });
     const all = [...(column.train.labels?.([0, 1, 2]) ?? []), ...(column.test.labels?.([0]) ?? [])];
     expect(all.toSorted((a, b) => a - b)).toEqual([-1, 0, 1, 2]);
+    expect((await labelled([2, 0, -100, 1], [2, 2])).targets).toEqual({ kind: 'next-token', rows: 2 });
     await expect(labelled([1, 1, -1, 1])).rejects.toThrow(/the label at 2 is -1/);
     await expect(labelled([1, 2_000_000_000])).rejects.toThrow(/the label at 1 is 2000000000/);
     await expect(labelled([-100, -100])).rejects.toThrow(/no label counts/);

@@ -208,7 +208,8 @@ function labelsOf(array: ArraySource, source: string): { labels: Int32Array; tar
     });
   }
   const labels = Int32Array.from(values, (value) => (value === IGNORED ? -1 : value));
-  if ((dims[1] ?? 1) > 1) return { labels, targets: { kind: 'next-token' } };
+  const [, rows = 1] = dims;
+  if (rows > 1) return { labels, targets: { kind: 'next-token', rows } };
   const classes = labels.reduce((a, b) => Math.max(a, b), 0) + 1;
   return {
     labels,

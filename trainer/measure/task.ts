@@ -80,15 +80,17 @@ const kinds: Readonly<Record<TaskName, TaskKind>> = {
     },
   },
   'next-token': {
-    wants: 'text, and an output [examples, tokens, vocabulary] that sees no later tokens',
-    choose: (outputs, { targets, length }) =>
-      targets?.kind === 'next-token'
-        ? scoresFirst(
-            outputs.filter(
-              (output) => rank(2)(output) && output.shape[0] === length && output.causal !== false,
-            ),
-          ).slice(0, 1)
-        : [],
+    wants:
+      'text, or a label for each token, and an output [examples, tokens, vocabulary] that, of text, sees no later tokens',
+    choose: (outputs, { targets, length }) => {
+      if (targets?.kind !== 'next-token') return [];
+      const { rows } = targets;
+      const fits = (output: OutputShape) =>
+        rank(2)(output) &&
+        output.shape[0] === (rows ?? length) &&
+        (rows !== undefined || output.causal !== false);
+      return scoresFirst(outputs.filter(fits)).slice(0, 1);
+    },
   },
   contrastive: {
     wants: 'two outputs [examples, size] of equal size, such as image and text embeddings',
