@@ -42,6 +42,21 @@ test.each([
   ).rejects.toThrow(reason);
 });
 
+test('a report without an end is refused, and no more of it is taken', async () => {
+  const broken = Promise.withResolvers<void>();
+  const address = await node((_, response) => {
+    const more = () => {
+      while (response.write(' '.repeat(2 ** 16)));
+    };
+    response.on('drain', more).once('close', () => broken.resolve());
+    more();
+  });
+  await expect(
+    fetchReport(address, nodeSecrets('secret', undefined), nodeNetwork(undefined)),
+  ).rejects.toThrow('not understood');
+  await broken.promise;
+});
+
 test('a node is asked through the network that the deployment has for it', async () => {
   const asked: string[] = [];
   const network = {
