@@ -78,7 +78,7 @@ test('the answer of a node that leaves the fleet meanwhile counts', async () => 
   const { begin, leave, reservation, answer } = bench();
   const { done } = begin();
   leave();
-  answer(new Response('{}', { headers: { 'content-length': '2' } }));
+  answer(Response.json({}, { headers: { 'content-length': '2' } }));
   expect(await done).toMatchObject({ forwarded: { kind: 'answered', answer: { status: 200 } } });
   expect(reservation.settle).toHaveBeenCalledOnce();
 });

@@ -13,7 +13,7 @@ async function toldMs(budgetMs: number, quickestWayMs: number): Promise<number> 
     nodeNetwork: {
       async fetch(_, { headers }) {
         told = Number(new Headers(headers).get('x-latency-budget-remaining'));
-        return new Response('{}', { headers: { 'content-length': '2' } });
+        return Response.json({}, { headers: { 'content-length': '2' } });
       },
     },
     nodeSecrets: nodeSecrets('secret', undefined),

@@ -182,13 +182,32 @@ function faultOf(
   level: number,
   { level: asked, minLevel }: ForwardRequest,
 ): string | undefined {
-  if (type !== null && type !== 'application/json' && !isProtocols(type))
-    return `content of the type ${JSON.stringify(type.slice(0, 80))}`;
+  const kind = type === null || type === 'application/json' ? 'json' : kindOf(type);
+  if (kind === 'other') return `content of the type ${JSON.stringify(type?.slice(0, 80))}`;
   if (body === undefined) return 'more than it may without telling how much';
+  if (kind === 'json' && body.kind === 'whole' && !isObject(body.bytes)) return 'what is no JSON object';
   if (!(level >= minLevel && level <= asked && Number.isInteger(level)))
     return minLevel === asked ? `a level other than ${asked}` : `a level outside of ${minLevel} to ${asked}`;
   return undefined;
 }
 
-const PROTOCOL_TYPE = /^application\/(?:(?:[\w.-]+\+)?json|octet-stream)\s*(?:;|$)/i;
-const isProtocols = memo(64, (type: string) => PROTOCOL_TYPE.test(type));
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
+const BINARY_TYPE = /^application\/octet-stream\s*(?:;|$)/i;
+const kindOf = memo(64, (type: string) =>
+  JSON_TYPE.test(type) ? 'json' : BINARY_TYPE.test(type) ? 'binary' : 'other',
+);
+
+/** By its ends alone: nothing more of an answer is looked into, and one that broke off unseen has none. */
+function isObject(body: ArrayBuffer | Uint8Array): boolean {
+  const bytes = body instanceof Uint8Array ? body : new Uint8Array(body);
+  let [first, last] = [0, bytes.length - 1];
+  while (isSpace(bytes[first])) first++;
+  while (isSpace(bytes[last])) last--;
+  return bytes[first] === OPENING && bytes[last] === CLOSING;
+}
+
+const [OPENING, CLOSING] = [0x7b, 0x7d];
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
