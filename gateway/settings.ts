@@ -38,6 +38,8 @@ export interface Bindings {
   /** `on` writes the sampled decisions to the log, too. */
   readonly LOG_DECISIONS?: string;
   readonly MAX_ARTIFACT_FILE_BYTES?: string;
+  /** `off` where nothing tells clients that hold their body back to go on (100 Continue): Cloudflare does, its runtime alone does not. */
+  readonly SAYS_CONTINUE?: string;
   /** Share of requests of which a copy goes to a node that nothing was learned of lately. */
   readonly PROBE_SHARE?: string;
 }
@@ -84,6 +86,7 @@ const settingsSchema = z
     KEY_PEPPER: secret,
     MAX_BODY_BYTES: byteCount(8 * 2 ** 20),
     MAX_ARTIFACT_FILE_BYTES: byteCount(2 ** 31),
+    SAYS_CONTINUE: z.enum(['on', 'off']).default('on'),
     PROBE_SHARE: z.coerce.number().min(0).max(1).default(0.01),
     OIDC_ISSUER: trustedUrl.optional(),
     OIDC_AUDIENCE: z.string().min(1).optional(),
@@ -149,6 +152,7 @@ export interface Settings {
   readonly keyPepper: string;
   readonly maxBodyBytes: number;
   readonly maxArtifactFileBytes: number;
+  readonly saysContinue: boolean;
   readonly oidc: OidcSettings | undefined;
   readonly corsOrigins: readonly string[];
   readonly logDecisions: boolean;
@@ -176,6 +180,7 @@ export function readSettings(bindings: Readonly<Record<string, unknown>>): Setti
     keyPepper: data.KEY_PEPPER,
     maxBodyBytes: data.MAX_BODY_BYTES,
     maxArtifactFileBytes: data.MAX_ARTIFACT_FILE_BYTES,
+    saysContinue: data.SAYS_CONTINUE === 'on',
     oidc:
       data.OIDC_ISSUER === undefined || data.OIDC_AUDIENCE === undefined
         ? undefined

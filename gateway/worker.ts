@@ -2,6 +2,7 @@
 import { problemResponse } from '../schema/errors.ts';
 import { type App, createApp } from './app.ts';
 import { createGateway } from './gateway.ts';
+import { holdsBody } from './http/expectation.ts';
 import { beforeRest } from './http/unread-body.ts';
 import { logFailure } from './log.ts';
 import type { Bindings } from './settings.ts';
@@ -16,7 +17,9 @@ export default {
     try {
       app ??= createApp(createGateway(bindings));
       const response = await app.fetch(request, bindings, context);
-      return response.ok ? response : beforeRest(response, request.body, context);
+      // Of a body that is held back there may never be a rest, but the next request.
+      const told = response.ok || holdsBody(request.headers);
+      return told ? response : beforeRest(response, request.body, context);
     } catch (error) {
       logFailure('gateway failed', error);
       return problemResponse(error);

@@ -26,6 +26,7 @@ export const problems = {
   'request-timeout': { status: 408, exit: 1, title: 'The request came too slowly' },
   'body-too-large': { status: 413, exit: 2, title: 'The body is over the limit' },
   'range-not-satisfiable': { status: 416, exit: 2, title: 'The range lies outside of the file' },
+  'expectation-failed': { status: 417, exit: 2, title: 'Nobody will say when to send the body' },
   'unsupported-media-type': { status: 415, exit: 2, title: 'This content type is not understood' },
   'budget-infeasible': { status: 422, exit: 1, title: 'No level fits the latency budget' },
   'cost-infeasible': { status: 422, exit: 1, title: 'No level fits the cost budget' },

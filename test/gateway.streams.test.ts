@@ -1,6 +1,7 @@
 /** Large bodies through the real runtime: they pass as they come, both ways. Nothing here depends on how long it takes. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -188,6 +189,42 @@ function halfSent(budget: string) {
   sending.write(Buffer.alloc(MiB / 2));
   return { sending, answered };
 }
+
+describe('a client that holds its body back until it is told to go on, which the runtime never says', () => {
+  const body = JSON.stringify(tinyRequest(fleetInput, [2]));
+
+  /** @returns all that came until the other end closed, or the answer's last byte */
+  async function asked(budget: string, sendsAfterMs: number): Promise<string> {
+    const { hostname, port } = new URL(fleet.gateway.url);
+    const socket = connect(Number(port), hostname);
+    let heard = '';
+    const ended = Promise.withResolvers<void>();
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      heard += text;
+      if (heard.endsWith('}')) ended.resolve();
+    });
+    socket.on('close', () => ended.resolve());
+    socket.write(
+      `POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${fleet.gateway.clientKey}\r\n` +
+        `X-Latency-Budget: ${budget}\r\nExpect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`,
+    );
+    await Promise.race([pause(sendsAfterMs), ended.promise]);
+    if (heard === '') socket.write(body);
+    await ended.promise;
+    socket.destroy();
+    return heard;
+  }
+
+  test('is told to send it at once where its budget would run out meanwhile', async () => {
+    const heard = await asked('400ms', 30_000);
+    expect(heard).toMatch(/^HTTP\/1.1 417 /);
+    expect(heard).toContain('"code":"expectation-failed"');
+  });
+
+  test('is waited for where its budget allows that', async () => {
+    expect(await asked('15s', 100)).toMatch(/^HTTP\/1.1 200 /);
+  });
+});
 
 /** What HTTP lets stand in a header: its own words, near misses of them, and any text. */
 const names = [

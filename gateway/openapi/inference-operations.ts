@@ -29,6 +29,8 @@ const infer: Omit<Operation, 'summary'> = {
     'bad-header',
     'bad-shape',
     'bad-datatype',
+    'request-timeout',
+    'expectation-failed',
     'unknown-model',
     'unknown-level',
     'forbidden',

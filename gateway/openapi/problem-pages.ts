@@ -29,6 +29,8 @@ export const meanings = {
   'request-timeout':
     'The request was not whole in the time that a connection may take for it. Send it faster, or less at once.',
   'range-not-satisfiable': 'The range begins beyond the end of the file.',
+  'expectation-failed':
+    'The request holds its body back until it is told to go on (`Expect: 100-continue`), which this gateway cannot say: its latency budget would run out before. Send it without that header, as curl then does by itself.',
   'unsupported-media-type': 'The Content-Type or Content-Encoding is not one that this address takes.',
   'budget-infeasible':
     'No level that the policy and the request allow is predicted to fit the latency budget, and the policy refuses such requests. Nothing was sent to a node. `predictedMs` is what it would take, `budgetLeftMs` what was left of the budget when that was known.',

@@ -7,6 +7,7 @@ import { reserveCost } from '../budget/limits.ts';
 import { unlimited } from '../budget/reservation.ts';
 import { type DecisionInput, storedNodes } from '../decisions/decision-input.ts';
 import { explanationHeader, wantsReasons } from '../decisions/explanation.ts';
+import { requireSending } from '../http/expectation.ts';
 import type { DecisionRecord } from '../inference/decision-record.ts';
 import { dispatch } from '../inference/dispatch.ts';
 import { type RequestBudgets, readBudgets } from '../inference/infer-request.ts';
@@ -133,6 +134,7 @@ async function infer(
     rules.infeasible === 'refuse' ? rules.budgetMs : Math.max(rules.budgetMs, defaultLatencyBudgetMs),
   );
   const model = findModel(call, catalog);
+  if (!gateway.settings.saysContinue) requireSending(headers, clock.leftMs());
   const upload = await clock.bound(readUpload(request, headers, gateway.settings.maxBodyBytes));
   const refreshing = gateway.fleet.refresh(background, model.id);
   if (refreshing instanceof Promise) await clock.bound(refreshing);

@@ -81,6 +81,7 @@ export async function startLocalGateway(options: LocalGatewayOptions): Promise<L
       OPERATOR_TOKEN: options.operatorToken,
       NODE_TOKEN: options.nodeToken,
       KEY_PEPPER: options.keyPepper,
+      SAYS_CONTINUE: 'off',
       ...options.vars,
     },
   });
