@@ -32,6 +32,12 @@ export interface LevelModel {
 /** While one level's matrices are solved for, the threads compute another's moments; of large models, that of one is enough to hold. */
 export const LEVELS_AT_ONCE = 2;
 
+/** Where quality is one less the squared distance, thousandths of it are seen, and decide which level is good for at most 0.1 % loss. */
+const NEAR_SQUARED = 1e-4;
+
+/** The loss of a level that needs nothing. */
+const nearFor = ({ loss }: Pick<Pool['task'], 'loss'>) => (loss === 'kl' ? NEAR : NEAR_SQUARED);
+
 /** Kept unit indices by pair: the first `width` of each pair's order. */
 export function keepAt(order: readonly (readonly number[])[], widths: readonly number[]): number[][] {
   return order.map((units, p) => units.slice(0, widths[p] ?? units.length));
@@ -99,7 +105,7 @@ export async function buildLevels(
       if (loss < least) [nearest, least] = [graph, loss];
     };
     await offer(plain.cut);
-    if (least <= NEAR) return { ...plain, loss: least };
+    if (least <= nearFor(pool.task)) return { ...plain, loss: least };
     await offer(await refitLevel(plain.cut, privateBiases(model.pairs), matrices, sessions));
     if (scores.sites.length > 0) await offer(await refitLevel(nearest, biases, scores, sessions));
     return { ...plain, cut: nearest, refitted: plain.refitted || nearest !== plain.cut, loss: least };
