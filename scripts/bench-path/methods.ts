@@ -62,7 +62,7 @@ export const methods = {
   'ours-compensated': {
     ...ordered('ours comp.', 'rotated', (subject) => subject.order('inclusion'), true),
     ours: true,
-    revision: 6,
+    revision: 7,
   },
   'ours-recovered': {
     label: 'ours joint',
@@ -75,7 +75,7 @@ export const methods = {
     label: 'ours joint own',
     training: 'joint',
     ours: true,
-    revision: 10,
+    revision: 11,
     make: { levels: (subject) => jointLevels(subject, true) },
   },
   'tuned-total': {

@@ -204,7 +204,7 @@ async function recoverAllOwn(subject: Subject): Promise<RecoveredLevels> {
   const found = orderByPair(indexUnits(prepared.pairs), flat);
   const order = await compensatedOrder(calibrated.model, calibrated.moments, found);
   const memory = { state: undefined, save: async () => {} };
-  return recoverOwn({ calibrated, order, plan, options, memory, progress });
+  return recoverOwn({ calibrated, order, searched: found, plan, options, memory, progress });
 }
 
 async function curvatureOf(

@@ -91,7 +91,7 @@ async function makePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const laned = { ...request.options, workers, workerThreads };
   const memoryPlan = await planBuild(calibrated, laned);
   for (const note of memoryPlan.notes) progress.note(note);
-  const { byLevel, microBatch, train } = memoryPlan;
+  const { byLevel, twoBeginnings, microBatch, train } = memoryPlan;
   const options = { ...laned, microBatch };
 
   const memory = await searchMemory(checkpoint, limits);
@@ -99,8 +99,9 @@ async function makePath(request: TimedRequest, run: Run): Promise<Manifest> {
   const cut = await chooseWidths({ ...request, checkpoint }, calibrated, pathOrder(state));
   const { order, widths, shares } = cut;
 
-  const plan = recoveryPlan(options, train, calibrated.pool.all.length, widths, shares, byLevel);
-  const recovering = { ...request, options, byLevel, checkpoint, limits };
+  const plan = recoveryPlan(options, memoryPlan, calibrated.pool.all.length, widths, shares);
+  const searched = twoBeginnings ? cut.searched : undefined;
+  const recovering = { ...request, options, byLevel, searched, checkpoint, limits };
   const path = await recoverPath(recovering, { ...calibrated, order }, plan);
   const { recovered, notes = [] } = path;
   for (const note of notes) progress.note(note);

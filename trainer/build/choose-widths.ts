@@ -21,6 +21,8 @@ interface WidthRequest {
 export interface LevelWidths {
   /** By pair, its units, best first. */
   readonly order: readonly (readonly number[])[];
+  /** The same as the search orders them. */
+  readonly searched: readonly (readonly number[])[];
   /** Kept units by pair, of each level, sparsest first, the last one dense. */
   readonly widths: readonly (readonly number[])[];
   /** Of the dense FLOPs, that the widths were cut to, by level. */
@@ -40,24 +42,24 @@ export async function chooseWidths(
   const { model } = calibrated;
   const asked = levelShares(model, options);
   const allocated = allocateLevels(model.pairs, flat, model, asked.shares);
-  const order = await orderOf(calibrated, flat, options, progress, signal);
+  const searched = orderByPair(indexUnits(model.pairs), flat);
+  const order = await orderOf(calibrated, searched, options, progress, signal);
   const aligned = await alignmentOf(options, { ...calibrated, order }, allocated, checkpoint, progress);
   const { multiple } = aligned;
   const cut = withoutRepeats(alignWidths(model.pairs, allocated, multiple), asked.shares);
   const notes = [...asked.notes, ...cut.notes, ...roundedNotes(model, cut, multiple)];
   for (const note of notes) progress.note(note);
-  return { ...cut, order, multiple, notes: [...notes, ...aligned.notes] };
+  return { ...cut, order, searched, multiple, notes: [...notes, ...aligned.notes] };
 }
 
 /** By pair: the search's, or where matrices are refitted the one that this leaves. */
 async function orderOf(
   { model, moments }: CalibratedModel,
-  flat: readonly number[],
+  found: readonly (readonly number[])[],
   { compensate }: BuildOptions,
   progress: Progress,
   signal: AbortSignal | undefined,
-): Promise<(readonly number[])[]> {
-  const found = orderByPair(indexUnits(model.pairs), flat);
+): Promise<readonly (readonly number[])[]> {
   if (!compensate) return found;
   const stage = progress.stage('order', found.length);
   const order = await compensatedOrder(model, moments, found, async (done) => {

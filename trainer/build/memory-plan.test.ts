@@ -8,6 +8,7 @@ const sizes = (weights: number): BuildSizes => ({
   weights,
   trainable: { all: weights, pairs: 0.8 * weights },
   own: { all: 16 * (weights / 3), pairs: 16 * (weights / 3) },
+  ownAll: { all: 6 * weights, pairs: 6 * weights },
   workers: 2,
   machine: 24 * GIB,
 });
@@ -17,6 +18,12 @@ test('a small model is recovered by level, or as one set where levels do not fit
   expect(planMemory(sizes(0.1 * GIB), auto)).toMatchObject({ train: 'all', byLevel: true, notes: [] });
   expect(planMemory(sizes(1 * GIB), auto)).toMatchObject({ train: 'all', byLevel: false, notes: [] });
   expect(planMemory(sizes(0.1 * GIB), { ...auto, compensates: false }).byLevel).toBe(false);
+});
+
+test('levels begin in one way where two at once would not fit', () => {
+  expect(planMemory(sizes(0.1 * GIB), auto).twoBeginnings).toBe(true);
+  expect(planMemory(sizes(0.2 * GIB), auto)).toMatchObject({ byLevel: true, twoBeginnings: false });
+  expect(planMemory(sizes(1 * GIB), auto).twoBeginnings).toBe(false);
 });
 
 test('over 2 GB a build stays below twice the weights: recovery trains what fits, and that is said', () => {

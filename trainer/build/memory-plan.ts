@@ -23,6 +23,8 @@ export interface BuildSizes {
   readonly trainable: Readonly<Record<'all' | 'pairs', number>>;
   /** Of those, what levels own, all levels together. */
   readonly own: Readonly<Record<'all' | 'pairs', number>>;
+  /** Of that, what levels own that own all. */
+  readonly ownAll: Readonly<Record<'all' | 'pairs', number>>;
   /** All values of one example; undefined where not known. */
   readonly activations?: number | undefined;
   readonly workers: number;
@@ -43,6 +45,8 @@ export interface MemoryPlan {
   readonly train: RecoveryPlan['train'];
   /** Whether levels own tensors that recovery trains; else one nested set is. */
   readonly byLevel: boolean;
+  /** Whether levels that own all may be trained from two beginnings at once. */
+  readonly twoBeginnings: boolean;
   /** Examples that a worker computes at once; undefined: as many as the backend does. */
   readonly microBatch: number | undefined;
   /** For people: what was chosen because of memory, and how to have it otherwise. */
@@ -79,18 +83,28 @@ function recoveryIn(
   room: number,
   sizes: BuildSizes,
   { recovers, compensates, train: asked }: PlanRequest,
-): Pick<MemoryPlan, 'train' | 'byLevel' | 'notes'> {
-  if (asked === 'vectors') return { train: 'vectors', byLevel: true, notes: [] };
+): Pick<MemoryPlan, 'train' | 'byLevel' | 'twoBeginnings' | 'notes'> {
+  const one = { twoBeginnings: false };
+  if (asked === 'vectors') return { ...one, train: 'vectors', byLevel: true, notes: [] };
   const train = asked === 'auto' ? 'all' : asked;
-  const own = ownBytes(sizes, train);
-  if (compensates && own <= OWN_SHARE * sizes.machine && own + stepBytes(sizes, train) <= room)
-    return { train, byLevel: true, notes: [] };
+  const fits = (own: number) => own <= OWN_SHARE * sizes.machine && own + stepBytes(sizes, train) <= room;
+  const own = ownBytes(sizes.own[train]);
+  if (compensates && fits(own)) {
+    const twoBeginnings = fits(own + ownBytes(sizes.ownAll[train]));
+    return { train, byLevel: true, twoBeginnings, notes: [] };
+  }
   const needed = nestedBytes(sizes, train);
-  if (!recovers || needed <= room) return { train, byLevel: false, notes: [] };
+  if (!recovers || needed <= room) return { ...one, train, byLevel: false, notes: [] };
   const taken = `memory: recovery of ${train === 'all' ? 'every weight' : "all pairs' weights"} takes about ${gib(needed)} beside the model`;
   if (asked !== 'auto')
-    return { train, byLevel: false, notes: [`${taken}, more than there is room for; it was asked for`] };
+    return {
+      ...one,
+      train,
+      byLevel: false,
+      notes: [`${taken}, more than there is room for; it was asked for`],
+    };
   return {
+    ...one,
     train: 'vectors',
     byLevel: true,
     notes: [
@@ -100,8 +114,8 @@ function recoveryIn(
 }
 
 /** Values, both moments of the optimiser and gradients, of every level. */
-function ownBytes({ own }: BuildSizes, train: 'all' | 'pairs'): number {
-  return 4 * own[train];
+function ownBytes(own: number): number {
+  return 4 * own;
 }
 
 /** Of levels trained by themselves: the engine's values and means, each worker's gradients and those on their way to them; the dense model's values. */

@@ -13,7 +13,7 @@ import type { CalibratedModel } from './calibrate-model.ts';
 import { levelShares } from './level-shares.ts';
 import { type BuildSizes, isLarge, type MemoryPlan, planMemory } from './memory-plan.ts';
 import type { BuildOptions } from './options.ts';
-import { namesByLevel } from './recover-own.ts';
+import { namesByLevel } from './own-names.ts';
 import { trained } from './recover-stage.ts';
 
 type Planned = Pick<
@@ -64,6 +64,7 @@ export async function buildSizes(
     weights,
     trainable: byWeights((train) => trained(model, train)),
     own: byWeights((train) => namesOf(train).flat()),
+    ownAll: byWeights((train) => namesOf(train).slice(0, draw.always).flat()),
     activations:
       isLarge(weights) && isOnnxruntime(backend) ? await activationBytes(graph, pool.data.length) : undefined,
     workers: options.workers ?? computeThreads(),

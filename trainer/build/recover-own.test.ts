@@ -5,11 +5,17 @@ import { openDataset } from '../data/open-dataset.ts';
 import type { Graph } from '../graph/graph.ts';
 import { prepareModel } from '../pairs/prepare.ts';
 import { need } from '../recovery/plan.ts';
+import { trialSteps } from './begin-own.ts';
 import { type CalibratedModel, calibrate } from './calibrate-model.ts';
 import { buildLevels, holdoutLoss } from './level-stage.ts';
 import { buildOptionsSchema } from './options.ts';
 import { silentProgress } from './progress.ts';
-import { type OwnRecoveryState, recoverOwn } from './recover-own.ts';
+import {
+  type OwnRecoveryRequest,
+  type OwnRecoveryState,
+  ownRecoveryStateSchema,
+  recoverOwn,
+} from './recover-own.ts';
 
 const options = buildOptionsSchema.parse({
   id: 'digits',
@@ -41,6 +47,34 @@ const draw = { always: 1, between: 1 };
 
 const loss = (graph: Graph) => holdoutLoss(graph, calibrated.pool, calibrated.holdoutTeacher, 1);
 
+/** What a run that is stopped after so many steps keeps, as a file would hold it. */
+async function keptAfter(
+  steps: number,
+  asked: Omit<OwnRecoveryRequest, 'memory'>,
+): Promise<OwnRecoveryState> {
+  const stop = new AbortController();
+  let kept: OwnRecoveryState | undefined;
+  const watched = {
+    ...silentProgress,
+    stage: (name: string) => ({
+      update: (done: number) => {
+        if (name === 'recover' && done === steps) stop.abort();
+      },
+      finish: () => {},
+    }),
+  };
+  const memory = {
+    state: undefined,
+    save: async (state: OwnRecoveryState) => {
+      kept = structuredClone(state);
+    },
+  };
+  const interrupted = recoverOwn({ ...asked, memory, progress: watched, signal: stop.signal });
+  await expect(interrupted).rejects.toMatchObject({ code: 'interrupted' });
+  expect(kept?.step).toBe(steps);
+  return ownRecoveryStateSchema.parse(kept);
+}
+
 test('levels start from compensation and get nearer to the dense model; a run goes on bit for bit', async () => {
   const plan = { draw, steps: 24, rate: 0.003, widths, train: 'all' as const };
   const asked = { calibrated, order, plan, options, progress: silentProgress };
@@ -58,27 +92,41 @@ test('levels start from compensation and get nearer to the dense model; a run go
   expect(await loss(whole.levels[2]!.cut)).toBeLessThan(1e-6);
   expect(whole.levels.map(({ keep }) => keep.map((units) => units.length))).toEqual(widths);
 
-  const stop = new AbortController();
-  let kept: OwnRecoveryState | undefined;
-  const watched = {
-    ...silentProgress,
-    stage: (name: string) => ({
-      update: (done: number) => {
-        if (name === 'recover' && done === 5) stop.abort();
-      },
-      finish: () => {},
-    }),
+  const resumed = await recoverOwn({ ...asked, memory: { ...forgetful, state: await keptAfter(5, asked) } });
+  for (const [level, { cut }] of whole.levels.entries())
+    for (const [name, { data }] of cut.initializers)
+      expect(resumed.levels[level]!.cut.initializers.get(name)?.data, name).toEqual(data);
+});
+
+/** Best units last, which compensation cannot make up for, and the other way round. */
+const worst = () =>
+  order.map((units, p) => (calibrated.model.pairs[p]!.kind === 'sequential' ? units : units.toReversed()));
+
+test('a level that owns all goes on from the beginning that trains better', async () => {
+  const plan = { draw, steps: 16, rate: 0.003, widths, train: 'all' as const };
+  const forgetful = { state: undefined, save: async () => {} };
+  const asked = { calibrated, plan, options, memory: forgetful, progress: silentProgress };
+  const run = async (first: number[][], searched?: number[][]) => {
+    const { levels } = await recoverOwn({ ...asked, order: first, ...(searched ? { searched } : {}) });
+    return { sparsest: await loss(levels[0]!.cut) };
   };
-  const memory = {
-    state: undefined,
-    save: async (state: OwnRecoveryState) => {
-      kept = structuredClone(state);
-    },
-  };
-  const interrupted = recoverOwn({ ...asked, memory, progress: watched, signal: stop.signal });
-  await expect(interrupted).rejects.toMatchObject({ code: 'interrupted' });
-  expect(kept?.step).toBe(5);
-  const resumed = await recoverOwn({ ...asked, memory: { ...memory, state: kept } });
+  const bad = await run(worst());
+  const both = await run(worst(), order);
+  expect(both.sparsest).toBeLessThan(0.8 * bad.sparsest);
+  const good = await run(order);
+  const other = await run(order, worst());
+  expect(other.sparsest).toBeLessThan(1.1 * good.sparsest);
+});
+
+test('a run that is interrupted while two beginnings are tried goes on bit for bit', async () => {
+  const plan = { draw, steps: 16, rate: 0.003, widths, train: 'all' as const };
+  const asked = { calibrated, order: worst(), searched: order, plan, options, progress: silentProgress };
+  const forgetful = { state: undefined, save: async () => {} };
+  const whole = await recoverOwn({ ...asked, memory: forgetful });
+  const kept = await keptAfter(2, asked);
+  expect(kept.step).toBeLessThan(trialSteps(kept.steps));
+  expect(kept.rivals.filter((rival) => rival !== undefined)).toHaveLength(1);
+  const resumed = await recoverOwn({ ...asked, memory: { ...forgetful, state: kept } });
   for (const [level, { cut }] of whole.levels.entries())
     for (const [name, { data }] of cut.initializers)
       expect(resumed.levels[level]!.cut.initializers.get(name)?.data, name).toEqual(data);
@@ -99,7 +147,7 @@ test('levels that begin near the dense model take fewer steps', async () => {
 });
 
 test('who begins as near as no test split could tell is not trained', async () => {
-  const near = [[...widths[1]!.map((width) => Math.ceil(1.6 * width))], widths[2]!];
+  const near = [[...widths[1]!.map((width) => Math.ceil(1.9 * width))], widths[2]!];
   const plan = { draw, rate: 0.003, steps: 10, widths: near, train: 'all' as const };
   const memory = { state: undefined, save: async () => {} };
   const { steps, levels } = await recoverOwn({

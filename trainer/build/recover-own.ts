@@ -1,42 +1,39 @@
 /**
  * Joint recovery where levels own some tensors: output matrices, biases and normalisations are each level's own and start from
  * compensation, and the sparsest levels own all that is trained. What levels share is not trained: it is the dense model's, which stays
- * what it is. A step trains the sparsest levels and some of those above, so one run still serves all levels.
+ * what it is. A step trains the sparsest levels and some of those above, so one run still serves all levels. Levels that own all may
+ * begin in two ways, of which the better one goes on (`begin-own.ts`).
  */
 import { z } from 'zod';
 import { type LimitLog, noLimitLog } from '../engine/memory-limits.ts';
 import { prefixMasks } from '../engine/step-variant.ts';
+import type { Graph } from '../graph/graph.ts';
 import { cutGraph, orderGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
-import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
+import { adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
 import { type Draw, drawByLoss } from '../recovery/draw-levels.ts';
 import { copies, copyInto, zerosLike } from '../recovery/named-arrays.ts';
-import { type OwnTensors, ownOf, type Places, placesAt, withOwn } from '../recovery/own-tensors.ts';
-import { need, type RecoveryPlan, rateShares, settledDraw } from '../recovery/plan.ts';
-import { answerGraph } from './answer.ts';
-import type { CalibratedModel } from './calibrate-model.ts';
-import { buildLevels, type LevelModel, ownTensors } from './level-stage.ts';
+import { type OwnTensors, type Places, withOwn } from '../recovery/own-tensors.ts';
+import type { RecoveryPlan } from '../recovery/plan.ts';
+import {
+  type Beginning,
+  type BeginRequest,
+  beginOwn,
+  decided,
+  type Trained,
+  trialSteps,
+} from './begin-own.ts';
+import type { LevelModel } from './level-stage.ts';
 import type { BuildOptions } from './options.ts';
-import type { Progress } from './progress.ts';
+import { ownership } from './own-names.ts';
 import { arrays, diverged, LIMITS, trained } from './recover-stage.ts';
 import { recoveryBatches } from './recovery-batches.ts';
 import { type RecoveryEngineOptions, recoveryEngine } from './recovery-engine.ts';
 import { throwIfAborted } from './search-stage.ts';
 
-interface Trained extends AdamState {
-  readonly weights: ReadonlyMap<string, Float32Array>;
-}
-
 /** Everything the next step depends on. */
-export interface OwnRecoveryState {
+export interface OwnRecoveryState extends Beginning {
   readonly step: number;
-  /** Of the whole run. */
-  readonly steps: number;
-  /** By level, at their peak; 0 where a level is not trained. */
-  readonly rates: readonly number[];
-  readonly draw: Draw;
-  /** By level, sparsest first. */
-  readonly own: readonly Trained[];
   /** By level, the loss as it was lately; NaN before the first step. */
   readonly losses: Float64Array;
 }
@@ -50,9 +47,14 @@ const trainedSchema = z.object({
 export const ownRecoveryStateSchema: z.ZodType<OwnRecoveryState> = z.object({
   step: z.int().nonnegative(),
   steps: z.int().nonnegative(),
+  worth: z.int().nonnegative(),
   rates: z.array(z.number().nonnegative()),
-  draw: z.object({ always: z.int().nonnegative(), between: z.int().nonnegative() }),
+  draw: z.object({
+    always: z.int().nonnegative(),
+    between: z.int().nonnegative(),
+  }),
   own: z.array(trainedSchema),
+  rivals: z.array(z.object({ rate: z.number().nonnegative(), trained: trainedSchema }).optional()),
   losses: z.instanceof(Float64Array),
 });
 
@@ -66,7 +68,7 @@ export interface OwnRecoveryMemory {
 export interface RecoveredLevels {
   /** In path order: the dense level. */
   readonly model: PreparedModel;
-  /** That were taken. */
+  /** That were taken; steps from two beginnings count as what they cost. */
   readonly steps: number;
   /** Of each of them. */
   readonly draw: Draw;
@@ -78,20 +80,16 @@ export interface RecoveredLevels {
   readonly levels: readonly LevelModel[];
 }
 
-export interface OwnRecoveryRequest {
-  readonly calibrated: CalibratedModel;
-  /** Units of each pair in path order. */
-  readonly order: readonly (readonly number[])[];
-  readonly plan: RecoveryPlan;
+export interface OwnRecoveryRequest extends BeginRequest {
   readonly options: RecoveryEngineOptions & Pick<BuildOptions, 'batch' | 'seed'>;
   readonly memory: OwnRecoveryMemory;
-  readonly progress: Progress;
-  readonly signal?: AbortSignal;
 }
 
 const CHECKPOINT_EVERY = 50;
 /** How much of a level's remembered loss a new one replaces. */
 const LATELY = 0.2;
+/** Of a level. */
+const MOST_BEGINNINGS = 2;
 
 /** @throws `numerical-failure` with the step and the level; the last good state is kept */
 export async function recoverOwn(request: OwnRecoveryRequest): Promise<RecoveredLevels> {
@@ -114,13 +112,9 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
     // The engine still has the weights as the run began, also when it goes on.
     const sizes = stepSizes(engine.weights);
     const whole = copies([...engine.weights.keys()], engine.weights);
-    // Made once: arrays of this size in every step would keep the collector busy.
-    const gradients = new Map<number, ReadonlyMap<string, Float32Array>>();
-    const gradientsOf = (level: number) => {
-      const made = gradients.get(level) ?? zerosLike((state.own[level] as Trained).weights);
-      gradients.set(level, made);
-      return made;
-    };
+    const gradientsOf = keptGradients();
+    const levelOf = (level: number, own: OwnTensors) =>
+      levelModel(ordered, plan.widths[level] ?? [], own, places[level] as Places);
     while (state.step < steps) {
       if (signal?.aborted) {
         await memory.save(state);
@@ -129,29 +123,39 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
       const { feeds, loss, source } = await batches.at(state.step);
       const levels = drawByLoss(source, state.losses, state.rates, draw);
       const losses = Float64Array.from(state.losses);
-      for (const [i, level] of levels.entries()) {
-        // Memory may run out at any of a step's levels.
-        const place = state.step * levels.length + i;
+      const runs = levels.flatMap((level) => runsOf(state, level));
+      const failed = new Set<Run>();
+      for (const [i, run] of runs.entries()) {
+        const { level, trained: own } = run;
+        // Memory may run out at any of a step's runs.
+        const place = state.step * MOST_BEGINNINGS * plan.widths.length + i;
         limits.before(LIMITS, place, engine);
         // Levels that own all leave theirs there, so those of the dense model are written for each.
         copyInto(engine.weights, whole);
-        copyInto(engine.weights, (state.own[level] as Trained).weights);
+        copyInto(engine.weights, own.weights);
         const result = await engine.step({ feeds, loss, ...at[level] });
         await limits.after(LIMITS, place, engine);
-        if (!Number.isFinite(result.loss)) {
+        if (Number.isFinite(result.loss)) copyInto(gradientsOf(own), result.weights);
+        else if (run.isRival) failed.add(run);
+        else {
           await memory.save(state);
           throw diverged(result.loss, state.step, level);
         }
-        const before = losses[level] as number;
-        losses[level] = Number.isNaN(before) ? result.loss : before + LATELY * (result.loss - before);
-        copyInto(gradientsOf(level), result.weights);
+        if (!run.isRival) losses[level] = lately(losses[level] as number, result.loss);
       }
       const own = [...state.own];
-      for (const level of levels) {
-        const rate = rateAt(state.step, steps, state.rates[level] as number);
-        own[level] = moved(own[level] as Trained, gradientsOf(level), sizes, rate);
+      const rivals = [...state.rivals];
+      for (const run of runs) {
+        const { level, isRival, trained: from } = run;
+        const rate = rateAt(state.step, steps, run.rate);
+        if (failed.has(run)) rivals[level] = undefined;
+        else if (isRival)
+          rivals[level] = { rate: run.rate, trained: moved(from, gradientsOf(from), sizes, rate) };
+        else own[level] = moved(from, gradientsOf(from), sizes, rate);
       }
-      state = { ...state, step: state.step + 1, own, losses };
+      state = { ...state, step: state.step + 1, own, rivals, losses };
+      if (state.step >= trialSteps(steps) && rivals.length > 0)
+        state = await decided(state, calibrated, levelOf);
       if (state.step % CHECKPOINT_EVERY === 0) await memory.save(state);
       stage.update(state.step, shownLosses(losses));
     }
@@ -164,36 +168,41 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
   }
 }
 
-/** From compensation, where it refits what is trained: that is each level's own from the first step on. Else levels are as they are cut. */
-async function start(
-  { calibrated, order, plan, progress, signal }: OwnRecoveryRequest,
-  ordered: PreparedModel,
-): Promise<OwnRecoveryState> {
-  const compensate = plan.train !== 'vectors';
-  const levels = await buildLevels(calibrated, order, plan.widths, { compensate }, progress, signal);
-  const begin = levels.map(({ loss }) => loss);
-  const draw = settledDraw(plan.draw, begin);
-  const { places } = ownership(ordered, calibrated.pool, { ...plan, draw });
-  const losses = begin.flatMap((loss) => loss ?? []);
-  const share = plan.byNeed === true && losses.length > 0 ? need(losses) : 1;
-  const rates = rateShares(begin).map((of) => of * plan.rate);
-  const steps = rates.some((rate) => rate > 0) ? Math.ceil(share * plan.steps) : 0;
-  if (share < 1)
-    progress.note(
-      `recovery takes ${steps} steps instead of ${plan.steps}: levels begin at most ${Math.max(...losses).toPrecision(2)} from the dense model`,
-    );
-  return {
-    step: 0,
-    steps,
-    rates,
-    draw,
-    own: levels.map(({ cut }, level) => begun(ownOf(ordered.graph, cut, places[level] as Places))),
-    losses: new Float64Array(levels.length).fill(Number.NaN),
+async function start(request: OwnRecoveryRequest, ordered: PreparedModel): Promise<OwnRecoveryState> {
+  const beginning = await beginOwn(request, ordered);
+  return { ...beginning, step: 0, losses: new Float64Array(beginning.own.length).fill(Number.NaN) };
+}
+
+/** What a step trains. */
+interface Run {
+  readonly level: number;
+  readonly isRival: boolean;
+  /** At its peak. */
+  readonly rate: number;
+  readonly trained: Trained;
+}
+
+/** Of one level, as long as that is open from both of its beginnings. */
+function runsOf({ own, rates, rivals }: OwnRecoveryState, level: number): Run[] {
+  const rival = rivals[level];
+  return [
+    { level, isRival: false, rate: rates[level] as number, trained: own[level] as Trained },
+    ...(rival === undefined ? [] : [{ level, isRival: true, ...rival }]),
+  ];
+}
+
+/** Made once for each that is trained: arrays of this size in every step would keep the collector busy. */
+function keptGradients(): (of: Trained) => ReadonlyMap<string, Float32Array> {
+  const gradients = new WeakMap<Trained['weights'], ReadonlyMap<string, Float32Array>>();
+  return ({ weights }) => {
+    const made = gradients.get(weights) ?? zerosLike(weights);
+    gradients.set(weights, made);
+    return made;
   };
 }
 
-function begun(weights: OwnTensors): Trained {
-  return { ...adamStart(weights), weights };
+function lately(before: number, loss: number): number {
+  return Number.isNaN(before) ? loss : before + LATELY * (loss - before);
 }
 
 /** Moves the weights in place. */
@@ -212,56 +221,24 @@ function shownLosses(losses: Float64Array): Record<string, number> {
   return { sparsest: known[0] ?? Number.NaN, densest: known.at(-1) ?? Number.NaN };
 }
 
-/** What each level owns, and where that lies in it. */
-function ownership(
-  ordered: PreparedModel,
-  pool: CalibratedModel['pool'],
-  plan: Pick<RecoveryPlan, 'train' | 'draw' | 'widths'>,
-): { readonly names: readonly string[][]; readonly places: readonly Places[] } {
-  const names = namesByLevel(ordered, pool, plan);
-  return { names, places: plan.widths.map((row, level) => placesAt(ordered, names[level] as string[], row)) };
-}
-
-/** All that is trained for the levels of every step, else what `ownNames` says. */
-export function namesByLevel(
-  model: PreparedModel,
-  pool: CalibratedModel['pool'],
-  { train, widths, draw }: Pick<RecoveryPlan, 'train' | 'draw'> & { readonly widths: readonly unknown[] },
-): string[][] {
-  const some = ownNames(model, pool, train);
-  const all = [...new Set([...trained(model, train), ...some])];
-  return widths.map((_, level) => (level < draw.always ? all : some));
-}
-
-/**
- * What levels own: what compensation refits, and unless only pairs are trained all vectors that training changes: biases and scales are
- * small, and say much of what a level's features are like. Those alone where only they are trained.
- */
-function ownNames(
-  model: PreparedModel,
-  pool: CalibratedModel['pool'],
-  train: RecoveryPlan['train'],
-): string[] {
-  // Others lead to outputs that the path does not keep.
-  const { initializers } = answerGraph(model.graph, pool.task);
-  const vectors = trained(model, 'vectors').filter((name) => initializers.has(name));
-  if (train === 'vectors') return vectors;
-  const refitted = ownTensors(model, pool);
-  if (train === 'pairs') return refitted;
-  return [...new Set([...refitted, ...vectors])];
-}
-
 function finished(
   model: PreparedModel,
   { widths, train, steps: planned }: Pick<RecoveryPlan, 'widths' | 'train' | 'steps'>,
   names: readonly (readonly string[])[],
   places: readonly Places[],
-  { steps, draw, own }: OwnRecoveryState,
+  { worth, draw, own }: OwnRecoveryState,
 ): RecoveredLevels {
   const levels = widths.map((row, level): LevelModel => {
-    const keep = row.map((width) => Array.from({ length: width }, (_, unit) => unit));
-    const cut = withOwn(cutGraph(model, keep), own[level]?.weights ?? new Map(), places[level] as Places);
-    return { cut, keep, refitted: train !== 'vectors' };
+    const cut = levelModel(model, row, own[level]?.weights ?? new Map(), places[level] as Places);
+    return { cut, keep: firstUnits(row), refitted: train !== 'vectors' };
   });
-  return { model, steps, draw, near: steps < planned, names, levels };
+  return { model, steps: worth, draw, near: worth < planned, names, levels };
 }
+
+/** The first so many units of each pair, with the level's own values. */
+function levelModel(model: PreparedModel, row: readonly number[], own: OwnTensors, places: Places): Graph {
+  return withOwn(cutGraph(model, firstUnits(row)), own, places);
+}
+
+const firstUnits = (row: readonly number[]) =>
+  row.map((width) => Array.from({ length: width }, (_, unit) => unit));

@@ -33,20 +33,21 @@ interface RecoveryRequest {
   readonly options: BuildOptions & Pick<MemoryPlan, 'microBatch'>;
   /** Whether levels own what recovery trains. */
   readonly byLevel: boolean;
+  /** By pair, its units as the search orders them, where levels may begin with those, too. */
+  readonly searched?: readonly (readonly number[])[] | undefined;
   readonly checkpoint: Checkpoint;
   readonly limits: LimitLog;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
 }
 
-/** @param examples that recovery draws from @param shares of the dense FLOPs, by level @param byLevel whether levels own what is trained */
+/** @param examples that recovery draws from @param shares of the dense FLOPs, by level */
 export function recoveryPlan(
   options: BuildOptions,
-  train: RecoveryPlan['train'],
+  { train, byLevel }: Pick<MemoryPlan, 'train' | 'byLevel'>,
   examples: number,
   widths: readonly (readonly number[])[],
   shares: readonly number[],
-  byLevel: boolean,
 ): RecoveryPlan {
   const { recover: asked, recoverRate: rate } = options;
   const draw = byLevel ? levelDraw(shares) : nestedDraw;
@@ -61,7 +62,7 @@ export function recoveryPlan(
 }
 
 export async function recoverPath(
-  { options, byLevel, checkpoint, limits, progress, signal }: RecoveryRequest,
+  { options, byLevel, searched, checkpoint, limits, progress, signal }: RecoveryRequest,
   path: RecoveredPath,
   plan: RecoveryPlan,
 ): Promise<RecoveredPath> {
@@ -73,7 +74,7 @@ export async function recoverPath(
       state: await checkpoint.read('recovery-own', ownRecoveryStateSchema),
       save: (state: OwnRecoveryState) => checkpoint.write('recovery-own', state),
     };
-    const request = { calibrated: path, order: path.order, plan, options, memory, progress };
+    const request = { calibrated: path, order: path.order, searched, plan, options, memory, progress };
     const recovered = await recoverOwn({ ...request, ...(signal ? { signal } : {}) });
     return { ...path, model: recovered.model, order, recovered };
   }

@@ -15,7 +15,7 @@ import { chosenLayout } from './chosen-layout.ts';
 import type { BuildOptions } from './options.ts';
 
 /** Raised when the same options lead to another path, so that no checkpoint is gone on with that the rest would not follow from. */
-const METHOD_REVISION = 8;
+const METHOD_REVISION = 9;
 
 export interface Fingerprints {
   /** Equal exactly when two runs would give the same path on the same backend. */

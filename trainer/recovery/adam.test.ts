@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { randomSource } from '../search/random.ts';
 import { adamStart, adamStep, rateAt, stepSizes } from './adam.ts';
 import { drawByLoss, drawLevels, nestedDraw, stepCost } from './draw-levels.ts';
-import { levelDraw, need, rateShares, recoverySteps, settledDraw } from './plan.ts';
+import { levelDraw, need, rateShares, recoverySteps, settledDraw, stepsWithTrial } from './plan.ts';
 
 test('a first step moves every entry by the rate times its size, against the gradient', () => {
   const weights = new Map([['w', Float32Array.of(1, -1, 1)]]);
@@ -116,6 +116,16 @@ test('a step costs its levels, and a budget of epochs bounds the steps', () => {
   expect(recoverySteps(7, { ...model, searched: 1 })).toBe(7);
 });
 
+test('steps from two beginnings are paid for by fewer steps', () => {
+  const shares = [0.1, 0.4, 0.6, 1];
+  const draw = { always: 2, between: 1 };
+  expect(stepsWithTrial(100, shares, draw, [])).toBe(100);
+  // A step costs 1.1 and the dense answers; for a quarter of the steps, 0.5 more.
+  expect(stepsWithTrial(100, shares, draw, [0, 1])).toBe(Math.floor(100 / (1 + 0.125 / (1.1 + 1 / 3))));
+  expect(stepsWithTrial(1, shares, draw, [0, 1])).toBe(1);
+  expect(stepsWithTrial(0, shares, draw, [0])).toBe(0);
+});
+
 test('what recovery has to do follows the level that is farthest from the dense model', () => {
   expect(need([0.4, 0.01, 0])).toBe(1);
   expect(need([0.05, 0.01, 0])).toBeCloseTo(0.5, 9);
@@ -123,6 +133,6 @@ test('what recovery has to do follows the level that is farthest from the dense 
 });
 
 test('a level’s steps are as large as it is far; who is near enough takes none, nor does the dense one', () => {
-  expect(rateShares([0.4, 0.02, 0.005, 0.001, undefined])).toEqual([1, 1, 0.5, 0, 0]);
+  expect(rateShares([0.4, 0.02, 0.005, 0.0004, undefined])).toEqual([1, 1, 0.5, 0, 0]);
   expect(rateShares([undefined, undefined])).toEqual([1, 0]);
 });

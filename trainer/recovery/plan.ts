@@ -53,8 +53,8 @@ export const ANSWERS = 1 / 3;
 /** The loss from which on recovery is as long as it may be: a fifth of a nat, or of the variance. */
 export const FAR = 0.2;
 
-/** A loss of two thousandths of a nat, or of the variance, is less than a test split can tell: such a level needs nothing. */
-export const NEAR = 2e-3;
+/** A loss of half a thousandth of a nat, or of the variance, is less than a test split can tell: such a level needs nothing. */
+export const NEAR = 5e-4;
 
 /** The loss from which on steps are as large as they may be. */
 const FAR_FOR_RATE = 0.02;
@@ -67,6 +67,26 @@ const FAR_FOR_RATE = 0.02;
 export function need(losses: readonly number[]): number {
   const largest = losses.reduce((max, loss) => Math.max(max, loss), 0);
   return Math.min(1, Math.sqrt(largest / FAR));
+}
+
+/** Share of a run's steps for which levels that may begin in two ways are trained from both. */
+export const TRIAL = 0.25;
+
+/**
+ * How many steps are left where some are taken from two beginnings, at the same cost.
+ * @param steps from one beginning
+ * @param shares FLOPs of each level over the dense model's, ascending
+ * @param tried levels that have two
+ */
+export function stepsWithTrial(
+  steps: number,
+  shares: readonly number[],
+  draw: Draw,
+  tried: readonly number[],
+): number {
+  const twice = tried.reduce((sum, level) => sum + (shares[level] ?? 0), 0);
+  const longer = (TRIAL * twice) / (stepCost(shares, draw) + ANSWERS);
+  return Math.min(steps, Math.max(1, Math.floor(steps / (1 + longer))));
 }
 
 /**
