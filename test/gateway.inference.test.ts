@@ -272,6 +272,19 @@ describe('metadata', () => {
       expect((await gateway.client('GET', path)).status).toBe(200);
   });
 
+  test('says of a level that no node has that it is not ready', async () => {
+    for (const node of [a, b]) node.levelMs = [100, 1000];
+    await fleet.usable(['a', 'b']);
+    const ready = (path: string) => gateway.client('GET', `/v2/models/tiny${path}/ready`);
+    const dense = await ready('/versions/2');
+    expect([dense.status, dense.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(await problemOf(dense)).toMatchObject({ code: 'level-unavailable' });
+    expect([(await ready('/versions/1')).status, (await ready('')).status]).toEqual([200, 200]);
+    for (const node of [a, b]) node.levelMs = [];
+    await fleet.usable(['a', 'b']);
+    expect((await ready('')).status).toBe(503);
+  });
+
   test('says what the server is', async () => {
     expect(await (await gateway.client('GET', '/v2')).json()).toMatchObject({
       extensions: ['path_levels', 'binary_tensor_data'],

@@ -210,6 +210,19 @@ describe('the fleet', () => {
     expect(reasons(all, spec('v1', 'other'))).toEqual(['does not serve other']);
   });
 
+  test('a node has the levels that it tells of, and without any it serves nothing', async () => {
+    const { all, refresh } = bench();
+    await refresh();
+    expect([all.serves('m', 'v1'), all.serves('m', 'v1', 0), all.serves('m', 'v1', 1)]).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    const models = report('a').models.map((model) => ({ ...model, levels: [] }));
+    all.heard('a', report('a', { models }), Number.MAX_SAFE_INTEGER);
+    expect([all.serves('m', 'v1'), all.serves('m', 'v1', 0)]).toEqual([false, false]);
+  });
+
   test('nodes come and go, and those that stay keep what was learned of them', async () => {
     const { all, refresh, settle } = bench();
     await refresh();

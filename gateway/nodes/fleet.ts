@@ -17,6 +17,7 @@ import {
   pollUnderWay,
   revise,
   servedVersion,
+  servesLevel,
   type UnderWay,
   unusableReason,
 } from './node-record.ts';
@@ -42,8 +43,8 @@ export interface Fleet {
    * @param models none for any
    */
   refresh(background: Background, ...models: readonly string[]): void | Promise<void>;
-  /** Whether a usable node serves the version of the model. */
-  serves(model: string, version: string): boolean;
+  /** Whether a usable node serves the version of the model: this level of it, or any. */
+  serves(model: string, version: string, level?: number): boolean;
   /**
    * The fleet as candidates, up to date; it is the same object from call to call, so it is read before the next.
    * @param failed nodes that the request has tried in vain, with the reason
@@ -184,10 +185,11 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
       const started = polls.start(background, needed);
       if (needed) return untilUsable(started, background, models);
     },
-    serves(model, version) {
+    serves(model, version, level) {
       const nowMs = now();
       for (const node of members)
-        if (unusableReason(node, nowMs) === undefined && servedVersion(node, model) === version) return true;
+        if (unusableReason(node, nowMs) === undefined && servesLevel(node, model, version, level))
+          return true;
       return false;
     },
     table: (spec, failed, endMs) => tables.get(spec, failed, endMs),

@@ -138,6 +138,15 @@ export function servedVersion(node: NodeRecord, model: string): string | undefin
   return node.report?.document.models.find((served) => served.model === model)?.artifactVersion;
 }
 
+/** Whether it has a level of the version, this one or any: while it loads, and where files of a level are damaged, it has not all. */
+export function servesLevel(node: NodeRecord, model: string, version: string, level?: number): boolean {
+  const served = node.report?.document.models.find((entry) => entry.model === model);
+  if (served?.artifactVersion !== version) return false;
+  return level === undefined
+    ? served.levels.length > 0
+    : served.levels.some((entry) => entry.level === level);
+}
+
 /** Why a version of a model cannot be had there, whatever the node's state; undefined when it can. */
 export function unservedReason(node: NodeRecord, model: string, version: string): string | undefined {
   const served = servedVersion(node, model);

@@ -88,7 +88,7 @@ export const inferenceOperations: Readonly<Record<string, Operation>> = {
     tag: 'inference',
     summary: 'Whether a node serves the level',
     answers: { 200: { json: answers.modelReadySchema } },
-    problems: ['unknown-model', 'unknown-level', 'no-node'],
+    problems: ['unknown-model', 'unknown-level', 'no-node', 'level-unavailable'],
   },
   'POST /v2/models/:model/infer': { ...infer, summary: 'Inference at the level that the budgets pay for' },
   'POST /v2/models/:model/versions/:level/infer': { ...infer, summary: 'Inference at this level' },

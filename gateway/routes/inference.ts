@@ -96,6 +96,15 @@ export const inferenceRoutes: readonly Route[] = [
       await call.gateway.fleet.refresh(call.background, model.id);
       const level = findLevel(call, model);
       requireServed(call, model);
+      if (!call.gateway.fleet.serves(model.id, routedVersion(model, call.gateway.fleet).version, level))
+        throw new SppError(
+          'level-unavailable',
+          `No node serves level ${level} of ${model.id} at the moment.`,
+          {
+            hint: 'GET /v2/models/{model} lists what each level takes, which is null for those that nobody serves.',
+            retryAfterS: 1,
+          },
+        );
       return Response.json({ name: model.id, version: String(level), ready: true });
     },
   },
