@@ -72,6 +72,18 @@ describe('whitened basis', () => {
     expect(Matrix.sub(after, q.mmul(o)).norm()).toBeLessThan(1e-9 * q.mmul(o).norm());
   });
 
+  test('values that are projected to nothing, or nearly, keep their size', () => {
+    const gram = q.transpose().mmul(c).mmul(q);
+    const o = randomMatrix(head, model, 4);
+    for (const share of [0, 1e-12, 1e-6]) {
+      const turned = valueBasis(gram, Matrix.mul(o, share));
+      const variances = turned.value.transpose().mmul(gram).mmul(turned.value).diagonal();
+      expect(Math.max(...variances)).toBeCloseTo(gram.trace() / head, 6);
+      const after = q.mmul(turned.value).mmul(turned.projection.mmul(o));
+      expect(Matrix.sub(after, q.mmul(o)).norm()).toBeLessThan(1e-9 * q.mmul(o).norm());
+    }
+  });
+
   test('a head with a dead direction is still turned without loss', () => {
     const dead = q.clone();
     for (let row = 0; row < model; row++) dead.set(row, 3, 0);

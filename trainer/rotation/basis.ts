@@ -25,6 +25,12 @@ import { SppError } from '../../schema/errors.ts';
  */
 export const LEAST_LIFT = 1e-9;
 
+/**
+ * Of the values' variance. Where the most that a head's projection makes of them is less, as of one that is still zero, values keep their size:
+ * made as small as what the projection gives, they would be refitted by weights so large that no step of recovery is small enough.
+ */
+const LEAST_GIVEN = 1e-4;
+
 /** Columns a row, beyond which a matrix of few rows is decomposed by its Gram matrix: minutes less for a model of gigabytes. */
 const WIDE = 16;
 
@@ -69,9 +75,13 @@ export interface ValueBasis {
 export function valueBasis(valueGram: Matrix, projection: Matrix, lift = LEAST_LIFT): ValueBasis {
   const r = upperFactor(valueGram, lift);
   const { u, s } = svd(r.mmul(projection));
+  const roots = s.map(safeRoot);
+  const variance = valueGram.trace() / valueGram.rows;
+  const [most = 0] = s;
+  const size = most < LEAST_GIVEN * variance ? Math.sqrt(variance) / (roots[0] ?? 1) : 1;
   const value = inverse(r)
     .mmul(u)
-    .mmul(Matrix.diag(s.map(safeRoot)));
+    .mmul(Matrix.diag(roots.map((root) => root * size)));
   return { value, projection: inverse(value), singularValues: s };
 }
 
