@@ -79,6 +79,7 @@ test('how far a level is from the dense model does not depend on how much paddin
     return holdoutLoss(through, pool, teacher, 1);
   };
   const divergence = 0.75 * Math.log(1.5) + 0.25 * Math.log(0.5);
+  // Both examples tell the same, which is nothing: the loss stays in nats.
   expect(await lossWith(0)).toBeCloseTo(divergence, 6);
   expect(await lossWith(7)).toBeCloseTo(divergence, 6);
 });
@@ -101,4 +102,44 @@ test('a level whose distance is seen in its quality is refitted, however near it
   expect(cut.loss).toBeLessThan(2e-3);
   expect(refitted.refitted).toBe(true);
   expect(refitted.loss).toBeLessThan(0.9 * cut.loss);
+});
+
+test('of scores that hardly differ, how far a level is counts as a share of what they tell', async () => {
+  const lossAt = async (scale: number) => {
+    const scores = (...rows: number[]): Tensor => ({
+      dtype: 'float32',
+      dims: [2, 2],
+      data: Float32Array.from(rows, (value) => scale * value),
+    });
+    const graph: Graph = {
+      ...through,
+      inputs: [{ name: 'x', dtype: 'float32', dims: ['batch', 2] }],
+      outputs: [{ name: 'logits', dtype: 'float32', dims: ['batch', 2] }],
+    };
+    const train = { count: 2, feeds: async () => ({ x: scores(0.5, 0, 0, 0.5) }) };
+    const part = { output: 'logits', meaning: 'scores', shape: [2], scale: 1 } as const;
+    const task = {
+      name: 'distil',
+      outputs: ['logits'],
+      form: 'plain',
+      parts: [part],
+      loss: 'kl',
+      measure: 'distil',
+    } as const;
+    const data = { name: 'none', fields: [], train, test: train, sha256: '', recipe: {}, length: 1 };
+    const pool = {
+      data,
+      task,
+      output: 'logits',
+      answer: [2],
+      block: 2,
+      indices: [],
+      holdout: [0, 1],
+      all: [],
+    };
+    return holdoutLoss(graph, pool, scores(1, 0, 0, 1), 1);
+  };
+  // Half of each score: a quarter of what they tell, to second order.
+  expect(await lossAt(1e-3)).toBeCloseTo(0.25, 4);
+  expect(await lossAt(1e-2)).toBeCloseTo(0.25, 3);
 });

@@ -3,7 +3,7 @@
 import { privateBiases } from '../compensation/compensate-level.ts';
 import { mapTensors } from '../compensation/score-map.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
-import { divergences, paddingOf, squaredDistances } from '../measure/scores.ts';
+import { divergences, information, paddingOf, squaredDistances } from '../measure/scores.ts';
 import { cutGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { NEAR } from '../recovery/plan.ts';
@@ -142,7 +142,10 @@ export function ownTensors(
   return [...new Set([...ofPairs, ...ofScores])];
 }
 
-/** Mean over the held-out rows that are no padding of KL(dense || level), in nats, or of the squared distance. */
+/**
+ * Mean over the held-out rows that are no padding of KL(dense || level), in nats, or of the squared distance. Where the dense model's scores
+ * tell less than a nat, as those of a cosine classifier without its scale, KL is a share of what they tell.
+ */
 export async function holdoutLoss(
   graph: Graph,
   pool: Pool,
@@ -161,5 +164,21 @@ export async function holdoutLoss(
   const padded = paddingOf(teacher);
   const all = distances(teacher, await answersOf(answerGraph(graph, pool.task), asked));
   const rows = all.filter((_, row) => !padded(row));
-  return rows.reduce((a, b) => a + b, 0) / rows.length;
+  const unit = pool.task.loss === 'kl' ? unitOf(teacher) : 1;
+  return rows.reduce((a, b) => a + b, 0) / rows.length / unit;
+}
+
+/** Below, scores are all alike but for rounding. */
+const NOTHING_TOLD = 1e-12;
+/** By the dense model's scores, which are the same for every level. */
+const units = new WeakMap<Tensor, number>();
+
+function unitOf(teacher: Tensor): number {
+  const known = units.get(teacher);
+  if (known !== undefined) return known;
+  const padded = paddingOf(teacher);
+  const told = information(teacher, (row) => !padded(row));
+  const unit = told > NOTHING_TOLD ? Math.min(1, told) : 1;
+  units.set(teacher, unit);
+  return unit;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Tensor } from '../graph/graph.ts';
 import { meanInterval } from './interval.ts';
-import { divergences, scorers } from './scores.ts';
+import { divergences, information, scorers } from './scores.ts';
 
 const tensor = (dims: readonly number[], values: readonly number[]): Tensor => ({
   dtype: 'float32',
@@ -34,6 +34,15 @@ describe('scores', () => {
     // KL((1/2, 1/2) || (1/4, 3/4)) by hand: 0.5 log 2 + 0.5 log(2/3).
     const [value] = divergences(tensor([1, 2], [0, 0]), tensor([1, 2], [0, Math.log(3)]));
     expect(value).toBeCloseTo(0.5 * Math.log(2) + 0.5 * Math.log(2 / 3), 6);
+  });
+
+  test('what scores tell: the logarithm of as many classes as they are sure of, next to nothing where they hardly differ', () => {
+    const sure = tensor([4, 2], [50, 0, 0, 50, 50, 0, 0, 50]);
+    expect(information(sure, () => true)).toBeCloseTo(Math.log(2), 9);
+    expect(information(sure, (row) => row % 2 === 0)).toBeCloseTo(0, 9);
+    const flat = tensor([2, 2], [1e-3, 0, 0, 1e-3]);
+    // To second order an eighth of the squared difference.
+    expect(information(flat, () => true)).toBeCloseTo(1e-6 / 8, 10);
   });
 
   test('embedding: the cosine does not see length', () => {

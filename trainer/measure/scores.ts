@@ -142,6 +142,26 @@ export function divergences(p: Tensor, q: Tensor): number[] {
   });
 }
 
+/**
+ * How much rows of scores tell: the mean of KL(row || mean of all rows), in nats and float64. A classifier's that is sure of its classes, all
+ * equally frequent, is the logarithm of their number; of scores that hardly differ it is near 0, whatever their order says.
+ */
+export function information(scores: Tensor, counts: (row: number) => boolean): number {
+  const rows = rowsOf(scores).filter((_, row) => counts(row));
+  const mean = new Float64Array(scores.dims.at(-1) ?? 1);
+  let negentropy = 0;
+  for (const row of rows) {
+    const sum = logSumExp(row);
+    for (let c = 0; c < row.length; c++) {
+      const log = (row[c] as number) - sum;
+      const chance = Math.exp(log);
+      mean[c] = (mean[c] as number) + chance / rows.length;
+      negentropy += (chance * log) / rows.length;
+    }
+  }
+  return negentropy - mean.reduce((total, chance) => total + (chance > 0 ? chance * Math.log(chance) : 0), 0);
+}
+
 function rowsOf({ data, dims }: Tensor): Float32Array[] {
   const size = dims.at(-1) ?? 1;
   const values = data as Float32Array;
