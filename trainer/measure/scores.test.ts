@@ -85,6 +85,15 @@ describe('scores', () => {
     );
   });
 
+  test("contrastive: equal captions are each other's, but not those that only the level makes equal", () => {
+    // The second and third example share a caption.
+    const dense = tensor([3, 4], [1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0, 1]);
+    const found = (answer: Tensor) =>
+      scorers.contrastive.score({ answer, dense, labels: new Int32Array(0) }).retrieval;
+    expect(found(dense)).toEqual([1, 1, 1]);
+    expect(found(tensor([3, 4], [1, 0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1]))).toEqual([0, 0, 0]);
+  });
+
   test('a row that is not a number is an error', () => {
     const answer = tensor([1, 2], [Number.NaN, 1]);
     expect(() => scorers.classification.score({ answer, dense: none, labels: Int32Array.of(0) })).toThrow(

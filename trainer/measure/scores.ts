@@ -86,7 +86,7 @@ export const scorers = {
     counts: true,
     needs: { dense: true },
     score: ({ answer, dense }) => ({
-      retrieval: retrievals(answer),
+      retrieval: retrievals(answer, dense),
       cosine: perExample(answer, cosines(answer, dense)),
     }),
   },
@@ -198,12 +198,13 @@ function cosines(a: Tensor, b: Tensor): number[] {
 /** Between row and row; of answers in units of the dense model's variance, a share of it. */
 export function squaredDistances(a: Tensor, b: Tensor): number[] {
   const others = rowsOf(b);
-  return rowsOf(a).map((row, r) => {
-    const other = others[r] as Float32Array;
-    let sum = 0;
-    for (let i = 0; i < row.length; i++) sum += ((row[i] as number) - (other[i] as number)) ** 2;
-    return sum;
-  });
+  return rowsOf(a).map((row, r) => squaredDistance(row, others[r] as Float32Array));
+}
+
+function squaredDistance(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += ((a[i] as number) - (b[i] as number)) ** 2;
+  return sum;
 }
 
 /** NaN where the dense model's row is padding. */
@@ -225,16 +226,28 @@ function topOf(dense: Tensor): Int32Array {
   return Int32Array.from(argmaxRows(dense), (top, r) => (padded(r) ? -1 : top));
 }
 
-/** 1 where, among the examples of its group, the second tower's vector nearest to the first's is the example's own. */
-function retrievals(answer: Tensor): number[] {
-  const rows = rowsOf(answer);
+/** Squared distance of unit vectors that the dense model makes of the same thing, but for rounding. */
+const SAME = 1e-9;
+
+/**
+ * 1 where, among the examples of its group, the second tower's vector nearest to the first's is the example's own. Those that the dense model
+ * does not tell from it, as equal captions, are no others; those that a level has made equal are.
+ */
+function retrievals(answer: Tensor, dense: Tensor): number[] {
   const size = (answer.dims.at(-1) ?? 2) / 2;
+  const second = (row: Float32Array) => row.subarray(size);
+  const [rows, captions] = [rowsOf(answer), rowsOf(dense).map(second)];
   return rows.map((row, r) => {
     const from = Math.floor(r / RETRIEVAL_GROUP) * RETRIEVAL_GROUP;
-    const near = rows
-      .slice(from, from + RETRIEVAL_GROUP)
-      .map((other) => dot(row.subarray(0, size), other.subarray(size)));
-    return Number(near.every((value, place) => from + place === r || value < (near[r - from] as number)));
+    const [first, caption] = [row.subarray(0, size), captions[r] as Float32Array];
+    const own = dot(first, second(row));
+    const isOther = (place: number) =>
+      place !== r && squaredDistance(captions[place] as Float32Array, caption) > SAME;
+    return Number(
+      rows
+        .slice(from, from + RETRIEVAL_GROUP)
+        .every((other, i) => !isOther(from + i) || dot(first, second(other)) < own),
+    );
   });
 }
 
