@@ -64,8 +64,27 @@ describe('the roster', () => {
     state.rows = [row('a'), row('b', { heardAtMs: state.nowMs })];
     expect(await seen()).toEqual(['a: has not reported for a while', 'b: usable']);
     state.nowMs += 60_000;
-    state.rows = [row('a'), row('b', { heardAtMs: state.nowMs })];
+    for (let read = 0; read < 3; read++) {
+      state.nowMs += 2000;
+      state.rows = [row('a'), row('b', { heardAtMs: state.nowMs })];
+      await seen();
+    }
     expect(await seen()).toEqual(['b: usable']);
+    state.rows = [row('a', { heardAtMs: state.nowMs }), row('b', { heardAtMs: state.nowMs })];
+    expect(await seen()).toEqual(['a: usable', 'b: usable']);
+  });
+
+  test('an isolate that is new leaves out who has been silent for long', async () => {
+    const { seen } = bench([row('a', { heardAtMs: 900_000 }), row('b')]);
+    expect(await seen()).toEqual(['b: usable']);
+  });
+
+  test('where the clock is set ahead, who is heard of first does not make others look silent', async () => {
+    const { state, seen } = bench([row('a'), row('b')]);
+    await seen();
+    state.nowMs += 86_400_000;
+    state.rows = [row('a'), row('b', { heardAtMs: state.nowMs })];
+    expect(await seen()).toEqual(['a: has not reported for a while', 'b: usable']);
     state.rows = [row('a', { heardAtMs: state.nowMs }), row('b', { heardAtMs: state.nowMs })];
     expect(await seen()).toEqual(['a: usable', 'b: usable']);
   });

@@ -18,6 +18,8 @@ export interface Roster {
 
 /** One that has been silent for so much longer than another is left out until it is heard of again. */
 const SILENT_MS = 60_000;
+/** Found so by so many reads: where the clock is set ahead, who is heard of first makes all others look silent for one or two. */
+const SILENT_READS = 3;
 
 export interface RosterOptions {
   /** Of the setting: always in the fleet, and never replaced by a registration of the same name. */
@@ -33,12 +35,21 @@ export interface RosterOptions {
 
 export function roster({ listed, registered, load, fleet, now, at }: RosterOptions): Roster {
   let applied: readonly RegisteredNode[] | undefined;
+  /** By name, for how many reads in a row. */
+  let silent = new Map<string, number>();
   let members = JSON.stringify(listed);
 
   const apply = (rows: readonly RegisteredNode[]) => {
     if (rows === applied) return;
     applied = rows;
-    const addresses = [...listed, ...heardOf(rows, listed, now())];
+    silent = new Map(
+      // One that nothing was read of before has no credit.
+      silence(rows, now()).map(([name, isSilent]) => [
+        name,
+        isSilent ? (silent.get(name) ?? SILENT_READS) + 1 : 0,
+      ]),
+    );
+    const addresses = [...listed, ...heardOf(rows, listed, silent)];
     const next = JSON.stringify(addresses);
     if (next !== members) fleet.setNodes(addresses);
     members = next;
@@ -64,16 +75,22 @@ export function roster({ listed, registered, load, fleet, now, at }: RosterOptio
 /**
  * Silence is measured against the others': when nobody is heard of, it is the gateway that does not hear, and each isolate
  * asks the nodes itself anyway. Nobody was heard of later than now: that was by a clock that was ahead.
+ * @returns of each that was ever heard of, whether it is silent
  */
+function silence(rows: readonly RegisteredNode[], nowMs: number): [name: string, isSilent: boolean][] {
+  const heard = rows.flatMap(({ name, heardAtMs }) => (heardAtMs === null ? [] : [{ name, heardAtMs }]));
+  const newestMs = Math.max(...heard.map(({ heardAtMs }) => Math.min(heardAtMs, nowMs)));
+  return heard.map(({ name, heardAtMs }) => [name, heardAtMs < newestMs - SILENT_MS]);
+}
+
+/** @param silent in how many reads in a row each was; of those that were ever heard of */
 function heardOf(
   rows: readonly RegisteredNode[],
   listed: readonly NodeAddress[],
-  nowMs: number,
+  silent: ReadonlyMap<string, number>,
 ): readonly NodeAddress[] {
   const taken = new Set(listed.map(({ name }) => name));
-  const newestMs = Math.max(...rows.map(({ heardAtMs }) => Math.min(heardAtMs ?? 0, nowMs)));
   return rows
-    .filter(({ name, heardAtMs }) => !taken.has(name) && (heardAtMs ?? -1) >= newestMs - SILENT_MS)
-    .filter(({ heardAtMs }) => heardAtMs !== null)
+    .filter(({ name }) => !taken.has(name) && (silent.get(name) ?? SILENT_READS) < SILENT_READS)
     .map(({ name, url, nodeClass, draining }) => ({ name, url, nodeClass, draining }));
 }
