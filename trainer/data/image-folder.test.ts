@@ -33,6 +33,17 @@ describe('image folders', () => {
     );
   });
 
+  test('a class folder without images is named, as labels are places among the folders; leftovers are none', async () => {
+    for (const [i, name] of ['ant/a', 'bee/in/deep', 'cow/c', 'cow/d'].entries())
+      await plain(`farm/${name}.png`, [i, 0, 0]);
+    const open = () => openDataset(`images:${pathOf('farm')}`, { image, normalisation: identity });
+    await expect(open()).rejects.toThrow(/bee holds no images/);
+    for (const name of ['b', 'e', 'f']) await plain(`farm/bee/${name}.png`, [9, 0, 0]);
+    for (const name of ['g', 'h']) await plain(`farm/ant/${name}.png`, [7, 0, 0]);
+    await file('farm/.cache/x.bin', Buffer.from('x'));
+    expect((await open()).targets).toEqual({ kind: 'class', names: ['ant', 'bee', 'cow'] });
+  });
+
   test('normalises channel by channel', async () => {
     const normalisation = { scale: 1 / 255, mean: [0.5, 0.25, 0], std: [0.5, 0.25, 1] };
     const dataset = await openDataset(`images:${pathOf('pets')}`, { image, normalisation });

@@ -15,6 +15,9 @@ import { AT_ONCE, decodingOf, ImageStore, reasonOf } from './image-store.ts';
 
 const IMAGE = /\.(jpe?g|png|webp|gif|tiff?|avif|bmp)$/i;
 
+/** Folders that programs leave behind. */
+const LEFTOVER = /^(\.|__MACOSX$)/;
+
 interface ImageFile {
   readonly path: string;
   readonly className?: string;
@@ -68,28 +71,44 @@ async function splitFiles(folder: string, seed: number): Promise<{ train: ImageF
   const names = (await list(folder)).map(({ name }) => name);
   if (names.includes('train') && names.includes('test')) {
     const shuffled = async (split: string, step: number) => {
-      const files = await imagesIn(join(folder, split));
+      const files = await imagesIn(join(folder, split), split === 'train');
       const order = shuffledRange(randomSource(seed, streams.split, step), files.length);
       return order.map((place) => files[place] as ImageFile);
     };
     return { train: await shuffled('train', 1), test: await shuffled('test', 2) };
   }
-  const files = await imagesIn(folder);
+  const files = await imagesIn(folder, true);
   if (files.length === 0) throw new SppError('bad-data', `${folder} has no images.`);
   const { train, test } = splitBySeed(files.length, seed);
   const take = (places: readonly number[]) => places.map((place) => files[place] as ImageFile);
   return { train: take(train), test: take(test) };
 }
 
-/** Images of class folders, or those that lie in the folder itself, in the order of their names. */
-async function imagesIn(folder: string): Promise<ImageFile[]> {
+/**
+ * Images of class folders, or those that lie in the folder itself, in the order of their names.
+ * @param trains whether the folders say which classes there are
+ */
+async function imagesIn(folder: string, trains: boolean): Promise<ImageFile[]> {
   const entries = await list(folder);
-  const classes = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const classes = entries
+    .filter((entry) => entry.isDirectory() && !LEFTOVER.test(entry.name))
+    .map(({ name }) => name);
   if (classes.length === 0) return pathsOf(folder, entries).map((path) => ({ path }));
   const files: ImageFile[] = [];
   for (const className of classes.toSorted()) {
     const inside = join(folder, className);
-    for (const path of pathsOf(inside, await list(inside))) files.push({ path, className });
+    const paths = pathsOf(inside, await list(inside));
+    // Left out, it would move the labels of all classes behind it.
+    if (paths.length === 0 && trains) {
+      throw new SppError(
+        'bad-data',
+        `The class folder ${inside} holds no images, not counting those in folders of its own.`,
+        {
+          hint: 'A class is known by its place in the alphabetical order of the folders: give it an image, or remove the folder if it is no class.',
+        },
+      );
+    }
+    for (const path of paths) files.push({ path, className });
   }
   return files;
 }
