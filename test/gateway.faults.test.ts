@@ -126,6 +126,15 @@ describe('a node that fails', () => {
     expect(JSON.stringify(problem)).not.toContain(body);
   });
 
+  test('by freezing is stood in for by the other long before a generous budget is over', async () => {
+    a.levelMs = [90, 900, 4500];
+    await fleet.usable(['a', 'b']);
+    a.behaviour = 'hang';
+    const response = await infer('60s', {}, '/v2/models/tiny/versions/0/infer');
+    expect([response.status, b.seen.length]).toEqual([200, 1]);
+    await vi.waitFor(() => expect(a.aborted).toBe(1), { timeout: 15_000 });
+  });
+
   test('is told which artifact its level is one of', async () => {
     expect((await infer('15s')).status).toBe(200);
     const [seen] = [...a.seen, ...b.seen];
@@ -139,7 +148,7 @@ describe('a node that fails', () => {
     await fleet.usable(['a', 'b']);
     a.takeOver = (request, response) => {
       request.resume();
-      setTimeout(() => response.end('{"model_name":"tiny","outputs":[]}'), 1000);
+      setTimeout(() => response.end('{"model_name":"tiny","outputs":[]}'), 500);
     };
     const response = await infer('15s', {}, '/v2/models/tiny/versions/0/infer');
     a.takeOver = undefined;

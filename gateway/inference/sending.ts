@@ -9,7 +9,7 @@ import { Deadline, overrun } from './deadline.ts';
 import { type Attempt, hedged } from './hedging.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
 import { anotherMay } from './node-answer.ts';
-import { lowestAllowed, type Plan, plan } from './plan.ts';
+import { lowestAllowed, type Plan, plan, worthAnother } from './plan.ts';
 
 /** A probe is a request of its own, which nobody waits for. */
 const PROBE_BOUND_MS = 5000;
@@ -71,7 +71,10 @@ function sent(
   return attempt(asked, context);
 }
 
-/** @param failed nodes that this request has tried in vain */
+/**
+ * With a second node where the first is slow: later than predicted, within the share of hedges, or so late that it is stuck.
+ * @param failed nodes that this request has tried in vain
+ */
 export function withHedge(
   first: Attempt<AttemptResult>,
   { decision }: Plan,
@@ -80,28 +83,57 @@ export function withHedge(
   context: DispatchContext,
   course: Course,
 ): Promise<AttemptResult> {
-  const { rules, upload } = request;
-  if (rules.hedgeShare === 0 || !upload.repeatable || decision.kind !== 'serve' || !decision.fits)
-    return first.done;
-  const { chosen } = decision;
-  context.hedges.earn(rules.hedgeShare);
-  const second = async () => {
-    if (!context.hedges.spend()) return undefined;
-    const without = new Map([...failed, [chosen.node, 'is slow with this request']]);
-    const planned = plan(request, context, course, without);
+  const { rules, upload, deadline } = request;
+  if (!upload.repeatable || decision.kind !== 'serve') return first.done;
+  const { chosen, fits } = decision;
+  const asked = new Map(failed);
+  const another = async (reason: string, serves: (planned: Plan) => boolean) => {
+    asked.set(chosen.node, reason);
+    const planned = plan(request, context, course, asked);
     // The record tells of the choice that was made first.
     course.decision = decision;
-    if (planned.decision.kind === 'serve' && planned.decision.fits) {
-      const other = await startedIfPaid(planned, request, context, course);
-      if (other !== undefined) {
-        course.hedges++;
-        return other;
-      }
-    }
-    context.hedges.giveBack();
-    return undefined;
+    if (planned.decision.kind !== 'serve' || !serves(planned)) return undefined;
+    asked.set(planned.decision.chosen.node, 'was asked beside another');
+    return startedIfPaid(planned, request, context, course);
   };
-  return hedged(first, chosen.predicted.totalMs, second, isGood);
+  const hedge = async () => {
+    if (!context.hedges.spend()) return undefined;
+    const other = await another('is slow with this request', serves);
+    if (other === undefined) context.hedges.giveBack();
+    else course.hedges++;
+    return other;
+  };
+  const rescue = async () => {
+    while (!context.fleet.stuck(chosen.node, stuckMs, context.background)) {
+      if (deadline.leftMs() < stuckMs || (await isOverWithin(stuckMs, first.done))) return undefined;
+    }
+    return another('answers nobody', (planned) => worthAnother(planned, deadline.leftMs()));
+  };
+  const hedges = rules.hedgeShare > 0 && fits;
+  if (hedges) context.hedges.earn(rules.hedgeShare);
+  const done = hedges ? hedged(first, chosen.predicted.totalMs, hedge, isGood) : first.done;
+  const stuckMs = Math.max(LEAST_STUCK_MS, STUCK_TIMES * chosen.predicted.totalMs);
+  // As much has to be left for another node, and small budgets are spared the timer.
+  if (deadline.leftMs() < 2 * stuckMs) return done;
+  return hedged({ done, stop: first.stop }, stuckMs, rescue, isGood);
+}
+
+/** A node that has answered nobody for so long, and so many times what was predicted, is frozen or out of reach. */
+const LEAST_STUCK_MS = 1000;
+const STUCK_TIMES = 4;
+
+function serves({ decision }: Plan): boolean {
+  return decision.kind === 'serve' && decision.fits;
+}
+
+async function isOverWithin(ms: number, done: Promise<unknown>): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const pause = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  const over = await Promise.race([pause, done.then(() => true)]);
+  clearTimeout(timer);
+  return over;
 }
 
 /** @returns undefined where it cannot be paid */

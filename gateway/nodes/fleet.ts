@@ -64,6 +64,11 @@ export interface Fleet {
   /** Counts a request that is sent to a node; one that has left is not counted. @returns what to call once when it is over */
   begin(name: string, background: Background, sent?: Sent): (outcome: Outcome) => void;
   /**
+   * Whether a node that was asked has answered nobody for so long. Then it is out until it has been asked how it is, which is at once:
+   * one that only has long work says so.
+   */
+  stuck(name: string, forMs: number, background: Background): boolean;
+  /**
    * A node that needs a request to show whether it has recovered: one whose breaker wants a trial, or, where `stale` ones
    * count, one that nothing was learned from lately. @param chosen is not such a node
    */
@@ -234,6 +239,14 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
           promises.record(promised, !missed);
         learn(node, outcome, sentMs, background);
       };
+    },
+    stuck(name, forMs, background) {
+      const node = records.get(name);
+      if (node === undefined) return true;
+      if (node.answeredMs > now() - forMs) return false;
+      markDown(node, 'answers nobody');
+      if (!node.polling) background.waitUntil(poll(node));
+      return true;
     },
     probeTarget: ({ model, version }, chosen, stale) =>
       probeTarget(members, { model, version: version.version, chosen, stale, nowMs: now() }),
