@@ -79,6 +79,18 @@ describe('the loss follows from what the outputs mean', () => {
     expect(() => outlined('distil', [number], 'cosine')).toThrow(/single numbers/);
   });
 
+  test('columns that may be so together are compared by value, but for class labels', () => {
+    const tags = { name: 'probabilities', shape: [5], shares: true as const };
+    const planned = (name: TaskName, shape: typeof tags | { name: string; shape: number[]; apart: true }) =>
+      outline({ data, task: { name, outputs: [shape.name] }, shapes: [shape], loss: 'distil' });
+    expect(planned('distil', tags)).toMatchObject({ loss: 'squared', measure: 'fidelity' });
+    expect(planned('distil', { ...logits, apart: true })).toMatchObject({
+      loss: 'squared',
+      measure: 'fidelity',
+    });
+    expect(planned('classification', tags)).toMatchObject({ loss: 'kl', parts: [{ chances: true }] });
+  });
+
   test('a mask belongs to outputs with as many rows as it has tokens', () => {
     const [written, queries] = [
       { name: 'logits', shape: [3, 5] },

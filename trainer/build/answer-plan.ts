@@ -69,7 +69,10 @@ export function outline({ data, task, shapes, loss }: Omit<PlanRequest, 'graph' 
     meaning: meaningOf(task, output, loss),
     shape: output.shape,
     scale: 1,
-    ...(output.chances ? { chances: true as const } : {}),
+    // One of several classes is meant, though each has a probability by itself.
+    ...(output.chances || (output.shares && task.name === 'classification')
+      ? { chances: true as const }
+      : {}),
   }));
   const { maskInput: mask, maskTokens = data.length } = data;
   const tokens = outputs.some(({ shape }) => shape.length === 2 && shape[0] === maskTokens);

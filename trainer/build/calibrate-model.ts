@@ -6,7 +6,7 @@ import { bindDataset } from '../data/bind-dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { assertLabels } from '../measure/quality.ts';
-import { chooseTask } from '../measure/task.ts';
+import { chooseTask, labelled } from '../measure/task.ts';
 import { keptPairs } from '../pairs/kept-pairs.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { LEAST_LIFT } from '../rotation/basis.ts';
@@ -122,7 +122,7 @@ export async function rotated(own: CalibratedModel, sessions?: SessionPool): Pro
 
 async function poolFor(graph: Graph, dataset: Dataset, options: BuildOptions): Promise<Pool> {
   const data = checkedTokens(graph, bindDataset(dataset, graph.inputs));
-  const shapes = await probeOutputs(graph, data);
+  const shapes = labelled(await probeOutputs(graph, data), data.targets);
   const context = { targets: data.targets, length: data.length };
   const chosen = chooseTask(shapes, context, options);
   const { loss, seed } = options;

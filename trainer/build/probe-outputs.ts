@@ -32,7 +32,8 @@ export async function probeOutputs(graph: Graph, data: BoundDataset): Promise<Ou
       if (!float || !batched || first === undefined || first.join() !== second?.join()) return [];
       const shape = first.length === 0 ? [1] : first;
       const chances = runs.every(({ outputs }) => areChances(outputs[name] as Tensor, shape));
-      return [{ name, shape, ...(chances ? { chances: true } : {}) }];
+      const shares = !chances && runs.every(({ outputs }) => areShares(outputs[name] as Tensor));
+      return [{ name, shape, ...(chances ? { chances: true } : {}), ...(shares ? { shares: true } : {}) }];
     });
     return await withCausality(session, data, await surelyChances(session, data, shapes));
   } finally {
@@ -55,11 +56,14 @@ async function firstRun(
   });
 }
 
+const areShares = ({ data }: Tensor) =>
+  (data as Float32Array).every((value) => value >= 0 && value <= 1 + ROUNDING);
+
 /** Whether rows are positive and sum to 1, or single numbers are within 0 and 1. */
-function areChances({ data }: Tensor, shape: readonly number[]): boolean {
-  const values = data as Float32Array;
+function areChances(output: Tensor, shape: readonly number[]): boolean {
+  const values = output.data as Float32Array;
   const width = shape.at(-1) ?? 1;
-  if (!values.every((value) => value >= 0 && value <= 1 + ROUNDING)) return false;
+  if (!areShares(output)) return false;
   if (width === 1) return true;
   for (let from = 0; from < values.length; from += width) {
     const sum = values.subarray(from, from + width).reduce((a, b) => a + b, 0);

@@ -35,8 +35,8 @@ export const MOST_CLASSES = 2 ** 20;
 
 export type Targets =
   | { readonly kind: 'class'; readonly names: readonly string[] }
-  /** `rows`: tokens of an example that have a label of their own, where labels are given rather than read off the text; they may say anything of it. */
-  | { readonly kind: 'next-token'; readonly rows?: number };
+  /** `rows`: tokens of an example that have a label of their own, where labels are given rather than read off the text; they may say anything of it. `binary`: all are 0 or 1. */
+  | { readonly kind: 'next-token'; readonly rows?: number; readonly binary?: true };
 
 export interface Dataset {
   readonly name: string;

@@ -85,6 +85,19 @@ describe('NumPy arrays', () => {
     const all = [...(column.train.labels?.([0, 1, 2]) ?? []), ...(column.test.labels?.([0]) ?? [])];
     expect(all.toSorted((a, b) => a - b)).toEqual([-1, 0, 1, 2]);
     expect((await labelled([2, 0, -100, 1], [2, 2])).targets).toEqual({ kind: 'next-token', rows: 2 });
+    const floats = async (values: number[]) => {
+      const x = npyBytes('<f4', [values.length, 2], rows(values.length));
+      const labels = npyBytes('<f4', [values.length], Float32Array.from(values));
+      return openDataset(`npz:${await file('floats.npz', zipSync({ 'x.npy': x, 'labels.npy': labels }))}`);
+    };
+    expect((await floats([0, 1, 1])).targets).toEqual({ kind: 'class', names: ['0', '1'] });
+    await expect(floats([0, 0.5, 1])).rejects.toThrow(/labels are float32/);
+    await expect(floats([0, Number.NaN, 1])).rejects.toThrow(/labels are float32/);
+    expect((await labelled([1, 0, 0, 1], [2, 2])).targets).toEqual({
+      kind: 'next-token',
+      rows: 2,
+      binary: true,
+    });
     await expect(labelled([1, 1, -1, 1])).rejects.toThrow(/the label at 2 is -1/);
     await expect(labelled([1, 2_000_000_000])).rejects.toThrow(/the label at 1 is 2000000000/);
     await expect(labelled([-100, -100])).rejects.toThrow(/no label counts/);

@@ -189,13 +189,14 @@ function columnsOf(all: ReadonlyMap<string, ArraySource>, source: string): Label
 /** [examples] or [examples, 1] are classes; [examples, tokens] what follows each token. */
 function labelsOf(array: ArraySource, source: string): { labels: Int32Array; targets: Targets } {
   const { dtype, dims } = array;
-  if (dtype.startsWith('float') || dims.length < 1 || dims.length > 2) {
-    throw new SppError('bad-data', `${source}: labels are ${dtype} [${dims.join(', ')}].`, {
-      hint: 'Labels are integers: [examples] for classes, [examples, tokens] for next tokens. For anything else, as in a regression, leave them out: the path then keeps what the dense model answers.',
-    });
-  }
   const { data } = array.take(Array.from({ length: dims[0] ?? 0 }, (_, i) => i));
   const values = Array.from(data as ArrayLike<number | bigint>, Number);
+  // Losses of yes and no want theirs as floats.
+  if (!values.every(Number.isInteger) || dims.length < 1 || dims.length > 2) {
+    throw new SppError('bad-data', `${source}: labels are ${dtype} [${dims.join(', ')}].`, {
+      hint: 'Labels are whole numbers: [examples] for classes, [examples, tokens] for next tokens. For anything else, as in a regression, leave them out: the path then keeps what the dense model answers.',
+    });
+  }
   const place = values.findIndex((value) => value !== IGNORED && (value < 0 || value >= MOST_CLASSES));
   if (place >= 0) {
     throw new SppError('bad-data', `${source}: the label at ${place} is ${values[place]}.`, {
@@ -209,7 +210,10 @@ function labelsOf(array: ArraySource, source: string): { labels: Int32Array; tar
   }
   const labels = Int32Array.from(values, (value) => (value === IGNORED ? -1 : value));
   const [, rows = 1] = dims;
-  if (rows > 1) return { labels, targets: { kind: 'next-token', rows } };
+  if (rows > 1) {
+    const binary = labels.every((label) => label <= 1);
+    return { labels, targets: { kind: 'next-token', rows, ...(binary ? { binary } : {}) } };
+  }
   const classes = labels.reduce((a, b) => Math.max(a, b), 0) + 1;
   return {
     labels,

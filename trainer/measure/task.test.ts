@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { chooseTask, type OutputShape, type TaskRequest } from './task.ts';
+import { chooseTask, labelled, type OutputShape, type TaskRequest } from './task.ts';
 
 const classes = { kind: 'class', names: ['a', 'b'] } as const;
 const tokens = { kind: 'next-token' } as const;
@@ -11,8 +11,18 @@ const image = { name: 'image_embeds', shape: [24] };
 const chances = { name: 'output', shape: [2], chances: true };
 const features = { name: 'features', shape: [16] };
 const number = { name: 'age', shape: [1] };
+const tags = { name: 'probabilities', shape: [3], shares: true };
 const pixels = { name: 'logits', shape: [5, 8, 8] };
 const text = { name: 'text_embeds', shape: [24] };
+
+test('as many yes and no as an output has columns are labels of its columns', () => {
+  const binary = { kind: 'next-token', rows: 2, binary: true } as const;
+  const [own, others] = labelled([logits, tokenLogits], binary);
+  expect([own?.apart, others?.apart]).toEqual([true, undefined]);
+  expect(labelled([logits], { ...binary, rows: 3 })[0]?.apart).toBeUndefined();
+  expect(labelled([logits], { kind: 'next-token', rows: 2 })[0]?.apart).toBeUndefined();
+  expect(chooseTask([own!], { targets: binary, length: 1 })).toEqual({ name: 'distil', outputs: ['logits'] });
+});
 
 describe('the task follows from labels and outputs', () => {
   test.each([
@@ -65,6 +75,23 @@ describe('the task follows from labels and outputs', () => {
       {},
       'distil',
       ['age'],
+    ],
+    ['probabilities that are no choice of one', [tags], undefined, {}, 'distil', ['probabilities']],
+    [
+      'class labels and a probability of each',
+      [tags],
+      { kind: 'class', names: ['a', 'b', 'c'] },
+      {},
+      'classification',
+      ['probabilities'],
+    ],
+    [
+      'an embedding within 0 and 1',
+      [{ ...tags, name: 'embedding' }],
+      undefined,
+      {},
+      'embedding',
+      ['embedding'],
     ],
     ['one number', [number], undefined, {}, 'distil', ['age']],
     ['one number called a score', [{ ...number, name: 'logits' }], undefined, {}, 'distil', ['logits']],

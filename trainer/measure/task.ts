@@ -15,6 +15,10 @@ export interface OutputShape {
   readonly shape: readonly number[];
   /** Its rows are probabilities: what a Softmax gives, or of single numbers a Sigmoid. Absent where they are not. */
   readonly chances?: true;
+  /** Its columns are all within 0 and 1, but rows do not sum to 1: probabilities of things that may be so together, or other shares. */
+  readonly shares?: true;
+  /** Labels say of each column whether it is so: a softmax over them would say nothing. */
+  readonly apart?: true;
   /** Of outputs with a row a token: does no row change with the tokens behind it? Absent where that was not seen. */
   readonly causal?: boolean;
 }
@@ -59,9 +63,12 @@ const scoresFirst = (outputs: readonly OutputShape[], classes?: number) => {
  * A single number may be a score, but also a measure: only labels tell. What has a row a pixel has its classes on another axis.
  */
 export const isScores = (output: OutputShape) =>
-  isRow(output) && (output.chances === true || /logit|score/i.test(output.name));
-/** Of a single number the direction is its sign. */
-export const hasDirection = ({ shape }: Pick<OutputShape, 'shape'>) => (shape.at(-1) ?? 1) > 1;
+  isRow(output) && (output.chances === true || isNamed(output));
+const isNamed = ({ name }: OutputShape) => /logit|score|probab|prob(s|_|$)/i.test(name);
+/** Of a single number the direction is its sign; probabilities of things that may be so together have sizes that count. */
+export const hasDirection = (output: OutputShape) =>
+  isWide(output) && output.apart !== true && !(output.shares === true && isNamed(output));
+const isWide = ({ shape }: OutputShape) => (shape.at(-1) ?? 1) > 1;
 /** A vector an example, or a token. In maps the channels may stand first. */
 const isRow = (output: OutputShape) => hasDirection(output) && output.shape.length <= 2;
 const rank = (wanted: number) => (output: OutputShape) => output.shape.length === wanted;
@@ -75,7 +82,7 @@ const kinds: Readonly<Record<TaskName, TaskKind>> = {
     choose: (outputs, { targets }) => {
       if (targets?.kind !== 'class') return [];
       const classes = targets.names.length;
-      const fits = (output: OutputShape) => rank(1)(output) && (hasDirection(output) || classes <= BINARY);
+      const fits = (output: OutputShape) => rank(1)(output) && (isWide(output) || classes <= BINARY);
       return scoresFirst(outputs.filter(fits), classes).slice(0, 1);
     },
   },
@@ -106,7 +113,7 @@ const kinds: Readonly<Record<TaskName, TaskKind>> = {
     // Unasked, only scores, numbers and maps: vectors are better compared by direction.
     choose: (outputs, _, { task, outputs: named }) => {
       if (named && (task || outputs.length > 1)) return outputs;
-      if (!task && !outputs.some(isRow)) return outputs.some(hasDirection) ? outputs.slice(0, 1) : outputs;
+      if (!task && !outputs.some(isRow)) return outputs.some(isWide) ? outputs.slice(0, 1) : outputs;
       return scoresFirst(outputs.filter((output) => task || isScores(output))).slice(0, 1);
     },
   },
@@ -119,6 +126,15 @@ const kinds: Readonly<Record<TaskName, TaskKind>> = {
     },
   },
 };
+
+/** The outputs, with what labels say of them: as many yes and no for each example as an output has columns are labels of its columns. */
+export function labelled(outputs: readonly OutputShape[], targets: Targets | undefined): OutputShape[] {
+  return outputs.map((output) =>
+    targets?.kind === 'next-token' && targets.binary && rank(1)(output) && output.shape[0] === targets.rows
+      ? { ...output, apart: true }
+      : output,
+  );
+}
 
 const taskOrder = Object.keys(kinds) as TaskName[];
 
