@@ -117,6 +117,7 @@ describe('the task follows from labels and outputs', () => {
       'distil',
       ['last_hidden_state', 'pooler_output'],
     ],
+    ['one output named twice', [logits], undefined, { outputs: ['logits', 'logits'] }, 'distil', ['logits']],
     [
       'one tower of two',
       [image, text],

@@ -146,8 +146,10 @@ const taskOrder = Object.keys(kinds) as TaskName[];
 export function chooseTask(
   outputs: readonly OutputShape[],
   context: TaskContext,
-  { task, outputs: named }: TaskRequest = {},
+  { task, outputs: asked }: TaskRequest = {},
 ): Task {
+  // Twice the same output is still one.
+  const named = asked && [...new Set(asked)];
   if (outputs.length === 0) {
     throw new SppError('bad-model', 'The model has no float output with one row an example.', {
       hint: 'A path is searched by what the dense model answers to each example.',
@@ -155,8 +157,8 @@ export function chooseTask(
   }
   const among = named === undefined ? outputs : named.map((name) => outputNamed(name, outputs));
   for (const name of task === undefined ? taskOrder : [task]) {
-    const asked = { task: task !== undefined, outputs: named !== undefined };
-    const chosen = kinds[name].choose(among, context, asked);
+    const given = { task: task !== undefined, outputs: named !== undefined };
+    const chosen = kinds[name].choose(among, context, given);
     const whole = named === undefined || chosen.length === named.length;
     if (chosen.length > 0 && whole) return { name, outputs: chosen.map((output) => output.name) };
   }
