@@ -102,7 +102,36 @@ test('a level whose distance is seen in its quality is refitted, however near it
   expect(cut.loss).toBeLessThan(2e-3);
   expect(refitted.refitted).toBe(true);
   expect(refitted.loss).toBeLessThan(0.9 * cut.loss);
+
+  // Training that has gone astray is not refitted where the level itself comes nearer.
+  const trained = (await buildLevels(calibrated, order, widths, { compensate: false }, silentProgress)).map(
+    (level) => ({
+      ...level,
+      cut: { ...level.cut, initializers: astray(level.cut.initializers) },
+    }),
+  );
+  const [kept] = await buildLevels(
+    calibrated,
+    order,
+    widths,
+    { compensate: true },
+    silentProgress,
+    undefined,
+    trained,
+  );
+  expect(kept?.loss).toBeCloseTo(refitted.loss, 6);
 });
+
+/** Every vector half as large again. */
+function astray(initializers: Graph['initializers']): Graph['initializers'] {
+  return new Map(
+    [...initializers].map(([name, tensor]) => {
+      const { data, dims } = tensor;
+      if (dims.length !== 1 || !(data instanceof Float32Array)) return [name, tensor];
+      return [name, { ...tensor, data: data.map((value) => 1.5 * value) }];
+    }),
+  );
+}
 
 test('of scores that hardly differ, how far a level is counts as a share of what they tell', async () => {
   const lossAt = async (scale: number) => {

@@ -77,7 +77,10 @@ export async function buildLevels(
     const make = async ([place, row]: readonly [number, readonly number[]]) => {
       throwIfAborted(signal);
       const plain = plainAt(row, place);
-      return isDense(plain) ? plain : best(plain, targets, sessions);
+      if (isDense(plain)) return plain;
+      // What is trained before it is refitted may be worse to refit than what was not.
+      const untrained = uncompensated?.[place]?.refitted === false ? cutGraph(model, plain.keep) : undefined;
+      return best(plain, untrained, targets, sessions);
     };
     try {
       await inOrder(widths.entries(), isLarge(weights) ? 1 : LEVELS_AT_ONCE, make, (level) => {
@@ -92,13 +95,15 @@ export async function buildLevels(
   /**
    * What is nearest to the dense model on held-out examples: the level as cut or with its output matrices refitted, then the nearer one
    * as it is or with its scores' matrix refitted.
+   * @param untrained the level as cut, where it has been trained since
    */
   async function best(
     plain: LevelModel,
+    untrained: Graph | undefined,
     { matrices, scores }: Targets,
     sessions: SessionPool,
   ): Promise<LevelModel> {
-    const biases = new Set(scores.sites.flatMap(({ consumer }) => consumer.bias?.tensor ?? []));
+    const scoreBiases = new Set(scores.sites.flatMap(({ consumer }) => consumer.bias?.tensor ?? []));
     let [nearest, least] = [plain.cut, Number.POSITIVE_INFINITY];
     const offer = async (graph: Graph) => {
       const loss = await holdoutLoss(graph, pool, holdoutTeacher, threads, sessions);
@@ -106,8 +111,10 @@ export async function buildLevels(
     };
     await offer(plain.cut);
     if (least <= nearFor(pool.task)) return { ...plain, loss: least };
-    await offer(await refitLevel(plain.cut, privateBiases(model.pairs), matrices, sessions));
-    if (scores.sites.length > 0) await offer(await refitLevel(nearest, biases, scores, sessions));
+    const biases = privateBiases(model.pairs);
+    await offer(await refitLevel(plain.cut, biases, matrices, sessions));
+    if (untrained !== undefined) await offer(await refitLevel(untrained, biases, matrices, sessions));
+    if (scores.sites.length > 0) await offer(await refitLevel(nearest, scoreBiases, scores, sessions));
     return { ...plain, cut: nearest, refitted: plain.refitted || nearest !== plain.cut, loss: least };
   }
 }
