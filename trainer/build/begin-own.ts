@@ -129,6 +129,7 @@ export async function decided<State extends Pick<Beginning, 'own' | 'rates' | 'r
   state: State,
   calibrated: CalibratedModel,
   levelOf: (level: number, weights: OwnTensors) => Graph,
+  progress: Pick<Progress, 'note'>,
 ): Promise<State> {
   const { pool, holdoutTeacher } = calibrated;
   const own = [...state.own];
@@ -138,7 +139,12 @@ export async function decided<State extends Pick<Beginning, 'own' | 'rates' | 'r
     if (rival === undefined || now === undefined) continue;
     const distance = (weights: OwnTensors) =>
       holdoutLoss(levelOf(level, weights), pool, holdoutTeacher, computeThreads());
-    if ((await distance(rival.trained.weights)) >= (await distance(now.weights))) continue;
+    const [otherwise, compensated] = [await distance(rival.trained.weights), await distance(now.weights)];
+    const changes = otherwise < compensated || Number.isNaN(compensated);
+    progress.note(
+      `level ${level} goes on ${changes ? "from the search's units as they were cut" : 'from compensation'}: held out it is ${(changes ? otherwise : compensated).toPrecision(3)} from the dense model, ${(changes ? compensated : otherwise).toPrecision(3)} the other way`,
+    );
+    if (!changes) continue;
     own[level] = rival.trained;
     rates[level] = rival.rate;
   }

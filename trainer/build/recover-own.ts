@@ -155,7 +155,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
       }
       state = { ...state, step: state.step + 1, own, rivals, losses };
       if (state.step >= trialSteps(steps) && rivals.length > 0)
-        state = await decided(state, calibrated, levelOf);
+        state = await decided(state, calibrated, levelOf, progress);
       if (state.step % CHECKPOINT_EVERY === 0) await memory.save(state);
       stage.update(state.step, shownLosses(losses));
     }
