@@ -36,6 +36,8 @@ export interface Beginning {
   /** By level, at their peak; 0 where a level is not trained. */
   readonly rates: readonly number[];
   readonly draw: Draw;
+  /** By level, how far compensation leaves it from the dense model on held-out examples; undefined where that is not known. */
+  readonly begin: readonly (number | undefined)[];
   /** By level, sparsest first. */
   readonly own: readonly Trained[];
   /** By level, the sparsest first, as long as two are tried. */
@@ -85,6 +87,7 @@ export async function beginOwn(
     worth,
     rates,
     draw,
+    begin,
     own: levels.map(({ cut }, level) => begun(ownOf(ordered.graph, cut, places[level] as Places))),
     rivals,
   };

@@ -132,6 +132,18 @@ test('a run that is interrupted while two beginnings are tried goes on bit for b
       expect(resumed.levels[level]!.cut.initializers.get(name)?.data, name).toEqual(data);
 });
 
+test('a level that steps too large throw away is as compensation leaves it, and that is said', async () => {
+  const plan = { draw, steps: 6, rate: 0.5, widths, train: 'all' as const };
+  const memory = { state: undefined, save: async () => {} };
+  const notes: string[] = [];
+  const progress = { ...silentProgress, note: (text: string) => notes.push(text) };
+  const { levels } = await recoverOwn({ calibrated, order, plan, options, memory, progress });
+  const compensated = await buildLevels(calibrated, order, widths, { compensate: true }, silentProgress);
+  for (const [level, { cut }] of levels.entries())
+    expect(await loss(cut)).toBeCloseTo(await loss(compensated[level]!.cut), 6);
+  expect(notes).toContainEqual(expect.stringMatching(/level 0 is as compensation leaves it.*--recover-rate/));
+});
+
 test('levels that begin near the dense model take fewer steps', async () => {
   const near = [[...widths[1]!.map((width) => Math.ceil(0.8 * width))], widths[2]!];
   const plan = { draw, rate: 0.003, steps: 10, byNeed: true, widths: near, train: 'all' as const };

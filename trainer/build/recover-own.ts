@@ -14,7 +14,6 @@ import { adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
 import { type Draw, drawByLoss } from '../recovery/draw-levels.ts';
 import { copies, copyInto, zerosLike } from '../recovery/named-arrays.ts';
 import { type OwnTensors, type Places, withOwn } from '../recovery/own-tensors.ts';
-import type { RecoveryPlan } from '../recovery/plan.ts';
 import {
   type Beginning,
   type BeginRequest,
@@ -24,6 +23,7 @@ import {
   trialSteps,
 } from './begin-own.ts';
 import type { LevelModel } from './level-stage.ts';
+import { nearerOnes } from './nearer-ones.ts';
 import type { BuildOptions } from './options.ts';
 import { ownership } from './own-names.ts';
 import { arrays, diverged, LIMITS, trained } from './recover-stage.ts';
@@ -53,6 +53,7 @@ export const ownRecoveryStateSchema: z.ZodType<OwnRecoveryState> = z.object({
     always: z.int().nonnegative(),
     between: z.int().nonnegative(),
   }),
+  begin: z.array(z.number().optional()),
   own: z.array(trainedSchema),
   rivals: z.array(z.object({ rate: z.number().nonnegative(), trained: trainedSchema }).optional()),
   losses: z.instanceof(Float64Array),
@@ -100,7 +101,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
   let state = memory.state ?? (await start(request, ordered));
   const { steps, draw } = state;
   const { names, places } = ownership(ordered, pool, { ...plan, draw });
-  if (state.step >= steps) return finished(ordered, plan, names, places, state);
+  if (state.step >= steps) return finished(request, ordered, names, places, state);
   const stage = progress.stage('recover', steps, state.step);
   const weights = [...new Set([...trained(ordered, plan.train), ...names.flat()])];
   const engine = await recoveryEngine(ordered, calibrated, plan, weights, options, progress);
@@ -161,7 +162,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
     }
     await memory.save(state);
     stage.finish();
-    return finished(ordered, plan, names, places, state);
+    return await finished(request, ordered, names, places, state);
   } finally {
     await batches.close();
     await engine.close();
@@ -221,17 +222,20 @@ function shownLosses(losses: Float64Array): Record<string, number> {
   return { sparsest: known[0] ?? Number.NaN, densest: known.at(-1) ?? Number.NaN };
 }
 
-function finished(
+async function finished(
+  request: OwnRecoveryRequest,
   model: PreparedModel,
-  { widths, train, steps: planned }: Pick<RecoveryPlan, 'widths' | 'train' | 'steps'>,
   names: readonly (readonly string[])[],
   places: readonly Places[],
-  { worth, draw, own }: OwnRecoveryState,
-): RecoveredLevels {
-  const levels = widths.map((row, level): LevelModel => {
+  { worth, draw, begin, rates, own }: OwnRecoveryState,
+): Promise<RecoveredLevels> {
+  const { widths, train, steps: planned } = request.plan;
+  const recovered = widths.map((row, level): LevelModel => {
     const cut = levelModel(model, row, own[level]?.weights ?? new Map(), places[level] as Places);
     return { cut, keep: firstUnits(row), refitted: train !== 'vectors' };
   });
+  const trainedFrom = begin.map((loss, level) => (rates[level] === 0 ? undefined : loss));
+  const levels = await nearerOnes(request, model, places, trainedFrom, recovered);
   return { model, steps: worth, draw, near: worth < planned, names, levels };
 }
 
