@@ -48,6 +48,12 @@ describe('the origin of a node', () => {
     // Where clouds keep credentials, and what is no machine's address.
     'http://169.254.169.254',
     'http://[fe80::1]',
+    'http://[fd00:ec2::254]',
+    'https://[fd00:0ec2:0:0::254]',
+    'https://[::ffff:100.100.100.200]',
+    'https://168.63.129.16',
+    'http://metadata.google.internal',
+    'http://metadata',
     'https://[::ffff:169.254.169.254]',
     'https://[64:ff9b::a9fe:a9fe]',
     'https://0.0.0.0',

@@ -12,6 +12,17 @@ type Reach = 'public' | 'private' | 'here' | 'nowhere';
 const PRIVATE_NAME = /^[^.]+$|(?:^|\.)(?:local|internal|intranet|lan|home\.arpa)$/;
 const HERE = /(?:^|\.)localhost$/;
 
+/** Where clouds keep their machines' credentials, beside link-local addresses: AWS, Alibaba, Azure, Google. */
+const METADATA: ReadonlySet<string> = new Set([
+  'fd00:ec2::254',
+  'fd00:ec2::23',
+  '100.100.100.200',
+  '168.63.129.16',
+  'metadata',
+  'metadata.google.internal',
+  'metadata.goog',
+]);
+
 const PRIVATE_RANGES: ReadonlySet<string> = new Set(['private', 'uniqueLocal', 'carrierGradeNat']);
 
 /**
@@ -41,14 +52,16 @@ const HINT = 'PRIVATE_NODES=on lets a deployment have nodes on this machine or i
 /** @param host as URLs have it: in lower case, numbers in their plain form, IPv6 in brackets */
 function reachOf(host: string): Reach {
   const bare = host.replace(/^\[|\]$/g, '').replace(/\.$/, '');
-  if (bare === '') return 'nowhere';
+  if (bare === '' || METADATA.has(bare)) return 'nowhere';
   if (HERE.test(bare)) return 'here';
   if (!ipaddr.isValid(bare)) return PRIVATE_NAME.test(bare) ? 'private' : 'public';
   // IPv4 within IPv6 is judged as the IPv4 address that it is.
-  const range = ipaddr.process(bare).range();
+  const address = ipaddr.process(bare);
+  if (METADATA.has(address.toString())) return 'nowhere';
+  const range = address.range();
   if (range === 'unicast') return 'public';
   if (range === 'loopback') return 'here';
-  // Link-local addresses are where clouds keep their machines' credentials.
+  // Link-local addresses are where most clouds keep their machines' credentials.
   return PRIVATE_RANGES.has(range) ? 'private' : 'nowhere';
 }
 
