@@ -52,6 +52,16 @@ describe('a policy', () => {
       ['tiers.1.upToMs'],
     ],
     [
+      'two tiers of one name',
+      {
+        tiers: [
+          { name: 'a', upToMs: 10 },
+          { name: 'a', upToMs: 20 },
+        ],
+      },
+      ['tiers.1.name'],
+    ],
+    [
       'a tier below the least budget',
       { minLatencyBudgetMs: 20, tiers: [{ name: 'a', upToMs: 10 }] },
       ['tiers.0.upToMs'],

@@ -110,6 +110,11 @@ function tierFaults(rules: PolicyRules, path: PolicyFault['path']): PolicyFault[
     const fault = (field: string, message: string, wrong: boolean): PolicyFault[] =>
       wrong ? [{ path: [...path, index, field], message }] : [];
     return [
+      ...fault(
+        'name',
+        `${JSON.stringify(tier.name)} stands here twice: explanations could not tell them apart`,
+        rules.tiers.slice(0, index).some(({ name }) => name === tier.name),
+      ),
       ...fault('upToMs', 'tiers must ascend by upToMs', below !== undefined && below.upToMs >= tier.upToMs),
       ...fault(
         'upToMs',
