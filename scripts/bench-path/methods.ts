@@ -75,7 +75,7 @@ export const methods = {
     label: 'ours joint own',
     training: 'joint',
     ours: true,
-    revision: 11,
+    revision: 12,
     make: { levels: (subject) => jointLevels(subject, true) },
   },
   'tuned-total': {

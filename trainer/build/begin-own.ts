@@ -1,7 +1,8 @@
 /**
  * Where levels begin that own what recovery trains: as compensation leaves them. Those that own all of it need not be nested in others, so
  * they may also begin with the units that the search prefers, as they are cut. A refit to few units is nearer to the dense model and
- * can be worse to train from; which of the two is better is not told before training, so both are trained for a while, then the nearer one goes on.
+ * can be worse to train from. Where it is hardly nearer, both are trained for a while, then the better one goes on: what began farther comes nearer
+ * faster, so it is taken from where it is nearly as near.
  */
 import type { Graph } from '../graph/graph.ts';
 import { cutGraph } from '../pairs/cut.ts';
@@ -9,11 +10,20 @@ import type { PreparedModel } from '../pairs/pair.ts';
 import { type AdamState, adamStart } from '../recovery/adam.ts';
 import type { Draw } from '../recovery/draw-levels.ts';
 import { type OwnTensors, ownOf, type Places } from '../recovery/own-tensors.ts';
-import { need, type RecoveryPlan, rateShares, settledDraw, stepsWithTrial, TRIAL } from '../recovery/plan.ts';
+import {
+  CLOSING,
+  need,
+  type RecoveryPlan,
+  rateShares,
+  settledDraw,
+  stepsWithTrial,
+  TRIAL,
+  WORTH_TRYING,
+} from '../recovery/plan.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import { sizeAt } from '../search/allocate.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
-import { buildLevels, holdoutLoss, keepAt } from './level-stage.ts';
+import { buildLevels, holdoutLoss, keepAt, type LevelModel } from './level-stage.ts';
 import { ownership } from './own-names.ts';
 import type { Progress } from './progress.ts';
 
@@ -75,7 +85,7 @@ export async function beginOwn(
     );
   const rivals: (Rival | undefined)[] = [];
   if (compensate && searched !== undefined && trialSteps(worth) > 0)
-    for (let level = 0; level < draw.always; level++) rivals.push(await rivalOf(level, levels[level]?.cut));
+    for (let level = 0; level < draw.always; level++) rivals.push(await rivalOf(level, levels[level]));
   const tried = rivals.flatMap((rival, level) => (rival === undefined ? [] : [level]));
   const steps = stepsWithTrial(worth, flopShares(calibrated.model, plan.widths), draw, tried);
   if (tried.length > 0)
@@ -92,13 +102,14 @@ export async function beginOwn(
     rivals,
   };
 
-  /** Absent where the level is not trained, or where what it does not own would differ, too. */
-  async function rivalOf(level: number, compensated: Graph | undefined): Promise<Rival | undefined> {
+  /** Absent where the level is not trained, is brought much nearer by compensation, or where what it does not own would differ, too. */
+  async function rivalOf(level: number, compensated: LevelModel | undefined): Promise<Rival | undefined> {
     const { model, pool, holdoutTeacher } = calibrated;
     const cut = cutGraph(model, keepAt(searched ?? order, plan.widths[level] ?? []));
     const at = places[level] as Places;
-    if (rates[level] === 0 || !differsOnlyIn(new Set(at.keys()), cut, compensated)) return undefined;
+    if (rates[level] === 0 || !differsOnlyIn(new Set(at.keys()), cut, compensated?.cut)) return undefined;
     const loss = await holdoutLoss(cut, pool, holdoutTeacher, computeThreads());
+    if (loss > WORTH_TRYING * (compensated?.loss ?? 0)) return undefined;
     const [share = 1] = rateShares([loss, undefined]);
     return { rate: share * plan.rate, trained: begun(ownOf(ordered.graph, cut, at)) };
   }
@@ -127,7 +138,7 @@ function differsOnlyIn(names: ReadonlySet<string>, graph: Graph, other: Graph | 
   });
 }
 
-/** Of a run whose trial is over: each level goes on as what is nearer to the dense model on held-out examples. */
+/** Of a run whose trial is over: each level goes on as what it began as, or otherwise, by how near both are to the dense model on held-out examples. */
 export async function decided<State extends Pick<Beginning, 'own' | 'rates' | 'rivals'>>(
   state: State,
   calibrated: CalibratedModel,
@@ -143,7 +154,7 @@ export async function decided<State extends Pick<Beginning, 'own' | 'rates' | 'r
     const distance = (weights: OwnTensors) =>
       holdoutLoss(levelOf(level, weights), pool, holdoutTeacher, computeThreads());
     const [otherwise, compensated] = [await distance(rival.trained.weights), await distance(now.weights)];
-    const changes = otherwise < compensated || Number.isNaN(compensated);
+    const changes = otherwise <= CLOSING * compensated || Number.isNaN(compensated);
     progress.note(
       `level ${level} goes on ${changes ? "from the search's units as they were cut" : 'from compensation'}: held out it is ${(changes ? otherwise : compensated).toPrecision(3)} from the dense model, ${(changes ? compensated : otherwise).toPrecision(3)} the other way`,
     );
