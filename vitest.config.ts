@@ -12,5 +12,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 120_000,
     hookTimeout: 300_000,
+    // What is waited for comes when it comes: a busy machine is no fault of it.
+    expect: { poll: { timeout: 30_000 } },
   },
 });
