@@ -70,6 +70,8 @@ interface SppErrorOptions {
   hint?: string;
   /** Seconds after which trying again makes sense; travels as `Retry-After`. */
   retryAfterS?: number;
+  /** Of the answer, beside those that every problem has. */
+  headers?: Readonly<Record<string, string>>;
   details?: ProblemDetails;
   cause?: unknown;
 }
@@ -80,6 +82,7 @@ export class SppError extends Error {
   readonly code: ProblemCode;
   readonly hint: string | undefined;
   readonly retryAfterS: number | undefined;
+  readonly headers: Readonly<Record<string, string>> | undefined;
   readonly details: ProblemDetails | undefined;
 
   constructor(code: ProblemCode, message: string, options: SppErrorOptions = {}) {
@@ -87,6 +90,7 @@ export class SppError extends Error {
     this.code = code;
     this.hint = options.hint;
     this.retryAfterS = options.retryAfterS;
+    this.headers = options.headers;
     this.details = options.details;
   }
 
@@ -136,10 +140,11 @@ export function problemParts(error: unknown): {
   body: string;
 } {
   const document = problemDocument(error);
-  const retryS = error instanceof SppError ? error.retryAfterS : undefined;
+  const { retryAfterS: retryS, headers } = error instanceof SppError ? error : {};
   return {
     status: document.status,
     headers: {
+      ...headers,
       'content-type': 'application/problem+json',
       ...(retryS === undefined ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryS))) }),
     },

@@ -246,6 +246,7 @@ describe('reading a file', () => {
   test('beyond its end is 416', async () => {
     const response = await read({ range: 'bytes=10-' });
     expect(response.status).toBe(416);
+    expect(response.headers.get('content-range')).toBe('bytes */10');
     expect(await problemOf(response)).toMatchObject({ code: 'range-not-satisfiable', sizeBytes: 10 });
   });
 

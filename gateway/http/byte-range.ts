@@ -10,7 +10,7 @@ const RANGE = /^bytes=(?<first>\d{0,15})-(?<last>\d{0,15})$/;
 
 /**
  * @returns undefined for no header and for one that a server may ignore: another unit, several ranges, malformed
- * @throws `range-not-satisfiable` when the range begins beyond the end
+ * @throws `range-not-satisfiable`, with the size, when the range begins beyond the end
  */
 export function parseRange(header: string | null, sizeBytes: number): ByteRange | undefined {
   const { first = '', last = '' } = RANGE.exec(header?.trim() ?? '')?.groups ?? {};
@@ -23,9 +23,7 @@ export function parseRange(header: string | null, sizeBytes: number): ByteRange 
     throw new SppError(
       'range-not-satisfiable',
       `The range ${header} lies outside of the file's ${sizeBytes} bytes.`,
-      {
-        details: { sizeBytes },
-      },
+      { headers: { 'content-range': `bytes */${sizeBytes}` }, details: { sizeBytes } },
     );
   return { offset: from, length: to - from + 1 };
 }

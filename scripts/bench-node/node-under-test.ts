@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { NodeReport } from '../../schema/node-report.ts';
+import { endWithParent } from '../local/end-with-parent.ts';
 
 const MAIN = fileURLToPath(new URL('../../infra/node/main.ts', import.meta.url));
 
@@ -22,6 +23,8 @@ export interface NodeUnderTest {
 export async function nodeUnderTest(artifact: string, flags: readonly string[] = []): Promise<NodeUnderTest> {
   const args = [MAIN, '--artifact', artifact, '--port', '0', '--log-level', 'error', ...flags];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const letGo = endWithParent(child);
+  child.once('exit', letGo);
   const url = await readyUrl(child);
   return {
     url,

@@ -25,3 +25,19 @@ test('a gateway whose runtime is killed comes back where it was, with what it kn
   expect(lines).toHaveLength(1);
   await scope.dispose();
 }, 60_000);
+
+test('a gateway whose runtime ends with Ctrl-C, as all of it does, is no failure to tell of', async () => {
+  const scope = disposables();
+  const lines: string[] = [];
+  const runtimes = noteChildren('workerd');
+  const dataDir = await temporaryDirectory(scope);
+  const gateway = await lastingGateway({ port: 0, nodes: [], ...secrets, dataDir }, (line) =>
+    lines.push(line),
+  );
+  const child = runtimes()[0]?.child;
+  child?.kill('SIGINT');
+  await vi.waitFor(() => expect(child?.signalCode ?? child?.exitCode).not.toBeNull(), { interval: 1 });
+  await gateway.close();
+  expect(lines).toEqual([]);
+  await scope.dispose();
+}, 60_000);

@@ -7,6 +7,8 @@ const RESTARTS = 5;
 const STEADY_MS = 60_000;
 /** Before the first restart; each next one waits twice as long. */
 const PAUSE_MS = 500;
+/** Ctrl-C reaches the runtime as well as this process, which then closes: an end that this one asks for so soon after is no failure. */
+const CLOSES_WITHIN_MS = 100;
 
 /** @throws as `startLocalGateway` does, where it does not start at all */
 export async function lastingGateway(
@@ -23,7 +25,7 @@ export async function lastingGateway(
     let startedMs = performance.now();
     while (!closing.signal.aborted) {
       const reason = await gateway.ended;
-      if (closing.signal.aborted) return;
+      await pause(CLOSES_WITHIN_MS, undefined, { signal: closing.signal });
       failures = performance.now() - startedMs >= STEADY_MS ? 1 : failures + 1;
       if (failures > RESTARTS) {
         log(`the gateway ${reason}; it is not started again after ${RESTARTS} restarts`);
@@ -42,7 +44,7 @@ export async function lastingGateway(
       }
     }
   };
-  // Ends by itself, or with the pause that closing breaks off.
+  // Ends by itself, or with a pause that closing breaks off.
   const watching = watch().catch(() => {});
 
   return {
