@@ -25,6 +25,7 @@ import { problemRoutes } from './routes/problems.ts';
 import { RequestBackground } from './state/background.ts';
 import type { Background } from './state/cell.ts';
 import { memo } from './state/memo.ts';
+import { foreseen } from './storage/store-failure.ts';
 
 const described: readonly Route[] = [
   ...inferenceRoutes,
@@ -138,7 +139,8 @@ async function answer(gateway: Gateway, { request, context, param }: Asked, rout
     });
     if (!route.timed) for (const [name, value] of told) response.headers.set(name, value);
     return response;
-  } catch (error) {
+  } catch (thrown) {
+    const error = foreseen(thrown, request.method !== 'GET' && request.method !== 'HEAD');
     clock?.release();
     if (route.access === 'client')
       gateway.metrics.refused(error instanceof SppError ? error.code : 'internal');

@@ -8,7 +8,7 @@ import {
 } from '../../schema/manifest.ts';
 import { parseRange } from '../http/byte-range.ts';
 import type { Call, Route } from '../route.ts';
-import { type ArtifactAddress, objectKey, putFile, statFile, storedFile } from '../storage/artifact-store.ts';
+import { type ArtifactAddress, getFile, putFile, statFile, storedFile } from '../storage/artifact-store.ts';
 import { SHA256_HEADER, uploadManifest } from './upload-manifest.ts';
 
 const FILE_PATH = '/v1/artifacts/:model/:version/:file';
@@ -61,7 +61,7 @@ async function readFile(call: Call): Promise<Response> {
   const ifRange = request.headers.get('if-range');
   const wanted = ifRange === null || ifRange === etag ? request.headers.get('range') : null;
   const range = parseRange(wanted, stat.bytes);
-  const object = await gateway.bucket.get(objectKey(address), range === undefined ? {} : { range });
+  const object = await getFile(gateway.bucket, address, range);
   if (object === null || storedFile(object).sha256 !== stat.sha256) throw unknownArtifact(address);
   headers.set('content-length', String(range?.length ?? stat.bytes));
   if (range === undefined) return new Response(object.body, { headers });

@@ -6,6 +6,7 @@ import type { Account } from '../budget/ledger.ts';
 import { accountOf } from '../budget/purses.ts';
 import { type Call, type Route, readDocument } from '../route.ts';
 import { changeKey, createKey, keyById, keyView, listKeys, revokeKey, rotateKey } from '../storage/keys.ts';
+import { ofStore } from '../storage/store-failure.ts';
 import { expiry, shownOnce } from './shown-once.ts';
 
 export const keyRoutes: readonly Route[] = [
@@ -52,7 +53,7 @@ export const keyRoutes: readonly Route[] = [
       const ledger = gateway.ledgerOf(row.id);
       const standing = async (name: Account['name']) => {
         const account = accountOf(row, name);
-        return account === undefined ? null : ledger.view(account);
+        return account === undefined ? null : ofStore('ledger', ledger.view(account));
       };
       return Response.json({ budget: await standing('cost'), rateLimit: await standing('rate') });
     },

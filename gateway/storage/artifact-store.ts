@@ -1,5 +1,6 @@
 /** Artifact files in R2. A file is written once: the same content again is no change, other content is refused. */
 import { SppError } from '../../schema/errors.ts';
+import { ofStore, StoreFailure } from './store-failure.ts';
 
 export interface ArtifactAddress {
   readonly model: string;
@@ -18,14 +19,23 @@ export interface PutFile extends StoredFile {
   readonly body: ReadableStream | Uint8Array<ArrayBuffer>;
 }
 
-export function objectKey({ model, version, file }: ArtifactAddress): string {
+function objectKey({ model, version, file }: ArtifactAddress): string {
   return `artifacts/${model}/${version}/${file}`;
 }
 
 /** What lies at an address, undefined when nothing does. */
 export async function statFile(bucket: R2Bucket, address: ArtifactAddress): Promise<StoredFile | undefined> {
-  const object = await bucket.head(objectKey(address));
+  const object = await ofStore('bucket', bucket.head(objectKey(address)));
   return object === null ? undefined : storedFile(object);
+}
+
+/** A file, or a part of it; null when nothing is there. */
+export function getFile(
+  bucket: R2Bucket,
+  address: ArtifactAddress,
+  range: { readonly offset: number; readonly length: number } | undefined,
+): Promise<R2ObjectBody | null> {
+  return ofStore('bucket', bucket.get(objectKey(address), range === undefined ? {} : { range }));
 }
 
 /**
@@ -60,7 +70,8 @@ export async function putFile(bucket: R2Bucket, file: PutFile): Promise<boolean>
       onlyIf: { etagDoesNotMatch: '*' },
     })
     .catch((cause: unknown) => {
-      if (!(cause instanceof Error && /checksum/i.test(cause.message))) throw cause;
+      if (!(cause instanceof Error && /checksum/i.test(cause.message)))
+        throw new StoreFailure('the bucket failed', { cause });
       throw new SppError(
         'bad-artifact',
         `${address.file} does not match the sha256 that was announced for it.`,
@@ -87,11 +98,12 @@ export async function listFiles(
   const files = new Map<string, StoredFile>();
   let cursor: string | undefined;
   do {
-    const page = await bucket.list({
+    const listing = bucket.list({
       prefix,
       include: ['customMetadata'],
       ...(cursor === undefined ? {} : { cursor }),
     });
+    const page = await ofStore('bucket', listing);
     for (const object of page.objects) files.set(object.key.slice(prefix.length), storedFile(object));
     cursor = page.truncated ? page.cursor : undefined;
   } while (cursor !== undefined);

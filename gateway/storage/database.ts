@@ -1,10 +1,16 @@
 /** D1 through drizzle. */
 import { type DrizzleD1Database, drizzle } from 'drizzle-orm/d1';
+import { ofStore } from './store-failure.ts';
 
 export type Database = DrizzleD1Database;
 
 export function openDatabase(binding: D1Database): Database {
-  return drizzle(binding, { casing: 'snake_case' });
+  // drizzle tells failures of single statements by itself, and hands on those of batches as they come.
+  const told: Pick<D1Database, 'prepare' | 'batch'> = {
+    prepare: (query) => binding.prepare(query),
+    batch: (statements) => ofStore('database', binding.batch(statements)),
+  };
+  return drizzle(told as D1Database, { casing: 'snake_case' });
 }
 
 /** Whether a write failed because another one had taken its key first. drizzle wraps what D1 says. */
