@@ -45,7 +45,7 @@ export const keyChangesSchema = z
   .partial();
 
 export const rotationSchema = z.strictObject({
-  /** For how long the secret before is good beside the new one. */
+  /** For how long the secret before is good beside the new one; those before it end when they were to, or with 0 all at once. */
   overlapS: z
     .int()
     .nonnegative()

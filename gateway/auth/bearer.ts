@@ -5,7 +5,7 @@ import type { Settings } from '../settings.ts';
 import type { Background } from '../state/cell.ts';
 import type { CellMap } from '../state/cell-map.ts';
 import type { NodeCredentials } from '../storage/nodes.ts';
-import type { SecretColumns } from '../storage/rotation.ts';
+import { EARLIER_GOOD, type SecretColumns, secretsBefore } from '../storage/rotation.ts';
 import { sameDigest, sha256 } from './digests.ts';
 import { type Access, type Identity, verdict } from './identity.ts';
 import type { OidcVerifier } from './oidc.ts';
@@ -134,8 +134,8 @@ async function client(
 }
 
 /**
- * Which of a row's secrets a token holds; undefined for none. Both are always tried, so that nothing tells which of them
- * was held against.
+ * Which of a row's secrets a token holds; undefined for none. As many are always tried, so that nothing tells which of them
+ * was held against, and whether there are any.
  */
 async function proofOf(
   token: string,
@@ -143,18 +143,13 @@ async function proofOf(
   pepper: string,
   nowMs: number,
 ): Promise<'current' | 'before' | undefined> {
-  const [current, before] = await Promise.all([
+  const before = row === null ? [] : secretsBefore(row, nowMs);
+  const [current, ...others] = await Promise.all([
     provesToken(token, row ?? undefined, pepper),
-    provesToken(token, secretBefore(row, nowMs), pepper),
+    ...Array.from({ length: EARLIER_GOOD }, (_, place) => provesToken(token, before[place], pepper)),
   ]);
   if (current) return 'current';
-  return before ? 'before' : undefined;
-}
-
-function secretBefore(row: SecretColumns | null, nowMs: number): { salt: string; hash: string } | undefined {
-  if (row === null || row.previousSalt === null || row.previousHash === null) return undefined;
-  if (row.previousUntilMs === null || nowMs >= row.previousUntilMs) return undefined;
-  return { salt: row.previousSalt, hash: row.previousHash };
+  return others.includes(true) ? 'before' : undefined;
 }
 
 async function operatorByToken(

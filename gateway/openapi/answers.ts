@@ -59,13 +59,20 @@ export const modelReadySchema = z.strictObject({
 
 export const inferAnswerSchema = inferResponseSchema;
 
+const secretsBefore = {
+  /** Until when the secret before the last rotation is good beside the new one; null where there was none. */
+  previousUntilMs: timeMs.nullable(),
+  /** The same of secrets before that one. */
+  earlierUntilMs: z.array(timeMs),
+};
+
 export const keyViewSchema = keySettingsSchema.extend({
   id: z.string(),
   prefix: z.string(),
   createdAtMs: timeMs,
   expiresAtMs: timeMs.nullable(),
   revokedAtMs: timeMs.nullable(),
-  previousUntilMs: timeMs.nullable(),
+  ...secretsBefore,
 });
 export const newKeyViewSchema = keyViewSchema.extend({ key: z.string() });
 export const keysSchema = z.strictObject({ keys: z.array(keyViewSchema) });
@@ -91,7 +98,7 @@ const operatorTokenViewSchema = z.strictObject({
   createdAtMs: timeMs,
   expiresAtMs: timeMs.nullable(),
   revokedAtMs: timeMs.nullable(),
-  previousUntilMs: timeMs.nullable(),
+  ...secretsBefore,
 });
 export const newOperatorTokenViewSchema = operatorTokenViewSchema.extend({ token: z.string() });
 export const operatorTokensSchema = z.strictObject({ tokens: z.array(operatorTokenViewSchema) });
@@ -197,7 +204,7 @@ export const nodeRegistrationSchema = z.strictObject({
   createdAtMs: timeMs,
   /** Null before the first heartbeat. */
   heardAtMs: timeMs.nullable(),
-  previousUntilMs: timeMs.nullable(),
+  ...secretsBefore,
 });
 export const newNodeRegistrationSchema = nodeRegistrationSchema.extend({ token: z.string() });
 

@@ -102,7 +102,8 @@ export const operations: Readonly<Record<string, Operation>> = {
   },
   'POST /v1/keys/:id/rotate': {
     tag: 'keys',
-    summary: 'Give a key a new secret, which is shown this once; the one before is good for the overlap',
+    summary:
+      'Give a key a new secret, which is shown this once; the one before is good for the overlap, those before it for theirs, and none with an overlap of 0',
     body: { json: rotationSchema },
     answers: { 200: { json: answers.newKeyViewSchema } },
     problems: ['not-found', 'conflict'],
@@ -133,7 +134,8 @@ export const operations: Readonly<Record<string, Operation>> = {
   },
   'POST /v1/operator-tokens/:id/rotate': {
     tag: 'operation',
-    summary: 'Give an operator’s token a new secret, shown this once; the one before is good for the overlap',
+    summary:
+      'Give an operator’s token a new secret, shown this once; the one before is good for the overlap, those before it for theirs, and none with an overlap of 0',
     body: { json: rotationSchema },
     answers: { 200: { json: answers.newOperatorTokenViewSchema } },
     problems: ['not-found', 'conflict'],
@@ -166,7 +168,8 @@ export const operations: Readonly<Record<string, Operation>> = {
   },
   'POST /v1/nodes/:name/rotate': {
     tag: 'fleet',
-    summary: 'Give a node’s token a new secret, shown this once; the one before is good for the overlap',
+    summary:
+      'Give a node’s token a new secret, shown this once; the one before is good for the overlap, those before it for theirs, and none with an overlap of 0',
     body: { json: rotationSchema },
     answers: { 200: { json: answers.newNodeRegistrationSchema } },
     problems: ['not-found', 'conflict'],

@@ -5,7 +5,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { TokenKind } from '../auth/secret-tokens.ts';
 import { auditOfChange } from './audit.ts';
 import type { Database } from './database.ts';
-import { requireRotated, rotation } from './rotation.ts';
+import { requireRotated, rotation, rotationDetail } from './rotation.ts';
 
 type TokenTable = typeof apiKeys | typeof operatorTokens;
 type Row<T extends TokenTable> = T['$inferSelect'];
@@ -58,9 +58,9 @@ export async function newestFirst<T extends TokenTable>(
 }
 
 /**
- * Gives a new secret; the one before is good for the overlap, the one before that no more.
+ * Gives a new secret, beside which those before are good for as long as `rotation` says.
  * @returns the token, which nothing can show again, and its row
- * @throws `not-found`; `conflict` for one that was revoked
+ * @throws `not-found`; `conflict` for one that was revoked, and where too many secrets are good still
  */
 export async function rotateToken<T extends TokenTable>(
   db: Database,
@@ -82,7 +82,7 @@ export async function rotateToken<T extends TokenTable>(
     actor,
     action: `${action}.rotate`,
     target: id,
-    detail: { overlapS, previousUntilMs: set.previousUntilMs },
+    detail: rotationDetail(overlapS, set),
   };
   await db.batch([
     auditOfChange(db, entry, table, unchanged),

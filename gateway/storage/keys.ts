@@ -16,7 +16,7 @@ import {
   rowByPrefix,
   type TokenChange,
 } from './issued-tokens.ts';
-import { neverRotated } from './rotation.ts';
+import { neverRotated, withoutSecrets } from './rotation.ts';
 
 export interface NewKey extends KeySettings {
   readonly expiresAtMs: number | null;
@@ -25,7 +25,7 @@ export interface NewKey extends KeySettings {
 }
 
 /** What may be told of a key. */
-export type KeyView = Omit<ApiKeyRow, 'salt' | 'hash' | 'previousSalt' | 'previousHash' | 'budgetRevision'>;
+export type KeyView = ReturnType<typeof keyView>;
 
 const issued: Issued<typeof apiKeys> = {
   table: apiKeys,
@@ -127,13 +127,7 @@ export function revokeKey(db: Database, change: TokenChange): Promise<ApiKeyRow>
   return revokeToken(db, issued, change, ({ name, prefix }) => ({ name, prefix }));
 }
 
-export function keyView({
-  salt,
-  hash,
-  previousSalt,
-  previousHash,
-  budgetRevision,
-  ...view
-}: ApiKeyRow): KeyView {
+export function keyView(row: ApiKeyRow) {
+  const { budgetRevision, ...view } = withoutSecrets(row);
   return view;
 }

@@ -8,16 +8,20 @@ import { newToken } from '../auth/secret-tokens.ts';
 import { auditOfChange, auditStatement } from './audit.ts';
 import { type Database, isTaken } from './database.ts';
 import { fieldChanges, untilChanged } from './field-changes.ts';
-import { neverRotated, requireRotated, rotation, type SecretColumns } from './rotation.ts';
+import {
+  neverRotated,
+  requireRotated,
+  rotation,
+  rotationDetail,
+  type SecretColumns,
+  withoutSecrets,
+} from './rotation.ts';
 
 /** What a node's token is proved by. */
 export type NodeCredentials = Pick<NodeRow, 'name'> & SecretColumns;
 
 /** What may be told of a registration. */
-export type NodeRegistration = Omit<
-  NodeRow,
-  'prefix' | 'salt' | 'hash' | 'previousSalt' | 'previousHash' | 'report'
->;
+export type NodeRegistration = ReturnType<typeof nodeRegistration>;
 
 interface NodeChange {
   readonly name: string;
@@ -82,6 +86,7 @@ export async function findNodeCredentials(db: Database, prefix: string): Promise
       previousSalt: nodes.previousSalt,
       previousHash: nodes.previousHash,
       previousUntilMs: nodes.previousUntilMs,
+      earlierSecrets: nodes.earlierSecrets,
     })
     .from(nodes)
     .where(eq(nodes.prefix, prefix));
@@ -131,8 +136,8 @@ async function tryChange(
 }
 
 /**
- * Gives a node's token a new secret; the one before is good for the overlap, the one before that no more.
- * @throws `not-found`
+ * Gives a node's token a new secret, beside which those before are good for as long as `rotation` says.
+ * @throws `not-found`; `conflict` where too many secrets are good still
  */
 export async function rotateNodeToken(
   db: Database,
@@ -147,7 +152,7 @@ export async function rotateNodeToken(
     actor,
     action: 'node.rotate',
     target: name,
-    detail: { overlapS, previousUntilMs: set.previousUntilMs },
+    detail: rotationDetail(overlapS, set),
   };
   await db.batch([auditOfChange(db, entry, nodes, unchanged), db.update(nodes).set(set).where(unchanged)]);
   return { token, row: requireRotated(await nodeByName(db, name), set.hash) };
@@ -199,14 +204,7 @@ export async function keepHeartbeat(
   return row;
 }
 
-export function nodeRegistration({
-  prefix,
-  salt,
-  hash,
-  previousSalt,
-  previousHash,
-  report,
-  ...view
-}: NodeRow): NodeRegistration {
+export function nodeRegistration(row: NodeRow) {
+  const { prefix, report, ...view } = withoutSecrets(row);
   return view;
 }

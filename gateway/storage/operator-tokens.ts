@@ -13,7 +13,7 @@ import {
   rowByPrefix,
   type TokenChange,
 } from './issued-tokens.ts';
-import { neverRotated } from './rotation.ts';
+import { neverRotated, withoutSecrets } from './rotation.ts';
 
 export interface NewOperatorToken {
   readonly name: string;
@@ -32,7 +32,7 @@ const issued: Issued<typeof operatorTokens> = {
 };
 
 /** What may be told of a token. */
-export type OperatorTokenView = Omit<OperatorTokenRow, 'salt' | 'hash' | 'previousSalt' | 'previousHash'>;
+export type OperatorTokenView = ReturnType<typeof operatorTokenView>;
 
 /** @returns the token itself, which nothing can show again, and its row */
 export async function createOperatorToken(
@@ -89,12 +89,6 @@ export function revokeOperatorToken(db: Database, change: TokenChange): Promise<
   return revokeToken(db, issued, change, ({ name, role, prefix }) => ({ name, role, prefix }));
 }
 
-export function operatorTokenView({
-  salt,
-  hash,
-  previousSalt,
-  previousHash,
-  ...view
-}: OperatorTokenRow): OperatorTokenView {
-  return view;
+export function operatorTokenView(row: OperatorTokenRow) {
+  return withoutSecrets(row);
 }

@@ -70,6 +70,18 @@ export const policies = sqliteTable('policies', {
 /** The secret before the last rotation, and until when it is good beside the new one. */
 const rotated = { previousSalt: text(), previousHash: text(), previousUntilMs: integer() };
 
+/** A secret that a rotation has promised to keep for a while. */
+export interface EarlierSecret {
+  readonly salt: string;
+  readonly hash: string;
+  readonly untilMs: number;
+}
+
+/** Secrets before that one whose time was not over when it was rotated; null for none. */
+const rotatedBefore = {
+  earlierSecrets: text({ mode: 'json' }).$type<readonly EarlierSecret[] | null>(),
+};
+
 /** API keys of clients. The key itself is shown once and stored nowhere. */
 export const apiKeys = sqliteTable(
   'api_keys',
@@ -94,6 +106,7 @@ export const apiKeys = sqliteTable(
     budgetRevision: integer().notNull().default(0),
     /** Whether it may ask for the reasons of a decision. */
     mayExplain: integer({ mode: 'boolean' }).notNull().default(false),
+    ...rotatedBefore,
   },
   (table) => [uniqueIndex('api_keys_prefix').on(table.prefix)],
 );
@@ -112,6 +125,7 @@ export const operatorTokens = sqliteTable(
     expiresAtMs: integer(),
     revokedAtMs: integer(),
     ...rotated,
+    ...rotatedBefore,
   },
   (table) => [uniqueIndex('operator_tokens_prefix').on(table.prefix)],
 );
@@ -135,6 +149,7 @@ export const nodes = sqliteTable(
     heardAtMs: integer(),
     report: text({ mode: 'json' }).$type<NodeReport | null>(),
     ...rotated,
+    ...rotatedBefore,
   },
   (table) => [uniqueIndex('nodes_prefix').on(table.prefix), uniqueIndex('nodes_url').on(table.url)],
 );
