@@ -19,7 +19,7 @@ async function withoutLedger() {
   const known = vi.fn(() => never);
   const gateway = {
     settings: { keyPepper: PEPPER, corsOrigins: [] },
-    keys: { get: async () => row as unknown as ApiKeyRow },
+    keys: { get: async () => row as unknown as ApiKeyRow, within: async () => row as unknown as ApiKeyRow },
     purses: { of: () => ({ take: () => never }), tend: () => {} },
     metrics: { refused: (code: string) => void refused.push(code) },
     known,

@@ -1,5 +1,11 @@
 /** All that an isolate holds between requests: settings, stores, and its copies of policy, catalog, keys and fleet. */
-import type { ApiKeyRow, OperatorTokenRow } from '../schema/db/tables.ts';
+import {
+  type ApiKeyRow,
+  apiKeys,
+  nodes as nodeTable,
+  type OperatorTokenRow,
+  operatorTokens,
+} from '../schema/db/tables.ts';
 import { SppError } from '../schema/errors.ts';
 import type { ProvenKeys } from './auth/bearer.ts';
 import { pooledRandomHex, randomHex } from './auth/digests.ts';
@@ -27,6 +33,7 @@ import { findKey } from './storage/keys.ts';
 import { findNodeCredentials, listNodes, type NodeCredentials } from './storage/nodes.ts';
 import { findOperatorToken } from './storage/operator-tokens.ts';
 import { type PolicyInForce, policyInForce, samePolicies } from './storage/policies.ts';
+import { listPrefixes, type PrefixedTable } from './storage/prefixes.ts';
 
 /** What every inference goes by. */
 export interface Known {
@@ -93,9 +100,10 @@ export function createGateway(
       now,
       onError: (error) => logFailure('refresh failed', error, { what }),
     });
-  const tokens = <T>(what: string, load: (prefix: string) => Promise<T | null>) =>
+  const tokens = <T>(what: string, table: PrefixedTable, load: (prefix: string) => Promise<T | null>) =>
     heldTokens<T>({
       load: (prefix) => load(prefix).catch((cause: unknown) => unreadable(what, cause)),
+      prefixes: (most) => listPrefixes(db, table, most).catch((cause: unknown) => unreadable(what, cause)),
       now,
       onError: (error) => logFailure('refresh failed', error, { what }),
     });
@@ -134,9 +142,9 @@ export function createGateway(
       const all = Promise.all([policy, catalog, following]);
       return all.then(([inForce, models]) => ({ policy: inForce, catalog: models }));
     },
-    keys: tokens('key', (prefix) => findKey(db, prefix)),
-    operatorTokens: tokens('operator token', (prefix) => findOperatorToken(db, prefix)),
-    nodeTokens: tokens('node', (prefix) => findNodeCredentials(db, prefix)),
+    keys: tokens('key', apiKeys, (prefix) => findKey(db, prefix)),
+    operatorTokens: tokens('operator token', operatorTokens, (prefix) => findOperatorToken(db, prefix)),
+    nodeTokens: tokens('node', nodeTable, (prefix) => findNodeCredentials(db, prefix)),
     decisions: decisionLog({
       async write(batch) {
         if (settings.logDecisions)

@@ -49,6 +49,41 @@ test.each(rates)('a key that is revoked after the clock was set back is refused,
   expect(await withKey()).toBe(401);
 });
 
+test('a key that was tried in another isolate before there was one is good there within two seconds, in a flood too', async () => {
+  const made = async () => {
+    const created = await here.ask('POST', '/v1/keys', secrets.operatorToken, { name: 'shop' });
+    return (await created.json()) as { id: string; key: string; prefix: string };
+  };
+  const flood = (count: number) =>
+    Promise.all(
+      Array.from({ length: count }, (_, i) =>
+        there.ask('GET', '/v2', `sp_${i.toString(16).padStart(12, '0')}_${'A'.repeat(43)}`),
+      ),
+    );
+  for (const unknown of [0, 50]) {
+    expect((await flood(unknown)).map(({ status }) => status)).toEqual(Array(unknown).fill(401));
+    const { key, prefix } = await made();
+    // As if it was asked for just before it was made.
+    there.gateway.keys.set(prefix, null);
+    expect((await there.ask('GET', '/v2', key)).status).toBe(401);
+    nowMs += 1999;
+    expect((await there.ask('GET', '/v2', key)).status).toBe(200);
+  }
+});
+
+test('a secret that was made by a rotation in another isolate is good there within a second', async () => {
+  // The flood of others is over.
+  nowMs += WITHIN_MS;
+  const created = await here.ask('POST', '/v1/keys', secrets.operatorToken, { name: 'shop' });
+  const { id, key } = (await created.json()) as { id: string; key: string };
+  expect((await there.ask('GET', '/v2', key)).status).toBe(200);
+  const rotated = await here.ask('POST', `/v1/keys/${id}/rotate`, secrets.operatorToken, { overlapS: 60 });
+  const { key: next } = (await rotated.json()) as { key: string };
+  nowMs += 1000;
+  expect((await there.ask('GET', '/v2', next)).status).toBe(200);
+  expect((await there.ask('GET', '/v2', key)).status).toBe(200);
+});
+
 test.each(rates)('a policy that is activated in another isolate is in force, %s', async (_, stepMs) => {
   const { operatorToken } = secrets;
   const inForce = async () => (await there.gateway.policy.get({ waitUntil: () => {} })).version;

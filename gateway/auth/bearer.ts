@@ -7,6 +7,7 @@ import type { CellMap } from '../state/cell-map.ts';
 import type { NodeCredentials } from '../storage/nodes.ts';
 import { EARLIER_GOOD, type SecretColumns, secretsBefore } from '../storage/rotation.ts';
 import { sameDigest, sha256 } from './digests.ts';
+import { REFUSED_WITHIN_MS } from './held-tokens.ts';
 import { type Access, type Identity, verdict } from './identity.ts';
 import type { OidcVerifier } from './oidc.ts';
 import { provesToken, tokenPrefix } from './secret-tokens.ts';
@@ -123,14 +124,35 @@ async function client(
   prefix: string,
   { keys, background, settings, proven, authorization, held, nowMs }: ClientContext,
 ): Promise<Identity | undefined> {
-  const row = await (held === undefined ? keys.get(prefix, background) : held);
-  const proof = await proofOf(token, row, settings.keyPepper, nowMs);
-  if (row === null || proof === undefined || !isGood(row, nowMs)) return undefined;
+  const found = await provedBy(token, prefix, held ?? keys.get(prefix, background), keys, settings, nowMs);
+  if (found === undefined || !isGood(found.row, nowMs)) return undefined;
+  const { row, proof } = found;
   if (proof === 'current' && authorization.length <= PROVEN_CHARACTERS) {
     if (proven.size >= PROVEN_HELD) proven.clear();
     proven.set(authorization, row);
   }
   return { kind: 'client', key: row };
+}
+
+/**
+ * The row that a token is proved by. Where the one in hand does not, a newer one may.
+ * @param held the row in hand, or the promise of one
+ */
+async function provedBy<T extends SecretColumns>(
+  token: string,
+  prefix: string,
+  held: T | null | Promise<T | null>,
+  rows: CellMap<T | null>,
+  { keyPepper }: Pick<Settings, 'keyPepper'>,
+  nowMs: number,
+): Promise<{ readonly row: T; readonly proof: 'current' | 'before' } | undefined> {
+  const row = await held;
+  const proof = await proofOf(token, row, keyPepper, nowMs);
+  if (row !== null && proof !== undefined) return { row, proof };
+  const newer = await rows.within(prefix, REFUSED_WITHIN_MS);
+  if (newer === null || newer === row) return undefined;
+  const late = await proofOf(token, newer, keyPepper, nowMs);
+  return late === undefined ? undefined : { row: newer, proof: late };
 }
 
 /**
@@ -157,10 +179,10 @@ async function operatorByToken(
   prefix: string,
   { operatorTokens, background, settings, nowMs }: AccessContext,
 ): Promise<Identity | undefined> {
-  const row = await operatorTokens.get(prefix, background);
-  const proof = await proofOf(token, row, settings.keyPepper, nowMs);
-  if (row === null || proof === undefined || !isGood(row, nowMs)) return undefined;
-  return { kind: 'operator', name: row.name, role: row.role };
+  const held = operatorTokens.get(prefix, background);
+  const found = await provedBy(token, prefix, held, operatorTokens, settings, nowMs);
+  if (found === undefined || !isGood(found.row, nowMs)) return undefined;
+  return { kind: 'operator', name: found.row.name, role: found.row.role };
 }
 
 async function nodeByToken(
@@ -168,9 +190,9 @@ async function nodeByToken(
   prefix: string,
   { nodeTokens, background, settings, nowMs }: AccessContext,
 ): Promise<Identity | undefined> {
-  const row = await nodeTokens.get(prefix, background);
-  const proof = await proofOf(token, row, settings.keyPepper, nowMs);
-  return row !== null && proof !== undefined ? { kind: 'node', registered: row } : undefined;
+  const held = nodeTokens.get(prefix, background);
+  const found = await provedBy(token, prefix, held, nodeTokens, settings, nowMs);
+  return found === undefined ? undefined : { kind: 'node', registered: found.row };
 }
 
 function isGood(row: Pick<ApiKeyRow, 'expiresAtMs' | 'revokedAtMs'>, nowMs: number): boolean {

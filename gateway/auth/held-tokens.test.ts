@@ -14,6 +14,7 @@ function isolate() {
       if (stored instanceof Error) throw stored;
       return stored;
     },
+    prefixes: async () => [],
     now: () => nowMs,
     onError: () => {},
   });
@@ -81,7 +82,7 @@ test('a row that has not changed stays the same one, so that its token is proved
   let nowMs = 0;
   let models: string[] | null = null;
   const load = async () => ({ prefix: '0123456789ab', models });
-  const tokens = heldTokens({ load, now: () => nowMs, onError: () => {} });
+  const tokens = heldTokens({ load, prefixes: async () => [], now: () => nowMs, onError: () => {} });
   const asked = async () => {
     const work: Promise<unknown>[] = [];
     await tokens.get('0123456789ab', { waitUntil: (promise) => void work.push(promise) });

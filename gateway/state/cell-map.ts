@@ -6,6 +6,7 @@ import { type Background, type Cell, type CellOptions, cell } from './cell.ts';
 
 export interface CellMap<T> {
   get(key: string, background: Background): T | Promise<T>;
+  within(key: string, ageMs: number): T | Promise<T>;
   set(key: string, value: T): void;
   /** The next `get` loads anew. */
   drop(key: string): void;
@@ -35,6 +36,7 @@ export function cellMap<T>(
 
   return {
     get: (key, background) => touch(key).get(background),
+    within: (key, ageMs) => touch(key).within(ageMs),
     set: (key, value) => touch(key).set(value),
     drop(key) {
       young.delete(key);

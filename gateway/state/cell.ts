@@ -28,6 +28,8 @@ export interface Cell<T> {
    * @throws what `load` throws, when there is no value to fall back on; always through the promise
    */
   get(background: Background): T | Promise<T>;
+  /** One that is no older, for what must not be said by an old one. @throws as `get` does, through the promise */
+  within(ageMs: number): T | Promise<T>;
   /** The value in hand, however old; undefined before the first. */
   held(): T | undefined;
   /** Puts in a value that is known to be the newest; refreshes under way are then ignored. */
@@ -91,6 +93,11 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
   };
 
   return {
+    within(ageMs) {
+      const at = now();
+      if (held !== undefined && at < held.atMs) tooOld();
+      return held !== undefined && at - held.atMs < ageMs ? held.value : fresh();
+    },
     get(background) {
       const at = now();
       if (held !== undefined && at < held.atMs) tooOld();
