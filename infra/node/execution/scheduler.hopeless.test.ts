@@ -1,5 +1,13 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { job, scriptedScheduler, taking } from '../../../test/support/scripted-scheduler.ts';
+import {
+  echo,
+  inputs,
+  job,
+  scriptedScheduler,
+  settled,
+  sharing,
+  taking,
+} from '../../../test/support/scripted-scheduler.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -34,6 +42,20 @@ describe('scheduler, hopeless deadlines', () => {
     void jobs.submit(job(0, { deadlineMs: inMs(30_000) }));
     void jobs.submit(job(0, { deadlineMs: inMs(90_000) }));
     expect(jobs.queueLength).toBe(5);
+  });
+
+  test.each([
+    ['no time at all', 0, 'budget-overrun'],
+    ['less than any run has ever taken', 500, 'budget-infeasible'],
+  ])('what is refused for %s keeps nobody from sharing a run', async (_, budgetMs, code) => {
+    const { jobs, running } = scriptedScheduler({ times: taking(1000) });
+    const first = jobs.submit(sharing(1));
+    for (const value of [2, 3, 4]) void jobs.submit(sharing(value));
+    await expect(jobs.submit(sharing(5, { deadlineMs: inMs(budgetMs) }))).rejects.toMatchObject({ code });
+    running[0]!.end(echo(running[0]!));
+    await first;
+    await settled();
+    expect(inputs(running[1]!)).toEqual([2, 3, 4]);
   });
 
   test('refuses what waits as soon as no run could end in time, not only at its deadline', async () => {

@@ -280,8 +280,10 @@ export function scheduler(
             else reject(outcome.error);
           },
         };
-        arrivals.arrived(rows, deadlineMs === undefined ? undefined : deadlineMs - now, now);
         const inVain = admissionRefusal(entry, now, queue, rules, pool);
+        // A budget that no level was ever fast enough for is no load, and no reason to keep runs short for those like it.
+        if (inVain === undefined || inVain.code === 'deadline-hopeless')
+          arrivals.arrived(rows, deadlineMs === undefined ? undefined : deadlineMs - now, now);
         if (inVain !== undefined) throw inVain;
         queue.push(entry);
         signal?.addEventListener('abort', onAbort, { once: true });
