@@ -24,6 +24,8 @@ test('the node counts answers, kept deadlines and refusals, and tells nobody wit
   expect((await post(url, request, late)).status).toBe(504);
   expect((await post(url, { inputs: [] }, authorization)).status).toBe(400);
 
+  expect((await post(url, request, { authorization: 'Bearer wrong' })).status).toBe(401);
+
   expect((await fetch(`${node.url}/metrics`)).status).toBe(401);
   const response = await fetch(`${node.url}/metrics`, { headers: authorization });
   expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=/);
@@ -35,6 +37,7 @@ test('the node counts answers, kept deadlines and refusals, and tells nobody wit
       'spp_node_deadlines_total{outcome="refused"} 1',
       'spp_node_refusals_total{code="budget-overrun"} 1',
       'spp_node_refusals_total{code="bad-request"} 1',
+      'spp_node_refusals_total{code="unauthorized"} 1',
       'spp_node_resident_levels 3',
       'spp_node_ready 1',
     ]),

@@ -197,6 +197,16 @@ describe('a node that is ready', () => {
       /X-Latency-Budget-Remaining/,
     ],
     ['a spent budget', good, { 'x-latency-budget-remaining': '0' }, 504, 'budget-overrun', /run out/],
+    [
+      'a spent budget in ms',
+      good,
+      { 'x-latency-budget-remaining': '0.0ms' },
+      504,
+      'budget-overrun',
+      /run out/,
+    ],
+    ['no remaining budget', good, { 'x-latency-budget-remaining': '' }, 400, 'bad-header', /Remaining: ""/],
+    ['less than none', good, { 'x-latency-budget-remaining': '-0' }, 400, 'bad-header', /Remaining: "-0"/],
     ['a large body', JSON.stringify(good) + ' '.repeat(100_000), {}, 413, 'body-too-large', /100000 bytes/],
   ])('refuses %s', async (_, body, headers, status, code, message) => {
     const response = await post(`${model}/infer`, body, headers);

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
-import { SppError } from '../../../schema/errors.ts';
+import { problemDocument, SppError } from '../../../schema/errors.ts';
 import { bearerCheck } from './auth.ts';
 import { type Answer, exchangeOf, problemAnswer, send } from './exchange.ts';
 import { MOST_AHEAD, pipelineLimit } from './pipeline-limit.ts';
@@ -42,6 +42,7 @@ export function nodeApp(options: AppOptions): RequestListener {
       result = await node.accepted.track(async () => route.handle(exchange, params));
     } catch (error) {
       failure = error;
+      route?.refused?.(error, exchange);
       result = problemAnswer(
         error,
         route === undefined && allow.length > 0 ? { allow: allow.join(', ') } : {},
@@ -73,7 +74,7 @@ export function nodeApp(options: AppOptions): RequestListener {
     const gone = failure !== undefined && exchange.signal.aborted;
     if (gone) log.info({ ...fields, status: undefined }, 'client went away');
     else if (result.status === 500) log.error({ ...fields, err: failure }, 'request failed');
-    else if (failure !== undefined) log.info({ ...fields, reason: String(failure) }, 'request refused');
+    else if (failure !== undefined) log.info({ ...fields, ...reasonOf(failure) }, 'request refused');
     else log.debug(fields, 'request answered');
   };
 
@@ -89,6 +90,15 @@ export function nodeApp(options: AppOptions): RequestListener {
       response.destroy();
     });
   };
+}
+
+/** Whose words may quote what a body holds. */
+const OF_BODIES: ReadonlySet<string> = new Set(['bad-json', 'bad-request', 'bad-shape', 'bad-datatype']);
+
+/** A refusal as the log tells it: what a client sent as its input is told to that client alone. */
+function reasonOf(failure: unknown): { code: string; reason: string } {
+  const { code, title, detail } = problemDocument(failure);
+  return { code, reason: OF_BODIES.has(code) ? title : detail };
 }
 
 function tooFarAhead(): SppError {

@@ -114,13 +114,15 @@ function readDeadline(exchange: Exchange): number | undefined {
   const { arrivedMs } = exchange;
   const remaining = exchange.header(headerNames.budgetRemaining);
   if (remaining !== undefined) {
-    if (Number(remaining) === 0)
+    if (NOTHING_LEFT.test(remaining))
       throw new SppError('budget-overrun', 'The latency budget had run out when the request came.');
     return arrivedMs + parseLatencyBudget(remaining, 'X-Latency-Budget-Remaining');
   }
   const budget = exchange.header(headerNames.latencyBudget);
   return budget === undefined ? undefined : arrivedMs + parseLatencyBudget(budget);
 }
+
+const NOTHING_LEFT = /^\s*0+(?:\.0+)?(?:ms|s)?\s*$/;
 
 /** How far down the node may step; without the header, not at all. */
 function readMinLevel(exchange: Exchange, level: number): number {

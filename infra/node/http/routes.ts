@@ -44,6 +44,8 @@ export interface Route {
   /** Health is for probes, which have no token. */
   readonly open?: true;
   readonly handle: (exchange: Exchange, params: PathParams) => Answer | Promise<Answer>;
+  /** Called with whatever a request for this route was refused for, `handle` asked or not. */
+  readonly refused?: (error: unknown, exchange: Exchange) => void;
 }
 
 export interface RouteMatch {
@@ -129,26 +131,24 @@ export function nodeRoutes({ node, name, maxBodyBytes, metrics }: RouteOptions):
     params: PathParams,
     levelOf: (model: ServedModel) => number,
   ): Promise<Answer> => {
-    try {
-      if (node.state === 'draining') throw draining();
-      const target = () => {
-        const { model, inFlight } = named(current(params), exchange.header(headerNames.artifactVersion));
-        return { model, inFlight, level: levelOf(model) };
-      };
-      return await answerInfer(target, exchange, { maxBodyBytes, metrics });
-    } catch (error) {
-      const code = exchange.signal.aborted
-        ? 'client-gone'
-        : error instanceof SppError
-          ? error.code
-          : 'internal';
-      metrics.refused(
-        code,
-        (exchange.header(headerNames.latencyBudget) ?? exchange.header(headerNames.budgetRemaining)) !==
-          undefined,
-      );
-      throw error;
-    }
+    if (node.state === 'draining') throw draining();
+    const target = () => {
+      const { model, inFlight } = named(current(params), exchange.header(headerNames.artifactVersion));
+      return { model, inFlight, level: levelOf(model) };
+    };
+    return answerInfer(target, exchange, { maxBodyBytes, metrics });
+  };
+  const refused = (error: unknown, exchange: Exchange) => {
+    const code = exchange.signal.aborted
+      ? 'client-gone'
+      : error instanceof SppError
+        ? error.code
+        : 'internal';
+    metrics.refused(
+      code,
+      (exchange.header(headerNames.latencyBudget) ?? exchange.header(headerNames.budgetRemaining)) !==
+        undefined,
+    );
   };
   const modelPath = '/v2/models/:model';
   const levelPath = `${modelPath}/versions/:level`;
@@ -219,11 +219,13 @@ export function nodeRoutes({ node, name, maxBodyBytes, metrics }: RouteOptions):
       method: 'POST',
       path: `${modelPath}/infer`,
       handle: (exchange, params) => infer(exchange, params, (model) => model.defaultLevel),
+      refused,
     },
     {
       method: 'POST',
       path: `${levelPath}/infer`,
       handle: (exchange, params) => infer(exchange, params, (model) => parseLevel(model, params.level)),
+      refused,
     },
   ];
 }
