@@ -2,7 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { SppError } from '../../schema/errors.ts';
 import { authModes, executionProviders, logLevels, type NodeOptions } from './options.ts';
-import { startNode } from './server.ts';
+import { type RunningNode, startNode } from './server.ts';
 
 const program = new Command('node infra/node/main.ts')
   .description('Serves every level of a path artifact over the Open Inference Protocol.')
@@ -68,17 +68,19 @@ await program.parseAsync().catch(fail);
 async function run(flags: Record<string, string>): Promise<void> {
   const token = process.env.NODE_TOKEN;
   const registrationToken = process.env.REGISTRATION_TOKEN;
-  const node = await startNode({
+  let node: RunningNode | undefined;
+  // From here on: the first process of a container is not ended by a signal that it does not handle.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.once(signal, () => {
+      process.once(signal, () => process.exit(1));
+      if (node === undefined) process.exit(0);
+      node.close().then(() => process.exit(0), fail);
+    });
+  node = await startNode({
     ...flags,
     ...(token ? { token } : {}),
     ...(registrationToken ? { registrationToken } : {}),
   } as unknown as NodeOptions);
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
-      process.once(signal, () => process.exit(1));
-      node.close().then(() => process.exit(0), fail);
-    });
-  }
   try {
     await node.ready;
   } catch (error) {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { open, readdir, readFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -86,6 +87,18 @@ describe('the node as a program', () => {
     expect(await node.ended).toBe(0);
     for (const line of node.output.stderr.trim().split('\n')) expect(JSON.parse(line)).toHaveProperty('msg');
     expect(node.output.stdout.trim().split('\n')).toEqual([ready]);
+  });
+
+  test('ends with 0 on SIGTERM while it has nothing but an address, too', async () => {
+    const silent = createServer().listen(0, '127.0.0.1');
+    scope.onDispose(async () => silent.close());
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const node = program(['--artifact', `http://127.0.0.1:${port}/v1/artifacts/tiny/v1`, '--port', '0']);
+    await once(silent, 'connection');
+    node.child.kill('SIGTERM');
+    expect(await node.ended).toBe(0);
+    expect(node.output).toEqual({ stdout: '', stderr: '' });
   });
 
   test('logs the trace of a request', async () => {
