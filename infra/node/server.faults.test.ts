@@ -1,5 +1,6 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
 import { gatedThreads } from '../../test/support/gated-threads.ts';
@@ -14,7 +15,8 @@ import {
   tinyRequest,
 } from '../../test/support/node-client.ts';
 import { tinyReference } from '../../test/support/tiny-model.ts';
-import { spawnSessionThread } from './execution/asked-thread.ts';
+import { type SpawnThread, spawnSessionThread, type Thread } from './execution/asked-thread.ts';
+import { createLogger } from './log.ts';
 import { startNode } from './server.ts';
 
 const scope = disposables();
@@ -144,6 +146,24 @@ describe('stopping', () => {
     await node.close();
     for (const response of await Promise.all(responses))
       expect(await problemOf(response)).toMatchObject({ status: 503, code: 'draining' });
+  });
+
+  test.each([0, 5, 20])('%d ms after the start leaves no thread behind', async (ms) => {
+    const alive = new Set<Thread>();
+    const spawn: SpawnThread = (data) => {
+      const thread = spawnSessionThread(data);
+      alive.add(thread);
+      thread.on('exit', () => alive.delete(thread));
+      return thread;
+    };
+    const options = { artifact: await tinyArtifact(scope), port: 0, workers: 2 };
+    const node = await startNode(options, { log: createLogger('silent', 'test'), spawn });
+    await sleep(ms);
+    await node.close();
+    expect(alive.size).toBe(0);
+    // What was still under way would start its threads now.
+    await sleep(200);
+    expect(alive.size).toBe(0);
   });
 });
 

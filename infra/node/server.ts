@@ -98,6 +98,8 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
       directory,
       log,
     });
+    // A node that has stopped meanwhile would never close it.
+    if (stop.signal.aborted) return source.close();
     const model = servedModel({
       source,
       workers: settings.workers,
@@ -247,6 +249,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   const close = async () => {
     log.info({ inFlight: accepted.count }, 'draining');
     state = 'draining';
+    usable.reject(new SppError('interrupted', 'The node was stopped before it was ready.'));
     clearInterval(mending);
     clearTimeout(before?.timer);
     stop.abort();
@@ -262,7 +265,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     await closed;
     clearTimeout(lingering);
     await goodbye;
-    usable.reject(new SppError('interrupted', 'The node was stopped before it was ready.'));
+    await serving.catch(() => {});
     log.info('stopped');
   };
   return {

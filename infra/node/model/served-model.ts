@@ -75,7 +75,7 @@ export interface ServedModel {
   /** See `LevelMeasurement`. */
   measure(onUsable?: () => void): Promise<void>;
   report(): NodeReport['models'][number];
-  /** Refuses what waits and ends the threads. */
+  /** Refuses what waits and ends the threads. Safe to call again. */
   close(): Promise<void>;
 }
 
@@ -249,6 +249,19 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     if (await measurement.measure(onUsable)) await kept.save();
   };
 
+  let closing: Promise<void> | undefined;
+  const close = async () => {
+    closed = true;
+    clearInterval(tick);
+    kept.stop();
+    jobs.close(
+      new SppError('draining', 'The node is shutting down.', { hint: 'Ask another node.', retryAfterS: 1 }),
+    );
+    await pool.close();
+    if (arrived.size > 0) await kept.save();
+    await source.close();
+  };
+
   return {
     manifest,
     denseLevel,
@@ -293,16 +306,9 @@ export function servedModel(options: ServedModelOptions): ServedModel {
           };
         }),
     }),
-    async close() {
-      closed = true;
-      clearInterval(tick);
-      kept.stop();
-      jobs.close(
-        new SppError('draining', 'The node is shutting down.', { hint: 'Ask another node.', retryAfterS: 1 }),
-      );
-      await pool.close();
-      if (arrived.size > 0) await kept.save();
-      await source.close();
+    close: () => {
+      closing ??= close();
+      return closing;
     },
   };
 }
