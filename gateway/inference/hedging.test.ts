@@ -43,6 +43,34 @@ describe('hedging', () => {
     expect((await race(attempt('bad a', 90), attempt('bad b', 5))).outcome).toBe('bad a');
   });
 
+  test('does not hold an answer back while a second node is still to be paid, and then sends to none', async () => {
+    let wantedThen: boolean | undefined;
+    const paid = async (wanted: () => boolean) => {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      wantedThen = wanted();
+      return undefined;
+    };
+    let answeredAtMs: number | undefined;
+    const since = Date.now();
+    const outcome = hedged(attempt('good a', 12), 10, paid, (text) => text.startsWith('good'));
+    void outcome.then(() => (answeredAtMs = Date.now() - since));
+    await vi.advanceTimersByTimeAsync(1000);
+    expect([await outcome, answeredAtMs, wantedThen]).toEqual(['good a', 12, false]);
+  });
+
+  test('stops a second attempt that begins behind the answer, and waits for one behind a failure', async () => {
+    const late = attempt('good b', 5);
+    const starting = () => new Promise<typeof late>((resolve) => setTimeout(() => resolve(late), 50));
+    const isGood = (text: string) => text.startsWith('good');
+    const answered = hedged(attempt('good a', 12), 10, starting, isGood);
+    await vi.advanceTimersByTimeAsync(100);
+    expect([await answered, late.stopped]).toEqual(['good a', true]);
+    const other = attempt('good b', 5);
+    const failed = hedged(attempt('bad a', 12), 10, async () => other, isGood);
+    await vi.advanceTimersByTimeAsync(100);
+    expect([await failed, other.stopped]).toEqual(['good b', false]);
+  });
+
   test('waits on where there is no second node', async () => {
     expect(await race(attempt('good a', 90), undefined)).toEqual({ outcome: 'good a', asked: 1 });
   });

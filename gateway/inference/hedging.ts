@@ -35,14 +35,15 @@ export interface Attempt<T> {
 }
 
 /**
- * @param second starts the other attempt; undefined when there is none to be had
+ * @param second starts the other attempt; undefined when there is none to be had, or when it is `wanted` no more: what it is paid from may
+ * have to be asked first, and an answer that is there does not wait for that
  * @param isGood whether an outcome ends the matter; the other attempt is then stopped
  * @returns the first good outcome, or that of `first` when neither is good
  */
 export async function hedged<T>(
   first: Attempt<T>,
   afterMs: number,
-  second: () => Promise<Attempt<T> | undefined>,
+  second: (wanted: () => boolean) => Promise<Attempt<T> | undefined>,
   isGood: (outcome: T) => boolean,
 ): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -52,21 +53,28 @@ export async function hedged<T>(
   const early = await Promise.race([first.done, slow]);
   if (timer !== undefined) clearTimeout(timer);
   if (early !== 'slow') return early;
-  const other = await second();
-  if (other === undefined) return first.done;
   return new Promise((resolve, reject) => {
     let left = 2;
     let decided = false;
-    const settle = (outcome: T, loser: Attempt<T>) => {
+    let other: Attempt<T> | undefined;
+    const over = () => {
       left--;
-      if (decided) return;
-      if (isGood(outcome)) {
+      if (left === 0 && !decided) first.done.then(resolve, reject);
+    };
+    const settle = (outcome: T, loser: Attempt<T> | undefined) => {
+      if (!decided && isGood(outcome)) {
         decided = true;
         resolve(outcome);
-        loser.stop();
-      } else if (left === 0) first.done.then(resolve, reject);
+        loser?.stop();
+      }
+      over();
     };
     first.done.then((outcome) => settle(outcome, other), reject);
-    other.done.then((outcome) => settle(outcome, first), reject);
+    second(() => !decided).then((started) => {
+      if (started === undefined) return over();
+      if (decided) return started.stop();
+      other = started;
+      started.done.then((outcome) => settle(outcome, first), reject);
+    }, reject);
   });
 }

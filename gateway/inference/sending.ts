@@ -17,6 +17,7 @@ const PROBE_BOUND_MS = 5000;
 /**
  * Sets the money aside and sends.
  * @param outlived something will go on behind the answer, besides what has begun already
+ * @param wanted whether it still is, once the money is set aside
  * @throws to refuse what cannot be paid, also through the promise
  */
 export function started(
@@ -25,6 +26,7 @@ export function started(
   context: DispatchContext,
   course: Course,
   outlived: boolean,
+  wanted: () => boolean = () => true,
 ): Attempt<AttemptResult> | Promise<Attempt<AttemptResult>> {
   const { decision } = planned;
   if (decision.kind !== 'serve') throw new Error('Only what is to be served can be sent.');
@@ -33,8 +35,8 @@ export function started(
     sent(planned, decision, reservation, request, context, course, outlived);
   if (!(reserved instanceof Promise)) return send(reserved);
   return reserved.then((reservation) => {
-    if (request.deadline.leftMs() > 0) return send(reservation);
-    // The client was told that its time is up while the ledger was asked.
+    if (wanted() && request.deadline.leftMs() > 0) return send(reservation);
+    // The client was answered, or told that its time is up, while the ledger was asked.
     reservation.refund();
     throw overrun();
   });
@@ -87,27 +89,27 @@ export function withHedge(
   if (!upload.repeatable || decision.kind !== 'serve') return first.done;
   const { chosen, fits } = decision;
   const asked = new Map(failed);
-  const another = async (reason: string, serves: (planned: Plan) => boolean) => {
+  const another = async (reason: string, serves: (planned: Plan) => boolean, wanted: () => boolean) => {
     asked.set(chosen.node, reason);
     const planned = plan(request, context, course, asked);
     // The record tells of the choice that was made first.
     course.decision = decision;
     if (planned.decision.kind !== 'serve' || !serves(planned)) return undefined;
     asked.set(planned.decision.chosen.node, 'was asked beside another');
-    return startedIfPaid(planned, request, context, course);
+    return startedIfPaid(planned, request, context, course, wanted);
   };
-  const hedge = async () => {
+  const hedge = async (wanted: () => boolean) => {
     if (!context.hedges.spend()) return undefined;
-    const other = await another('is slow with this request', serves);
+    const other = await another('is slow with this request', serves, wanted);
     if (other === undefined) context.hedges.giveBack();
     else course.hedges++;
     return other;
   };
-  const rescue = async () => {
+  const rescue = async (wanted: () => boolean) => {
     while (!context.fleet.stuck(chosen.node, stuckMs, context.background)) {
       if (deadline.leftMs() < stuckMs || (await isOverWithin(stuckMs, first.done))) return undefined;
     }
-    return another('answers nobody', (planned) => worthAnother(planned, deadline.leftMs()));
+    return another('answers nobody', (planned) => worthAnother(planned, deadline.leftMs()), wanted);
   };
   const hedges = rules.hedgeShare > 0 && fits;
   if (hedges) context.hedges.earn(rules.hedgeShare);
@@ -136,15 +138,16 @@ async function isOverWithin(ms: number, done: Promise<unknown>): Promise<boolean
   return over;
 }
 
-/** @returns undefined where it cannot be paid */
+/** @returns undefined where it cannot be paid, or is wanted no more */
 async function startedIfPaid(
   planned: Plan,
   request: InferenceRequest,
   context: DispatchContext,
   course: Course,
+  wanted: () => boolean,
 ): Promise<Attempt<AttemptResult> | undefined> {
   try {
-    return await started(planned, request, context, course, true);
+    return await started(planned, request, context, course, true, wanted);
   } catch {
     return undefined;
   }
