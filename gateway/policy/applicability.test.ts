@@ -11,7 +11,9 @@ const levels = [0, 1, 2].map((level) => ({
 }));
 const around: Surroundings = {
   models: new Map([['m', new Map([['v1', levels]])]]),
+  activeVersions: new Map([['m', 'v1']]),
   keyIds: new Set([key]),
+  revokedKeys: new Set(),
   boundKeys: [],
   nodeClasses: new Set(['gpu', 'cpu']),
   versions: new Map([[1, defaultPolicy]]),
@@ -47,6 +49,60 @@ describe('a policy held against what there is', () => {
     expect(errors({ tiers })).toEqual([]);
     expect(warnings({ tiers })).toEqual(['tiers[0]']);
     expect(errors({ tiers, maxLatencyBudgetMs: 50, defaultLatencyBudgetMs: 50 })).toEqual(['']);
+  });
+
+  test('is refused when only a version could match that no request goes to', () => {
+    const older = levels.map((level) => ({ ...level, quality: level.quality + 0.08 }));
+    const models = new Map([['m', new Map([['v0', older], ...(around.models.get('m') ?? [])])]]);
+    const where = { ...around, models };
+    expect(errors({ minQuality: 0.95 }, where)).toEqual(['']);
+    expect(errors({ minQuality: 0.95 }, { ...where, activeVersions: new Map([['m', 'v0']]) })).toEqual([]);
+    const canary = { kind: 'artifact', model: 'm', baseline: 'v1', candidate: 'v0', share: 0.5 };
+    const told = held({ minQuality: 0.95, canary }, where);
+    expect(told.errors).toEqual([]);
+    expect(told.warnings).toEqual([{ path: '', message: 'no level of m/v1 matches' }]);
+  });
+
+  test('is refused when no node that there is serves a level for as little as it may cost', () => {
+    const over = { maxCostBudgetNanoUsd: 9, prices: [{ nodeClass: 'gpu', fixedNanoUsd: 10 }] };
+    expect(errors(over)).toEqual([]);
+    expect(errors(over, { ...around, nodeClasses: new Set(['gpu']) })).toEqual(['']);
+    expect(errors(over, { ...around, nodeClasses: new Set() })).toEqual([]);
+  });
+
+  test('holds an override against the class that its key is in', () => {
+    const classes = [{ name: 'iron' }, { name: 'gold', minQuality: 0.85 }];
+    const overrides = [{ key, minSparsity: 0.7 }];
+    const bound = (...names: string[]) => ({ ...around, boundKeys: [{ id: key, classes: names }] });
+    expect(errors({ classes, overrides })).toEqual([]);
+    expect(errors({ classes, overrides }, bound('gold'))).toEqual(['overrides[0]']);
+    expect(errors({ classes, overrides }, bound('iron', 'gold'))).toEqual([]);
+  });
+
+  test('is warned of overrides that no request meets', () => {
+    const classes = [{ name: 'iron' }, { name: 'gold' }];
+    const overrides = [{ key, defaultClass: 'iron' }];
+    expect(warnings({ classes, overrides })).toEqual([]);
+    expect(warnings({ classes, overrides }, { ...around, revokedKeys: new Set([key]) })).toEqual([
+      'overrides[0].key',
+    ]);
+    const boundKeys = [{ id: key, classes: ['gold'] }];
+    expect(warnings({ classes, overrides }, { ...around, boundKeys })).toEqual(['overrides[0].defaultClass']);
+  });
+
+  test('that would govern no request is refused, and told of a side of a canary that gets none', () => {
+    const policy = (share: number) => ({ canary: { kind: 'policy', baseline: 1, share } });
+    expect(errors(policy(0))).toEqual(['canary.share']);
+    expect([errors(policy(1)), warnings(policy(1))]).toEqual([[], ['canary.baseline']]);
+    const models = new Map([['m', new Map(['v1', 'v2'].map((version) => [version, levels]))]]);
+    const artifact = (share: number) =>
+      held(
+        { canary: { kind: 'artifact', model: 'm', baseline: 'v1', candidate: 'v2', share } },
+        { ...around, models },
+      );
+    expect(artifact(0.5)).toEqual({ errors: [], warnings: [] });
+    expect(artifact(0).warnings.map(({ path }) => path)).toEqual(['canary.candidate']);
+    expect(artifact(1).warnings.map(({ path }) => path)).toEqual(['canary.baseline']);
   });
 
   test('counts a price that some class of nodes does not ask', () => {

@@ -6,12 +6,26 @@ import type { Policy, PolicyRules } from '../../schema/policy.ts';
 import { rulesFor } from '../../schema/policy.ts';
 import { costNanoUsd, type LevelOption } from '../selector/candidates.ts';
 import { priceList } from './prices.ts';
+import {
+  canaryErrors,
+  canaryWarnings,
+  idleSides,
+  keyWarnings,
+  overrideWarnings,
+  priceWarnings,
+  referenceErrors,
+} from './references.ts';
+import { usualClass } from './request-rules.ts';
 
 /** What a policy is held against. */
 export interface Surroundings {
   /** By model and artifact version. */
   readonly models: ReadonlyMap<string, ReadonlyMap<string, readonly LevelOption[]>>;
+  /** By model: the version that requests go to where no canary says otherwise. */
+  readonly activeVersions: ReadonlyMap<string, string>;
+  /** Of those that the policy names. */
   readonly keyIds: ReadonlySet<string>;
+  readonly revokedKeys: ReadonlySet<string>;
   /** Keys that may use some classes only. */
   readonly boundKeys: readonly { readonly id: string; readonly classes: readonly string[] }[];
   /** Of the nodes that there are. */
@@ -32,6 +46,7 @@ export interface Findings {
 }
 
 export function holdAgainst(policy: Policy, around: Surroundings): Findings {
+  const classesOf = new Map(around.boundKeys.map(({ id, classes }) => [id, classes]));
   const sets = [
     { path: '', slaClass: null, keyId: undefined },
     ...policy.classes.map(({ name }, index) => ({
@@ -39,34 +54,65 @@ export function holdAgainst(policy: Policy, around: Surroundings): Findings {
       slaClass: name,
       keyId: undefined,
     })),
-    ...policy.overrides.map(({ key, defaultClass }, index) => ({
+    ...policy.overrides.map(({ key }, index) => ({
       path: `overrides[${index}]`,
-      slaClass: defaultClass ?? policy.defaultClass,
+      slaClass: usualClass(policy, key, classesOf.get(key) ?? null),
       keyId: key,
     })),
   ];
   const matches = sets.map(({ path, slaClass, keyId }) => {
-    const rules = rulesFor(policy, slaClass, keyId);
+    const rules = slaClass === undefined ? undefined : rulesFor(policy, slaClass, keyId);
     return rules === undefined ? { errors: [], warnings: [] } : matchFindings(policy, rules, path, around);
   });
   return {
-    errors: [...matches.flatMap(({ errors }) => errors), ...referenceErrors(policy, around)],
+    errors: [
+      ...matches.flatMap(({ errors }) => errors),
+      ...referenceErrors(policy, around),
+      ...canaryErrors(policy),
+    ],
     warnings: [
       ...matches.flatMap(({ warnings }) => warnings),
+      ...idleSides(policy),
       ...canaryWarnings(policy, around),
       ...priceWarnings(policy, around),
       ...keyWarnings(policy, around),
+      ...overrideWarnings(policy, around),
     ],
   };
 }
 
+/** An artifact version that requests go to, and what it is called: by its model, or by both where there are two of the model. */
+interface Target {
+  readonly name: string;
+  readonly model: string;
+  readonly levels: readonly LevelOption[];
+}
+
+/** Versions that no request goes to do not count: what only they could match is matched by nothing. */
+function targetsOf({ canary }: Policy, { models, activeVersions }: Surroundings): Target[] {
+  return [...models].flatMap(([model, versions]) => {
+    const active = activeVersions.get(model);
+    const sides =
+      canary?.kind === 'artifact' && canary.model === model ? [canary.baseline, canary.candidate] : [];
+    const there = sides.filter((version) => versions.has(version));
+    const names = there.length > 0 ? there : active === undefined ? [] : [active];
+    return names.map((version) => ({
+      name: names.length > 1 ? `${model}/${version}` : model,
+      model,
+      levels: versions.get(version) ?? [],
+    }));
+  });
+}
+
 /** A set of rules: a fault when no budget at all lets it match a level of any model, a warning for each part that cannot. */
-function matchFindings(policy: Policy, rules: PolicyRules, path: string, { models }: Surroundings): Findings {
-  if (models.size === 0) return { errors: [], warnings: [] };
+function matchFindings(policy: Policy, rules: PolicyRules, path: string, around: Surroundings): Findings {
+  const targets = targetsOf(policy, around);
+  if (targets.length === 0) return { errors: [], warnings: [] };
   const at = (rest: string) => (path === '' ? rest : rest === '' ? path : `${path}.${rest}`);
-  const matches = (model: string, versions: Versions, tier: Tier | undefined, cap: number | null) =>
-    [...versions.values()].some((levels) =>
-      levels.some((level) => isAllowed(level, rules, tier) && isAffordable(level, model, policy, cap)),
+  const { nodeClasses } = around;
+  const matches = ({ model, levels }: Target, tier: Tier | undefined, cap: number | null) =>
+    levels.some(
+      (level) => isAllowed(level, rules, tier) && isAffordable(level, model, policy, nodeClasses, cap),
     );
   const last = rules.tiers.at(-1);
   const parts = [
@@ -77,21 +123,17 @@ function matchFindings(policy: Policy, rules: PolicyRules, path: string, { model
   ].map(({ path: where, tier }) => ({
     path: where,
     tier,
-    without: [...models].flatMap(([model, versions]) =>
-      matches(model, versions, tier, rules.maxCostBudgetNanoUsd) ? [] : [model],
+    without: targets.flatMap((target) =>
+      matches(target, tier, rules.maxCostBudgetNanoUsd) ? [] : [target.name],
     ),
   }));
-  if (parts.every(({ without }) => without.length === models.size))
+  if (parts.every(({ without }) => without.length === targets.length))
     return {
       errors: [{ path: at(''), message: 'no level of any model matches these rules, whatever the budget' }],
       warnings: [],
     };
   const unasked = rules.defaultCostBudgetNanoUsd;
-  if (
-    !parts.some(({ tier }) =>
-      [...models].some(([model, versions]) => matches(model, versions, tier, unasked)),
-    )
-  )
+  if (!parts.some(({ tier }) => targets.some((target) => matches(target, tier, unasked))))
     return {
       errors: [
         {
@@ -111,7 +153,6 @@ function matchFindings(policy: Policy, rules: PolicyRules, path: string, { model
 }
 
 type Tier = PolicyRules['tiers'][number];
-type Versions = ReadonlyMap<string, readonly LevelOption[]>;
 
 function isAllowed(level: LevelOption, rules: PolicyRules, tier: Tier | undefined): boolean {
   return (
@@ -122,113 +163,21 @@ function isAllowed(level: LevelOption, rules: PolicyRules, tier: Tier | undefine
 }
 
 /**
- * Whether some class of nodes serves the level for no more than `cap`, null for any: the least request there is, which
+ * Whether some node serves the level for no more than `cap`, null for any: the least request there is, which
  * has a body and takes some time.
+ * @param nodeClasses of the nodes that there are; before there is one, any class will do that a price is for
  */
-function isAffordable({ level }: LevelOption, model: string, policy: Policy, cap: number | null): boolean {
+function isAffordable(
+  { level }: LevelOption,
+  model: string,
+  policy: Policy,
+  nodeClasses: ReadonlySet<string>,
+  cap: number | null,
+): boolean {
   if (cap === null) return true;
   const priceOf = priceList(policy.prices, model);
-  const nodeClasses = new Set(policy.prices.map(({ nodeClass }) => nodeClass));
-  return [...nodeClasses, '*'].some(
+  const priced = [...policy.prices.map(({ nodeClass }) => nodeClass), '*'];
+  return (nodeClasses.size > 0 ? [...nodeClasses] : priced).some(
     (nodeClass) => costNanoUsd(priceOf(nodeClass, level), Number.MIN_VALUE, 1) <= cap,
   );
-}
-
-function referenceErrors(
-  { overrides, canary }: Policy,
-  { models, keyIds, versions }: Surroundings,
-): Finding[] {
-  const keys = overrides.flatMap(({ key }, index) =>
-    keyIds.has(key) ? [] : [{ path: `overrides[${index}].key`, message: `there is no key ${key}` }],
-  );
-  if (canary === null) return keys;
-  if (canary.kind === 'policy') {
-    const baseline = versions.get(canary.baseline);
-    if (baseline === undefined)
-      return [...keys, { path: 'canary.baseline', message: `there is no policy version ${canary.baseline}` }];
-    return baseline.canary?.kind === 'policy'
-      ? [...keys, { path: 'canary.baseline', message: 'is itself a canary of two policies' }]
-      : keys;
-  }
-  const known = models.get(canary.model);
-  if (known === undefined)
-    return [...keys, { path: 'canary.model', message: `there is no model ${JSON.stringify(canary.model)}` }];
-  const sides = (['baseline', 'candidate'] as const).flatMap((side) =>
-    known.has(canary[side])
-      ? []
-      : [
-          {
-            path: `canary.${side}`,
-            message: `${canary.model} has no version ${JSON.stringify(canary[side])}`,
-          },
-        ],
-  );
-  return [...keys, ...sides];
-}
-
-/** A request of a class that only one of two policies has is refused by the other. */
-function canaryWarnings({ canary, classes }: Policy, { versions }: Surroundings): Finding[] {
-  const baseline = canary?.kind === 'policy' ? versions.get(canary.baseline) : undefined;
-  if (canary?.kind !== 'policy' || baseline === undefined) return [];
-  const [here, there] = [classes, baseline.classes].map((all) => new Set(all.map(({ name }) => name)));
-  const onlyHere = classes.flatMap(({ name }, index) =>
-    there?.has(name)
-      ? []
-      : [
-          {
-            path: `classes[${index}]`,
-            message: `version ${canary.baseline} has no class ${name} and refuses its share of these requests`,
-          },
-        ],
-  );
-  const onlyThere = baseline.classes.flatMap(({ name }) =>
-    here?.has(name)
-      ? []
-      : [
-          {
-            path: 'canary.baseline',
-            message: `has the class ${name}, which is missing here: a share of these requests is refused`,
-          },
-        ],
-  );
-  return [...onlyHere, ...onlyThere];
-}
-
-/** A price that nothing meets is a class of nodes that costs something else, or nothing. */
-function priceWarnings({ prices }: Policy, { models, nodeClasses }: Surroundings): Finding[] {
-  const nowhere = prices.flatMap(({ nodeClass }, index) =>
-    nodeClass === '*' || nodeClasses.size === 0 || nodeClasses.has(nodeClass)
-      ? []
-      : [
-          {
-            path: `prices[${index}].nodeClass`,
-            message: `no node is of the class ${JSON.stringify(nodeClass)}`,
-          },
-        ],
-  );
-  if (models.size === 0) return nowhere;
-  const unmet = prices.flatMap(({ model, level }, index) => {
-    const here =
-      model === '*' ? [...models.values()] : [models.get(model)].filter((known) => known !== undefined);
-    const levels = here.flatMap((versions) => [...versions.values()].flat());
-    if (here.length === 0)
-      return [{ path: `prices[${index}].model`, message: `there is no model ${JSON.stringify(model)}` }];
-    return level === '*' || levels.some((option) => option.level === level)
-      ? []
-      : [{ path: `prices[${index}].level`, message: `no model has a level ${level}` }];
-  });
-  return [...unmet, ...nowhere];
-}
-
-const KEYS_NAMED = 5;
-
-/** Keys that may use none of the classes that there are: all of their requests would be refused. */
-function keyWarnings({ classes }: Policy, { boundKeys }: Surroundings): Finding[] {
-  const there = new Set(classes.map(({ name }) => name));
-  const shut = boundKeys.filter(({ classes: allowed }) => !allowed.some((name) => there.has(name)));
-  if (shut.length === 0) return [];
-  const named = shut.slice(0, KEYS_NAMED).map(({ id }) => id);
-  const more = shut.length > KEYS_NAMED ? ` and ${shut.length - KEYS_NAMED} more` : '';
-  const message = `holds no class that ${named.join(', ')}${more} may use: their requests are refused`;
-  return [{ path: 'classes', message }];
 }

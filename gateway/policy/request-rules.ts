@@ -35,6 +35,29 @@ export function rulesForRequest(
   return rulesOf(rules, ask, slaClass);
 }
 
+/**
+ * The class of a key's requests that name none.
+ * @param allowed classes that the key may use; null for all
+ * @returns undefined where it may use none that there is: its requests are refused
+ */
+export function usualClass(
+  policy: Policy,
+  key: string,
+  allowed: readonly string[] | null,
+): string | null | undefined {
+  const override = policy.overrides.find((entry) => entry.key === key);
+  return allowedClass(policy, override?.defaultClass ?? policy.defaultClass, allowed);
+}
+
+function allowedClass(
+  { classes }: Policy,
+  usual: string | null,
+  allowed: readonly string[] | null,
+): string | null | undefined {
+  if (allowed === null || (usual !== null && allowed.includes(usual))) return usual;
+  return allowed.find((name) => classes.some((slaClass) => slaClass.name === name));
+}
+
 function classOf(
   policy: Policy,
   usual: string | null,
@@ -46,10 +69,9 @@ function classOf(
     if (allowed !== null && !allowed.includes(named)) throw notAllowed(named);
     return named;
   }
-  if (allowed === null || (usual !== null && allowed.includes(usual))) return usual;
-  const [first] = allowed.filter((name) => policy.classes.some((slaClass) => slaClass.name === name));
-  if (first === undefined) throw notAllowed(allowed.join(', '));
-  return first;
+  const found = allowedClass(policy, usual, allowed);
+  if (found === undefined) throw notAllowed(allowed?.join(', ') ?? '');
+  return found;
 }
 
 function notAllowed(name: string): SppError {

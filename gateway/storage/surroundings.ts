@@ -24,10 +24,13 @@ export async function surroundingsOf(
   );
   const named = policy.overrides.map(({ key }) => key);
   const keyIds = new Set<string>();
+  const revokedKeys = new Set<string>();
   for (let from = 0; from < named.length; from += BOUND_VALUES) {
     const ids = named.slice(from, from + BOUND_VALUES);
-    const rows = await db.select({ id: apiKeys.id }).from(apiKeys).where(inArray(apiKeys.id, ids));
+    const { id: column, revokedAtMs } = apiKeys;
+    const rows = await db.select({ id: column, revokedAtMs }).from(apiKeys).where(inArray(column, ids));
     for (const { id } of rows) keyIds.add(id);
+    for (const { id, revokedAtMs: atMs } of rows) if (atMs !== null) revokedKeys.add(id);
   }
   const { canary } = policy;
   const baseline = canary?.kind === 'policy' ? await policyVersion(db, canary.baseline) : undefined;
@@ -38,7 +41,9 @@ export async function surroundingsOf(
   const registered = await db.selectDistinct({ nodeClass: nodes.nodeClass }).from(nodes);
   return {
     models: new Map(models),
+    activeVersions: new Map([...catalog.values()].map(({ id, activeVersion }) => [id, activeVersion])),
     keyIds,
+    revokedKeys,
     boundKeys: bound.map(({ id, classes }) => ({ id, classes: classes ?? [] })),
     nodeClasses: new Set([...listed, ...registered].map(({ nodeClass }) => nodeClass)),
     versions: new Map(baseline === undefined ? [] : [[baseline.version, baseline.document]]),
