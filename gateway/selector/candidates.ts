@@ -57,11 +57,14 @@ const NOTHING: Price = { fixedNanoUsd: 0, perMsNanoUsd: 0, perKiBNanoUsd: 0 };
 /** The price list of an operator who asks for nothing. */
 export const free: PriceOf = () => NOTHING;
 
+/** Of an execution no more is counted, so that at the highest prices that a policy may have a cost is an integer that a double holds. */
+const LONGEST_MS = 3_600_000;
+
 /** The cost of one request in whole nano-dollars; the same sum predicts it and settles it. */
 export function costNanoUsd(price: Price, executeMs: number, bytes: number): number {
   return (
     price.fixedNanoUsd +
-    price.perMsNanoUsd * Math.ceil(executeMs) +
+    price.perMsNanoUsd * Math.ceil(Math.min(executeMs, LONGEST_MS)) +
     price.perKiBNanoUsd * Math.ceil(bytes / 1024)
   );
 }
