@@ -1,8 +1,10 @@
 /** Isolates of one deployment in this process, on one database in memory and a clock that the test sets. */
 import { Miniflare } from 'miniflare';
 import { migrate } from '../scripts/local/migrate.ts';
-import { createApp } from './app.ts';
+import { declaredIn } from '../test/support/declared.ts';
+import { createApp, routes } from './app.ts';
 import { createGateway, type Gateway } from './gateway.ts';
+import { openApiDocument } from './openapi/document.ts';
 import type { Bindings } from './settings.ts';
 
 export const secrets = {
@@ -10,6 +12,8 @@ export const secrets = {
   nodeToken: 'node-node-node-node-node',
   keyPepper: 'pepper-pepper-pepper-pepper',
 };
+
+const requireDeclared = declaredIn(openApiDocument(routes));
 
 export interface Isolate {
   readonly gateway: Gateway;
@@ -56,6 +60,7 @@ export function isolate(bindings: Bindings, now: () => number = Date.now): Isola
       });
       const response = await app.fetch(request, {}, context as unknown as ExecutionContext);
       await Promise.all(work);
+      requireDeclared(method, path, response);
       return response;
     },
   };

@@ -1,9 +1,10 @@
 /** What becomes of a node's answer: which ones the client sees as they are, and under which headers. */
 
 import { headerLengthName } from '../../schema/binary-tensors.ts';
-import { SppError } from '../../schema/errors.ts';
+import { problemParts, SppError } from '../../schema/errors.ts';
 import { formatMs, formatNanoUsd, formatServerTiming, headerNames } from '../../schema/headers.ts';
 import type { CatalogVersion } from '../storage/catalog.ts';
+import { foreignRefusal } from './foreign-refusal.ts';
 import type { NodeAnswer } from './forward.ts';
 
 /**
@@ -64,12 +65,33 @@ export function clientResponse(answer: NodeAnswer, context: AnswerContext): Resp
       retryAfterS: 1,
     });
   const { body, status, type } = answer;
+  const foreign = status === 200 ? undefined : foreignRefusal(answer);
+  if (foreign !== undefined) return refusal(foreign, answer, context);
   // The runtime copies headers in a fraction of the time that it takes to make them of names and values.
   const response = new Response(body.kind === 'whole' ? body.bytes : body.stream, {
     status,
     headers: steadyHeaders(answer.version, type ?? JSON_TYPE, context),
   });
+  return completed(response, type, answer, context);
+}
+
+/** A problem of ours in the place of what the node said. */
+function refusal(error: SppError, answer: NodeAnswer, context: AnswerContext): Response {
+  const { status, headers, body } = problemParts(error);
+  const type = headers['content-type'] as string;
+  const response = new Response(body, { status, headers: steadyHeaders(answer.version, type, context) });
+  return completed(response, type, answer, context);
+}
+
+/** Adds what differs from answer to answer. */
+function completed(
+  response: Response,
+  type: string | null,
+  answer: NodeAnswer,
+  context: AnswerContext,
+): Response {
   const { headers } = response;
+  const { status } = answer;
   headers.set(headerNames.budgetRemaining, formatMs(context.budgetRemainingMs));
   headers.set(headerNames.cost, formatNanoUsd(context.costNanoUsd));
   headers.set(
@@ -85,6 +107,8 @@ export function clientResponse(answer: NodeAnswer, context: AnswerContext): Resp
   // Looked for only where they can be: a look is a call of the runtime.
   if (type !== JSON_TYPE) handOn(headerLengthName, answer, headers);
   if (status !== 200) handOn('retry-after', answer, headers);
+  // Who comes too early has to be told when to come, whatever the node says.
+  if ((status === 429 || status === 503) && !headers.has('retry-after')) headers.set('retry-after', '1');
   if (context.level !== context.asked) handOn(headerNames.steppedFrom, answer, headers);
   return response;
 }

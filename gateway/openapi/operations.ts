@@ -23,6 +23,8 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'The policy in force',
     answers: { 200: { json: policySchema } },
     tells: policyTells,
+    // One that another version of the gateway has written.
+    problems: ['bad-policy'],
   },
   'PUT /v1/policy': {
     tag: 'policy',
@@ -67,7 +69,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'One version of the policy',
     answers: { 200: { json: policySchema } },
     tells: policyTells,
-    problems: ['not-found'],
+    problems: ['not-found', 'bad-policy'],
   },
   'POST /v1/keys': {
     tag: 'keys',
@@ -92,7 +94,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'Change what a key may do; what is left out stays as it is',
     body: { json: keyChangesSchema },
     answers: { 200: { json: answers.keyViewSchema } },
-    problems: ['not-found'],
+    problems: ['not-found', 'conflict'],
   },
   'DELETE /v1/keys/:id': {
     tag: 'keys',
@@ -164,7 +166,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'Take a node out of service or back in, or change its class; what is left out stays as it is',
     body: { json: nodeChangesSchema },
     answers: { 200: { json: answers.nodeRegistrationSchema } },
-    problems: ['not-found'],
+    problems: ['not-found', 'conflict'],
   },
   'POST /v1/nodes/:name/rotate': {
     tag: 'fleet',

@@ -52,8 +52,11 @@ async function readFile(call: Call): Promise<Response> {
     etag,
     [SHA256_HEADER]: stat.sha256,
   });
-  if (matchesAny(request.headers.get('if-none-match'), etag))
+  if (matchesAny(request.headers.get('if-none-match'), etag)) {
+    // Of a body that is not sent nothing is told but which one it is.
+    headers.delete('content-type');
     return new Response(null, { status: 304, headers });
+  }
   if (request.method === 'HEAD') {
     headers.set('content-length', String(stat.bytes));
     return new Response(null, { headers });

@@ -4,6 +4,7 @@ import {
   type LocalGatewayOptions,
   startLocalGateway,
 } from '../../scripts/local/local-gateway.ts';
+import { declaredIn, type RequireDeclared } from './declared.ts';
 import type { Disposable } from './node-client.ts';
 
 export const secrets = {
@@ -42,7 +43,7 @@ export async function testGateway(
   return { ...gateway, operator, client: as(() => key), clientKey: key };
 }
 
-export function send(
+export async function send(
   origin: string,
   method: string,
   path: string,
@@ -50,7 +51,7 @@ export function send(
   { body, headers = {} }: RequestOptions = {},
 ): Promise<Response> {
   const raw = typeof body === 'string' || body instanceof Uint8Array || body === undefined;
-  return fetch(`${origin}${path}`, {
+  const response = await fetch(`${origin}${path}`, {
     method,
     headers: {
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -59,4 +60,20 @@ export function send(
     },
     ...(body === undefined ? {} : { body: raw ? (body as string) : JSON.stringify(body) }),
   });
+  (await documentOf(origin))(method, path, response);
+  return response;
+}
+
+const documents = new Map<string, Promise<RequireDeclared>>();
+
+/** By its own document; of one that has none, because it serves nobody, nothing is asked. */
+function documentOf(origin: string): Promise<RequireDeclared> {
+  const read = async () => {
+    const response = await fetch(`${origin}/openapi.json`);
+    const document: unknown = await response.json();
+    return response.ok ? declaredIn(document as object) : () => {};
+  };
+  const known = documents.get(origin) ?? read();
+  documents.set(origin, known);
+  return known;
 }
