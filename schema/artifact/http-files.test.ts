@@ -64,6 +64,13 @@ const status =
 
 const ignoresRanges: Answer = (_, response) => response.writeHead(200).end(FILE);
 
+const rangeFrom =
+  (start: number): Answer =>
+  (_, response) =>
+    response
+      .writeHead(206, { 'content-range': `bytes ${start}-${FILE.length - 1}/${FILE.length}` })
+      .end(FILE.subarray(start));
+
 describe('a file of known size', () => {
   test('is read on from where the line broke or went dead, and where the server failed in between', async () => {
     const { files, ranges } = await server([until(30_000, 'break'), status(500), until(60_000, 'stall')]);
@@ -74,6 +81,23 @@ describe('a file of known size', () => {
   test('is read from the start by a server that does not know ranges', async () => {
     const { files } = await server([until(30_000, 'break'), ignoresRanges]);
     expect(await files.readSized('w.bin', FILE.length)).toEqual(FILE);
+  });
+
+  test('is read from the start where the server sends another range than it was asked for', async () => {
+    const { files, ranges } = await server([until(30_000, 'break'), rangeFrom(7)]);
+    expect(await files.readSized('w.bin', FILE.length)).toEqual(FILE);
+    expect(ranges).toEqual([undefined, 'bytes=30000-', undefined]);
+    const whole = await server([until(30_000, 'break'), rangeFrom(0)]);
+    expect(await whole.files.readSized('w.bin', FILE.length)).toEqual(FILE);
+    expect(whole.ranges).toEqual([undefined, 'bytes=30000-']);
+  });
+
+  test('is given up where the server sends other ranges and breaks off again and again', async () => {
+    const { files, ranges } = await server(
+      Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? until(30_000, 'break') : rangeFrom(7))),
+    );
+    await expect(files.readSized('w.bin', FILE.length)).rejects.toMatchObject({ code: 'not-ready' });
+    expect(ranges.length).toBe(5);
   });
 
   test('is read on by another reader, when the first ended in the midst of it', async () => {

@@ -67,7 +67,14 @@ export function httpFiles(base: string, options: HttpFilesOptions): HttpFiles {
         await response.body?.cancel();
         throw refusal(path, base, response.status);
       }
-      begin(rangeStart(response, from));
+      const start = rangeStart(response);
+      if (start !== 0 && start !== from) {
+        await response.body?.cancel();
+        // What it has is asked for anew, without a range.
+        begin(0);
+        throw new Error(`the server sent a range from ${start} instead of ${from}`);
+      }
+      begin(start);
       for await (const part of response.body ?? []) {
         alive();
         await take(part);
@@ -79,13 +86,14 @@ export function httpFiles(base: string, options: HttpFilesOptions): HttpFiles {
 
   /** Tries until `done`, as long as something comes. */
   const persist = async (path: string, progress: () => number, once: () => Promise<void>) => {
+    let furthest = progress();
     for (let failures = 0; ; ) {
-      const before = progress();
       try {
         return await once();
       } catch (error) {
         if (options.signal?.aborted || error instanceof SppError) throw error;
-        failures = progress() > before ? 1 : failures + 1;
+        failures = progress() > furthest ? 1 : failures + 1;
+        furthest = Math.max(furthest, progress());
         if (failures >= MOST_FAILURES)
           throw new SppError('not-ready', `${path} could not be read from ${base}.`, {
             cause: error,
@@ -176,12 +184,10 @@ function refusal(path: string, base: string, status: number): Error {
   return new SppError('bad-artifact', message);
 }
 
-/** A server that does not know ranges sends all of it; one that sends another part than was asked for is not believed. */
-function rangeStart(response: Response, asked: number): number {
+/** The byte with which an answer begins, as it says: a server that does not know ranges sends all of a file. */
+function rangeStart(response: Response): number {
   if (response.status !== 206) return 0;
-  const start = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1];
-  if (Number(start) !== asked) throw new Error(`the server sent a range from ${start} instead of ${asked}`);
-  return asked;
+  return Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1]);
 }
 
 function tooLong(path: string, bytes: number): SppError {
