@@ -103,6 +103,8 @@ describe('a node that fails', () => {
     ['a denser level than was asked for', 200, { 'x-path-level': '3' }, '{}'],
     ['no level', 200, { 'x-path-level': 'all' }, '{}'],
     ['a sparser level than it may', 200, { 'x-path-level': '0' }, '{}'],
+    ['a level of another version', 200, { 'x-artifact-version': 'v2' }, '{}'],
+    ['a level of a version that nobody knows', 200, { 'x-artifact-version': 'v7' }, '{}'],
   ])('by %s is stood in for by the other', async (_, status, headers, body) => {
     a.levelMs = [90, 900, 4500];
     await fleet.usable(['a', 'b']);

@@ -158,7 +158,7 @@ function outcomeOf(
       kind: 'answered',
       sample: {
         model,
-        version: answer.version ?? version,
+        version,
         level,
         batch,
         length,

@@ -70,7 +70,6 @@ async function run(request: InferenceRequest, context: DispatchContext, course: 
         level: result.level,
         asked: chosen.level,
         version: planned.version,
-        versions: request.model.versions,
         policyVersion: context.policy.version,
         decision: decisionName(decision, request, course),
         selectMs: course.selectMs,

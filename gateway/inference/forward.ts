@@ -40,14 +40,12 @@ export interface ForwardRequest {
 export interface NodeAnswer {
   readonly status: number;
   readonly headers: Headers;
-  /** The media type, without parameters; null where it does not say. */
+  /** The media type, as it says; null where it does not. */
   readonly type: string | null;
   /** That ran. */
   readonly level: number;
   /** What makes it none of a node's answers; undefined where it is one. */
   readonly fault: string | undefined;
-  /** Of the artifact, as the node says; null where it does not. */
-  readonly version: string | null;
   readonly body: AnswerBody;
   /** As the gateway measured it: from sending to having all of the answer, or its head where the rest is streamed. */
   readonly roundTripMs: number;
@@ -151,20 +149,25 @@ async function send(
   const type = headers.get('content-type');
   const said = headers.get(headerNames.pathLevel);
   const level = said === null ? request.level : Number(said);
-  const fault = faultOf(type, body, status === 200 ? level : request.level, request);
+  const version = headers.get(headerNames.artifactVersion);
+  const fault = faultOf(
+    type,
+    body,
+    status === 200 ? level : request.level,
+    status === 200 ? version : null,
+    request,
+  );
   if (fault !== undefined && body?.kind === 'stream') body.stop();
   const timing = headers.get('server-timing') ?? '';
   const queueMs = (serverTiming(timing, 'queue') ?? 0) + (serverTiming(timing, 'load') ?? 0);
   const executeMs = serverTiming(timing, 'execute') ?? 0;
   const networkMs = Math.max(0, roundTripMs - queueMs - executeMs);
-  const version = headers.get(headerNames.artifactVersion);
   return {
     status,
     headers,
     type,
     level,
     fault,
-    version,
     body: body ?? NOTHING,
     roundTripMs,
     queueMs,
@@ -175,12 +178,17 @@ async function send(
 
 const NOTHING: AnswerBody = { kind: 'whole', bytes: new Uint8Array(0) };
 
-/** Where a proxy or another server stands in the node's place, and where a node goes further down than it may. */
+/**
+ * Where a proxy or another server stands in the node's place, where a node goes further down than it may, and where it answers from
+ * another artifact version: levels of two have nothing but their numbers in common.
+ * @param ranVersion null where it does not say: nodes of other makes have one version
+ */
 function faultOf(
   type: string | null,
   body: AnswerBody | undefined,
   level: number,
-  { level: asked, minLevel }: ForwardRequest,
+  ranVersion: string | null,
+  { level: asked, minLevel, version }: ForwardRequest,
 ): string | undefined {
   const kind = type === null || type === 'application/json' ? 'json' : kindOf(type);
   if (kind === 'other') return `content of the type ${JSON.stringify(type?.slice(0, 80))}`;
@@ -188,6 +196,7 @@ function faultOf(
   if (kind === 'json' && body.kind === 'whole' && !isObject(body.bytes)) return 'what is no JSON object';
   if (!(level >= minLevel && level <= asked && Number.isInteger(level)))
     return minLevel === asked ? `a level other than ${asked}` : `a level outside of ${minLevel} to ${asked}`;
+  if ((ranVersion ?? version) !== version) return `a level of another version than ${version}`;
   return undefined;
 }
 

@@ -44,9 +44,7 @@ export interface AnswerContext {
   readonly level: number;
   /** That the node was asked for. */
   readonly asked: number;
-  /** Versions by name: the node says which one it answered from, which may have changed under way. */
-  readonly versions: ReadonlyMap<string, CatalogVersion>;
-  /** The one that was planned. */
+  /** Of the artifact: that the node was asked for, and has answered from. */
   readonly version: CatalogVersion;
   readonly policyVersion: number;
   readonly decision: string;
@@ -70,7 +68,7 @@ export function clientResponse(answer: NodeAnswer, context: AnswerContext): Resp
   // The runtime copies headers in a fraction of the time that it takes to make them of names and values.
   const response = new Response(body.kind === 'whole' ? body.bytes : body.stream, {
     status,
-    headers: steadyHeaders(answer.version, type ?? JSON_TYPE, context),
+    headers: steadyHeaders(type ?? JSON_TYPE, context),
   });
   return completed(response, type, answer, context);
 }
@@ -79,7 +77,7 @@ export function clientResponse(answer: NodeAnswer, context: AnswerContext): Resp
 function refusal(error: SppError, answer: NodeAnswer, context: AnswerContext): Response {
   const { status, headers, body } = problemParts(error);
   const type = headers['content-type'] as string;
-  const response = new Response(body, { status, headers: steadyHeaders(answer.version, type, context) });
+  const response = new Response(body, { status, headers: steadyHeaders(type, context) });
   return completed(response, type, answer, context);
 }
 
@@ -133,23 +131,17 @@ const madeOf = new WeakMap<CatalogVersion, Made[][]>();
 const MADE_HELD = 16;
 
 /** What is the same with each answer of a level, made once and never changed. */
-function steadyHeaders(
-  answering: string | null,
-  type: string,
-  { level, version, versions, policyVersion, decision }: AnswerContext,
-): Headers {
-  const name = answering ?? version.version;
-  const known = name === version.version ? version : versions.get(name);
-  const held = known === undefined ? undefined : madeOf.get(known)?.[level];
+function steadyHeaders(type: string, { level, version, policyVersion, decision }: AnswerContext): Headers {
+  const held = madeOf.get(version)?.[level];
   if (held !== undefined) {
     for (const made of held)
       if (made.policyVersion === policyVersion && made.decision === decision && made.type === type)
         return made.headers;
   }
-  const row = known?.levels.find((served) => served.level === level);
+  const row = version.levels.find((served) => served.level === level);
   const headers = new Headers({
     'content-type': type,
-    [headerNames.artifactVersion]: name,
+    [headerNames.artifactVersion]: version.version,
     [headerNames.pathLevel]: String(level),
     ...(row === undefined
       ? {}
@@ -161,12 +153,12 @@ function steadyHeaders(
     [headerNames.decision]: decision,
   });
   // Only what is known is kept: a node could name any level.
-  if (known !== undefined && row !== undefined) {
-    const levels = madeOf.get(known) ?? [];
+  if (row !== undefined) {
+    const levels = madeOf.get(version) ?? [];
     const kept = held === undefined || held.length >= MADE_HELD ? [] : held;
     kept.push({ policyVersion, decision, type, headers });
     levels[level] = kept;
-    madeOf.set(known, levels);
+    madeOf.set(version, levels);
   }
   return headers;
 }
