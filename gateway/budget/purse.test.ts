@@ -48,6 +48,41 @@ describe('a purse', () => {
     expect(purse.standing()).toMatchObject({ limit: 1600, remaining: 1584 });
   });
 
+  test('asks no more for what is spent, until there can be some: in the next period, with a larger limit, or less is wanted', async () => {
+    const here = world(10);
+    let calls = 0;
+    const purse = here.purse(async (message) => {
+      calls++;
+      return here.exchange(message);
+    });
+    reserved(await purse.take(8))?.settle(8);
+    await purse.maintain(true);
+    const refusals = async (units: number, count: number) => {
+      for (let i = 0; i < count; i++)
+        expect(await purse.take(units)).toMatchObject({
+          kind: 'exhausted',
+          heldElsewhere: false,
+          standing: { remaining: 2 },
+        });
+    };
+    const asked = calls;
+    await refusals(3, 100);
+    expect(calls - asked).toBeLessThanOrEqual(1);
+    const less = reserved(await purse.take(2));
+    expect(less).toBeDefined();
+    // What is set aside may come back: it is asked for.
+    expect(await purse.take(1)).toMatchObject({ kind: 'exhausted', heldElsewhere: true });
+    less?.refund();
+    await purse.maintain(true);
+    await refusals(3, 1);
+    Object.assign(here.account, { limit: 12, revision: 1 });
+    reserved(await purse.take(4))?.settle(4);
+    await purse.maintain(true);
+    expect(await purse.take(1)).toMatchObject({ kind: 'exhausted' });
+    here.clock.nowMs = HOUR_MS;
+    expect(reserved(await purse.take(12))).toBeDefined();
+  });
+
   test('gives back what was not spent of a reservation, what failed, and what is idle', async () => {
     const here = world(100);
     const purse = here.purse();

@@ -59,7 +59,7 @@ export class Purse {
   #closing: { id: string; spent: number }[] = [];
   /** When each call under way began. */
   readonly #asking = new Set<{ readonly sinceMs: number }>();
-  #last: { readonly answer: ExchangeAnswer; readonly revision: number } | undefined;
+  #last: { readonly answer: ExchangeAnswer; readonly revision: number; readonly atMs: number } | undefined;
 
   constructor(options: PurseOptions) {
     this.#options = options;
@@ -76,6 +76,7 @@ export class Purse {
       const reservation = this.#takeHere(units);
       if (reservation !== undefined) return { kind: 'reserved', reservation };
       const need = this.#needFor(units);
+      if (this.#isGone(need)) return { kind: 'exhausted', heldElsewhere: false, standing: this.standing() };
       const asking = this.#ask(need, units);
       keep(asking.catch(() => {}));
       const answer = await asking;
@@ -146,6 +147,23 @@ export class Purse {
     return { settle, refund: () => settle(0) };
   }
 
+  /**
+   * Whether the ledger has said what it will say to the end of the period: there is not as much left, and nobody holds anything that
+   * could come back. Whoever goes on asking for what is spent costs no more calls.
+   */
+  #isGone(need: number): boolean {
+    if (this.#last === undefined) return false;
+    const { answer, revision, atMs } = this.#last;
+    const nowMs = this.#options.now();
+    return (
+      need > answer.remaining &&
+      answer.leased === 0 &&
+      revision === this.#options.account().revision &&
+      nowMs >= atMs &&
+      (answer.endsAtMs === null || nowMs < answer.endsAtMs)
+    );
+  }
+
   #usable(nowMs: number): Lease[] {
     return this.#leases.filter((lease) => nowMs < lease.expiresAtMs);
   }
@@ -181,7 +199,7 @@ export class Purse {
     const account = this.#options.account();
     try {
       const answer = await this.#options.exchange({ account, lease, closes });
-      this.#last = { answer, revision: account.revision };
+      this.#last = { answer, revision: account.revision, atMs: call.sinceMs };
       return answer;
     } catch (error) {
       this.#closing.push(...closes);
