@@ -21,6 +21,7 @@ const program = new Command('node infra/node/main.ts')
     new Option('--ep <provider>', 'onnxruntime execution provider (default cpu)').choices(executionProviders),
   )
   .option('--max-body-bytes <n>', 'largest request body (default 8388608)')
+  .option('--max-bodies-mb <n>', 'for bodies of all requests in flight (default an eighth of the memory)')
   .option('--request-timeout-ms <ms>', 'that a sender may take for a whole request (default 60000)')
   .option('--queue-limit <n>', 'requests that may wait for a worker (default 256)')
   .option('--max-batch <n>', 'most rows of requests that share a run, 1 for none (default 8)')

@@ -29,6 +29,8 @@ const nodeOptionsSchema = z.strictObject({
   workers: positive.max(512).optional(),
   ep: z.enum(executionProviders).default('cpu'),
   maxBodyBytes: positive.max(2 ** 30).default(8 * 2 ** 20),
+  /** For the bodies of all requests that have no answer yet. */
+  maxBodiesMb: positive.default(defaultMaxBodiesMb),
   /** How long a sender may take for a whole request, and a client take nothing of its answer. */
   requestTimeoutMs: positive.max(LONGEST_MS).default(60_000),
   /** Requests that may wait for a worker. */
@@ -67,9 +69,17 @@ const nodeOptionsSchema = z.strictObject({
 
 /** Half of what this process may have. */
 function defaultMemoryBudgetMb(): number {
+  return Math.max(64, Math.floor(availableBytes() / 2 / 2 ** 20));
+}
+
+/** An eighth: tensors that are read of JSON take as much again, or a few times that. */
+function defaultMaxBodiesMb(): number {
+  return Math.max(64, Math.floor(availableBytes() / 8 / 2 ** 20));
+}
+
+function availableBytes(): number {
   const limit = process.constrainedMemory();
-  const bytes = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
-  return Math.max(64, Math.floor(bytes / 2 / 2 ** 20));
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
 /** What comes from the environment, so that no list of processes shows it. */

@@ -4,6 +4,7 @@ import { connect, exchange } from '../../scripts/bench-node/http-exchange.ts';
 import { soak } from '../../scripts/soak-node/soak.ts';
 import {
   disposables,
+  inferOk,
   post,
   postBytes,
   readyNode,
@@ -128,6 +129,35 @@ test('a connection goes on after a refusal, whatever of the refused body was sti
   expect(await send(`POST /v2/models/tiny/infer HTTP/1.1\r\n${chunked}`)).toBe(413);
   expect(await send('GET http://x/v2/models/tiny?a=b HTTP/1.1\r\nHost: x\r\n\r\n')).toBe(200);
   socket.destroy();
+});
+
+describe('bodies that together take more than they may', () => {
+  /** Begins a body of blanks, and says what was answered, or what is answered once the rest has been sent. */
+  const sender = async (port: number, length: number, begun: number) => {
+    const socket = await connect(port);
+    scope.onDispose(async () => socket.destroy());
+    const answered = new Promise<number>((resolve) =>
+      socket.once('data', (chunk: Buffer) => resolve(Number(chunk.toString('latin1').split(' ')[1]))),
+    );
+    socket.write(`POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n`);
+    socket.write(' '.repeat(begun));
+    return { answered, finish: () => socket.write(' '.repeat(length - begun)) };
+  };
+
+  test('are refused, all but those that have room, and one alone never', async () => {
+    const node = await readyNode(scope, { artifact, maxBodiesMb: 1 });
+    const port = Number(new URL(node.url).port);
+    const senders = [await sender(port, 800_000, 700_000), await sender(port, 800_000, 700_000)];
+    const first = await Promise.race(senders.map(async ({ answered }, i) => ({ status: await answered, i })));
+    expect(first.status).toBe(429);
+    // It is no JSON, which is known of a body that was read.
+    const other = senders[1 - first.i];
+    other?.finish();
+    expect(await other?.answered).toBe(400);
+    await inferOk(`${node.url}/v2/models/tiny/infer`, tinyRequest([[1, 2, 3, 4]], [0]));
+    const alone = await sender(port, 2_000_000, 2_000_000);
+    expect(await alone.answered).toBe(400);
+  });
 });
 
 test('a connection that sends far ahead of its answers gets those that it may have, a problem, and its end', async () => {

@@ -197,6 +197,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     node,
     name: settings.name,
     maxBodyBytes: settings.maxBodyBytes,
+    maxBodiesBytes: settings.maxBodiesMb * 2 ** 20,
     token: settings.auth === 'token' ? settings.token : undefined,
     unreadMs: settings.requestTimeoutMs,
     metrics,

@@ -4,6 +4,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Logger } from 'pino';
 import { problemDocument, SppError } from '../../../schema/errors.ts';
 import { bearerCheck } from './auth.ts';
+import { bodyRoom } from './body-room.ts';
 import { type Answer, exchangeOf, problemAnswer, send } from './exchange.ts';
 import { MOST_AHEAD, pipelineLimit } from './pipeline-limit.ts';
 import { nodeRoutes, type RouteOptions, routeMatcher } from './routes.ts';
@@ -12,6 +13,8 @@ import { giveUpUnread } from './unread-answers.ts';
 export interface AppOptions extends RouteOptions {
   /** Asked of callers; undefined lets everyone in. */
   readonly token: string | undefined;
+  /** What bodies of requests without an answer may take together. */
+  readonly maxBodiesBytes: number;
   /** How long a client may take nothing of its answer. */
   readonly unreadMs: number;
   readonly log: Logger;
@@ -26,9 +29,10 @@ export function nodeApp(options: AppOptions): RequestListener {
   const checkToken = options.token === undefined ? () => {} : bearerCheck(options.token);
   const match = routeMatcher(nodeRoutes(options));
   const placeOf = pipelineLimit();
+  const room = bodyRoom(options.maxBodiesBytes);
 
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
-    const exchange = exchangeOf(request, response);
+    const exchange = exchangeOf(request, response, room);
     const { method, path, arrivedMs } = exchange;
     const given = exchange.header(REQUEST_ID_HEADER);
     const requestId = given !== undefined && REQUEST_ID.test(given) ? given : randomUUID();
@@ -48,6 +52,7 @@ export function nodeApp(options: AppOptions): RequestListener {
         route === undefined && allow.length > 0 ? { allow: allow.join(', ') } : {},
       );
     }
+    exchange.letGo();
     send(response, {
       ...result,
       headers: {

@@ -3,9 +3,13 @@ import { promisify } from 'node:util';
 import { gunzip, type InputType, inflate, type ZlibOptions } from 'node:zlib';
 import { type Coding, codingNamed } from '../../../schema/content-coding.ts';
 import { SppError } from '../../../schema/errors.ts';
+import { atMost } from './at-most.ts';
 import { tooLarge } from './exchange.ts';
 
 type Decode = (body: InputType, options: ZlibOptions) => Promise<Buffer>;
+
+/** Node decodes on four threads; more at once would only lie in memory side by side, half decoded. */
+const inTurn = atMost(4);
 
 const decoders: Readonly<Record<Coding, Decode>> = { gzip: promisify(gunzip), deflate: promisify(inflate) };
 
@@ -18,7 +22,8 @@ export function decoderOf(
   const decode = decoders[coding];
   return async (body, maxBytes) => {
     try {
-      const { buffer, byteOffset, length } = await decode(body, { maxOutputLength: maxBytes });
+      const decoded = await inTurn(() => decode(body, { maxOutputLength: maxBytes }));
+      const { buffer, byteOffset, length } = decoded;
       return new Uint8Array(buffer as ArrayBuffer, byteOffset, length);
     } catch (cause) {
       if (cause instanceof Error && 'code' in cause && cause.code === 'ERR_BUFFER_TOO_LARGE')

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { connect } from '../../../scripts/bench-node/http-exchange.ts';
 import { disposables } from '../../../test/support/node-client.ts';
+import { bodyRoom } from './body-room.ts';
 import { type Exchange, exchangeOf, send } from './exchange.ts';
 
 const scope = disposables();
@@ -11,7 +12,7 @@ afterEach(() => scope.dispose());
 
 async function serverOf(handle: (exchange: Exchange) => Promise<string>): Promise<number> {
   const listener: RequestListener = async (request, response) => {
-    const body = await handle(exchangeOf(request, response)).catch(String);
+    const body = await handle(exchangeOf(request, response, bodyRoom(100_000))).catch(String);
     send(response, { status: 200, headers: {}, body });
   };
   const server = createServer(listener);

@@ -1,6 +1,7 @@
 /** One HTTP request and its answer, as routes see them: nothing between them and node's own server, which costs the least. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { problemParts, SppError } from '../../../schema/errors.ts';
+import type { BodyRoom } from './body-room.ts';
 
 export interface Exchange {
   readonly method: string;
@@ -17,9 +18,13 @@ export interface Exchange {
   /**
    * The whole body, once.
    * @param alignAt the offset of the byte that is to lie at a multiple of 8 in memory, as elements of any width can be seen there
-   * @throws `body-too-large`; the signal's reason when the client goes away
+   * @throws `body-too-large`; what `hold` throws; the signal's reason when the client goes away
    */
   body(maxBytes: number, alignAt?: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Counts memory that the request takes until it is answered, besides what `body` has counted; see `BodyRoom`. */
+  hold(bytes: number): void;
+  /** To be called when it has been answered. */
+  letGo(): void;
 }
 
 export interface Answer {
@@ -41,7 +46,8 @@ export function problemAnswer(error: unknown, headers: Readonly<Record<string, s
   return { status, headers: { ...headers, ...own }, body };
 }
 
-export function exchangeOf(request: IncomingMessage, response: ServerResponse): Exchange {
+/** @param room for its body, beside those of others */
+export function exchangeOf(request: IncomingMessage, response: ServerResponse, room: BodyRoom): Exchange {
   const gone = new AbortController();
   const leave = () => {
     if (!gone.signal.aborted) gone.abort(new Error('the client went away'));
@@ -53,6 +59,11 @@ export function exchangeOf(request: IncomingMessage, response: ServerResponse): 
   });
   // Other expectations are refused before there is an exchange.
   let holdsBody = request.headers.expect !== undefined && request.httpVersion === '1.1';
+  let held = 0;
+  const hold = (bytes: number) => {
+    room.take(bytes, held);
+    held += bytes;
+  };
   return {
     method: request.method ?? 'GET',
     path: pathOf(request.url ?? '/'),
@@ -70,8 +81,10 @@ export function exchangeOf(request: IncomingMessage, response: ServerResponse): 
       if (length > maxBytes) return Promise.reject(tooLarge(maxBytes));
       if (holdsBody) response.writeContinue();
       holdsBody = false;
-      return readBody(request, gone.signal, maxBytes, alignAt);
+      return readBody(request, gone.signal, maxBytes, hold, alignAt);
     },
+    hold,
+    letGo: () => hold(-held),
   };
 }
 
@@ -103,6 +116,7 @@ async function readBody(
   request: IncomingMessage,
   signal: AbortSignal,
   maxBytes: number,
+  hold: (bytes: number) => void,
   alignAt = 0,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array<ArrayBuffer>[] = [];
@@ -116,6 +130,11 @@ async function readBody(
       total += chunk.length;
       // The rest is read and let go once the answer is out, so that no reset takes the answer away.
       if (total > maxBytes) return settle(() => reject(tooLarge(maxBytes)));
+      try {
+        hold(chunk.length);
+      } catch (error) {
+        return settle(() => reject(error));
+      }
       chunks.push(chunk);
     };
     const onEnd = () => settle(resolve);

@@ -15,7 +15,7 @@ export interface InferBody {
 
 /**
  * @param maxBytes of the body as it is sent, and of what it is decoded to
- * @throws `unsupported-media-type`, `body-too-large`, `bad-header` for a wrong `Inference-Header-Content-Length`, `bad-json`; `bad-request`
+ * @throws `unsupported-media-type`, `body-too-large`, `queue-full` where bodies together take too much, `bad-header` for a wrong `Inference-Header-Content-Length`, `bad-json`; `bad-request`
  *   for a body that cannot be decoded
  */
 export async function readInferBody(exchange: Exchange, maxBytes: number): Promise<InferBody> {
@@ -26,6 +26,7 @@ export async function readInferBody(exchange: Exchange, maxBytes: number): Promi
   // What is no length is refused once the body is here, by `splitBody`.
   const sent = await exchange.body(maxBytes, Number.isSafeInteger(jsonBytes) ? jsonBytes : 0);
   const body = decode === undefined ? sent : await decode(sent, maxBytes);
+  exchange.hold(body.length - sent.length);
   const { json, tail } = splitBody(body, headerLength);
   // A length of another request is a usual mistake: tritonclient leaves it in the headers that it was handed.
   const what =
