@@ -216,6 +216,15 @@ describe('access', () => {
     await expect(ask(key.token, 2000)).rejects.toMatchObject({ status: 401 });
   });
 
+  test('nor does who shows the secret before a rotation, to the end of its overlap', async () => {
+    const rotated = { salt: next.salt, hash: next.hash, previousSalt: key.salt, previousHash: key.hash };
+    const where = context({ ...rotated, previousUntilMs: 1500 });
+    const ask = (nowMs: number) => requireAccessNow('client', `Bearer ${key.token}`, { ...where, nowMs });
+    await ask(1000);
+    expect(ask(1499)).toMatchObject({ kind: 'client', key: { id: keyRow.id } });
+    await expect(ask(1500)).rejects.toMatchObject({ status: 401 });
+  });
+
   test('white space in front of a key lets it in, and fills nothing', async () => {
     const where = context();
     for (let spaces = 100; spaces < 110; spaces++)

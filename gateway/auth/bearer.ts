@@ -31,7 +31,13 @@ export interface AccessContext {
  * By `Authorization` header, the copy of a key's row that it has proved, so that the next request with it costs no HMAC. Only
  * what was proved is in it, and it is found by a keyed hash of all of the header, so that a guess learns nothing by time.
  */
-export type ProvenKeys = Map<string, ApiKeyRow>;
+export type ProvenKeys = Map<string, Proved<ApiKeyRow>>;
+
+interface Proved<T> {
+  readonly row: T;
+  /** Of the secret that was shown: to the end of its overlap, where it is one before the last. */
+  readonly untilMs: number;
+}
 
 const PROVEN_HELD = 10_000;
 /** White space may make a header as long as it likes: such ones are not kept, and prove their key each time. */
@@ -63,9 +69,9 @@ export function requireAccess(
   if (access === 'open') return { kind: 'anonymous' };
   if (authorization === null) throw unauthorized(access, 'Credentials are missing.');
   const proved = access === 'client' ? context.proven.get(authorization) : undefined;
-  const held = proved === undefined ? undefined : context.keys.get(proved.prefix, context.background);
-  if (held === proved && proved !== undefined && isGood(proved, context.nowMs))
-    return { kind: 'client', key: proved };
+  const held = proved === undefined ? undefined : context.keys.get(proved.row.prefix, context.background);
+  if (proved !== undefined && held === proved.row && isProof(proved, context.nowMs))
+    return { kind: 'client', key: proved.row };
   const token = BEARER.exec(authorization)?.[1];
   if (token === undefined) throw unauthorized(access, 'Credentials are missing.');
   const identity = identify(token, { ...context, authorization, held });
@@ -126,12 +132,11 @@ async function client(
 ): Promise<Identity | undefined> {
   const found = await provedBy(token, prefix, held ?? keys.get(prefix, background), keys, settings, nowMs);
   if (found === undefined || !isGood(found.row, nowMs)) return undefined;
-  const { row, proof } = found;
-  if (proof === 'current' && authorization.length <= PROVEN_CHARACTERS) {
+  if (authorization.length <= PROVEN_CHARACTERS) {
     if (proven.size >= PROVEN_HELD) proven.clear();
-    proven.set(authorization, row);
+    proven.set(authorization, found);
   }
-  return { kind: 'client', key: row };
+  return { kind: 'client', key: found.row };
 }
 
 /**
@@ -145,33 +150,32 @@ async function provedBy<T extends SecretColumns>(
   rows: CellMap<T | null>,
   { keyPepper }: Pick<Settings, 'keyPepper'>,
   nowMs: number,
-): Promise<{ readonly row: T; readonly proof: 'current' | 'before' } | undefined> {
+): Promise<Proved<T> | undefined> {
   const row = await held;
-  const proof = await proofOf(token, row, keyPepper, nowMs);
-  if (row !== null && proof !== undefined) return { row, proof };
+  const untilMs = await proofOf(token, row, keyPepper, nowMs);
+  if (row !== null && untilMs !== undefined) return { row, untilMs };
   const newer = await rows.within(prefix, REFUSED_WITHIN_MS);
   if (newer === null || newer === row) return undefined;
   const late = await proofOf(token, newer, keyPepper, nowMs);
-  return late === undefined ? undefined : { row: newer, proof: late };
+  return late === undefined ? undefined : { row: newer, untilMs: late };
 }
 
 /**
- * Which of a row's secrets a token holds; undefined for none. As many are always tried, so that nothing tells which of them
- * was held against, and whether there are any.
+ * Until when the secret is good that a token holds, of a row's; undefined where it holds none. As many are always tried, so that
+ * nothing tells which of them was held against, and whether there are any.
  */
 async function proofOf(
   token: string,
   row: SecretColumns | null,
   pepper: string,
   nowMs: number,
-): Promise<'current' | 'before' | undefined> {
+): Promise<number | undefined> {
   const before = row === null ? [] : secretsBefore(row, nowMs);
   const [current, ...others] = await Promise.all([
     provesToken(token, row ?? undefined, pepper),
     ...Array.from({ length: EARLIER_GOOD }, (_, place) => provesToken(token, before[place], pepper)),
   ]);
-  if (current) return 'current';
-  return others.includes(true) ? 'before' : undefined;
+  return current ? Number.POSITIVE_INFINITY : before[others.indexOf(true)]?.untilMs;
 }
 
 async function operatorByToken(
@@ -193,6 +197,10 @@ async function nodeByToken(
   const held = nodeTokens.get(prefix, background);
   const found = await provedBy(token, prefix, held, nodeTokens, settings, nowMs);
   return found === undefined ? undefined : { kind: 'node', registered: found.row };
+}
+
+function isProof({ row, untilMs }: Proved<ApiKeyRow>, nowMs: number): boolean {
+  return nowMs < untilMs && isGood(row, nowMs);
 }
 
 function isGood(row: Pick<ApiKeyRow, 'expiresAtMs' | 'revokedAtMs'>, nowMs: number): boolean {
