@@ -13,9 +13,19 @@ import {
 } from '../storage/operator-tokens.ts';
 import { expiry, shownOnce } from './shown-once.ts';
 
+/** Who is no holder of such a token is in the trail by these, and by `oidc:` and a subject. */
+const othersNames: ReadonlySet<string> = new Set(['operator', 'client', 'node', 'scraper', 'anonymous']);
+
 export const newOperatorTokenSchema = z.strictObject({
   /** The name that the audit trail has for its holder. */
-  name: z.string().min(1).max(128),
+  name: z
+    .string()
+    .min(1)
+    .max(128)
+    .refine(
+      (name) => !othersNames.has(name) && !name.startsWith('oidc:'),
+      'is what the audit trail calls others',
+    ),
   role: operatorRoleSchema,
   /** Days until it expires; a token without them does not. */
   expiresInDays: z.number().positive().max(3650).optional(),

@@ -60,7 +60,7 @@ export async function newestFirst<T extends TokenTable>(
 /**
  * Gives a new secret, beside which those before are good for as long as `rotation` says.
  * @returns the token, which nothing can show again, and its row
- * @throws `not-found`; `conflict` for one that was revoked, and where too many secrets are good still
+ * @throws `not-found`; `conflict` for one that was revoked or has expired, and where too many secrets are good still
  */
 export async function rotateToken<T extends TokenTable>(
   db: Database,
@@ -71,8 +71,10 @@ export async function rotateToken<T extends TokenTable>(
   const { table, kind, action, noun } = issued;
   const read = async () => {
     const found = await rowById(db, issued, id);
-    if (found.revokedAtMs === null) return found;
-    throw new SppError('conflict', `A revoked ${noun} gets no new secret.`, { hint: 'Make a new one.' });
+    const over = found.expiresAtMs !== null && nowMs >= found.expiresAtMs ? 'An expired' : undefined;
+    const ended = found.revokedAtMs === null ? over : 'A revoked';
+    if (ended === undefined) return found;
+    throw new SppError('conflict', `${ended} ${noun} gets no new secret.`, { hint: 'Make a new one.' });
   };
   const row = await read();
   const { token, set } = await rotation(kind, pepper, row, { nowMs, overlapS });

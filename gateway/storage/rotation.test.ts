@@ -96,3 +96,27 @@ test.each(kinds.map((kind) => [kind[0], kind] as const))(
     await remove();
   },
 );
+
+test('what has expired gets no secret that would be good for nothing', async () => {
+  for (const [list, document] of [
+    ['keys', { name: 'shop', expiresInDays: 1 }],
+    ['operator-tokens', { name: 'ada', role: 'viewer', expiresInDays: 1 }],
+  ] as const) {
+    const created = await here.ask('POST', `/v1/${list}`, secrets.operatorToken, document);
+    const { id } = (await created.json()) as Shown;
+    const rotated = () =>
+      here.ask('POST', `/v1/${list}/${id}/rotate`, secrets.operatorToken, { overlapS: 60 });
+    nowMs += 86_400_000 - 1;
+    expect((await rotated()).status).toBe(200);
+    nowMs += 1;
+    expect((await rotated()).status).toBe(409);
+  }
+});
+
+test.each(['operator', 'oidc:ada', 'node'])(
+  'an operator’s token is not called %s, as others are in the audit trail',
+  async (name) => {
+    const body = { name, role: 'viewer' };
+    expect((await here.ask('POST', '/v1/operator-tokens', secrets.operatorToken, body)).status).toBe(400);
+  },
+);
