@@ -72,6 +72,29 @@ describe('latency windows', () => {
     expect(windows.times(1, 1)).toBeUndefined();
   });
 
+  test('far beyond the largest size the fastest is half of what the line through one row and that size says', () => {
+    const windows = latencyWindows('cpu', 1);
+    for (const [rows, ms] of [
+      [1, 2],
+      [8, 9],
+    ] as const)
+      windows.record(0, rows, ms);
+    const fastestOf = (level: number, rows: number) => windows.times(level, rows)?.fastestMs;
+    expect([9, 16, 17, 299].map((rows) => fastestOf(0, rows))).toEqual([9, 9, 9, 150]);
+    // As on a GPU, where more rows take no longer.
+    for (const rows of [1, 8]) windows.record(1, rows, 5);
+    expect(fastestOf(1, 299)).toBe(5);
+    // Eight rows that met with a busy machine: one by one is the most that many rows take.
+    for (const [rows, ms] of [
+      [1, 2],
+      [8, 80],
+    ] as const)
+      windows.record(2, rows, ms);
+    expect(fastestOf(2, 300)).toBe(300);
+    windows.record(3, 1, 2);
+    expect(fastestOf(3, 300)).toBe(2);
+  });
+
   test('times follow what is recorded, within a sixteenth of the window', () => {
     const windows = latencyWindows('cpu', 1);
     for (let i = 0; i < 256; i++) windows.record(0, 1, 100);

@@ -131,11 +131,23 @@ export function latencyWindows(
       if (entry[0] <= rows && (below === undefined || entry[0] > below[0])) below = entry;
       if (entry[0] >= rows && (above === undefined || entry[0] < above[0])) above = entry;
     }
-    if (above === undefined) return below && scaled(expected(below[1]), rows / below[0]);
+    if (above === undefined) return below && beyond(below[0], expected(below[1]), rows, batches?.get(1));
     if (below === undefined || below[0] === above[0])
       return bounded(batches, rows, above[1], expected(above[1]));
     const mixed = between(expected(below[1]), expected(above[1]), (rows - below[0]) / (above[0] - below[0]));
     return bounded(batches, rows, above[1], mixed);
+  };
+
+  /**
+   * Far beyond the largest size no run is as fast as one of that size: what rows took more than one row did goes on, by half at least.
+   * Or who asks for hundreds of rows within the time of eight would be run, late, and make others late.
+   */
+  const beyond = (size: number, times: RunTimes, rows: number, single: Window | undefined): RunTimes => {
+    const far = scaled(times, rows / size);
+    if (single === undefined || size === 1) return far;
+    const { fastestMs: oneMs } = expected(single);
+    const onLineMs = times.fastestMs + ((times.fastestMs - oneMs) / (size - 1)) * (rows - size);
+    return { ...far, fastestMs: Math.max(times.fastestMs, Math.min(onLineMs, rows * oneMs) / 2) };
   };
 
   /** One by one is the most that many rows can take; that much is known even where the size itself has not run lately. */
@@ -242,7 +254,7 @@ export function latencyWindows(
   };
 }
 
-/** The fastest time stays: no larger batch was seen to take more. */
+/** The fastest time stays. */
 function scaled({ fastestMs, p50Ms, p95Ms }: RunTimes, factor: number): RunTimes {
   return { fastestMs, p50Ms: p50Ms * factor, p95Ms: p95Ms * factor };
 }
