@@ -24,6 +24,11 @@ test('nodes of a network of its own are taken where the deployment says that it 
 test.each([
   [{ OPERATOR_TOKEN: undefined }, /OPERATOR_TOKEN is not set/],
   [{ KEY_PEPPER: 'short-secret' }, /KEY_PEPPER is shorter/],
+  [{ OPERATOR_TOKEN: `${secrets.OPERATOR_TOKEN}\n` }, /OPERATOR_TOKEN has characters that no header/],
+  [{ SCRAPE_TOKEN: 'scrape scrape scrape scrape' }, /SCRAPE_TOKEN has characters/],
+  [{ NODE_TOKEN: secrets.OPERATOR_TOKEN }, /NODE_TOKEN is the same as OPERATOR_TOKEN/],
+  [{ SCRAPE_TOKEN: secrets.NODE_TOKEN }, /SCRAPE_TOKEN is the same as NODE_TOKEN/],
+  [{ KEY_PEPPER: secrets.NODE_TOKEN }, /KEY_PEPPER is the same as NODE_TOKEN/],
   [{ NODES: 'not json' }, /NODES is not JSON/],
   [{ NODES: '[{"name":"a","url":"ftp://x"}]' }, /NODES/],
   [
@@ -39,6 +44,10 @@ test.each([
 });
 
 test('an error never repeats a secret', () => {
+  const shared = 'hush-hush-hush-hush-hush-hush';
+  expect(() => readSettings({ ...secrets, NODE_TOKEN: shared, OPERATOR_TOKEN: shared })).toThrow(
+    expect.objectContaining({ message: expect.not.stringContaining('hush') }),
+  );
   expect(() => readSettings({ ...secrets, NODE_TOKEN: 'hush-hush' })).toThrow(
     expect.objectContaining({ message: expect.not.stringContaining('hush') }),
   );

@@ -49,6 +49,11 @@ type Unknown = Exclude<keyof Cloudflare.Env, keyof Bindings>;
 export const everyBindingIsKnown: [Unknown] extends [never] ? true : Unknown = true;
 
 const secret = z.string('is not set').min(24, 'is shorter than 24 characters');
+/** One that is shown in a header, as it stands: with a line's end behind it nobody could ever show it. */
+const bearer = secret.regex(
+  /^[\x21-\x7e]{1,8192}$/,
+  'has characters that no header can carry, such as white space at its end',
+);
 const byteCount = (otherwise: number) => z.coerce.number().int().positive().default(otherwise);
 
 const json = z.string().transform((text, context): unknown => {
@@ -75,14 +80,27 @@ const nodesSchema = json
   )
   .default([]);
 
+/** Whoever has one of these has no right to the other. */
+const apart = [
+  ['NODE_TOKEN', 'OPERATOR_TOKEN'],
+  ['NODE_TOKEN_BEFORE', 'OPERATOR_TOKEN'],
+  ['SCRAPE_TOKEN', 'OPERATOR_TOKEN'],
+  ['SCRAPE_TOKEN', 'NODE_TOKEN'],
+  ['SCRAPE_TOKEN', 'NODE_TOKEN_BEFORE'],
+  ['KEY_PEPPER', 'OPERATOR_TOKEN'],
+  ['KEY_PEPPER', 'NODE_TOKEN'],
+  ['KEY_PEPPER', 'NODE_TOKEN_BEFORE'],
+  ['KEY_PEPPER', 'SCRAPE_TOKEN'],
+] as const;
+
 const settingsSchema = z
   .object({
     NODES: nodesSchema,
     PRIVATE_NODES: z.enum(['on', 'off']).default('off'),
-    OPERATOR_TOKEN: secret,
-    NODE_TOKEN: secret,
-    NODE_TOKEN_BEFORE: secret.optional(),
-    SCRAPE_TOKEN: secret.optional(),
+    OPERATOR_TOKEN: bearer,
+    NODE_TOKEN: bearer,
+    NODE_TOKEN_BEFORE: bearer.optional(),
+    SCRAPE_TOKEN: bearer.optional(),
     KEY_PEPPER: secret,
     MAX_BODY_BYTES: byteCount(8 * 2 ** 20),
     MAX_ARTIFACT_FILE_BYTES: byteCount(2 ** 31),
@@ -112,6 +130,11 @@ const settingsSchema = z
   .refine((settings) => settings.OIDC_ISSUER === undefined || settings.OIDC_AUDIENCE !== undefined, {
     path: ['OIDC_AUDIENCE'],
     error: 'is not set, but OIDC_ISSUER is: without it a token made out for others would do',
+  })
+  .superRefine((settings, context) => {
+    for (const [name, other] of apart)
+      if (settings[name] !== undefined && settings[name] === settings[other])
+        context.addIssue({ code: 'custom', path: [name], message: `is the same as ${other}` });
   })
   .transform((settings, context) => ({
     ...settings,
