@@ -159,6 +159,46 @@ test('values come in units of their own variance', async () => {
   expect(parts[0]?.scale).toBeCloseTo(1 / Math.sqrt(2 * 50.5), 5);
 });
 
+test('and in the same units however much padding there is', async () => {
+  const scaleWith = async (padding: number) => {
+    const tokens = 1 + padding;
+    const feeds = async (indices: readonly number[]) => ({
+      x: {
+        dtype: 'float32',
+        dims: [indices.length, tokens, 2],
+        // What the model makes of padding is as large as all else.
+        data: Float32Array.from(
+          indices
+            .flatMap((index) =>
+              Array.from({ length: tokens }, (_, token) => [7 + signOf(index + token), 10 * signOf(index)]),
+            )
+            .flat(),
+        ),
+      } satisfies Tensor,
+      mask: {
+        dtype: 'int64',
+        dims: [indices.length, tokens],
+        data: BigInt64Array.from(indices.flatMap(() => [1n, ...Array<bigint>(padding).fill(0n)])),
+      } satisfies Tensor,
+    });
+    const graph: Graph = {
+      ...through,
+      inputs: [
+        { name: 'x', dtype: 'float32', dims: ['batch', 'tokens', 2] },
+        { name: 'mask', dtype: 'int64', dims: ['batch', 'tokens'] },
+      ],
+      outputs: [{ name: 'y', dtype: 'float32', dims: ['batch', 'tokens', 2] }],
+    };
+    const padded = { ...data, train: { count: 40, feeds }, length: tokens, maskInput: 'mask' };
+    const shapes = [{ name: 'y', shape: [tokens, 2] }];
+    return planAnswer({ graph, data: padded, task, shapes, loss: 'distil', seed: 0 });
+  };
+  expect((await scaleWith(0)).parts[0]?.scale).toBeCloseTo(1 / Math.sqrt(2 * 50.5), 5);
+  expect((await scaleWith(3)).parts[0]?.scale).toBeCloseTo(1 / Math.sqrt(2 * 50.5), 5);
+});
+
+const signOf = (index: number) => (index % 2 === 0 ? 1 : -1);
+
 test('a model that answers all examples alike is refused', async () => {
   const constant = dataOf(() => 1);
   await expect(

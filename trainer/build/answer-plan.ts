@@ -6,7 +6,7 @@
 import { SppError } from '../../schema/errors.ts';
 import type { BoundDataset } from '../data/bind-dataset.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
-import type { ScorerName } from '../measure/scores.ts';
+import { paddingOf, type ScorerName } from '../measure/scores.ts';
 import { hasDirection, isScores, type OutputShape, type Task } from '../measure/task.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import { randomSource, shuffledRange, streams } from '../search/random.ts';
@@ -56,7 +56,7 @@ export async function planAnswer(request: PlanRequest): Promise<AnswerPlan> {
     const alone = { ...plan, parts: [part] };
     const block = blockSize(data, answerShape(alone));
     const answers = await answersOf(answerGraph(graph, alone), { ...asked, block });
-    scales.push(unitScale(answers, plan.parts.length));
+    scales.push(unitScale(answers, plan.parts.length, plan.mask === undefined ? noPadding : paddingOf));
   }
   return { ...plan, parts: plan.parts.map((part, i) => ({ ...part, scale: scales[i] ?? 1 })) };
 }
@@ -126,24 +126,38 @@ function measureOf(task: Task, parts: readonly AnswerPart[]): ScorerName {
   return only.meaning === 'direction' ? 'embedding' : 'distil';
 }
 
-/** 1 / (deviation about the mean answer * sqrt(values of a row * parts)): then the squared distance is a share of the variance. */
-function unitScale(answers: Tensor, parts: number): number {
+type Padding = (row: number) => boolean;
+const noPadding = (): Padding => () => false;
+
+/**
+ * 1 / (deviation about the mean answer * sqrt(values of a row * parts)): then the squared distance is a share of the variance. Padded rows,
+ * which are zero, count as little in it as in the distance.
+ */
+function unitScale(answers: Tensor, parts: number, padding: (answers: Tensor) => Padding): number {
   const data = answers.data as Float32Array;
   const [count = 1, ...rest] = answers.dims;
   const width = elementCount(rest);
+  const perRow = rest.at(-1) ?? 1;
+  const rowsEach = width / perRow;
+  const isPadding = Array.from({ length: count * rowsEach }, (_, row) => row).map(padding(answers));
   let variance = 0;
+  let counted = 0;
   for (let i = 0; i < width; i++) {
     let sum = 0;
     let squares = 0;
-    for (let row = 0; row < count; row++) {
-      const value = data[row * width + i] as number;
+    let given = 0;
+    for (let example = 0; example < count; example++) {
+      if (isPadding[example * rowsEach + Math.floor(i / perRow)]) continue;
+      const value = data[example * width + i] as number;
       sum += value;
       squares += value * value;
+      given += 1;
     }
-    variance += Math.max(0, squares / count - (sum / count) ** 2);
+    if (given === 0) continue;
+    variance += (given / count) * Math.max(0, squares / given - (sum / given) ** 2);
+    counted += given / count;
   }
-  const perRow = rest.at(-1) ?? 1;
-  const deviation = Math.sqrt(variance / width);
+  const deviation = Math.sqrt(variance / counted);
   if (!(deviation > 0)) {
     throw new SppError('numerical-failure', 'The dense model gives the same answer to every example.', {
       hint: 'Check that the data fits the model, or name another --output.',
