@@ -99,7 +99,7 @@ export async function subjectFor(
     asked.cache,
     name,
     seed,
-    fingerprintOf([ORDER_REVISION, batch, steps, calibration, seed]),
+    fingerprintOf([ORDER_REVISION, batch, steps, calibration, seed, ...statisticsOf(model)]),
   );
   const { reachable, recover } = asked;
   return openSubject({ name, model, dataset, options, reachable, recover, orders, progress });
@@ -108,8 +108,18 @@ export async function subjectFor(
 export const samplesOf = (model: BenchModel, { samples }: Pick<Comparison, 'samples'>) =>
   samples ?? model.samples;
 
+/** What kept numbers must have in common with today's where they follow from statistics of activations. */
+function statisticsOf({ statisticsRevision }: Pick<BenchModel, 'statisticsRevision'>): unknown[] {
+  return statisticsRevision === undefined ? [] : [{ statisticsRevision }];
+}
+
 /** What computes is left out: results of several machines belong together, though their last digits differ. */
-function fingerprintFor(model: BenchModel, name: MethodName, seed: number, asked: Comparison): string {
+export function fingerprintFor(
+  model: BenchModel,
+  name: MethodName,
+  seed: number,
+  asked: Pick<Comparison, 'reachable' | 'recover' | 'samples' | 'steps' | 'backend'>,
+): string {
   const { batch, steps, calibration } = optionsFor(model, seed, asked);
   const { reachable, recover } = asked;
   const deciding = { reachable, samples: samplesOf(model, asked), seed, batch, steps, calibration };
@@ -118,6 +128,7 @@ function fingerprintFor(model: BenchModel, name: MethodName, seed: number, asked
     revisionOf(name),
     deciding,
     ...(method.training === undefined ? [] : [recoveryOf(method, { ...defaultRecovery, ...recover })]),
+    ...(method.statistics === true ? statisticsOf(model) : []),
   ]);
 }
 
@@ -126,7 +137,11 @@ function recoveryOf({ training }: Method, { between, rate, steps }: Required<Rec
   return training === 'each' ? { rate, steps } : { between, rate, steps };
 }
 
-function optionsFor(model: BenchModel, seed: number, { backend, steps }: Comparison): BuildOptions {
+function optionsFor(
+  model: BenchModel,
+  seed: number,
+  { backend, steps }: Pick<Comparison, 'backend' | 'steps'>,
+): BuildOptions {
   return buildOptionsSchema.parse({
     id: 'bench',
     seed,

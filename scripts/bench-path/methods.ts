@@ -27,6 +27,8 @@ export interface Method {
   readonly ours?: true;
   /** Raised when the method's numbers change, so that kept results are measured again; 1 when absent. */
   readonly revision?: number;
+  /** Whether what it gives follows from moments of activations, as rotation, compensation and all that begins with them do. */
+  readonly statistics?: true;
   readonly make:
     | { levels(subject: Subject): Promise<LevelModel[]> }
     /** Of pruned levels that are made apart: each is measured and kept before the next one is made. */
@@ -46,14 +48,17 @@ export const methods = {
   fisher: ordered('Fisher', 'own', async (subject) =>
     curvatureOrder(subject.prepared.pairs, await subject.curvature('own')),
   ),
-  'activation-weight': ordered('activation x weight', 'own', async (subject) =>
-    activationWeightOrder(subject.prepared.graph, subject.prepared.pairs, await subject.moments()),
-  ),
+  'activation-weight': {
+    ...ordered('activation x weight', 'own', async (subject) =>
+      activationWeightOrder(subject.prepared.graph, subject.prepared.pairs, await subject.moments()),
+    ),
+    statistics: true,
+  },
   'pca-taylor': ordered('PCA + Taylor', 'rotated', async (subject) =>
     principalTaylorOrder(subject.prepared.pairs, await subject.curvature('rotated')),
   ),
   published: ordered("paper's form", 'own', (subject) => subject.order('published')),
-  'one-shot': { label: 'one-shot comp.', make: { levels: oneShotLevels } },
+  'one-shot': { label: 'one-shot comp.', statistics: true, make: { levels: oneShotLevels } },
   ours: {
     ...ordered('ours', 'rotated', (subject) => subject.order('inclusion')),
     ours: true,
@@ -69,6 +74,7 @@ export const methods = {
     training: 'joint',
     ours: true,
     revision: 3,
+    statistics: true,
     make: { levels: (subject) => jointLevels(subject, false) },
   },
   'ours-recovered-refit': {
@@ -76,18 +82,21 @@ export const methods = {
     training: 'joint',
     ours: true,
     revision: 12,
+    statistics: true,
     make: { levels: (subject) => jointLevels(subject, true) },
   },
   'tuned-total': {
     label: 'single, total budget',
     training: 'total',
     revision: 5,
+    statistics: true,
     make: { level: (subject, place) => singleLevel(subject, 'total', place) },
   },
   'tuned-each': {
     label: 'single, same budget',
     training: 'each',
     revision: 3,
+    statistics: true,
     make: { level: (subject, place) => singleLevel(subject, 'each', place) },
   },
 } as const satisfies Record<string, Method>;
@@ -107,6 +116,7 @@ function ordered(
 ): Method {
   return {
     label,
+    ...(basis === 'rotated' || compensate ? { statistics: true } : {}),
     make: {
       async levels(subject) {
         const flat = await order(subject);

@@ -9,6 +9,7 @@ import { randomSource, shuffledRange, streams } from '../search/random.ts';
 import { type Moments, MomentsAccumulator, momentsGraph } from '../statistics/activation-moments.ts';
 import type { AnswerPlan } from './answer.ts';
 import { blockSize, KEPT_ELEMENTS } from './answers.ts';
+import { probeRows } from './probe-rows.ts';
 import type { StageProgress } from './progress.ts';
 
 /** Rows (tokens, patches) whose moments are taken, for each entry of the widest activation. */
@@ -77,7 +78,7 @@ export function momentExamples(known: ReadonlyMap<string, Moments>, seen: number
   return rows === 0 ? 0 : Math.min(pool, Math.ceil((ROWS_AN_ENTRY * widest * seen) / rows));
 }
 
-/** Moments of some activations of a graph on the pool's first examples. */
+/** Moments of some activations of a graph on the pool's first examples, without what is padded there. */
 export async function measureMoments(
   graph: Graph,
   tensors: readonly string[],
@@ -87,7 +88,8 @@ export async function measureMoments(
 ): Promise<ReadonlyMap<string, Moments>> {
   if (tensors.length === 0) return new Map();
   const accumulator = new MomentsAccumulator(tensors);
-  const session = await sessions.open(ortModel(momentsGraph(graph, tensors)));
+  const tokens = await probeRows(graph, tensors, pool.data);
+  const session = await sessions.open(ortModel(momentsGraph(graph, tensors, tokens)));
   try {
     let share = 0;
     await inOrder(

@@ -2,15 +2,18 @@
 
 import { chosenRows } from '../compensation/chosen-rows.ts';
 import { streamBehind } from '../compensation/refit-graph.ts';
+import type { RefitPlace } from '../compensation/refit-segments.ts';
 import { scoreMap } from '../compensation/score-map.ts';
 import type { Tensors } from '../data/dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { ortModel } from '../graph/ort-model.ts';
 import { draftOf, withoutDeadCode } from '../graph/rewrite.ts';
-import type { LinearMap, PreparedModel } from '../pairs/pair.ts';
+import type { PreparedModel } from '../pairs/pair.ts';
 import { computeProvider } from '../runtime/compute.ts';
-import { createOrtSession } from '../runtime/ort-session.ts';
+import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
+import { rowCondition, type TokenRows, tokensAlone } from '../statistics/token-rows.ts';
 import type { Pool } from './calibration.ts';
+import { probeRows } from './probe-rows.ts';
 
 /** Rows of a pair's site that are kept, at most and at least of the scores', and floats of all sites together (512 MiB). */
 const STREAM_ROWS = 2 ** 14;
@@ -21,16 +24,15 @@ const STREAM_FLOATS = 2 ** 27;
 /** At least so many, so that some can validate; more where a block would be more than the caches hold. */
 const BLOCKS = 8;
 const MOST_IN_BLOCK = 64;
+/** Examples that tell how many rows one has, where some of them are padding. */
+const PROBED = 32;
 
 /** A matrix to refit. */
-export interface Site {
-  readonly consumer: LinearMap;
-  readonly stream: string;
-}
+export type Site = RefitPlace;
 
 export interface StreamBlock {
   readonly feeds: Tensors;
-  /** By site, [rows, dOut]. */
+  /** By site, [rows, dOut], without those of padding. */
   readonly targets: readonly Tensor[];
 }
 
@@ -79,14 +81,11 @@ export async function denseStreams(
   rows = STREAM_ROWS,
 ): Promise<DenseStreams> {
   if (sites.length === 0) return { sites, blocks: [] };
-  const streams = [...new Set(sites.map(({ stream }) => stream))];
-  const { graph, names } = flattened(model.graph, streams);
+  const places = await withTokens(model.graph, sites, pool);
+  const { graph, names } = flattened(model.graph, places);
   const session = await createOrtSession(ortModel(graph), { threads, provider: computeProvider() });
   try {
-    const one = await pool.data.train.feeds(pool.indices.slice(0, 1));
-    const probe = Object.values(await session.run(one));
-    const rowsEach = Math.max(1, ...probe.map(({ dims }) => dims[0] ?? 1));
-    const floatsEach = [...probe, ...Object.values(one)].reduce((sum, { data }) => sum + data.length, 0);
+    const { rowsEach, floatsEach } = await sizesOf(session, places, pool);
     const most = Math.min(rows / rowsEach, STREAM_FLOATS / Math.max(1, floatsEach), pool.indices.length);
     const count = Math.max(BLOCKS, Math.ceil(most / MOST_IN_BLOCK));
     const size = Math.max(1, Math.floor(most / count));
@@ -94,21 +93,63 @@ export async function denseStreams(
     for (let block = 0; block < count && (block + 1) * size <= pool.indices.length; block++) {
       const feeds = await pool.data.train.feeds(pool.indices.slice(block * size, (block + 1) * size));
       const outputs = await session.run(feeds);
-      const targets = sites.map(({ stream }) => outputs[names[streams.indexOf(stream)] ?? ''] as Tensor);
+      const targets = names.map((name) => outputs[name] as Tensor);
       blocks.push({ feeds, targets });
     }
-    return { sites, blocks };
+    return { sites: places, blocks };
   } finally {
     await session.close();
   }
 }
 
-function flattened(graph: Graph, streams: readonly string[]): { graph: Graph; names: string[] } {
+/** Of an example, on average of some where rows are left out. */
+async function sizesOf(
+  session: OrtSession,
+  places: readonly Site[],
+  { data, indices }: Pool,
+): Promise<{ rowsEach: number; floatsEach: number }> {
+  const seen = indices.slice(0, places.some(({ tokens }) => tokens !== undefined) ? PROBED : 1);
+  let [rows, floats] = [0, 0];
+  for (const index of seen) {
+    const one = await data.train.feeds([index]);
+    const probe = Object.values(await session.run(one));
+    rows += Math.max(1, ...probe.map(({ dims }) => dims[0] ?? 1));
+    floats += [...probe, ...Object.values(one)].reduce((sum, { data }) => sum + data.length, 0);
+  }
+  return { rowsEach: rows / seen.length, floatsEach: floats / seen.length };
+}
+
+/** A matrix's inputs and what stands behind it have the same rows: where one of the two shows its tokens, both are told. */
+async function withTokens(graph: Graph, sites: readonly Site[], { data }: Pool): Promise<Site[]> {
+  const values = new Set(sites.flatMap(({ consumer, stream }) => [consumer.input, stream]));
+  const rows = await probeRows(graph, [...values], data);
+  return sites.map((site) => {
+    const shown = [site.consumer.input, site.stream].flatMap((value) => rows.get(value) ?? []);
+    const [tokens, other = tokens] = shown;
+    return tokens === undefined || tokens.mask !== other?.mask ? site : { ...site, tokens };
+  });
+}
+
+/** @returns the names of the outputs, by place; places with the same rows of one stream share theirs */
+function flattened(graph: Graph, places: readonly Site[]): { graph: Graph; names: string[] } {
   const draft = draftOf(graph);
   draft.nodes.push(...graph.nodes);
-  const names = streams.map((stream) =>
-    draft.add('Flatten', [stream], 'dense_stream', { axis: { kind: 'int', value: -1 } }),
-  );
-  const outputs = names.map((name) => ({ name, dtype: 'float32' as const, dims: ['rows', 'columns'] }));
-  return { graph: withoutDeadCode({ ...graph, nodes: draft.nodes, outputs }), names };
+  const made = new Map<string, string>();
+  const rowsOf = (stream: string, tokens: TokenRows | undefined): string => {
+    const rows = draft.add('Flatten', [stream], 'dense_stream', { axis: { kind: 'int', value: -1 } });
+    return tokens === undefined ? rows : tokensAlone(draft, rows, rowCondition(draft, tokens));
+  };
+  const names = places.map(({ stream, tokens }) => {
+    const key = JSON.stringify([stream, tokens?.mask]);
+    const name = made.get(key) ?? rowsOf(stream, tokens);
+    made.set(key, name);
+    return name;
+  });
+  const outputs = [...new Set(names)].map((name) => ({
+    name,
+    dtype: 'float32' as const,
+    dims: ['rows', 'columns'],
+  }));
+  const { nodes, initializers } = draft;
+  return { graph: withoutDeadCode({ ...graph, nodes, initializers, outputs }), names };
 }

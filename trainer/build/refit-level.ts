@@ -92,7 +92,7 @@ async function sumsAt(
   sessions: SessionPool,
 ): Promise<Sums> {
   const piece = pieceOf(graph, segment, known[0] ?? new Map());
-  const asked = refitGraph(piece, site.consumer, site.stream, withConstant, segment.leaves);
+  const asked = refitGraph(piece, site, withConstant, segment.leaves);
   const session = await sessions.open(ortModel(asked.graph, segment.leaves));
   const sums: [RefitSums | undefined, RefitSums | undefined] = [undefined, undefined];
   const missing = new Set<string>();

@@ -7,6 +7,7 @@ import { openArtifact } from '../../schema/artifact/store.ts';
 import { SppError } from '../../schema/errors.ts';
 import { MANIFEST_FILE, type Manifest } from '../../schema/manifest.ts';
 import type { Dataset } from '../data/dataset.ts';
+import { isTokenMask } from '../data/token-masks.ts';
 import type { TracedModel } from '../pairs/prepare.ts';
 import { defaultInclusion } from '../search/inclusion.ts';
 import type { BuildRequest } from './build-request.ts';
@@ -16,6 +17,8 @@ import type { BuildOptions } from './options.ts';
 
 /** Raised when the same options lead to another path, so that no checkpoint is gone on with that the rest would not follow from. */
 const METHOD_REVISION = 9;
+/** The same for data that says what is padding: what the rest leads to stays what it was. */
+const PADDED_REVISION = 1;
 
 export interface Fingerprints {
   /** Equal exactly when two runs would give the same path on the same backend. */
@@ -29,7 +32,8 @@ export interface Fingerprints {
 export function fingerprintsOf(sourceSha256: string, dataset: Dataset, options: BuildOptions): Fingerprints {
   const { workers: _, workerThreads: __, recompute: ___, ...deciding } = options;
   const digest = (its: unknown, ...more: unknown[]) => {
-    const { sha256, recipe } = dataset;
+    const { sha256, recipe, fields } = dataset;
+    const isPadded = fields.some((field) => isTokenMask(field));
     const text = JSON.stringify([
       sourceSha256,
       sha256,
@@ -37,6 +41,7 @@ export function fingerprintsOf(sourceSha256: string, dataset: Dataset, options: 
       its,
       defaultInclusion,
       METHOD_REVISION,
+      ...(isPadded ? [{ padded: PADDED_REVISION }] : []),
       ...more,
     ]);
     return createHash('sha256').update(text).digest('hex');

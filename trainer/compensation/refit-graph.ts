@@ -2,6 +2,8 @@
 import type { Graph, Tensor, ValueInfo } from '../graph/graph.ts';
 import { draftOf, int64, withoutDeadCode } from '../graph/rewrite.ts';
 import type { LinearMap } from '../pairs/pair.ts';
+import { rowCondition, tokensAlone } from '../statistics/token-rows.ts';
+import type { RefitPlace } from './refit-segments.ts';
 
 /**
  * What stands behind a linear map that compensation should keep: the sum with the residual stream where the map's output joins one
@@ -17,7 +19,7 @@ export function streamBehind(graph: Graph, { output }: LinearMap): string {
 
 export interface RefitGraph {
   readonly graph: Graph;
-  /** Name of the input: s*, [rows, dOut]. */
+  /** Name of the input: s*, [rows, dOut], without those of padding. */
   readonly target: string;
   /** Names of the outputs. */
   readonly gram: string;
@@ -31,17 +33,17 @@ export interface RefitGraph {
  */
 export function refitGraph(
   graph: Graph,
-  { input }: LinearMap,
-  stream: string,
+  { consumer: { input }, stream, tokens }: RefitPlace,
   withConstant: boolean,
   kept: readonly string[] = [],
 ): RefitGraph {
   const draft = draftOf(graph);
   draft.nodes.push(...graph.nodes);
   const target = draft.fresh('refit_target');
-  const rows = draft.add('Flatten', [input], 'refit_rows', { axis: { kind: 'int', value: -1 } });
+  const condition = tokens === undefined ? undefined : rowCondition(draft, tokens);
+  const rows = rowsOf(input, 'refit_rows');
   const inputs = withConstant ? constantBehind() : rows;
-  const reached = draft.add('Flatten', [stream], 'refit_stream', { axis: { kind: 'int', value: -1 } });
+  const reached = rowsOf(stream, 'refit_stream');
   const gaps = draft.add('Sub', [target, reached], 'refit_gaps');
   const turned = draft.add('Transpose', [inputs], 'refit_turned', { perm: { kind: 'ints', value: [1, 0] } });
   const gram = draft.add('MatMul', [turned, inputs], 'refit_gram');
@@ -64,6 +66,11 @@ export function refitGraph(
     gram,
     cross,
   };
+
+  function rowsOf(value: string, name: string): string {
+    const all = draft.add('Flatten', [value], name, { axis: { kind: 'int', value: -1 } });
+    return condition === undefined ? all : tokensAlone(draft, all, condition);
+  }
 
   function constantBehind(): string {
     const column = draft.add(

@@ -4,11 +4,14 @@
  */
 import type { Graph, GraphNode } from '../graph/graph.ts';
 import type { LinearMap } from '../pairs/pair.ts';
+import type { TokenRows } from '../statistics/token-rows.ts';
 
 export interface RefitPlace {
   readonly consumer: LinearMap;
   /** What stands behind it. */
   readonly stream: string;
+  /** Where its rows are tokens, if some are padding. */
+  readonly tokens?: TokenRows;
 }
 
 export interface RefitSegment {
@@ -30,14 +33,15 @@ export function refitSegments(
   notHandedOn: ReadonlySet<string> = new Set(),
 ): RefitSegment[] {
   const finished = new Set<GraphNode>();
-  const pieces = places.map(({ consumer, stream }) => {
+  const pieces = places.map(({ consumer, stream, tokens }) => {
     const changing = behind(graph.nodes, consumer);
     const nodes = leadingTo(graph.nodes, [consumer.input, stream], finished);
     const lasting = nodes.filter(
       (node) => !changing.has(node) && !node.outputs.some((output) => notHandedOn.has(output)),
     );
     for (const node of lasting) finished.add(node);
-    return { nodes, lasting, reads: [...nodes.flatMap(({ inputs }) => inputs), consumer.input, stream] };
+    const wanted = [consumer.input, stream, ...(tokens === undefined ? [] : [tokens.mask])];
+    return { nodes, lasting, reads: [...nodes.flatMap(({ inputs }) => inputs), ...wanted] };
   });
   return pieces.map(({ nodes, lasting, reads }, piece) => {
     const made = new Set(nodes.flatMap(({ outputs }) => outputs));

@@ -4,6 +4,7 @@ import { type Dtype, elementCount, type Tensor, type ValueInfo } from '../graph/
 import { canCast, castTensor } from './cast.ts';
 import { dataAdvice, describeInput, whyUnfed } from './data-advice.ts';
 import type { Dataset, Field, FieldRole, Split, Tensors } from './dataset.ts';
+import { DECODER, type FedInput, TOKEN_MASK, type TokenMask, tokenMasks } from './token-masks.ts';
 
 export interface BoundSplit {
   readonly count: number;
@@ -23,6 +24,8 @@ export interface BoundDataset extends Omit<Dataset, 'train' | 'test'> {
   /** The input that the data's mask feeds where it pads, of the tokens that the outputs' rows belong to, and how many an example has. */
   readonly maskInput?: string;
   readonly maskTokens?: number;
+  /** All that the data feeds; none where it says nothing of padding. */
+  readonly masks?: readonly TokenMask[];
   /** Tokens of one example; 1 when the data has none. */
   readonly length: number;
 }
@@ -45,13 +48,8 @@ const roleTakes: Readonly<Record<FieldRole, (input: ValueInfo) => boolean>> = {
   mask: ({ name }) => /mask/i.test(name),
 };
 
-interface FedSource {
-  readonly input: ValueInfo;
-  readonly field: Field;
-}
-
 type Source =
-  | FedSource
+  | FedInput
   | {
       readonly input: ValueInfo;
       /** Shape of one example; one row for all of them where the input's batch is 1. */
@@ -76,6 +74,7 @@ export function bindDataset(dataset: Dataset, inputs: readonly ValueInfo[]): Bou
   });
   const image = sources.find((source) => 'field' in source && source.field.role === 'image')?.input.name;
   const mask = maskOf(sources);
+  const masks = tokenMasks(fedOf(sources));
   const tokensInput = sources.find((source) => 'field' in source && source.field === tokens)?.input.name;
   return {
     ...dataset,
@@ -84,17 +83,17 @@ export function bindDataset(dataset: Dataset, inputs: readonly ValueInfo[]): Bou
     length: tokens?.shape[0] ?? 1,
     ...(image === undefined ? {} : { imageInput: image }),
     ...(mask === undefined ? {} : { maskInput: mask.input.name, maskTokens: mask.field.shape[0] ?? 1 }),
+    ...(masks.length === 0 ? {} : { masks }),
     ...(tokensInput === undefined ? {} : { tokensInput }),
   };
 }
 
-/** Names of masks that are 1 where there is a token; others may mean the opposite. */
-const TOKEN_MASK = /attention_?mask/i;
-const DECODER = /decoder/i;
+const fedOf = (sources: readonly Source[]) =>
+  sources.filter((source): source is FedInput => 'field' in source);
 
 /** Behind a decoder, rows are the decoder's tokens: the mask of what it reads says nothing of them. */
-function maskOf(sources: readonly Source[]): FedSource | undefined {
-  const fed = sources.filter((source): source is FedSource => 'field' in source);
+function maskOf(sources: readonly Source[]): FedInput | undefined {
+  const fed = fedOf(sources);
   const given = fed.find(({ field }) => field.role === 'mask');
   if (given !== undefined) return given;
   const decodes = sources.some(({ input }) => DECODER.test(input.name) && roleTakes.tokens(input));

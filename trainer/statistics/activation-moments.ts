@@ -5,8 +5,10 @@
  */
 import { SppError } from '../../schema/errors.ts';
 import { type Attribute, elementCount, type Graph, type GraphNode, type Tensor } from '../graph/graph.ts';
+import { draftOf } from '../graph/rewrite.ts';
+import { rowCondition, type TokenRows, tokensAlone } from './token-rows.ts';
 
-/** Over all rows (every leading index) of an activation whose last axis has `size` entries. */
+/** Over all rows (every leading index) of an activation whose last axis has `size` entries, but for those of padding. */
 export interface Moments {
   readonly size: number;
   readonly count: number;
@@ -16,21 +18,31 @@ export interface Moments {
   readonly gram: Float64Array;
 }
 
-/** The graph with the moments of `tensors` as its only outputs. */
-export function momentsGraph(graph: Graph, tensors: readonly string[]): Graph {
-  const initializers = new Map(graph.initializers);
+/**
+ * The graph with the moments of `tensors` as its only outputs.
+ * @param tokens of which tensors only rows that are tokens count
+ */
+export function momentsGraph(
+  graph: Graph,
+  tensors: readonly string[],
+  tokens: ReadonlyMap<string, TokenRows> = new Map(),
+): Graph {
+  const draft = draftOf(graph);
+  const { nodes, initializers } = draft;
+  nodes.push(...graph.nodes);
   // Sums take their axes as an input from opset 13 on, and as an attribute before.
   const axesAreInputs = (graph.opsets[''] ?? 0) >= 13;
   if (axesAreInputs)
     initializers.set('moments/axis', { dtype: 'int64', dims: [1], data: BigInt64Array.of(0n) });
   const keepdims: Attribute = { kind: 'int', value: 0 };
-  const nodes: GraphNode[] = [...graph.nodes];
   const add = (opType: string, inputs: string[], output: string, attributes: GraphNode['attributes'] = {}) =>
     nodes.push({ name: output, opType, domain: '', inputs, outputs: [output], attributes });
   for (const tensor of tensors) {
-    const [rows, transposed] = [`${tensor}/rows`, `${tensor}/columns`];
+    const [all, transposed] = [`${tensor}/rows`, `${tensor}/columns`];
     // Flatten at -1 keeps the last axis and folds all others, whatever their number.
-    add('Flatten', [tensor], rows, { axis: { kind: 'int', value: -1 } });
+    add('Flatten', [tensor], all, { axis: { kind: 'int', value: -1 } });
+    const masked = tokens.get(tensor);
+    const rows = masked === undefined ? all : tokensAlone(draft, all, rowCondition(draft, masked));
     add('Transpose', [rows], transposed, { perm: { kind: 'ints', value: [1, 0] } });
     add('MatMul', [transposed, rows], gramName(tensor));
     if (axesAreInputs) add('ReduceSum', [rows, 'moments/axis'], sumName(tensor), { keepdims });
