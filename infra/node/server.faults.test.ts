@@ -181,6 +181,7 @@ describe('access', () => {
     for (const wrong of [undefined, 'Bearer wrong', 'Bearer rightt', 'Basic right', 'Bearer'])
       expect([wrong, await status('/v2/report', wrong)]).toEqual([wrong, 401]);
     expect(await status('/nothing')).toBe(401);
+    expect((await fetch(`${node.url}/v2/report`)).headers.get('www-authenticate')).toBe('Bearer');
     expect(await status('/v2/report', 'Bearer right')).toBe(200);
     const authorization = 'Bearer right';
     const response = await post(`${node.url}/v2/models/tiny/infer`, tinyRequest(X, TOKEN), { authorization });

@@ -13,6 +13,7 @@ export function bearerCheck(token: string): (header: string | undefined) => void
     if (given === undefined || !timingSafeEqual(digest(given), wanted))
       throw new SppError('unauthorized', 'A valid bearer token is required.', {
         hint: 'Send "Authorization: Bearer" with the token that the node was started with.',
+        headers: { 'www-authenticate': 'Bearer' },
       });
   };
 }
