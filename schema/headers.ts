@@ -9,6 +9,11 @@ export const headerNames = {
   pathLevel: 'x-path-level',
   /** To a node: the sparsest level it may step down to; without it, it serves the level asked for or none. */
   minLevel: 'x-path-min-level',
+  /**
+   * To a node: rows of the request's first tensor and, behind a semicolon, its sequences' length as nodes put lengths together, as they were
+   * read and are paid for; a request that comes to be another is refused.
+   */
+  work: 'x-path-work',
   /** From a node: the level asked for, where it stepped down from that. */
   steppedFrom: 'x-path-stepped-from',
   pathSparsity: 'x-path-sparsity',
@@ -76,6 +81,11 @@ export function formatNanoUsd(nanoUsd: number): string {
 export function parseMinQuality(text: string): number {
   if (!UNIT_INTERVAL.test(text.trim())) throw badHeader('X-Min-Quality', text, 'a number from 0 to 1');
   return Number(text.trim());
+}
+
+/** @param length of sequences; 0 for none */
+export function formatWork(batch: number, length: number): string {
+  return length > 0 ? `${batch};${length}` : String(batch);
 }
 
 /** Milliseconds as a header value: at most three decimals, never an exponent. */

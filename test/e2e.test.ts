@@ -144,6 +144,14 @@ describe('served levels', () => {
     }
   });
 
+  test('are paid for as what they run: members that stand twice make no request another one', async () => {
+    const [one, three] = [JSON.stringify(images([0])), JSON.stringify(images([0, 1, 2]))];
+    const statuses = [three, `${one.slice(0, -1)},${three.slice(1)}`].map(
+      async (body) => (await infer({ level: 0, body })).status,
+    );
+    expect(await Promise.all(statuses)).toEqual([200, 400]);
+  });
+
   test('are listed with their quality and what they take now', async () => {
     const response = await gateway.client('GET', '/v2/models/digits');
     const { levels, artifactVersion } = (await response.json()) as {

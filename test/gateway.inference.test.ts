@@ -223,7 +223,7 @@ describe('the deadline', () => {
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
     await infer('3s', { headers: { traceparent, 'x-request-id': 'r-1' } });
     const [seen] = [...a.seen, ...b.seen];
-    expect(seen?.headers).toMatchObject({ traceparent, 'x-request-id': 'r-1' });
+    expect(seen?.headers).toMatchObject({ traceparent, 'x-request-id': 'r-1', 'x-path-work': '1' });
     const left = Number(seen?.headers['x-latency-budget-remaining']);
     expect(left).toBeGreaterThan(0);
     expect(left).toBeLessThanOrEqual(3000);

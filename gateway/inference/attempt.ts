@@ -72,7 +72,7 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
     });
   const node = fleet.addressOf(chosen.node);
   const startedMs = now();
-  const { model, version, minLevel, trace, abortable, quickestWayMs } = request;
+  const { model, version, minLevel, batch, length, trace, abortable, quickestWayMs } = request;
   const { nodeNetwork, nodeSecrets } = context;
   const sending =
     node === undefined
@@ -85,6 +85,8 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
           version,
           level: chosen.level,
           minLevel,
+          batch,
+          length,
           upload,
           trace,
           deadline,

@@ -21,6 +21,8 @@ async function toldMs(budgetMs: number, quickestWayMs: number): Promise<number> 
     version: 'v1',
     level: 0,
     minLevel: 0,
+    batch: 1,
+    length: 0,
     upload: {
       bytes: 2,
       first: { name: 'x', shape: [1] },

@@ -1,6 +1,6 @@
 /** Sends one request to one node. */
 import type { headerLengthName } from '../../schema/binary-tensors.ts';
-import { formatMs, headerNames, serverTiming } from '../../schema/headers.ts';
+import { formatMs, formatWork, headerNames, serverTiming } from '../../schema/headers.ts';
 import type { NodeAddress } from '../nodes/node-address.ts';
 import type { NodeNetwork } from '../nodes/node-network.ts';
 import { type NodeSecrets, withSecret } from '../nodes/node-secrets.ts';
@@ -20,6 +20,9 @@ export interface ForwardRequest {
   readonly level: number;
   /** The sparsest level that the node may step down to. */
   readonly minLevel: number;
+  /** Rows, and sequences' length, that it is predicted and paid by. */
+  readonly batch: number;
+  readonly length: number;
   readonly upload: Upload;
   readonly trace: Trace;
   readonly deadline: Deadline;
@@ -103,7 +106,8 @@ type Headed = Record<
   | 'x-request-id'
   | 'traceparent'
   | typeof headerNames.budgetRemaining
-  | typeof headerNames.artifactVersion,
+  | typeof headerNames.artifactVersion
+  | typeof headerNames.work,
   string
 > &
   Partial<Record<'tracestate' | typeof headerLengthName | typeof headerNames.minLevel, string>>;
@@ -118,6 +122,7 @@ function ask(request: ForwardRequest, signal: AbortSignal | undefined, secret: s
     'x-request-id': trace.requestId,
     traceparent: trace.parent,
     'x-artifact-version': version,
+    'x-path-work': formatWork(request.batch, request.length),
     'x-latency-budget-remaining': formatMs(Math.max(0.001, deadline.leftMs() - quickestWayMs)),
   };
   if (trace.state !== null) headers.tracestate = trace.state;

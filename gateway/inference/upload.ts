@@ -3,6 +3,7 @@ import { headerLengthName, jsonLength, splitBody } from '../../schema/binary-ten
 import { type Coding, codingNamed } from '../../schema/content-coding.ts';
 import { SppError } from '../../schema/errors.ts';
 import { inferRequestSchema, withoutNulls } from '../../schema/protocol.ts';
+import { rowsOf } from '../../schema/sequence-length.ts';
 import { decoded } from '../http/content-coding.ts';
 import { continued } from '../http/continued-stream.ts';
 import { brokenOff, parseJson, readBody, requireLength } from '../http/read-body.ts';
@@ -145,7 +146,7 @@ function batchOf({ name, shape }: FirstTensor, bytes: number): number {
       'bad-shape',
       `The shape [${shape.join(', ')}] of ${JSON.stringify(name.slice(0, 64))} is more than a body of ${bytes} bytes can hold.`,
     );
-  return Math.max(1, shape[0] ?? 1);
+  return rowsOf(shape);
 }
 
 /** For what the quick look did not recognise: it is wrong, or unusual. Nobody else is answered while it is parsed, so it may not be large. */

@@ -193,6 +193,23 @@ test('HEAD is answered as GET is, without a body', async () => {
   expect(await head.text()).toBe('');
 });
 
+test('a request that comes to be more, or less, than it was read as is refused', async () => {
+  const { url } = await readyNode(scope, { artifact });
+  const path = `${url}/v2/models/tiny/infer`;
+  const rows = (count: number) =>
+    tinyRequest(
+      Array.from({ length: count }, () => [1, 2, 3, 4]),
+      Array.from({ length: count }, () => 0),
+    );
+  const [one, two] = [JSON.stringify(rows(1)), JSON.stringify(rows(2))];
+  const twice = `${one.slice(0, -1)},${two.slice(1)}`;
+  const status = async (body: string, work: string) =>
+    (await post(path, body, { 'x-path-work': work })).status;
+  expect([await status(one, '1'), await status(two, ' 2 '), await status(two, '1')]).toEqual([200, 200, 400]);
+  expect([await status(twice, '1'), await status(twice, '2')]).toEqual([400, 200]);
+  expect(await status(one, '1;8')).toBe(400);
+});
+
 test('inputs that are not finite are computed, and what comes of them is told', async () => {
   const node = await readyNode(scope, { artifact });
   const { body, headerLength } = tinyBinaryRequest([[Number.NaN, Number.POSITIVE_INFINITY, -1, 0]], [0]);

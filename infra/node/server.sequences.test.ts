@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { nodeReportSchema } from '../../schema/node-report.ts';
 import { gatedThreads } from '../../test/support/gated-threads.ts';
-import { disposables, inferOk, readyNode, temporaryDirectory } from '../../test/support/node-client.ts';
+import { disposables, inferOk, post, readyNode, temporaryDirectory } from '../../test/support/node-client.ts';
 import { sequenceReference, writeTinySequence } from '../../test/support/tiny-sequence.ts';
 
 const scope = disposables();
@@ -50,6 +50,19 @@ async function together(masked: boolean) {
   }
   return { runs: runs() - before - 1, node, directory };
 }
+
+test('sequences that come to be longer than they were read as are refused', async () => {
+  const directory = await temporaryDirectory(scope);
+  await writeTinySequence(directory, true);
+  const node = await readyNode(scope, { artifact: directory });
+  const path = `${node.url}/v2/models/sequence/versions/1/infer`;
+  const status = async (ids: readonly number[], work: string) =>
+    (await post(path, request(ids), { 'x-path-work': work })).status;
+  expect(await status([0, 1, 2], '1;4')).toBe(200);
+  expect(await status([0, 1, 2, 3, 4], '1;4')).toBe(400);
+  expect(await status([0, 1, 2, 3, 4], '1;8')).toBe(200);
+  expect(await status([0, 1, 2], '1')).toBe(400);
+});
 
 describe('sequences of different lengths', () => {
   test('share a run where the model keeps to its mask, and each gets the answer it would get alone', async () => {

@@ -1,7 +1,10 @@
 /** One inference request from body and headers to the protocol's response. */
 import { binaryParts, headerLengthName, joinBody } from '../../../schema/binary-tensors.ts';
 import { SppError } from '../../../schema/errors.ts';
-import { formatServerTiming, headerNames, parseLatencyBudget } from '../../../schema/headers.ts';
+import { formatServerTiming, formatWork, headerNames, parseLatencyBudget } from '../../../schema/headers.ts';
+import type { Manifest } from '../../../schema/manifest.ts';
+import type { InferRequest } from '../../../schema/protocol.ts';
+import { lengthBucket, rowsOf, sequencePorts } from '../../../schema/sequence-length.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { NodeMetrics } from '../metrics.ts';
 import type { ServedModel } from '../model/served-model.ts';
@@ -52,6 +55,7 @@ async function inferOn(
   const minLevel = readMinLevel(exchange, level);
   const body = parseInferRequest(json);
   const { manifest } = model;
+  requireWork(exchange, body, manifest);
   const bytes = binaryParts(body.inputs, tail);
   const wanted = selectOutputs(manifest.outputs, body);
   const result = await model.infer({
@@ -120,6 +124,25 @@ function readDeadline(exchange: Exchange): number | undefined {
   }
   const budget = exchange.header(headerNames.latencyBudget);
   return budget === undefined ? undefined : arrivedMs + parseLatencyBudget(budget);
+}
+
+/**
+ * Who predicts and charges a request reads no more of it than it must, and what stands twice in it could tell us another: of two members of
+ * one name the last one counts.
+ * @throws `bad-request`
+ */
+function requireWork(exchange: Exchange, { inputs }: InferRequest, manifest: Manifest): void {
+  const told = exchange.header(headerNames.work);
+  const [first] = inputs;
+  if (told === undefined || first === undefined) return;
+  const sequence = sequencePorts(manifest.inputs).some(({ name }) => name === first.name);
+  const work = formatWork(rowsOf(first.shape), sequence ? lengthBucket(first.shape[1] ?? 0) : 0);
+  if (told.trim() === work) return;
+  throw new SppError(
+    'bad-request',
+    `The first tensor was read as ${told.slice(0, 40)} (rows, and length), but comes to ${work}.`,
+    { hint: 'Send each member of the body once.' },
+  );
 }
 
 const NOTHING_LEFT = /^\s*0+(?:\.0+)?(?:ms|s)?\s*$/;
