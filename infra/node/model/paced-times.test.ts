@@ -42,6 +42,20 @@ describe('times at the pace of the machine', () => {
     expect(paced.atPresent(profile).p99Ms).toBeCloseTo(6, 2);
   });
 
+  test('are told to the microsecond, and never as none at all', () => {
+    const { paced } = known();
+    const profile = {
+      device: 'cpu',
+      threads: 1,
+      batch: 1,
+      samples: 9,
+      p50Ms: 1e-4,
+      p95Ms: 2 / 3,
+      p99Ms: 10 / 3,
+    };
+    expect(paced.atPresent(profile)).toMatchObject({ p50Ms: 0.001, p95Ms: 0.667, p99Ms: 3.333 });
+  });
+
   test('take no run for a faster one than it was', () => {
     const { paced } = known();
     for (let i = 0; i < 30; i++) paced.record(1, 1, 40);

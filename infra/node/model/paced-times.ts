@@ -13,7 +13,7 @@ import type { RunTimes } from '../queue/batcher.ts';
 import type { LatencyWindows } from './latency-window.ts';
 
 export interface PacedTimes extends Pick<LatencyWindows, 'record' | 'times'> {
-  /** A profile of usual runs as it is at present. */
+  /** A profile of usual runs as it is at present, to the microsecond: of models of sequences a report has thousands. */
   atPresent<P extends LatencyProfile>(profile: P): P;
 }
 
@@ -54,9 +54,19 @@ export function pacedTimes(windows: LatencyWindows, now: () => number = () => pe
     atPresent: (profile) => {
       const times = factor();
       const { p50Ms, p95Ms, p99Ms } = profile;
-      return { ...profile, p50Ms: p50Ms * times, p95Ms: p95Ms * times, p99Ms: p99Ms * times };
+      return {
+        ...profile,
+        p50Ms: rounded(p50Ms * times),
+        p95Ms: rounded(p95Ms * times),
+        p99Ms: rounded(p99Ms * times),
+      };
     },
   };
+}
+
+/** A profile's times are positive. */
+function rounded(ms: number): number {
+  return Math.max(1, Math.round(ms * 1000)) / 1000;
 }
 
 /** What was fastest stays possible. */
