@@ -1,6 +1,7 @@
 /** Command line of the inference node. */
 import { Command, CommanderError, Option } from 'commander';
 import { SppError } from '../../schema/errors.ts';
+import { endProcess } from './end-process.ts';
 import { authModes, executionProviders, logLevels, type NodeOptions } from './options.ts';
 import { type RunningNode, startNode } from './server.ts';
 
@@ -73,9 +74,9 @@ async function run(flags: Record<string, string>): Promise<void> {
   // From here on: the first process of a container is not ended by a signal that it does not handle.
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.once(signal, () => {
-      process.once(signal, () => process.exit(1));
-      if (node === undefined) process.exit(0);
-      node.close().then(() => process.exit(0), fail);
+      process.once(signal, () => endProcess(1));
+      if (node === undefined) endProcess(0);
+      node.close().then(() => endProcess(0), fail);
     });
   node = await startNode({
     ...flags,
@@ -111,5 +112,5 @@ function fail(error: unknown): never {
   process.stderr.write(
     `${known ? [message, known.hint].filter(Boolean).join(' ') : `Unexpected failure: ${message}`}\n`,
   );
-  process.exit(known?.exitCode ?? 1);
+  endProcess(known?.exitCode ?? 1);
 }

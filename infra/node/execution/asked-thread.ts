@@ -38,7 +38,7 @@ export interface AskedThread {
   ask(message: ToThread, transfer?: readonly ArrayBuffer[]): Promise<Answered>;
   /** What has no answer. */
   tell(message: ToThread): void;
-  /** Lets it answer what it was asked, and end; resolves when it has, or is left to a run that takes long. */
+  /** Lets it answer what it was asked, and end; resolves when it has, or is left to a run that takes long, whose askers are told so. */
   end(): Promise<void>;
 }
 
@@ -65,9 +65,16 @@ const LONGEST_END_MS = 10_000;
 /** onnxruntime's WebGPU has one device and one command encoder for all sessions of a process. */
 const webgpuTurns = createTurns();
 
+let alive = 0;
+
+/** How many session threads of this process have not ended. */
+export const sessionThreads = (): number => alive;
+
 export function spawnSessionThread({ ep }: Pick<ThreadData, 'ep'>): Worker {
   const workerData: ThreadData = ep === 'webgpu' ? { ep, turns: webgpuTurns } : { ep };
-  return new Worker(new URL('./session-thread.ts', import.meta.url), { workerData });
+  const thread = new Worker(new URL('./session-thread.ts', import.meta.url), { workerData });
+  alive++;
+  return thread.once('exit', () => alive--);
 }
 
 export function askedThread(thread: Thread, { onReady, onEnd }: ThreadEvents): AskedThread {
@@ -106,7 +113,11 @@ export function askedThread(thread: Thread, { onReady, onEnd }: ThreadEvents): A
       thread.postMessage({ kind: 'end' });
       // Terminating a thread inside onnxruntime aborts the whole process, which may serve another version by now.
       await new Promise<void>((resolve) => {
-        const limit = setTimeout(resolve, LONGEST_END_MS);
+        const limit = setTimeout(() => {
+          for (const { lost } of waiting.splice(0))
+            lost(new WorkerLost('A worker thread did not end in time.'));
+          resolve();
+        }, LONGEST_END_MS);
         thread.on('exit', () => {
           clearTimeout(limit);
           resolve();

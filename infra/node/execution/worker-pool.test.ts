@@ -332,7 +332,7 @@ test('only a run that has all other threads idle leaves its thread awake', async
   await Promise.all(runs);
 });
 
-test('a run without an end is left to itself when its pool is closed: a thread that is terminated there takes the process with it', async () => {
+test('a run without an end is left to itself when its pool is closed, which its askers are told: a thread that is terminated there takes the process with it', async () => {
   vi.useFakeTimers();
   try {
     const told: string[] = [];
@@ -342,10 +342,15 @@ test('a run without an end is left to itself when its pool is closed: a thread t
     });
     const { pool } = open({ spawn: () => thread });
     thread.emit('message', { kind: 'ready' });
+    const model = { level: 0, data: { kind: 'views' as const, path: 'unread.onnx' } };
+    const lost = expect(pool.start({ model, feeds: [], outputs: [] })).rejects.toThrow(WorkerLost);
     const closed = pool.close();
     await vi.runAllTimersAsync();
     await closed;
-    expect(told).toEqual(['end']);
+    expect(told).toEqual(['run', 'end']);
+    await lost;
+    // Its run ends all the same, and nobody waits for that any more.
+    thread.emit('message', { kind: 'done', outputs: [], loadMs: 0, runMs: 1, spare: [] });
     thread.emit('exit', 0);
   } finally {
     vi.useRealTimers();
