@@ -70,6 +70,36 @@ describe('a policy held against what there is', () => {
     expect(errors(over, { ...around, nodeClasses: new Set() })).toEqual([]);
   });
 
+  test('looks at a price as often for a thousand sets of rules as for one: a large document would hold up all others', () => {
+    let looks = 0;
+    const policy = (overrides: number) => {
+      const parsed = policySchema.parse({
+        ...defaultPolicy,
+        maxCostBudgetNanoUsd: 9,
+        prices: [{ nodeClass: 'gpu', fixedNanoUsd: 10 }],
+        overrides: Array.from({ length: overrides }, (_, i) => ({
+          key: `key_${i.toString(16).padStart(16, '0')}`,
+          reserveMs: 1,
+        })),
+      });
+      const counted = (price: (typeof parsed.prices)[number]) => ({
+        ...price,
+        get level() {
+          looks++;
+          return price.level;
+        },
+      });
+      return { ...parsed, prices: parsed.prices.map(counted) };
+    };
+    const looksFor = (overrides: number) => {
+      const document = policy(overrides);
+      looks = 0;
+      holdAgainst(document, { ...around, keyIds: new Set(document.overrides.map((entry) => entry.key)) });
+      return looks;
+    };
+    expect(looksFor(1000)).toBe(looksFor(1));
+  });
+
   test('holds an override against the class that its key is in', () => {
     const classes = [{ name: 'iron' }, { name: 'gold', minQuality: 0.85 }];
     const overrides = [{ key, minSparsity: 0.7 }];

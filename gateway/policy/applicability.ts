@@ -60,9 +60,10 @@ export function holdAgainst(policy: Policy, around: Surroundings): Findings {
       keyId: key,
     })),
   ];
+  const targets = targetsOf(policy, around);
   const matches = sets.map(({ path, slaClass, keyId }) => {
     const rules = slaClass === undefined ? undefined : rulesFor(policy, slaClass, keyId);
-    return rules === undefined ? { errors: [], warnings: [] } : matchFindings(policy, rules, path, around);
+    return rules === undefined ? { errors: [], warnings: [] } : matchFindings(rules, path, targets);
   });
   return {
     errors: [
@@ -84,12 +85,18 @@ export function holdAgainst(policy: Policy, around: Surroundings): Findings {
 /** An artifact version that requests go to, and what it is called: by its model, or by both where there are two of the model. */
 interface Target {
   readonly name: string;
-  readonly model: string;
-  readonly levels: readonly LevelOption[];
+  readonly levels: readonly PricedLevel[];
+}
+
+/** Worked out once for all of a document's rules: a large one has thousands of sets of them. */
+interface PricedLevel extends LevelOption {
+  /** The least that any request for it costs. */
+  readonly leastNanoUsd: number;
 }
 
 /** Versions that no request goes to do not count: what only they could match is matched by nothing. */
-function targetsOf({ canary }: Policy, { models, activeVersions }: Surroundings): Target[] {
+function targetsOf({ canary, prices }: Policy, around: Surroundings): Target[] {
+  const { models, activeVersions } = around;
   return [...models].flatMap(([model, versions]) => {
     const active = activeVersions.get(model);
     const sides =
@@ -98,22 +105,17 @@ function targetsOf({ canary }: Policy, { models, activeVersions }: Surroundings)
     const names = there.length > 0 ? there : active === undefined ? [] : [active];
     return names.map((version) => ({
       name: names.length > 1 ? `${model}/${version}` : model,
-      model,
-      levels: versions.get(version) ?? [],
+      levels: pricedLevels(versions.get(version) ?? [], prices, model, around.nodeClasses),
     }));
   });
 }
 
 /** A set of rules: a fault when no budget at all lets it match a level of any model, a warning for each part that cannot. */
-function matchFindings(policy: Policy, rules: PolicyRules, path: string, around: Surroundings): Findings {
-  const targets = targetsOf(policy, around);
+function matchFindings(rules: PolicyRules, path: string, targets: readonly Target[]): Findings {
   if (targets.length === 0) return { errors: [], warnings: [] };
   const at = (rest: string) => (path === '' ? rest : rest === '' ? path : `${path}.${rest}`);
-  const { nodeClasses } = around;
-  const matches = ({ model, levels }: Target, tier: Tier | undefined, cap: number | null) =>
-    levels.some(
-      (level) => isAllowed(level, rules, tier) && isAffordable(level, model, policy, nodeClasses, cap),
-    );
+  const matches = ({ levels }: Target, tier: Tier | undefined, cap: number | null) =>
+    levels.some((level) => (cap === null || level.leastNanoUsd <= cap) && isAllowed(level, rules, tier));
   const last = rules.tiers.at(-1);
   const parts = [
     ...rules.tiers.map((tier, index) => ({ path: at(`tiers[${index}]`), tier })),
@@ -163,21 +165,22 @@ function isAllowed(level: LevelOption, rules: PolicyRules, tier: Tier | undefine
 }
 
 /**
- * Whether some node serves the level for no more than `cap`, null for any: the least request there is, which
- * has a body and takes some time.
+ * With what the least request there is costs, which has a body and takes some time, on the cheapest node.
  * @param nodeClasses of the nodes that there are; before there is one, any class will do that a price is for
  */
-function isAffordable(
-  { level }: LevelOption,
+function pricedLevels(
+  levels: readonly LevelOption[],
+  prices: Policy['prices'],
   model: string,
-  policy: Policy,
   nodeClasses: ReadonlySet<string>,
-  cap: number | null,
-): boolean {
-  if (cap === null) return true;
-  const priceOf = priceList(policy.prices, model);
-  const priced = [...policy.prices.map(({ nodeClass }) => nodeClass), '*'];
-  return (nodeClasses.size > 0 ? [...nodeClasses] : priced).some(
-    (nodeClass) => costNanoUsd(priceOf(nodeClass, level), Number.MIN_VALUE, 1) <= cap,
-  );
+): PricedLevel[] {
+  const priceOf = priceList(prices, model);
+  const priced = new Set([...prices.map(({ nodeClass }) => nodeClass), '*']);
+  const classes = [...(nodeClasses.size > 0 ? nodeClasses : priced)];
+  const leastAt = (level: number) =>
+    classes.reduce(
+      (least, nodeClass) => Math.min(least, costNanoUsd(priceOf(nodeClass, level), Number.MIN_VALUE, 1)),
+      Number.POSITIVE_INFINITY,
+    );
+  return levels.map((option) => ({ ...option, leastNanoUsd: leastAt(option.level) }));
 }

@@ -9,6 +9,7 @@ export interface PolicyFault {
 
 export function checkPolicy(policy: Policy): PolicyFault[] {
   const names = new Set(policy.classes.map(({ name }) => name));
+  const bases: PolicyRules[] = [policy, ...policy.classes.map((slaClass) => changedBy(policy, slaClass))];
   const unknownClass = (path: PolicyFault['path'], name: string | null | undefined): PolicyFault[] =>
     name == null || names.has(name) ? [] : [{ path, message: `there is no class ${JSON.stringify(name)}` }];
   return [
@@ -20,7 +21,7 @@ export function checkPolicy(policy: Policy): PolicyFault[] {
     ...unknownClass(['defaultClass'], policy.defaultClass),
     ...policy.overrides.flatMap((override, index) => [
       ...unknownClass(['overrides', index, 'defaultClass'], override.defaultClass),
-      ...overrideFaults(policy, override, ['overrides', index]),
+      ...overrideFaults(bases, override, ['overrides', index]),
     ]),
     ...twice(policy.overrides, ({ key }) => key, 'overrides', 'key'),
     ...policy.prices.flatMap((price, index) => {
@@ -40,9 +41,15 @@ export function checkPolicy(policy: Policy): PolicyFault[] {
   ];
 }
 
-/** An override meets every class, so its faults are looked for in each; one report of a fault is enough. */
-function overrideFaults(policy: Policy, override: ChangedRules, path: PolicyFault['path']): PolicyFault[] {
-  const bases: PolicyRules[] = [policy, ...policy.classes.map((slaClass) => changedBy(policy, slaClass))];
+/**
+ * An override meets every class, so its faults are looked for in each; one report of a fault is enough.
+ * @param bases the rules of no class and of each, worked out once: a document may have a thousand overrides
+ */
+function overrideFaults(
+  bases: readonly PolicyRules[],
+  override: ChangedRules,
+  path: PolicyFault['path'],
+): PolicyFault[] {
   const faults = bases.flatMap((base) => rulesFaults(changedBy(base, override), override, path));
   return [...new Map(faults.map((fault) => [`${fault.path.join('.')} ${fault.message}`, fault])).values()];
 }

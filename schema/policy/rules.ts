@@ -68,6 +68,7 @@ const ruleNames = Object.keys(ruleFields) as (keyof PolicyRules)[];
 
 /** The rules alone, with the changes in place of what they change. */
 export function changedBy(rules: PolicyRules, changes: ChangedRules = {}): PolicyRules {
-  const entries = ruleNames.map((rule) => [rule, changes[rule] === undefined ? rules[rule] : changes[rule]]);
-  return Object.fromEntries(entries) as unknown as PolicyRules;
+  const changed: Record<string, unknown> = {};
+  for (const rule of ruleNames) changed[rule] = changes[rule] === undefined ? rules[rule] : changes[rule];
+  return changed as unknown as PolicyRules;
 }
