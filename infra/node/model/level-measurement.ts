@@ -141,6 +141,8 @@ export function levelMeasurement(options: MeasurementOptions): LevelMeasurement 
         await measureAlone(level, now + (endMs - now) / (wanted.length - i));
         faults.delete(level);
       } catch (error) {
+        // Of a node that stops, no level is at fault.
+        if (options.isClosed()) return true;
         // Where the provider takes one level it takes all, and no level is at fault.
         if (measured.size === 0 && error instanceof SppError && error.code === 'backend-unavailable')
           throw error;
