@@ -17,3 +17,19 @@ test('the first price that matches node class, model and level counts; without o
   expect(fixed('m', 'cpu', 3)).toBe(4);
   expect(fixed('m', 'cpu', 2)).toBe(0);
 });
+
+test('a price is looked for once for a class and a level, as requests ask for it again and again', () => {
+  let looks = 0;
+  const price = priceSchema.parse({ fixedNanoUsd: 7 });
+  const counted = {
+    ...price,
+    get level() {
+      looks++;
+      return price.level;
+    },
+  };
+  const priceOf = priceList([counted], 'm');
+  for (let i = 0; i < 100; i++)
+    for (const level of [0, 1, 2]) expect(priceOf('gpu', level).fixedNanoUsd).toBe(7);
+  expect(looks).toBe(3);
+});
