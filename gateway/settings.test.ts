@@ -39,8 +39,23 @@ test.each([
   [{ NODES: '[{"name":"a","url":"http://10.0.0.1:8788"}]' }, /some networks only.*PRIVATE_NODES=on/],
   [{ NODES: '[{"name":"a","url":"http://169.254.169.254"}]', PRIVATE_NODES: 'on' }, /no place for a node/],
   [{ MAX_BODY_BYTES: 'much' }, /MAX_BODY_BYTES/],
+  [{ OIDC_ISSUER: 'https://id.example.org' }, /OIDC_AUDIENCE is not set, but OIDC_ISSUER is/],
+  [{ OIDC_AUDIENCE: 'gateway' }, /OIDC_AUDIENCE is set, but OIDC_ISSUER is not/],
+  [{ OIDC_ROLES: '{"admin":"root"}' }, /OIDC_ROLES is set, but OIDC_ISSUER is not/],
 ])('refuses %j', (over, message) => {
   expect(() => readSettings({ ...secrets, ...over })).toThrow(message);
+});
+
+test('an identity provider needs issuer and audience, and gives roles by their names unless told', () => {
+  const provider = { OIDC_ISSUER: 'https://id.example.org', OIDC_AUDIENCE: 'gateway' };
+  expect(readSettings({ ...secrets, ...provider }).oidc).toMatchObject({
+    roleClaim: 'role',
+    roles: { viewer: 'viewer', operator: 'operator', admin: 'admin' },
+  });
+  expect(readSettings({ ...secrets, ...provider, OIDC_ROLES: '{"admin":"root"}' }).oidc).toMatchObject({
+    roles: { admin: 'root' },
+  });
+  expect(readSettings(secrets).oidc).toBeUndefined();
 });
 
 test('an error never repeats a secret', () => {

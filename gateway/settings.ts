@@ -93,6 +93,10 @@ const apart = [
   ['KEY_PEPPER', 'SCRAPE_TOKEN'],
 ] as const;
 
+/** What says nothing without a provider. */
+const ofProvider = ['OIDC_AUDIENCE', 'OIDC_ROLE_CLAIM', 'OIDC_ROLES'] as const;
+const rolesByName = Object.fromEntries(operatorRoles.map((role) => [role, role]));
+
 const settingsSchema = z
   .object({
     NODES: nodesSchema,
@@ -108,10 +112,8 @@ const settingsSchema = z
     PROBE_SHARE: z.coerce.number().min(0).max(1).default(0.01),
     OIDC_ISSUER: trustedUrl.optional(),
     OIDC_AUDIENCE: z.string().min(1).optional(),
-    OIDC_ROLE_CLAIM: z.string().min(1).default('role'),
-    OIDC_ROLES: json
-      .pipe(z.partialRecord(z.enum(operatorRoles), z.string().min(1)))
-      .default(Object.fromEntries(operatorRoles.map((role) => [role, role]))),
+    OIDC_ROLE_CLAIM: z.string().min(1).optional(),
+    OIDC_ROLES: json.pipe(z.partialRecord(z.enum(operatorRoles), z.string().min(1))).optional(),
     LOG_DECISIONS: z.enum(['on', 'off']).default('off'),
     CORS_ORIGINS: z
       .string()
@@ -130,6 +132,16 @@ const settingsSchema = z
   .refine((settings) => settings.OIDC_ISSUER === undefined || settings.OIDC_AUDIENCE !== undefined, {
     path: ['OIDC_AUDIENCE'],
     error: 'is not set, but OIDC_ISSUER is: without it a token made out for others would do',
+  })
+  .superRefine((settings, context) => {
+    if (settings.OIDC_ISSUER !== undefined) return;
+    for (const name of ofProvider)
+      if (settings[name] !== undefined)
+        context.addIssue({
+          code: 'custom',
+          path: [name],
+          message: 'is set, but OIDC_ISSUER is not: it would be without effect',
+        });
   })
   .superRefine((settings, context) => {
     for (const [name, other] of apart)
@@ -210,8 +222,8 @@ export function readSettings(bindings: Readonly<Record<string, unknown>>): Setti
         : {
             issuer: data.OIDC_ISSUER,
             audience: data.OIDC_AUDIENCE,
-            roleClaim: data.OIDC_ROLE_CLAIM,
-            roles: data.OIDC_ROLES,
+            roleClaim: data.OIDC_ROLE_CLAIM ?? 'role',
+            roles: data.OIDC_ROLES ?? rolesByName,
           },
     corsOrigins: data.CORS_ORIGINS,
     logDecisions: data.LOG_DECISIONS === 'on',
