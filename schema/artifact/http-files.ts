@@ -2,10 +2,11 @@
  * Files over HTTP, read on where a connection broke off: by a range request from the byte that is missing, whether the
  * server failed, the line went dead, or this process did, if it kept what it had received.
  */
-import { type FileHandle, mkdir, open, readFile, rm } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SppError } from '../errors.ts';
+import { makeDirectory } from './make-directory.ts';
 
 export interface HttpFilesOptions {
   /** Bearer token. */
@@ -211,7 +212,7 @@ async function openKept(directory: string, path: string, whole: Uint8Array) {
   let handle: FileHandle | undefined;
   let received = 0;
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory, 0o700);
     const name = partialPath(directory, path);
     const left = await readFile(name).catch(() => new Uint8Array(0));
     if (left.length <= whole.length) {

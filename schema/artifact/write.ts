@@ -1,6 +1,6 @@
 /** Writing an artifact to a directory: weights cut into chunks by level, then the graph, the manifest last. */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SppError } from '../errors.ts';
 import {
@@ -12,6 +12,7 @@ import {
 } from '../manifest.ts';
 import { encodeTensor, levelDims } from './layout.ts';
 import { ownedByAll } from './level-model.ts';
+import { makeDirectory } from './make-directory.ts';
 import { sha256Hex } from './store.ts';
 
 /** Chunk offsets are kept apart by this much, so that any of them can be viewed as floats in place. */
@@ -38,7 +39,7 @@ export interface ArtifactSource {
  * @returns the manifest as written
  */
 export async function writeArtifact(directory: string, source: ArtifactSource): Promise<Manifest> {
-  await mkdir(directory, { recursive: true });
+  await orNotWritten(directory, makeDirectory(directory));
   await rm(join(directory, MANIFEST_FILE), { force: true });
   const files: Manifest['files'] = [];
   const write = async (path: string, bytes: Uint8Array) => {
@@ -201,8 +202,8 @@ export async function writeDurably(directory: string, path: string, bytes: Uint8
   }
 }
 
-/** A disk that is full or takes nothing is no fault of the program: what the system says of it is told with the file that was meant. */
-async function orNotWritten<T>(path: string, work: Promise<T>): Promise<T> {
+/** A disk that is full or takes nothing is no fault of the program: what the system says of it is told with the file that was meant. @throws `not-written` */
+export async function orNotWritten<T>(path: string, work: Promise<T>): Promise<T> {
   return work.catch((cause: Error) => {
     throw new SppError('not-written', `${path} cannot be written: ${cause.message}.`, {
       hint: 'Make room on that disk, or see to it that its folder is there and may be written to.',

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
@@ -34,4 +35,14 @@ test('a directory is one process’s, until that gives it back or is killed', as
   expect(await readdir(directory)).toEqual(['running']);
   await giveBack();
   expect(await readdir(directory)).toEqual([]);
+});
+
+test('one that cannot be made is told, with what to do', async () => {
+  const directory = await temporaryDirectory(scope);
+  await writeFile(join(directory, 'file'), '');
+  await expect(ownDirectory(join(directory, 'file', 'data'))).rejects.toMatchObject({
+    code: 'usage',
+    message: expect.stringContaining(join(directory, 'file', 'data')),
+    hint: expect.stringContaining('--data-dir'),
+  });
 });

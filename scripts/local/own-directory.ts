@@ -1,6 +1,7 @@
 /** A data directory is one process's at a time: two gateways on one database lock each other out, and each would spend its budgets. */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDirectory } from '../../schema/artifact/make-directory.ts';
 import { SppError } from '../../schema/errors.ts';
 import { isMarkAlive, processMark } from '../../schema/process-alive.ts';
 
@@ -9,12 +10,11 @@ const MARK_FILE = 'running';
 /**
  * Until what is returned is called, or this process ends, however it does.
  * @returns gives the directory back
- * @throws `usage` where another process of this machine has it
+ * @throws `usage` where another process of this machine has it, or it takes no files
  */
 export async function ownDirectory(directory: string): Promise<() => Promise<void>> {
   const file = join(directory, MARK_FILE);
-  await mkdir(directory, { recursive: true });
-  while (!(await isNew(file))) {
+  while (!(await orUnusable(directory, isNew(directory, file)))) {
     const owner = await readFile(file, 'utf8').catch(() => '');
     if (isMarkAlive(owner))
       throw new SppError('usage', `${directory} is in use by the process ${owner.split('.')[0]}.`, {
@@ -26,7 +26,8 @@ export async function ownDirectory(directory: string): Promise<() => Promise<voi
 }
 
 /** Writes who has it, unless the file is there. */
-async function isNew(file: string): Promise<boolean> {
+async function isNew(directory: string, file: string): Promise<boolean> {
+  await makeDirectory(directory);
   try {
     await writeFile(file, processMark(), { flag: 'wx' });
     return true;
@@ -34,4 +35,13 @@ async function isNew(file: string): Promise<boolean> {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
     throw error;
   }
+}
+
+async function orUnusable<T>(directory: string, work: Promise<T>): Promise<T> {
+  return work.catch((cause: Error) => {
+    throw new SppError('usage', `${directory} cannot be the data directory: ${cause.message}.`, {
+      hint: 'Choose one that may be written to with --data-dir.',
+      cause,
+    });
+  });
 }

@@ -1,8 +1,9 @@
 /** The local deployment's secrets: made once, kept in a file that only its owner can read. */
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
+import { makeDirectory } from '../../schema/artifact/make-directory.ts';
 import { SppError } from '../../schema/errors.ts';
 
 const token = z.string().min(24);
@@ -33,7 +34,7 @@ export async function localSecrets(file: string): Promise<LocalSecrets> {
 
 /** Writes JSON that only the owner can read; a crash leaves the old file or the new one. */
 export async function writePrivate(file: string, value: unknown): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
+  await makeDirectory(dirname(file));
   const temporary = `${file}.partial`;
   await writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 });
   // The mode counts only for a file that is new.

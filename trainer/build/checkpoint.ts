@@ -3,11 +3,12 @@
  * Files are written beside and renamed, so a kill at any moment leaves the last whole one. Numbers are kept in full
  * (structured clone), because a resumed run must go on bit for bit.
  */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import { z } from 'zod';
-import { writeDurably } from '../../schema/artifact/write.ts';
+import { makeDirectory } from '../../schema/artifact/make-directory.ts';
+import { orNotWritten, writeDurably } from '../../schema/artifact/write.ts';
 import { SppError } from '../../schema/errors.ts';
 
 const FOLDER = '.checkpoint';
@@ -42,7 +43,7 @@ export class Checkpoint {
 
   async begin(run: RunIdentity): Promise<void> {
     await this.remove();
-    await mkdir(this.directory, { recursive: true });
+    await orNotWritten(this.directory, makeDirectory(this.directory));
     await this.write('run', run);
   }
 

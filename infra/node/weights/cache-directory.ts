@@ -1,8 +1,9 @@
 /** Where a node keeps what it makes of an artifact version: its file of weights, what it has measured. */
 import { createHash } from 'node:crypto';
-import { access, constants, mkdir } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { makeDirectory } from '../../../schema/artifact/make-directory.ts';
 import { type Artifact, isRemote } from '../../../schema/artifact/store.ts';
 
 /** Raised when files of an older node would be misread. */
@@ -27,7 +28,7 @@ export async function cacheDirectory(
   for (const root of roots) {
     const directory = join(root, `${FORMAT}-${id}-${version}-${digest}`);
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(directory, 0o700);
       await access(directory, constants.W_OK);
       return directory;
     } catch {

@@ -6,10 +6,11 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, stat } from 'node:fs/promises';
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { filesOfLevel } from '../../../schema/artifact/level-model.ts';
+import { makeDirectory } from '../../../schema/artifact/make-directory.ts';
 import type { Artifact } from '../../../schema/artifact/store.ts';
 import { writeDurably } from '../../../schema/artifact/write.ts';
 import { SppError } from '../../../schema/errors.ts';
@@ -49,7 +50,7 @@ export async function openWeightFile(
   inBlocks = false,
 ): Promise<WeightFile> {
   const { manifest } = artifact;
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory, 0o700);
   const graph = parseGraph(await artifact.read(manifest.graph));
   const layout = sharedLayout(manifest, graph);
   const handle = await openSized(join(directory, WEIGHTS), layout.bytes);
