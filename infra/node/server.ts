@@ -74,8 +74,8 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   const services = new Set<Service>();
   let state: NodeState = 'starting';
   let current: Service | undefined;
-  /** That the current one took the place of lately. */
-  let before: { readonly service: Service; readonly timer: NodeJS.Timeout } | undefined;
+  /** Whose place another one took lately, each with what ends it. */
+  const superseded = new Map<Service, NodeJS.Timeout>();
   const accepted = inFlight();
   const usable = Promise.withResolvers<void>();
   // Callers that only close the node need not listen.
@@ -125,7 +125,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     }
   };
 
-  /** Requests that have begun keep the version they began with, and who names the one before still gets it for a while. */
+  /** Requests that have begun keep the version they began with, and who names one before still gets it for a while. */
   const take = (service: Service) => {
     if (current === service || state === 'draining') return;
     const previous = current;
@@ -135,15 +135,15 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     log.info({ model: id, version, levels: service.model.manifest.levels.length }, 'serving');
     heartbeat?.beat();
     usable.resolve();
-    letGo();
-    if (previous !== undefined) before = { service: previous, timer: setTimeout(letGo, SUPERSEDED_MS) };
+    if (previous !== undefined)
+      superseded.set(
+        previous,
+        setTimeout(() => letGo(previous), SUPERSEDED_MS),
+      );
   };
 
-  const letGo = () => {
-    if (before === undefined) return;
-    const { service, timer } = before;
-    before = undefined;
-    clearTimeout(timer);
+  const letGo = (service: Service) => {
+    superseded.delete(service);
     void retire(service, settings.drainMs);
   };
 
@@ -181,8 +181,8 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     get current() {
       return current;
     },
-    get before() {
-      return before?.service;
+    get superseded() {
+      return [...superseded.keys()];
     },
     accepted,
     report,
@@ -252,7 +252,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     state = 'draining';
     usable.reject(new SppError('interrupted', 'The node was stopped before it was ready.'));
     clearInterval(mending);
-    clearTimeout(before?.timer);
+    for (const timer of superseded.values()) clearTimeout(timer);
     stop.abort();
     const goodbye = heartbeat?.goodbye();
     if (!(await accepted.idle(settings.drainMs)))

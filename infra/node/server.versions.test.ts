@@ -47,10 +47,14 @@ describe('a version that takes the place of another', () => {
     const node = await readyNode(scope, { artifact: gateway.url, token: 'secret', pollMs: 20, cacheDir });
     await gateway.publish('v2', -3);
     await expect.poll(() => node.report().models[0]?.artifactVersion, { timeout: 10_000 }).toBe('v2');
+    // Each for as long, however soon the next one comes.
+    await gateway.publish('v3', 2);
+    await expect.poll(() => node.report().models[0]?.artifactVersion, { timeout: 10_000 }).toBe('v3');
 
     for (const [version, scale] of [
       ['v1', 1],
       ['v2', -3],
+      ['v3', 2],
     ] as const) {
       const url = `${node.url}/v2/models/tiny/versions/1/infer`;
       const named = await post(url, tinyRequest(X, [3]), { 'x-artifact-version': version });
@@ -60,9 +64,9 @@ describe('a version that takes the place of another', () => {
         expect(outputs[0]?.data?.[i]).toBeCloseTo(value, 4);
     }
     const other = await post(`${node.url}/v2/models/tiny/versions/1/infer`, tinyRequest(X, [3]), {
-      'x-artifact-version': 'v3',
+      'x-artifact-version': 'v4',
     });
     expect(other.status).toBe(503);
-    expect(await problemOf(other)).toMatchObject({ code: 'not-ready', hint: expect.stringContaining('v2') });
+    expect(await problemOf(other)).toMatchObject({ code: 'not-ready', hint: expect.stringContaining('v3') });
   });
 });

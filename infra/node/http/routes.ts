@@ -21,8 +21,8 @@ export interface NodeView {
   readonly state: NodeState;
   /** The model in service, with the count of requests that hold it; undefined until there is one. */
   readonly current: VersionInService | undefined;
-  /** That it took the place of lately, for who names it. */
-  readonly before: VersionInService | undefined;
+  /** Those before it, for who names them, for a while each. */
+  readonly superseded: readonly VersionInService[];
   readonly accepted: InFlight;
   report(): NodeReport;
 }
@@ -112,7 +112,8 @@ export function nodeRoutes({ node, name, maxBodyBytes, metrics }: RouteOptions):
   const named = (serving: VersionInService, version: string | undefined): VersionInService => {
     const { manifest } = serving.model;
     if (version === undefined || version === manifest.model.version) return serving;
-    if (node.before?.model.manifest.model.version === version) return node.before;
+    const before = node.superseded.findLast(({ model }) => model.manifest.model.version === version);
+    if (before !== undefined) return before;
     throw new SppError('not-ready', `Version ${JSON.stringify(version.slice(0, 64))} is not served here.`, {
       hint: `This node serves ${manifest.model.version}. Ask another node, or leave X-Artifact-Version out.`,
       retryAfterS: 1,
