@@ -6,6 +6,9 @@ import { operatorRoleSchema } from '../../schema/operator-role.ts';
 import { inferResponseSchema, modelMetadataSchema } from '../../schema/protocol.ts';
 
 const timeMs = z.int().nonnegative();
+/** `before` of the next page; null where there is none. */
+const nextNumber = z.int().nullable();
+const nextId = z.string().nullable();
 
 export const problemSchema = z.looseObject({
   type: z.string(),
@@ -75,7 +78,7 @@ export const keyViewSchema = keySettingsSchema.extend({
   ...secretsBefore,
 });
 export const newKeyViewSchema = keyViewSchema.extend({ key: z.string() });
-export const keysSchema = z.strictObject({ keys: z.array(keyViewSchema) });
+export const keysSchema = z.strictObject({ keys: z.array(keyViewSchema), next: nextId });
 
 const ledgerViewSchema = z.strictObject({
   limit: z.number(),
@@ -101,7 +104,10 @@ const operatorTokenViewSchema = z.strictObject({
   ...secretsBefore,
 });
 export const newOperatorTokenViewSchema = operatorTokenViewSchema.extend({ token: z.string() });
-export const operatorTokensSchema = z.strictObject({ tokens: z.array(operatorTokenViewSchema) });
+export const operatorTokensSchema = z.strictObject({
+  tokens: z.array(operatorTokenViewSchema),
+  next: nextId,
+});
 
 export const policyVersionsSchema = z.strictObject({
   versions: z.array(
@@ -112,6 +118,7 @@ export const policyVersionsSchema = z.strictObject({
       rollbackTo: z.int().nonnegative().nullable(),
     }),
   ),
+  next: nextNumber,
 });
 
 const findingSchema = z.strictObject({ path: z.string(), message: z.string() });
@@ -178,7 +185,7 @@ const decisionSchema = z.strictObject({
 });
 export const decisionsSchema = z.strictObject({
   decisions: z.array(decisionSchema),
-  next: z.int().nullable(),
+  next: nextNumber,
 });
 export const decisionsOfRequestSchema = z.strictObject({ decisions: z.array(decisionSchema) });
 
@@ -193,7 +200,7 @@ export const auditSchema = z.strictObject({
       detail: z.record(z.string(), z.unknown()),
     }),
   ),
-  next: z.int().nullable(),
+  next: nextNumber,
 });
 
 export const nodeRegistrationSchema = z.strictObject({
@@ -231,6 +238,7 @@ export const artifactIndexSchema = z.strictObject({
       manifestSha256: z.string(),
     }),
   ),
+  next: nextNumber,
 });
 
 export const artifactFileAnswerSchema = z.strictObject({

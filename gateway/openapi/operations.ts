@@ -6,8 +6,8 @@ import { heartbeatAnswerSchema, newNodeSchema, nodeChangesSchema } from '../../s
 import { nodeReportSchema } from '../../schema/node-report.ts';
 import { policySchema } from '../../schema/policy.ts';
 import { decisionsQuerySchema } from '../routes/decisions.ts';
-import { auditQuerySchema } from '../routes/operations.ts';
 import { newOperatorTokenSchema } from '../routes/operator-tokens.ts';
+import { idPageSchema, numberedPageSchema } from '../routes/page.ts';
 import { dryRunQuerySchema, rollbackSchema } from '../routes/policy.ts';
 import * as answers from './answers.ts';
 import { inferenceOperations } from './inference-operations.ts';
@@ -62,7 +62,9 @@ export const operations: Readonly<Record<string, Operation>> = {
   'GET /v1/policy/versions': {
     tag: 'policy',
     summary: 'Every version there has been, newest first',
+    query: numberedPageSchema,
     answers: { 200: { json: answers.policyVersionsSchema } },
+    problems: ['bad-request'],
   },
   'GET /v1/policy/versions/:version': {
     tag: 'policy',
@@ -81,7 +83,9 @@ export const operations: Readonly<Record<string, Operation>> = {
   'GET /v1/keys': {
     tag: 'keys',
     summary: 'All keys, newest first',
+    query: idPageSchema,
     answers: { 200: { json: answers.keysSchema } },
+    problems: ['bad-request', 'not-found'],
   },
   'GET /v1/keys/:id': {
     tag: 'keys',
@@ -126,7 +130,9 @@ export const operations: Readonly<Record<string, Operation>> = {
   'GET /v1/operator-tokens': {
     tag: 'operation',
     summary: 'All operators’ tokens, newest first',
+    query: idPageSchema,
     answers: { 200: { json: answers.operatorTokensSchema } },
+    problems: ['bad-request', 'not-found'],
   },
   'DELETE /v1/operator-tokens/:id': {
     tag: 'operation',
@@ -209,15 +215,16 @@ export const operations: Readonly<Record<string, Operation>> = {
   'GET /v1/audit': {
     tag: 'operation',
     summary: 'Changes by operators, newest first',
-    query: auditQuerySchema,
+    query: numberedPageSchema,
     answers: { 200: { json: answers.auditSchema } },
     problems: ['bad-request'],
   },
   'GET /v1/artifacts/:model': {
     tag: 'artifacts',
-    summary: 'Complete versions of a model’s artifact',
+    summary: 'Complete versions of a model’s artifact, newest first',
+    query: numberedPageSchema,
     answers: { 200: { json: answers.artifactIndexSchema } },
-    problems: ['unknown-model'],
+    problems: ['unknown-model', 'bad-request'],
   },
   'GET /v1/artifacts/:model/:version/:file': {
     tag: 'artifacts',

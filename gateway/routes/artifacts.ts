@@ -9,6 +9,7 @@ import {
 import { parseRange } from '../http/byte-range.ts';
 import type { Call, Route } from '../route.ts';
 import { type ArtifactAddress, getFile, putFile, statFile, storedFile } from '../storage/artifact-store.ts';
+import { nextOf, numberedPageSchema, pageOf } from './page.ts';
 import { SHA256_HEADER, uploadManifest } from './upload-manifest.ts';
 
 const FILE_PATH = '/v1/artifacts/:model/:version/:file';
@@ -21,11 +22,15 @@ export const artifactRoutes: readonly Route[] = [
 ];
 
 /** What is there of a model; a model that was never uploaded has no active version yet, which nodes may wait for. */
-async function readIndex({ gateway, param, background }: Call): Promise<Response> {
+async function readIndex({ gateway, param, request, background }: Call): Promise<Response> {
   const id = modelIdSchema.safeParse(param('model'));
   if (!id.success) throw new SppError('unknown-model', 'That is not the name of a model.');
   const model = (await gateway.catalog.get(background)).get(id.data);
-  const versions = [...(model?.versions.values() ?? [])].sort((a, b) => b.ordinal - a.ordinal);
+  const { limit, before } = pageOf(request, numberedPageSchema);
+  const versions = [...(model?.versions.values() ?? [])]
+    .filter(({ ordinal }) => before === undefined || ordinal < before)
+    .sort((a, b) => b.ordinal - a.ordinal)
+    .slice(0, limit);
   return Response.json({
     model: id.data,
     active: model?.activeVersion ?? null,
@@ -35,6 +40,7 @@ async function readIndex({ gateway, param, background }: Call): Promise<Response
       bytes,
       manifestSha256,
     })),
+    next: nextOf(versions, limit, ({ ordinal }) => ordinal),
   });
 }
 

@@ -1,12 +1,13 @@
 /** The kept sample of decisions, for operators. */
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
-import { queryOf, type Route, validated } from '../route.ts';
+import type { Route } from '../route.ts';
 import { decisionsOf, listDecisions } from '../storage/decisions.ts';
+import { nextOf, numberedPageSchema, pageOf } from './page.ts';
 
-export const decisionsQuerySchema = z.strictObject({
+/** Each comes with its reasons, so that a page has fewer. */
+export const decisionsQuerySchema = numberedPageSchema.extend({
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  before: z.coerce.number().int().positive().optional(),
 });
 
 export const decisionRoutes: readonly Route[] = [
@@ -15,13 +16,9 @@ export const decisionRoutes: readonly Route[] = [
     path: '/v1/decisions',
     access: 'viewer',
     async handle({ gateway, request }) {
-      const query = queryOf(request);
-      const { limit, before } = validated(query, decisionsQuerySchema, 'bad-request', 'The query');
+      const { limit, before } = pageOf(request, decisionsQuerySchema);
       const decisions = await listDecisions(gateway.db, limit, before);
-      return Response.json({
-        decisions,
-        next: decisions.length === limit ? (decisions.at(-1)?.id ?? null) : null,
-      });
+      return Response.json({ decisions, next: nextOf(decisions, limit, ({ id }) => id) });
     },
   },
   {

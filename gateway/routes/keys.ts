@@ -7,6 +7,7 @@ import { accountOf } from '../budget/purses.ts';
 import { type Call, type Route, readDocument } from '../route.ts';
 import { changeKey, createKey, keyById, keyView, listKeys, revokeKey, rotateKey } from '../storage/keys.ts';
 import { ofStore } from '../storage/store-failure.ts';
+import { idPageSchema, nextOf, pageOf } from './page.ts';
 import { expiry, shownOnce } from './shown-once.ts';
 
 export const keyRoutes: readonly Route[] = [
@@ -32,8 +33,10 @@ export const keyRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/keys',
     access: 'viewer',
-    async handle({ gateway }) {
-      return Response.json({ keys: await listKeys(gateway.db) });
+    async handle({ gateway, request }) {
+      const page = pageOf(request, idPageSchema);
+      const keys = await listKeys(gateway.db, page);
+      return Response.json({ keys, next: nextOf(keys, page.limit, ({ id }) => id) });
     },
   },
   {

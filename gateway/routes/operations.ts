@@ -1,12 +1,7 @@
 /** What operators look at: the trail of changes. */
-import { z } from 'zod';
-import { queryOf, type Route, validated } from '../route.ts';
+import type { Route } from '../route.ts';
 import { listAudit } from '../storage/audit.ts';
-
-export const auditQuerySchema = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(500).default(100),
-  before: z.coerce.number().int().positive().optional(),
-});
+import { nextOf, numberedPageSchema, pageOf } from './page.ts';
 
 export const operationRoutes: readonly Route[] = [
   {
@@ -14,10 +9,9 @@ export const operationRoutes: readonly Route[] = [
     path: '/v1/audit',
     access: 'viewer',
     async handle({ gateway, request }) {
-      const query = queryOf(request);
-      const { limit, before } = validated(query, auditQuerySchema, 'bad-request', 'The query');
+      const { limit, before } = pageOf(request, numberedPageSchema);
       const entries = await listAudit(gateway.db, limit, before);
-      return Response.json({ entries, next: entries.length === limit ? (entries.at(-1)?.id ?? null) : null });
+      return Response.json({ entries, next: nextOf(entries, limit, ({ id }) => id) });
     },
   },
 ];

@@ -11,6 +11,7 @@ import {
   revokeOperatorToken,
   rotateOperatorToken,
 } from '../storage/operator-tokens.ts';
+import { idPageSchema, nextOf, pageOf } from './page.ts';
 import { expiry, shownOnce } from './shown-once.ts';
 
 /** Who is no holder of such a token is in the trail by these, and by `oidc:` and a subject. */
@@ -56,8 +57,10 @@ export const operatorTokenRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/operator-tokens',
     access: 'admin',
-    async handle({ gateway }) {
-      return Response.json({ tokens: await listOperatorTokens(gateway.db) });
+    async handle({ gateway, request }) {
+      const page = pageOf(request, idPageSchema);
+      const tokens = await listOperatorTokens(gateway.db, page);
+      return Response.json({ tokens, next: nextOf(tokens, page.limit, ({ id }) => id) });
     },
   },
   {

@@ -19,6 +19,7 @@ import {
   type VersionedPolicy,
 } from '../storage/policies.ts';
 import { surroundingsOf } from '../storage/surroundings.ts';
+import { nextOf, numberedPageSchema, pageOf } from './page.ts';
 
 export const dryRunQuerySchema = z.strictObject({
   /** The newest so many of the recorded decisions are replayed. */
@@ -104,8 +105,10 @@ export const policyRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/policy/versions',
     access: 'viewer',
-    async handle({ gateway }) {
-      return Response.json({ versions: await listPolicyVersions(gateway.db) });
+    async handle({ gateway, request }) {
+      const { limit, before } = pageOf(request, numberedPageSchema);
+      const versions = await listPolicyVersions(gateway.db, limit, before);
+      return Response.json({ versions, next: nextOf(versions, limit, ({ version }) => version) });
     },
   },
   {

@@ -1,5 +1,5 @@
 /** What clients' keys and operators' tokens have in common: found by prefix, rotated with an overlap, revoked for good. */
-import { and, desc, eq, isNull } from 'drizzle-orm';
+import { and, desc, eq, isNull, lt, or } from 'drizzle-orm';
 import type { apiKeys, operatorTokens } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { TokenKind } from '../auth/secret-tokens.ts';
@@ -49,11 +49,32 @@ export async function rowById<T extends TokenTable>(
   return row;
 }
 
+/** Some of those that are older than the one called `before`, or of all. */
+export interface TokenPage {
+  readonly limit: number;
+  readonly before?: string | undefined;
+}
+
+/** @throws `not-found` where there is no `before` */
 export async function newestFirst<T extends TokenTable>(
   db: Database,
-  { table }: Issued<T>,
+  issued: Issued<T>,
+  { limit, before }: TokenPage,
 ): Promise<Row<T>[]> {
-  const rows = db.select().from(table).orderBy(desc(table.createdAtMs), desc(table.id));
+  const { table } = issued;
+  const from = before === undefined ? undefined : await rowById(db, issued, before);
+  const older =
+    from &&
+    or(
+      lt(table.createdAtMs, from.createdAtMs),
+      and(eq(table.createdAtMs, from.createdAtMs), lt(table.id, from.id)),
+    );
+  const rows = db
+    .select()
+    .from(table)
+    .where(older)
+    .orderBy(desc(table.createdAtMs), desc(table.id))
+    .limit(limit);
   return (await rows) as Row<T>[];
 }
 

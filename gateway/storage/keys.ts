@@ -15,6 +15,7 @@ import {
   rowById,
   rowByPrefix,
   type TokenChange,
+  type TokenPage,
 } from './issued-tokens.ts';
 import { neverRotated, withoutSecrets } from './rotation.ts';
 
@@ -71,9 +72,9 @@ export function findKey(db: Database, prefix: string): Promise<ApiKeyRow | null>
   return rowByPrefix(db, issued, prefix);
 }
 
-/** Newest first. */
-export async function listKeys(db: Database): Promise<KeyView[]> {
-  return (await newestFirst(db, issued)).map(keyView);
+/** Newest first. @throws as `newestFirst` does */
+export async function listKeys(db: Database, page: TokenPage): Promise<KeyView[]> {
+  return (await newestFirst(db, issued, page)).map(keyView);
 }
 
 /** @throws `not-found` */

@@ -12,6 +12,7 @@ import {
   rotateToken,
   rowByPrefix,
   type TokenChange,
+  type TokenPage,
 } from './issued-tokens.ts';
 import { neverRotated, withoutSecrets } from './rotation.ts';
 
@@ -70,9 +71,9 @@ export function findOperatorToken(db: Database, prefix: string): Promise<Operato
   return rowByPrefix(db, issued, prefix);
 }
 
-/** Newest first. */
-export async function listOperatorTokens(db: Database): Promise<OperatorTokenView[]> {
-  return (await newestFirst(db, issued)).map(operatorTokenView);
+/** Newest first. @throws as `newestFirst` does */
+export async function listOperatorTokens(db: Database, page: TokenPage): Promise<OperatorTokenView[]> {
+  return (await newestFirst(db, issued, page)).map(operatorTokenView);
 }
 
 /** @throws as `rotateToken` does */

@@ -1,5 +1,5 @@
 /** Policies by version. Version 0 is the default of the code; each replacement adds a row, none is ever changed. */
-import { desc, eq } from 'drizzle-orm';
+import { desc, eq, lt } from 'drizzle-orm';
 import { policies } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import { defaultPolicy, type Policy, policySchema } from '../../schema/policy.ts';
@@ -74,13 +74,20 @@ export function samePolicies(a: PolicyInForce, b: PolicyInForce): boolean {
 
 export type PolicyHeading = Omit<VersionedPolicy, 'document'>;
 
-/** Newest first, without the documents. */
-export async function listPolicyVersions(db: Database): Promise<PolicyHeading[]> {
+/** Newest first, without the documents. @param before only versions with a lower number */
+export async function listPolicyVersions(
+  db: Database,
+  limit: number,
+  before: number | undefined,
+): Promise<PolicyHeading[]> {
   const { version, createdAtMs, createdBy, rollbackTo } = policies;
   const rows = await db
     .select({ version, createdAtMs, createdBy, rollbackTo })
     .from(policies)
-    .orderBy(desc(policies.version));
+    .where(before === undefined ? undefined : lt(version, before))
+    .orderBy(desc(version))
+    .limit(limit);
+  if (rows.length === limit || before === original.version) return rows;
   const { document, ...first } = original;
   return [...rows, first];
 }
