@@ -5,7 +5,7 @@ import { type PathLevel, pathArtifact } from '../artifact/path-artifact.ts';
 import type { BoundDataset } from '../data/bind-dataset.ts';
 import { beatenText, droppedText, frontier } from '../measure/frontier.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
-import { writeReportData } from '../report/report-data.ts';
+import { writeReportData } from '../report/report-file.ts';
 import { writeReport } from '../report/write-report.ts';
 import type { InclusionState } from '../search/inclusion.ts';
 import { indexUnits } from '../search/units.ts';

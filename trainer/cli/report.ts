@@ -4,8 +4,10 @@ import { openArtifact } from '../../schema/artifact/store.ts';
 import { SppError } from '../../schema/errors.ts';
 import { readBaselines } from '../report/baselines.ts';
 import { adviceText, guideline } from '../report/guideline.ts';
-import { type ReportData, readReportData, writeReportData } from '../report/report-data.ts';
-import { metricsOf, writeReport } from '../report/write-report.ts';
+import { metricsOf } from '../report/page-content.ts';
+import type { ReportData } from '../report/report-data.ts';
+import { readReportData, writeReportData } from '../report/report-file.ts';
+import { writeReport } from '../report/write-report.ts';
 
 export function reportCommand(): Command {
   return new Command('report')

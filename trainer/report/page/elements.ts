@@ -1,0 +1,52 @@
+/** Elements of the page. */
+import type { Table } from './tables.ts';
+
+export function element<K extends keyof HTMLElementTagNameMap>(tag: K, text = ''): HTMLElementTagNameMap[K] {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  return made;
+}
+
+/** @throws if the page has no such element */
+export function byId(id: string): HTMLElement {
+  const found = document.getElementById(id);
+  if (found === null) throw new Error(`the page has no #${id}`);
+  return found;
+}
+
+/** @returns the choice of that name, with its options, the first one chosen */
+export function choiceOf(id: string, options: readonly string[]): HTMLSelectElement {
+  const select = byId(id) as HTMLSelectElement;
+  select.append(...options.map((option) => element('option', option)));
+  return select;
+}
+
+/** @returns the rows that it has added, without the header */
+export function fillTable(id: string, { header, rows }: Table): HTMLTableRowElement[] {
+  const head = rowOf('th', header);
+  for (const cell of head.cells) cell.scope = 'col';
+  const made = rows.map((cells) => rowOf('td', cells));
+  byId(id).append(head, ...made);
+  return made;
+}
+
+function rowOf(tag: 'th' | 'td', cells: readonly string[]): HTMLTableRowElement {
+  const row = element('tr');
+  row.append(...cells.map((cell) => element(tag, cell)));
+  return row;
+}
+
+/** A mark and a name that is as dark as any text. */
+export function named(name: string, mark: { readonly text?: string; readonly colour?: string }) {
+  const [entry, sign] = [element('span'), element('span', mark.text)];
+  sign.className = 'mark';
+  sign.style.color = mark.colour ?? '';
+  sign.setAttribute('aria-hidden', 'true');
+  entry.append(sign, name);
+  return { entry, sign };
+}
+
+/** The text in parts, its flags in elements of their own: a line would break behind their hyphens. */
+export function withFlags(text: string): (string | HTMLElement)[] {
+  return text.split(/(--[a-z][a-z-]*)/).map((part, i) => (i % 2 === 1 ? element('code', part) : part));
+}

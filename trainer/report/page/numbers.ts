@@ -1,0 +1,10 @@
+/** Numbers as people read them. */
+
+export function percent(share: number, digits = 1): string {
+  return `${(100 * share).toFixed(digits)} %`;
+}
+
+/** Four digits of it that count. */
+export function short(value: number): string {
+  return String(Number(value.toPrecision(4)));
+}

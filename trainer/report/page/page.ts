@@ -1,0 +1,114 @@
+/** Fills the page and draws its charts, again whenever what is shown is chosen anew. */
+import type { PageContent } from '../page-content.ts';
+import type { ChartOption } from './chart-frame.ts';
+import { byId, choiceOf, element, fillTable, named, withFlags } from './elements.ts';
+import { batchesOf, lookOf, mainMetric, waysBy } from './measured.ts';
+import { type Palette, paletteOf } from './palette.ts';
+import { kindsOf, pathChart } from './path-chart.ts';
+import { type Choice, type Cost, qualityChart } from './quality-chart.ts';
+import { strokeOf } from './strokes.ts';
+import { adviceTable, costTable, levelsTable, settingsTable, waysTable, widthsTable } from './tables.ts';
+
+/** What draws into an element. */
+export interface Chart {
+  draw(option: ChartOption): void;
+  resize(): void;
+}
+
+type Drawing = (choice: Choice, palette: Palette) => ChartOption;
+
+export function showPage(content: PageContent, chartIn: (container: HTMLElement) => Chart): void {
+  fillText(content);
+  fillTables(content);
+  nameKinds(content);
+  const quality =
+    (cost: Cost): Drawing =>
+    (choice, palette) =>
+      qualityChart(content, cost, choice, palette);
+  const drawings: Readonly<Record<string, Drawing>> = {
+    'by-flops': quality('flops'),
+    'by-params': quality('params'),
+    'by-latency': quality('latency'),
+    path: (_, palette) => pathChart(content, palette),
+  };
+  const metric = choiceOf('metric', content.metrics);
+  const batch = choiceOf('batch', batchesOf(content).map(String));
+  // What other ways of pruning were measured by can be compared, and is shown first.
+  metric.value = content.metrics.find((each) => waysBy(content, each).length > 0) ?? mainMetric(content);
+  const charts = Object.entries(drawings).map(([id, option]) => ({ chart: chartIn(byId(id)), option }));
+  const draw = () => {
+    const choice = { metric: metric.value, batch: Number(batch.value) };
+    const style = getComputedStyle(document.documentElement);
+    const palette = paletteOf((name) => style.getPropertyValue(name).trim());
+    for (const { chart, option } of charts) chart.draw(option(choice, palette));
+    nameWays(content, choice.metric, palette);
+  };
+  metric.addEventListener('change', draw);
+  batch.addEventListener('change', draw);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+  new ResizeObserver(() => {
+    for (const { chart } of charts) chart.resize();
+  }).observe(document.body);
+  draw();
+}
+
+function fillText({ task, levels, pairs, createdAt, advice, lossMeans, path }: PageContent): void {
+  const made = createdAt.slice(0, 16).replace('T', ' ');
+  byId('subtitle').textContent = `${task}, ${levels.length} levels, ${pairs.length} pairs; made ${made} UTC`;
+  const [one] = advice.filter(({ tolerance }) => tolerance === 0.01);
+  if (one !== undefined)
+    byId('advice-note').textContent =
+      `${one.text.charAt(0).toUpperCase()}${one.text.slice(1)}. ${lossMeans} At worst is the unfavourable end of the level's 95 % interval. Times are of the machine that built the path.`;
+  for (const note of path?.notes ?? []) {
+    const item = element('li');
+    item.append(...withFlags(note));
+    byId('notes').append(item);
+  }
+  if ((path?.baselines ?? []).length > 0)
+    byId('baselines-note').textContent =
+      '; other ways of pruning are dashed, and take as long as levels of the path with as many FLOPs';
+}
+
+function fillTables(content: PageContent): void {
+  fillTable('advice', adviceTable(content));
+  fillTable('levels', levelsTable(content));
+  fillTable('run', settingsTable(content));
+  const cost = costTable(content);
+  if (cost !== undefined) fillTable('cost', cost);
+  const ways = waysTable(content);
+  byId('baselines-details').hidden = ways.rows.length === 0;
+  fillTable('baselines', ways);
+  const rows = fillTable('widths', widthsTable(content));
+  for (const [p, row] of rows.entries()) colourWidths(row, content, p);
+}
+
+/** The stronger, the larger the share of its units that a level keeps. */
+function colourWidths(row: HTMLTableRowElement, { pairs, levels }: PageContent, p: number): void {
+  const [first, , ...cells] = row.cells;
+  const { name, units } = pairs[p] ?? { name: '', units: 1 };
+  if (first !== undefined) first.title = name;
+  for (const [i, cell] of cells.entries()) {
+    const share = ((levels[i]?.widths[p] ?? 0) / units).toFixed(3);
+    cell.style.background = `rgba(var(--accent-rgb), calc(0.04 + var(--heat) * ${share}))`;
+  }
+}
+
+/** One legend for the three charts of quality. */
+function nameWays(content: PageContent, metric: string, { accent }: Palette): void {
+  const ways = waysBy(content, metric).map((way) => {
+    const { mark, colour } = lookOf(way, content);
+    return named(way.name, { text: mark, colour }).entry;
+  });
+  const own = named('this path', { text: '\u25CB', colour: accent }).entry;
+  byId('ways').replaceChildren(...(ways.length > 0 ? [own, ...ways] : []));
+}
+
+function nameKinds({ pairs }: PageContent): void {
+  const strokes = kindsOf(pairs).map((kind, place) => {
+    const { entry, sign } = named(kind, {});
+    sign.className = 'mark stroke';
+    sign.style.background = strokeOf(place, `var(--${kind})`);
+    return entry;
+  });
+  byId('kinds').append(...strokes, element('span', 'first layers strong, last layers faint'));
+}

@@ -1,0 +1,42 @@
+/** What charts are coloured with: the page's own colours, which differ by its ground, and those of other ways of pruning. */
+import type { ShownPair } from '../page-content.ts';
+
+export interface Palette {
+  readonly raised: string;
+  readonly ink: string;
+  readonly quiet: string;
+  readonly line: string;
+  readonly accent: string;
+  /** Of the lines of each kind of pair. */
+  readonly kinds: Readonly<Record<ShownPair['kind'], string>>;
+}
+
+/** Read on a light and on a dark ground. */
+export const WAY_COLOURS = [
+  '#8a94a0',
+  '#d98c00',
+  '#a07cc5',
+  '#2a9d8f',
+  '#5b8def',
+  '#b08450',
+  '#e08fb0',
+  '#ef7d57',
+  '#c1485a',
+] as const;
+
+/** @param property value of one of the style's own properties, as `--ink` */
+export function paletteOf(property: (name: string) => string): Palette {
+  return {
+    raised: property('--raised'),
+    ink: property('--ink'),
+    quiet: property('--quiet'),
+    line: property('--line'),
+    accent: property('--accent'),
+    kinds: {
+      'query-key': property('--query-key'),
+      'value-projection': property('--value-projection'),
+      sequential: property('--sequential'),
+      gated: property('--gated'),
+    },
+  };
+}

@@ -1,0 +1,24 @@
+/** What a report needs beyond the manifest, kept beside it as `report.json`, so that the page can be made again. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeDurably } from '../../schema/artifact/write.ts';
+import { SppError } from '../../schema/errors.ts';
+import { type ReportData, reportDataSchema } from './report-data.ts';
+
+const REPORT_DATA_FILE = 'report.json';
+
+export async function writeReportData(directory: string, data: ReportData): Promise<void> {
+  await writeDurably(directory, REPORT_DATA_FILE, new TextEncoder().encode(`${JSON.stringify(data)}\n`));
+}
+
+/** Undefined for artifacts that have none. @throws `bad-artifact` when it is damaged */
+export async function readReportData(directory: string): Promise<ReportData | undefined> {
+  const path = join(directory, REPORT_DATA_FILE);
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    return reportDataSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new SppError('bad-artifact', `${path} is damaged.`, { cause, hint: 'Delete it, or build again.' });
+  }
+}
