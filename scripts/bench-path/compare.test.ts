@@ -29,6 +29,7 @@ function barren(): Subject {
       leftAlone: [],
       shapeConstants: [],
       shared: [],
+      carriers: [],
       flops: 1,
       params: 1,
       sizes: [],

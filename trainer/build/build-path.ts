@@ -4,17 +4,13 @@
  * Each stage's result is a plain value; the expensive ones are checkpointed, the rest follow from them exactly.
  */
 
-import { basename } from 'node:path';
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import type { PathLevel } from '../artifact/path-artifact.ts';
-import { bindDataset } from '../data/bind-dataset.ts';
 import { type LimitLog, limitEventsSchema, limitLog, limitTexts } from '../engine/memory-limits.ts';
 import { modelDigest } from '../graph/model-digest.ts';
-import { readOnnxFile } from '../graph/onnx-load.ts';
 import { chanceText } from '../measure/chance.ts';
-import { preparePairs } from '../pairs/prepare.ts';
 import { pathOrder } from '../search/inclusion.ts';
 import type { BuildRequest } from './build-request.ts';
 import { type CalibratedModel, calibrate } from './calibrate-model.ts';
@@ -24,6 +20,7 @@ import { buildLevels } from './level-stage.ts';
 import { measureLevels } from './measure-levels.ts';
 import { type TimedProgress, timedProgress } from './path-report.ts';
 import { planBuild } from './plan-build.ts';
+import { preparedFor } from './prepared-for.ts';
 import { recoverPath, recoveryPlan } from './recover-path.ts';
 import { begin, fingerprintsOf, finishedRun, refuseToOverwrite, SECONDS, savedRun } from './run-identity.ts';
 import { type SearchMemory, searchPath } from './search-path.ts';
@@ -38,9 +35,7 @@ export async function buildPath(request: BuildRequest): Promise<Manifest> {
   await refuseToOverwrite(request, checkpoint);
 
   const stage = progress.stage('prepare', 1);
-  const prepared = await preparePairs(readOnnxFile(request.modelPath), basename(request.modelPath));
-  // Data that does not fit must be said before a checkpoint is begun.
-  bindDataset(dataset, prepared.graph.inputs);
+  const prepared = await preparedFor(request.modelPath, dataset);
   stage.finish({ pairs: prepared.pairs.length });
 
   const sourceSha256 = await modelDigest(request.modelPath);

@@ -1,11 +1,10 @@
 /** Which outputs of a model can be held to the dense model's, found by running it on a few examples. */
-import { SppError } from '../../schema/errors.ts';
 import type { BoundDataset } from '../data/bind-dataset.ts';
-import type { Tensors } from '../data/dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { ortModel } from '../graph/ort-model.ts';
 import type { OutputShape } from '../measure/task.ts';
 import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
+import { runOfTexts } from './run-of-texts.ts';
 
 /** Relative change of an answer that is rounding. */
 const ROUNDING = 1e-4;
@@ -22,7 +21,8 @@ export async function probeOutputs(graph: Graph, data: BoundDataset): Promise<Ou
     const runs: { count: number; outputs: Record<string, Tensor> }[] = [];
     for (const count of [2, 3]) {
       const indices = Array.from({ length: count }, (_, i) => i % data.train.count);
-      runs.push({ count, outputs: await firstRun(session, await data.train.feeds(indices), data.length) });
+      const feeds = await data.train.feeds(indices);
+      runs.push({ count, outputs: await runOfTexts(data.length, () => session.run(feeds)) });
     }
     const shapes = graph.outputs.flatMap(({ name }): OutputShape[] => {
       const dims = runs.map(({ outputs }) => outputs[name]?.dims);
@@ -39,21 +39,6 @@ export async function probeOutputs(graph: Graph, data: BoundDataset): Promise<Ou
   } finally {
     await session.close();
   }
-}
-
-/** @throws `bad-model` saying that the texts may be too long, where there are texts */
-async function firstRun(
-  session: OrtSession,
-  feeds: Tensors,
-  length: number,
-): Promise<Record<string, Tensor>> {
-  return session.run(feeds).catch((error: unknown) => {
-    if (length < 2 || !(error instanceof SppError)) throw error;
-    throw new SppError(error.code, error.message, {
-      hint: `Examples are ${length} tokens long, which may be more than the model has positions for: try a shorter --length.`,
-      cause: error,
-    });
-  });
 }
 
 const areShares = ({ data }: Tensor) =>

@@ -5,6 +5,7 @@ import { buildPath } from '../build/build-path.ts';
 import { MOST_HOLDOUT } from '../build/calibration.ts';
 import { type Estimate, estimateBuild } from '../build/estimate.ts';
 import { type BuildOptions, buildOptionsSchema, lossNames } from '../build/options.ts';
+import { preparedFor } from '../build/prepared-for.ts';
 import type { Progress } from '../build/progress.ts';
 import { textLength } from '../build/text-length.ts';
 import { type DataSettings, DEFAULT_LENGTH } from '../data/data-settings.ts';
@@ -13,7 +14,6 @@ import { assertBackend, backendChoices } from '../engine/backend-names.ts';
 import type { Graph } from '../graph/graph.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { taskNames } from '../measure/task.ts';
-import { preparePairs } from '../pairs/prepare.ts';
 import { defaultRecovery } from '../recovery/plan.ts';
 import { REPORT_FILE } from '../report/write-report.ts';
 import { publishedForm } from '../search/published-form.ts';
@@ -149,8 +149,7 @@ export function buildPathCommand(): Command {
       });
       reading.finish({ train: dataset.train.count, test: dataset.test.count });
       if (flags.dryRun === true) {
-        const prepared = await preparePairs(readOnnxFile(model), basename(model));
-        const estimate = await estimateBuild(prepared, dataset, options);
+        const estimate = await estimateBuild(await preparedFor(model, dataset), dataset, options);
         process.stdout.write(flags.json === true ? `${JSON.stringify(estimate)}\n` : estimateTable(estimate));
         return;
       }

@@ -1,14 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import type { PreparedModel } from '../pairs/pair.ts';
-import { prepareModel } from '../pairs/prepare.ts';
+import { paddedEncoder } from '../../test/support/padded-encoder.ts';
+import { prepareModel, preparePairs, type TracedModel } from '../pairs/prepare.ts';
 import { inspection, inspectionText } from './inspect.ts';
 import { dotPicture, htmlPicture } from './picture.ts';
 
-const digits: Promise<PreparedModel> = prepareModel(
-  readFileSync('examples/digits/digits.onnx'),
-  'digits.onnx',
-);
+const digits: Promise<TracedModel> = prepareModel(readFileSync('examples/digits/digits.onnx'), 'digits.onnx');
 
 test('the machine-readable form holds exactly what scripts rely on', async () => {
   const { pairs, leftAlone } = inspection(await digits);
@@ -29,6 +26,13 @@ test('people see the table, what was left alone and how much a path reaches', as
   expect(text.split('\n')[1]).toMatch(/^layer0\.query-key +query-key +4 +16 +71\.2 +520 +5\.1 %$/);
   expect(text).toMatch(/Left alone: 2\n {2}\S+: a convolution/);
   expect(text).toMatch(/reaches 99\.\d % of 22\.3 MFLOPs and 96\.\d % of 205067 parameters/);
+});
+
+test('people are told what FLOPs are counted for where the file leaves lengths open, and only there', async () => {
+  expect(inspectionText(await digits)).not.toContain('FLOPs are those of');
+  expect(inspectionText(await preparePairs(paddedEncoder(), 'built'))).toContain(
+    "FLOPs are those of input_ids [1, 7], attention_mask [1, 7]; build-path counts those of the data's examples.",
+  );
 });
 
 test('grouped heads are shown with their key-value heads', async () => {

@@ -7,8 +7,9 @@ import { readModelFile, readOnnxFile } from '../graph/onnx-load.ts';
 import { type OperatorUse, surveyOperators, withLeftovers } from '../graph/operator-survey.ts';
 import { inPlainOperators } from '../graph/prepare.ts';
 import type { LeftAlone, PreparedModel } from '../pairs/pair.ts';
-import { preparePairs } from '../pairs/prepare.ts';
+import { preparePairs, type TracedModel } from '../pairs/prepare.ts';
 import { reachOfPairs } from '../pairs/reach.ts';
+import { sampleInputs } from '../runtime/sample-inputs.ts';
 import { operators, operatorsText } from './operators.ts';
 import { dotPicture, htmlPicture } from './picture.ts';
 import { textTable } from './table.ts';
@@ -65,7 +66,7 @@ async function survey(file: string): Promise<OperatorUse[]> {
   return isOpen ? withLeftovers(uses, await inPlainOperators(readOnnxFile(file), basename(file))) : uses;
 }
 
-function printed(model: PreparedModel, { json, dot }: Flags): string {
+function printed(model: TracedModel, { json, dot }: Flags): string {
   if (json) return `${JSON.stringify(inspection(model))}\n`;
   return dot ? dotPicture(model) : `${inspectionText(model)}\n`;
 }
@@ -89,7 +90,7 @@ export function inspection(model: PreparedModel) {
 }
 
 /** The same for people. */
-export function inspectionText(model: PreparedModel): string {
+export function inspectionText(model: TracedModel): string {
   const { pairs, leftAlone, flops, params } = model;
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const rows = pairs.map(({ name, kind, heads, kvHeads, units, flopsPerUnit, paramsPerUnit }) => [
@@ -109,7 +110,19 @@ export function inspectionText(model: PreparedModel): string {
     ...leftAloneLines(leftAlone),
     '',
     `A path reaches ${flopsPercent.toFixed(1)} % of ${(flops / 1e6).toFixed(1)} MFLOPs and ${paramsPercent.toFixed(1)} % of ${params} parameters.`,
+    ...countedShapes(model),
   ].join('\n');
+}
+
+/** What FLOPs are counted for, where the file leaves it open. */
+function countedShapes({ graph, sizes }: TracedModel): string[] {
+  const [, , single] = sizes;
+  const isOpen = graph.inputs.some(({ dims }) => dims.slice(1).some((dim) => typeof dim === 'string'));
+  if (single === undefined || !isOpen) return [];
+  const shapes = Object.entries(sampleInputs(graph, single, 0)).map(
+    ([name, { dims }]) => `${name} [${dims.join(', ')}]`,
+  );
+  return [`FLOPs are those of ${shapes.join(', ')}; build-path counts those of the data's examples.`];
 }
 
 /** Names shown for each reason. */

@@ -3,7 +3,7 @@ import { elementCount, type Graph } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';
 import type { Trace } from '../graph/trace.ts';
 import type { Candidate } from './candidates.ts';
-import { flopsByNode } from './flops.ts';
+import { type Carriers, countedAt, sharedBy } from './costs.ts';
 import type { Flow } from './flow.ts';
 import { headCounts, rotationOf, weightPlacement } from './heads.ts';
 import { pairNames } from './names.ts';
@@ -42,6 +42,8 @@ export interface Built {
   readonly pairs: readonly Pair[];
   readonly shapeConstants: readonly ShapeConstantOf[];
   readonly shared: readonly SharedCost[];
+  readonly flops: number;
+  readonly carriers: Carriers;
 }
 
 /**
@@ -57,12 +59,13 @@ export function buildPairs(
   const uses = initializerUses(flow);
   const own = privatise(flow.graph, uses, (use) => signature(flow, linears, plans, use));
   const names = pairNames(plans.map(({ candidate }) => candidate.kind));
-  const flops = flopsByNode(flow.graph, trace);
-  const products = plans.map(({ candidate: { atom } }) =>
-    [...flops].filter(([node]) =>
+  const carriers = plans.map(({ candidate: { atom } }) =>
+    flow.graph.nodes.flatMap((node) =>
       [...node.inputs.map((input) => flow.axes(input, node)), flow.axesOf(node.outputs[0] ?? '')].some(
         (found) => atomsOf(flow, found).has(atom),
-      ),
+      )
+        ? [node.name]
+        : [],
     ),
   );
   const pairs = plans.map((plan, p): Pair => {
@@ -71,14 +74,12 @@ export function buildPairs(
     const axes = unitAxes(flow, uses, own, candidate);
     const rotation = rotationOf(flow, candidate, isTied(linears, candidate));
     const params = axes.reduce((sum, { tensor }) => sum + size(own.graph, tensor), 0);
-    const counted = (products[p] ?? []).reduce((sum, [, count]) => sum + count, 0);
     return {
       name: names[p] ?? '',
       kind,
       ...headCounts(flow, candidate),
       units,
-      // Tokens that contents choose (experts) may have been none in the traced run: units cost what one token takes then.
-      flopsPerUnit: (counted || 2 * params) / units,
+      flopsPerUnit: 0, // counted below
       paramsPerUnit: params / units,
       unitAxes: axes,
       maskSites: sites,
@@ -95,25 +96,11 @@ export function buildPairs(
       factor,
     })),
   );
-  const shared = [
-    ...sharedBy(products).map(([of, count]) => ({ pairs: of, flops: count, params: 0 })),
-    ...sharedBy(
-      pairs.map(({ unitAxes: axes }) => axes.map(({ tensor }) => [tensor, size(own.graph, tensor)] as const)),
-    ).map(([of, count]) => ({ pairs: of, flops: 0, params: count })),
-  ];
-  return { graph: own.graph, pairs, shapeConstants, shared };
-}
-
-/** Counts of what several have, by who has it. */
-function sharedBy<T>(counts: readonly (readonly (readonly [T, number])[])[]): [number[], number][] {
-  const owners = new Map<T, { readonly of: number[]; readonly count: number }>();
-  for (const [p, own] of counts.entries())
-    for (const [what, count] of own) {
-      const known = owners.get(what);
-      if (known) known.of.push(p);
-      else owners.set(what, { of: [p], count });
-    }
-  return [...owners.values()].flatMap(({ of, count }) => (of.length > 1 ? [[of, count]] : []));
+  const shared = sharedBy(
+    pairs.map(({ unitAxes: axes }) => axes.map(({ tensor }) => [tensor, size(own.graph, tensor)] as const)),
+  ).map(([of, params]) => ({ pairs: of, flops: 0, params }));
+  const counted = countedAt({ graph: flow.graph, pairs, shared, carriers }, trace);
+  return { graph: own.graph, shapeConstants, carriers, ...counted };
 }
 
 function size(graph: Graph, tensor: string): number {

@@ -1,6 +1,6 @@
 /** From an ONNX file to what every later stage works on: the prepared graph and its pairs. */
 import { SppError } from '../../schema/errors.ts';
-import { elementCount, type Graph } from '../graph/graph.ts';
+import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import { findLinears, type Linear } from '../graph/linear.ts';
 import { readOnnx } from '../graph/onnx-file.ts';
 import { standsFor } from '../graph/plain/plain-form.ts';
@@ -13,14 +13,14 @@ import {
 } from '../graph/prepare.ts';
 import { type JoinedLinear, joinedLinears, pieceName, splitJoined } from '../graph/split-joined.ts';
 import type { StandIns } from '../graph/stand-in.ts';
-import { traceGraph } from '../graph/trace.ts';
+import { traceGraph, traceOnce } from '../graph/trace.ts';
 import type { FreeSizes } from '../runtime/sample-inputs.ts';
 import type { Atom } from './atoms.ts';
 import { buildPairs, type Plan, planCut } from './build-pairs.ts';
 import { type Candidate, judgeAtoms } from './candidates.ts';
 import { cloneTables } from './clone-tables.ts';
+import { type Carriers, countedAt } from './costs.ts';
 import { followDimensions } from './dimensions.ts';
-import { flopsByNode } from './flops.ts';
 import type { Flow } from './flow.ts';
 import { wrongPairs } from './guard.ts';
 import { weightPlacement } from './heads.ts';
@@ -31,6 +31,7 @@ import { atomsOf, reachOf } from './units.ts';
 /** With the settings of the free dimensions at which the model was traced; checks run at the same. */
 export interface TracedModel extends PreparedModel {
   readonly sizes: readonly FreeSizes[];
+  readonly carriers: Carriers;
 }
 
 /**
@@ -57,6 +58,20 @@ export async function preparePairs(original: Graph, source: string): Promise<Tra
   // The matrix that a piece is of ends a pair with another one.
   const isPiece = (name: string) => pieces.some((piece) => piece === name || standsFor(name, piece));
   return { ...model, leftAlone: model.leftAlone.filter(({ name }) => !isPiece(name)) };
+}
+
+/**
+ * The model with FLOPs counted for one example of the data: where the file leaves lengths or sides open, those of a trace say little of what
+ * a unit costs.
+ * @param feeds of one example; inputs that are missing are drawn
+ */
+export async function countedFor(
+  model: TracedModel,
+  feeds: Readonly<Record<string, Tensor>>,
+): Promise<TracedModel> {
+  const [, , single] = model.sizes;
+  if (single === undefined) return model;
+  return { ...model, ...countedAt(model, await traceOnce(model.graph, single, feeds)) };
 }
 
 /**
@@ -154,7 +169,7 @@ async function settle(
   standIns: StandIns | undefined,
   sketched: Sketched,
 ): Promise<TracedModel> {
-  const { flow, linears, graph, traces, sizes } = analysis;
+  const { flow, linears, traces, sizes } = analysis;
   const [, , single] = traces;
   const reasons = new Map(analysis.reasons);
   let { plans } = analysis;
@@ -175,7 +190,6 @@ async function settle(
       name,
       reason: sketched(name, reason) ?? reason,
     })),
-    flops: [...flopsByNode(graph, single).values()].reduce((a, b) => a + b, 0),
     params: countParams(built.graph),
   };
 }
