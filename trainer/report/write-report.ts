@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeDurably } from '../../schema/artifact/write.ts';
 import type { Manifest } from '../../schema/manifest.ts';
+import { bundled } from './bundled.ts';
 import { pageContent } from './page-content.ts';
-import { pageScript } from './page-script.ts';
 import type { ReportData } from './report-data.ts';
 
 export const REPORT_FILE = 'report.html';
@@ -20,8 +20,11 @@ export async function writeReport(
 }
 
 export async function reportPage(manifest: Manifest, data: ReportData | undefined): Promise<string> {
-  const part = (name: string) => readFile(new URL(`./page/${name}`, import.meta.url), 'utf8');
-  const [frame, style, script] = await Promise.all([part('frame.html'), part('style.css'), pageScript()]);
+  const [frame, style, script] = await Promise.all([
+    readFile(new URL('./page/frame.html', import.meta.url), 'utf8'),
+    bundled('style.css'),
+    bundled('main.ts'),
+  ]);
   const { id, version } = manifest.model;
   // Functions as replacements: the contents may hold what replace() reads as patterns.
   return frame

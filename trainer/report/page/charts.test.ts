@@ -1,18 +1,19 @@
 /** What the chart library is told to draw. */
+import type { LineSeriesOption } from 'echarts/charts';
 import { describe, expect, test } from 'vitest';
 import type { Manifest } from '../../../schema/manifest.ts';
+import type { ChartOption } from '../../../schema/page/chart-frame.ts';
 import { decoderManifest, keptOfRun } from '../../../test/support/report-content.ts';
 import { type PageContent, pageContent } from '../page-content.ts';
-import type { ChartOption } from './chart-frame.ts';
-import { paletteOf } from './palette.ts';
+import { reportPaletteOf } from './palette.ts';
 import { pathChart } from './path-chart.ts';
 import { type Cost, qualityChart } from './quality-chart.ts';
 
 const content = pageContent(decoderManifest, keptOfRun);
-const palette = paletteOf((name) => `colour of ${name}`);
+const palette = reportPaletteOf((name) => `colour of ${name}`);
 const chart = (cost: Cost, metric: string, batch = 1, of: PageContent = content) =>
   qualityChart(of, cost, { metric, batch }, palette);
-const seriesOf = ({ series = [] }: ChartOption) => [series].flat();
+const seriesOf = ({ series = [] }: ChartOption) => [series].flat() as LineSeriesOption[];
 const named = (option: ChartOption, name: string) => seriesOf(option).find((each) => each.name === name);
 const pointsOf = (series: ReturnType<typeof named>) => series?.data as number[][];
 

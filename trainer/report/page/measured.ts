@@ -1,6 +1,7 @@
 /** What levels and other ways of pruning were measured by, and what they take. */
+
+import { OTHER_COLOURS } from '../../../schema/page/palette.ts';
 import type { PageContent, ShownLevel } from '../page-content.ts';
-import { WAY_COLOURS } from './palette.ts';
 
 export type Way = NonNullable<PageContent['path']>['baselines'][number];
 export type Point = Way['points'][number];
@@ -71,6 +72,6 @@ export function lookOf(
   const place = path?.baselines.indexOf(way) ?? 0;
   return {
     ...(SYMBOLS[place % SYMBOLS.length] ?? SYMBOLS[0]),
-    colour: WAY_COLOURS[place % WAY_COLOURS.length] ?? WAY_COLOURS[0],
+    colour: OTHER_COLOURS[place % OTHER_COLOURS.length] ?? OTHER_COLOURS[0],
   };
 }

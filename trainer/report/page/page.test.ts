@@ -3,10 +3,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import type { ChartOption } from '../../../schema/page/chart-frame.ts';
 import { decoderManifest, keptOfRun, otherWays } from '../../../test/support/report-content.ts';
 import { pageContent } from '../page-content.ts';
 import type { ReportData } from '../report-data.ts';
-import type { ChartOption } from './chart-frame.ts';
 import { showPage } from './page.ts';
 
 const frame = readFileSync(join(import.meta.dirname, 'frame.html'), 'utf8');

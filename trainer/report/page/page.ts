@@ -1,23 +1,19 @@
 /** Fills the page and draws its charts, again whenever what is shown is chosen anew. */
+
+import type { ChartIn } from '../../../schema/page/chart.ts';
+import type { ChartOption } from '../../../schema/page/chart-frame.ts';
+import { byId, choiceOf, element, fillTable, named, styleOf } from '../../../schema/page/elements.ts';
 import type { PageContent } from '../page-content.ts';
-import type { ChartOption } from './chart-frame.ts';
-import { byId, choiceOf, element, fillTable, named, withFlags } from './elements.ts';
 import { batchesOf, lookOf, mainMetric, waysBy } from './measured.ts';
-import { type Palette, paletteOf } from './palette.ts';
+import { type ReportPalette, reportPaletteOf } from './palette.ts';
 import { kindsOf, pathChart } from './path-chart.ts';
 import { type Choice, type Cost, qualityChart } from './quality-chart.ts';
 import { strokeOf } from './strokes.ts';
 import { adviceTable, costTable, levelsTable, settingsTable, waysTable, widthsTable } from './tables.ts';
 
-/** What draws into an element. */
-export interface Chart {
-  draw(option: ChartOption): void;
-  resize(): void;
-}
+type Drawing = (choice: Choice, palette: ReportPalette) => ChartOption;
 
-type Drawing = (choice: Choice, palette: Palette) => ChartOption;
-
-export function showPage(content: PageContent, chartIn: (container: HTMLElement) => Chart): void {
+export function showPage(content: PageContent, chartIn: ChartIn): void {
   fillText(content);
   fillTables(content);
   nameKinds(content);
@@ -38,8 +34,7 @@ export function showPage(content: PageContent, chartIn: (container: HTMLElement)
   const charts = Object.entries(drawings).map(([id, option]) => ({ chart: chartIn(byId(id)), option }));
   const draw = () => {
     const choice = { metric: metric.value, batch: Number(batch.value) };
-    const style = getComputedStyle(document.documentElement);
-    const palette = paletteOf((name) => style.getPropertyValue(name).trim());
+    const palette = reportPaletteOf(styleOf());
     for (const { chart, option } of charts) chart.draw(option(choice, palette));
     nameWays(content, choice.metric, palette);
   };
@@ -94,7 +89,7 @@ function colourWidths(row: HTMLTableRowElement, { pairs, levels }: PageContent, 
 }
 
 /** One legend for the three charts of quality. */
-function nameWays(content: PageContent, metric: string, { accent }: Palette): void {
+function nameWays(content: PageContent, metric: string, { accent }: ReportPalette): void {
   const ways = waysBy(content, metric).map((way) => {
     const { mark, colour } = lookOf(way, content);
     return named(way.name, { text: mark, colour }).entry;
@@ -111,4 +106,9 @@ function nameKinds({ pairs }: PageContent): void {
     return entry;
   });
   byId('kinds').append(...strokes, element('span', 'first layers strong, last layers faint'));
+}
+
+/** The text in parts, its flags in elements of their own: a line would break behind their hyphens. */
+function withFlags(text: string): (string | HTMLElement)[] {
+  return text.split(/(--[a-z][a-z-]*)/).map((part, i) => (i % 2 === 1 ? element('code', part) : part));
 }

@@ -1,37 +1,16 @@
-/** What charts are coloured with: the page's own colours, which differ by its ground, and those of other ways of pruning. */
+/** What the report's charts are coloured with. */
+import { type Palette, paletteOf } from '../../../schema/page/palette.ts';
 import type { ShownPair } from '../page-content.ts';
 
-export interface Palette {
-  readonly raised: string;
-  readonly ink: string;
-  readonly quiet: string;
-  readonly line: string;
-  readonly accent: string;
+export interface ReportPalette extends Palette {
   /** Of the lines of each kind of pair. */
   readonly kinds: Readonly<Record<ShownPair['kind'], string>>;
 }
 
-/** Read on a light and on a dark ground. */
-export const WAY_COLOURS = [
-  '#8a94a0',
-  '#d98c00',
-  '#a07cc5',
-  '#2a9d8f',
-  '#5b8def',
-  '#b08450',
-  '#e08fb0',
-  '#ef7d57',
-  '#c1485a',
-] as const;
-
-/** @param property value of one of the style's own properties, as `--ink` */
-export function paletteOf(property: (name: string) => string): Palette {
+/** @param property value of one of the page's own properties, as `--ink` */
+export function reportPaletteOf(property: (name: string) => string): ReportPalette {
   return {
-    raised: property('--raised'),
-    ink: property('--ink'),
-    quiet: property('--quiet'),
-    line: property('--line'),
-    accent: property('--accent'),
+    ...paletteOf(property),
     kinds: {
       'query-key': property('--query-key'),
       'value-projection': property('--value-projection'),

@@ -1,9 +1,15 @@
 /** The solution path: the share of each pair's units in the support, over the steps of the search. Pure. */
 import type { LineSeriesOption } from 'echarts/charts';
+import {
+  type ChartOption,
+  frameOf,
+  lowerAxisOf,
+  sideAxisOf,
+  tooltipOf,
+} from '../../../schema/page/chart-frame.ts';
+import { short } from '../../../schema/page/numbers.ts';
 import type { PageContent, ShownPair } from '../page-content.ts';
-import { type ChartOption, frameOf, lowerAxisOf, sideAxisOf, tooltipOf } from './chart-frame.ts';
-import { short } from './numbers.ts';
-import type { Palette } from './palette.ts';
+import type { ReportPalette } from './palette.ts';
 import { lineTypeOf } from './strokes.ts';
 
 /** How much fainter the last layer's line is than the first one's. */
@@ -13,7 +19,7 @@ export function kindsOf(pairs: readonly ShownPair[]): ShownPair['kind'][] {
   return [...new Set(pairs.map(({ kind }) => kind))];
 }
 
-export function pathChart({ path, pairs }: PageContent, palette: Palette): ChartOption {
+export function pathChart({ path, pairs }: PageContent, palette: ReportPalette): ChartOption {
   const kinds = kindsOf(pairs);
   const steps = path?.steps ?? 1;
   const series = pairs.map((pair, p): LineSeriesOption => {

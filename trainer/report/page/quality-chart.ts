@@ -1,10 +1,16 @@
 /** Quality of the levels with its 95 % band, and of other ways of pruning, against what they take. Pure. */
 import type { LineSeriesOption } from 'echarts/charts';
+import {
+  type ChartOption,
+  frameOf,
+  lowerAxisOf,
+  sideAxisOf,
+  tooltipOf,
+} from '../../../schema/page/chart-frame.ts';
+import { percent, short } from '../../../schema/page/numbers.ts';
+import type { Palette } from '../../../schema/page/palette.ts';
 import type { PageContent, ShownLevel } from '../page-content.ts';
-import { type ChartOption, frameOf, lowerAxisOf, sideAxisOf, tooltipOf } from './chart-frame.ts';
 import { lookOf, mainMetric, type Point, qualityOf, timeLike, timeOf, waysBy } from './measured.ts';
-import { percent, short } from './numbers.ts';
-import type { Palette } from './palette.ts';
 
 /** What quality is drawn against. */
 export type Cost = 'flops' | 'params' | 'latency';

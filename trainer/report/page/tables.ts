@@ -1,12 +1,9 @@
 /** The page's tables, row by row: all that its charts show is in one of them. Pure. */
+
+import { percent, short } from '../../../schema/page/numbers.ts';
+import type { Table } from '../../../schema/page/table.ts';
 import type { PageContent } from '../page-content.ts';
 import { batchesOf, mainMetric, qualityOf, timeOf } from './measured.ts';
-import { percent, short } from './numbers.ts';
-
-export interface Table {
-  readonly header: readonly string[];
-  readonly rows: readonly (readonly string[])[];
-}
 
 export function adviceTable({ advice }: PageContent): Table {
   return {

@@ -1,13 +1,11 @@
-/** The page's own script and the charts it needs, as one text for a browser. */
+/** The page's own script with the charts it needs, and its style, each as one text for a browser. */
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-const ENTRY = fileURLToPath(new URL('./page/main.ts', import.meta.url));
-
-/** @returns what can stand in an element of a page as it is */
-export async function pageScript(): Promise<string> {
+/** @param entry a module or a style sheet beside the page @returns it with all that it imports */
+export async function bundled(entry: 'main.ts' | 'style.css'): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [ENTRY],
+    entryPoints: [fileURLToPath(new URL(`./page/${entry}`, import.meta.url))],
     bundle: true,
     write: false,
     minify: true,

@@ -1,5 +1,5 @@
-/** Elements of the page. */
-import type { Table } from './tables.ts';
+/** Elements of a page. */
+import type { Table } from './table.ts';
 
 export function element<K extends keyof HTMLElementTagNameMap>(tag: K, text = ''): HTMLElementTagNameMap[K] {
   const made = document.createElement(tag);
@@ -21,12 +21,12 @@ export function choiceOf(id: string, options: readonly string[]): HTMLSelectElem
   return select;
 }
 
-/** @returns the rows that it has added, without the header */
+/** In the place of what was there. @returns the rows, without the header */
 export function fillTable(id: string, { header, rows }: Table): HTMLTableRowElement[] {
   const head = rowOf('th', header);
   for (const cell of head.cells) cell.scope = 'col';
   const made = rows.map((cells) => rowOf('td', cells));
-  byId(id).append(head, ...made);
+  byId(id).replaceChildren(head, ...made);
   return made;
 }
 
@@ -46,7 +46,8 @@ export function named(name: string, mark: { readonly text?: string; readonly col
   return { entry, sign };
 }
 
-/** The text in parts, its flags in elements of their own: a line would break behind their hyphens. */
-export function withFlags(text: string): (string | HTMLElement)[] {
-  return text.split(/(--[a-z][a-z-]*)/).map((part, i) => (i % 2 === 1 ? element('code', part) : part));
+/** @returns what gives the value of one of the page's own properties, as `--ink`, as it is now */
+export function styleOf(): (property: string) => string {
+  const style = getComputedStyle(document.documentElement);
+  return (property) => style.getPropertyValue(property).trim();
 }
