@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
@@ -37,6 +37,30 @@ async function flipByte(file: string): Promise<Buffer> {
 }
 
 describe('a damaged artifact', () => {
+  test('of which the weights on disk are overwritten is served right again within two polls', async () => {
+    const directory = await tinyArtifact(scope);
+    const node = await readyNode(scope, { artifact: directory, pollMs: 100 });
+    const answers = async () =>
+      Promise.all(
+        [0, 1].map(async (level) => {
+          const { body } = await inferOk(
+            `${node.url}/v2/models/tiny/versions/${level}/infer`,
+            tinyRequest(X, TOKEN),
+          );
+          return body.outputs[0]?.data;
+        }),
+      );
+    const right = await answers();
+    const [cache = ''] = await readdir(join(directory, '.node'));
+    const weights = join(directory, '.node', cache, 'weights.bin');
+    const wrong = new Uint8Array((await stat(weights)).size).fill(0x42);
+    const file = await open(weights, 'r+');
+    await file.write(wrong, 0, wrong.length, 0);
+    await file.close();
+    await expect.poll(async () => Buffer.compare(await readFile(weights), wrong)).not.toBe(0);
+    await expect.poll(answers).toEqual(right);
+  });
+
   test('leaves the levels that do not need the file in service, and is taken up again when mended', async () => {
     const directory = await tinyArtifact(scope);
     const file = join(directory, 'weights-01.bin');

@@ -1,5 +1,6 @@
 /** Levels as threads load them: views of one file of weights where onnxruntime maps files, else whole models in memory. */
 import type { Logger } from 'pino';
+import { filesOfLevel } from '../../../schema/artifact/level-model.ts';
 import { type Artifact, isRemote } from '../../../schema/artifact/store.ts';
 import { SppError } from '../../../schema/errors.ts';
 import type { Manifest } from '../../../schema/manifest.ts';
@@ -39,6 +40,11 @@ export interface LevelModels {
   ): Promise<ReadonlyMap<number, Packed> | undefined>;
   /** The same, with the levels that have come since there was a packed file; undefined where there is none, or none have. */
   packedWithMore(): Promise<ReadonlyMap<number, Packed> | undefined>;
+  /**
+   * Puts weights on disk right again that somebody else has written to. @returns levels of which that cannot be done, each with what
+   * `model` would throw: what threads have of them is wrong
+   */
+  mend(): Promise<ReadonlyMap<number, SppError>>;
   close(): Promise<void>;
 }
 
@@ -167,6 +173,19 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
         log.warn({ level, err: error }, 'levels cannot be laid beside a packed one');
         return undefined;
       });
+    },
+    async mend() {
+      const { placed, lost } = (await views?.mend()) ?? { placed: [], lost: new Map<string, unknown>() };
+      if (placed.length > 0)
+        log.error({ files: placed, directory }, 'weights were changed on disk, and are placed anew');
+      const levels = new Map<number, SppError>();
+      for (const { level } of manifest.levels)
+        for (const path of filesOfLevel(manifest, level)) {
+          const error = lost.get(path);
+          if (error !== undefined)
+            levels.set(level, unavailable(manifest, level, error, options.retryAfterS));
+        }
+      return levels;
     },
     async close() {
       await packed?.close();

@@ -243,6 +243,10 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const measure = async (onUsable?: () => void) => {
     restored ??= kept.restore(denseLevel);
     await restored;
+    for (const [level, error] of await source.mend()) {
+      cache.fail(level, error);
+      pool.unload(level);
+    }
     // The next level comes while the first is tried.
     if (progressive && denseLevel > 0) await prefetch(0).then(() => void prefetch(1));
     await trial.try();

@@ -39,16 +39,21 @@ afterAll(() => shared.dispose());
 
 const artifactOf = (own: boolean, apart = 0) => openArtifact(directories.get(kindOf(own, apart))!);
 
+async function logitsOf(session: InferenceSession): Promise<Float32Array> {
+  const data = Float32Array.from({ length: 2 * 3 * 16 * 16 }, (_, i) => Math.sin(i * 0.37));
+  const { logits } = await session.run({ pixel_values: new Tensor('float32', data, [2, 3, 16, 16]) });
+  return logits?.data as Float32Array;
+}
+
 async function run(model: string | Uint8Array, disablePrepacking = false): Promise<Float32Array> {
   const extra = disablePrepacking ? { session: { disable_prepacking: '1' } } : {};
   const session =
     typeof model === 'string'
       ? await InferenceSession.create(model, { extra })
       : await InferenceSession.create(model, { extra });
-  const data = Float32Array.from({ length: 2 * 3 * 16 * 16 }, (_, i) => Math.sin(i * 0.37));
-  const { logits } = await session.run({ pixel_values: new Tensor('float32', data, [2, 3, 16, 16]) });
+  const logits = await logitsOf(session);
   await session.release();
-  return logits?.data as Float32Array;
+  return logits;
 }
 
 /** Relative to the largest logit: another order of the same sums in float32. */
@@ -204,6 +209,50 @@ describe('the file', () => {
     const third = await openWeightFile(artifact, directory);
     expect(await run(await third.model(2))).toEqual(wanted);
     await third.close();
+  });
+
+  test('that somebody has written to or cut off is put right under those who have mapped it', async () => {
+    const { artifact, reads } = await counted();
+    const directory = await temporaryDirectory(scope);
+    const file = await openWeightFile(artifact, directory);
+    const wanted = await run(await file.model(2), true);
+    const asItLies = { extra: { session: { disable_prepacking: '1' } } };
+    const session = await InferenceSession.create(await file.model(2), asItLies);
+    reads.length = 0;
+    expect(await file.mend()).toEqual({ placed: [], lost: new Map() });
+
+    const weights = await open(join(directory, 'weights.bin'), 'r+');
+    await weights.write(new Uint8Array(4096).fill(0x42), 0, 4096, file.layout.ownOffsets[2]);
+    expect(await logitsOf(session)).not.toEqual(wanted);
+    expect(await file.mend()).toEqual({ placed: ['own-02.bin'], lost: new Map() });
+    expect(await logitsOf(session)).toEqual(wanted);
+
+    await weights.truncate(0);
+    await weights.close();
+    const { placed } = await file.mend();
+    expect(placed).toContain('weights-00.bin');
+    expect(await logitsOf(session)).toEqual(wanted);
+    expect(await file.mend()).toEqual({ placed: [], lost: new Map() });
+    await session.release();
+    await file.close();
+  });
+
+  test('tells what cannot be put right, and tries it again when it is asked for', async () => {
+    const { artifact } = await counted();
+    const directory = await temporaryDirectory(scope);
+    let away = false;
+    const file = await openWeightFile(
+      { ...artifact, read: (...of) => (away ? Promise.reject(new Error('away')) : artifact.read(...of)) },
+      directory,
+    );
+    const wanted = await run(await file.model(2));
+    away = true;
+    await writeFile(join(directory, 'weights.bin'), new Uint8Array(file.layout.bytes));
+    expect([...(await file.mend()).lost.keys()]).toContain('own-02.bin');
+    await expect(file.model(2)).rejects.toThrow('away');
+    away = false;
+    expect(await run(await file.model(2))).toEqual(wanted);
+    await file.close();
   });
 
   test('is not marked as filled by a chunk whose bytes are wrong', async () => {

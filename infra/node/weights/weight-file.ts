@@ -27,10 +27,25 @@ export interface WeightFile {
    * @throws what `Artifact.read` throws; `level-unavailable` where the disk does not take it
    */
   model(level: number): Promise<string>;
+  /**
+   * Holds what has been placed to what was noted, where the file is not as this process left it, and places anew what differs: whoever
+   * has mapped the file has that again, too.
+   */
+  mend(): Promise<Mended>;
   close(): Promise<void>;
 }
 
+export interface Mended {
+  /** Files of the artifact that were placed anew. */
+  readonly placed: readonly string[];
+  /** That could not be, with what `model` would throw. */
+  readonly lost: ReadonlyMap<string, unknown>;
+}
+
 const WEIGHTS = 'weights.bin';
+
+/** Read at once where what lies in the file is checked, so that requests need not wait for it. */
+const SLICE_BYTES = 2 ** 20;
 
 /** A stretch of the file, with what is to lie there. */
 interface Piece {
@@ -54,15 +69,47 @@ export async function openWeightFile(
   const graph = parseGraph(await artifact.read(manifest.graph));
   const layout = sharedLayout(manifest, graph);
   const handle = await openSized(join(directory, WEIGHTS), layout.bytes);
-  const placed = new Map<string, Promise<void>>();
+  const placed = new Map<string, Promise<boolean>>();
+  /** The file as this process left it. */
+  let known = await stateOf(handle);
+  let filling = 0;
 
-  const place = (path: string): Promise<void> => {
-    const known = placed.get(path);
-    if (known !== undefined) return known;
-    const placing = placeFile(artifact, handle, directory, path, piecesOf(manifest, layout, path));
+  const fill = async (path: string) => {
+    filling++;
+    try {
+      const isNew = await placeFile(artifact, handle, directory, path, piecesOf(manifest, layout, path));
+      if (isNew) known = await stateOf(handle);
+      return isNew;
+    } finally {
+      filling--;
+    }
+  };
+  const place = (path: string): Promise<boolean> => {
+    const before = placed.get(path);
+    if (before !== undefined) return before;
+    const placing = fill(path);
     placed.set(path, placing);
     placing.catch(() => placed.delete(path));
     return placing;
+  };
+  const mend = async (): Promise<Mended> => {
+    const state = await stateOf(handle);
+    const mended: string[] = [];
+    const lost = new Map<string, unknown>();
+    // While this process writes to it, nobody can tell; the next look will.
+    if (state === known || filling > 0) return { placed: mended, lost };
+    known = state;
+    await sized(handle, layout.bytes);
+    for (const [path, placing] of [...placed]) {
+      try {
+        await placing;
+        if (await fill(path)) mended.push(path);
+      } catch (error) {
+        placed.delete(path);
+        lost.set(path, error);
+      }
+    }
+    return { placed: mended, lost };
   };
 
   return {
@@ -86,6 +133,7 @@ export async function openWeightFile(
       await orDiskFault(directory, requireInPlace(handle, join(directory, WEIGHTS)));
       return join(directory, name);
     },
+    mend,
     close: () => handle.close(),
   };
 }
@@ -93,8 +141,18 @@ export async function openWeightFile(
 async function openSized(path: string, bytes: number): Promise<FileHandle> {
   // Never emptied: another process may have begun to fill it since it was not there.
   const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-  if ((await handle.stat()).size !== bytes) await handle.truncate(bytes);
+  await sized(handle, bytes);
   return handle;
+}
+
+async function sized(handle: FileHandle, bytes: number): Promise<void> {
+  if ((await handle.stat()).size !== bytes) await handle.truncate(bytes);
+}
+
+/** Another one whenever somebody has written to it. */
+async function stateOf(handle: FileHandle): Promise<string> {
+  const { size, mtimeNs, ctimeNs } = await handle.stat({ bigint: true });
+  return `${size} ${mtimeNs} ${ctimeNs}`;
 }
 
 /** What was removed, or removed and made anew by another process, is not what has been filled here. */
@@ -138,17 +196,18 @@ function piecesOf(manifest: Manifest, layout: SharedLayout, path: string): Piece
   });
 }
 
+/** @returns whether it did not lie there yet, as noted */
 async function placeFile(
   artifact: Artifact,
   handle: FileHandle,
   directory: string,
   path: string,
   pieces: readonly Piece[],
-): Promise<void> {
+): Promise<boolean> {
   const note = `${path}.placed`;
   const { sha256 } = artifact.manifest.files.find((file) => file.path === path) ?? {};
   const noted = await readFile(join(directory, note), 'utf8').catch(() => '');
-  if (noted !== '' && noted === (await digestPlaced(handle, pieces, sha256))) return;
+  if (noted !== '' && noted === (await digestPlaced(handle, pieces, sha256))) return false;
   const file = await artifact.read(path, directory);
   const digest = createHash('sha256').update(String(sha256));
   for (const { offset, bytes, make } of pieces) {
@@ -161,6 +220,7 @@ async function placeFile(
   }
   await orDiskFault(directory, handle.datasync());
   await orDiskFault(directory, writeDurably(directory, note, new TextEncoder().encode(digest.digest('hex'))));
+  return true;
 }
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
@@ -176,7 +236,9 @@ async function digestPlaced(
   sha256: string | undefined,
 ): Promise<string> {
   const digest = createHash('sha256').update(String(sha256));
-  for (const { offset, bytes } of pieces) digest.update(await readAt(handle, offset, bytes));
+  for (const { offset, bytes } of pieces)
+    for (let at = 0; at < bytes; at += SLICE_BYTES)
+      digest.update(await readAt(handle, offset + at, Math.min(SLICE_BYTES, bytes - at)));
   return digest.digest('hex');
 }
 
