@@ -40,12 +40,16 @@ export interface LevelModels {
   ): Promise<ReadonlyMap<number, Packed> | undefined>;
   /** The same, with the levels that have come since there was a packed file; undefined where there is none, or none have. */
   packedWithMore(): Promise<ReadonlyMap<number, Packed> | undefined>;
-  /**
-   * Puts weights on disk right again that somebody else has written to. @returns levels of which that cannot be done, each with what
-   * `model` would throw: what threads have of them is wrong
-   */
-  mend(): Promise<ReadonlyMap<number, SppError>>;
+  /** Puts weights on disk right that somebody else has written to. */
+  mend(): Promise<MendedLevels>;
   close(): Promise<void>;
+}
+
+export interface MendedLevels {
+  /** What was made of any level meanwhile may hold what lay there, and is to be made anew. */
+  readonly changed: boolean;
+  /** Levels that cannot be put right, each with what `model` would throw. */
+  readonly lost: ReadonlyMap<number, SppError>;
 }
 
 export interface LevelModelOptions {
@@ -176,16 +180,22 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
     },
     async mend() {
       const { placed, lost } = (await views?.mend()) ?? { placed: [], lost: new Map<string, unknown>() };
-      if (placed.length > 0)
-        log.error({ files: placed, directory }, 'weights were changed on disk, and are placed anew');
       const levels = new Map<number, SppError>();
       for (const { level } of manifest.levels)
-        for (const path of filesOfLevel(manifest, level)) {
-          const error = lost.get(path);
-          if (error !== undefined)
-            levels.set(level, unavailable(manifest, level, error, options.retryAfterS));
-        }
-      return levels;
+        for (const path of filesOfLevel(manifest, level))
+          if (lost.has(path))
+            levels.set(level, unavailable(manifest, level, lost.get(path), options.retryAfterS));
+      const changed = placed.length + lost.size > 0;
+      if (changed) {
+        log.error(
+          { files: [...placed, ...lost.keys()], directory },
+          'weights were changed on disk, and are placed anew',
+        );
+        packed?.forget();
+        filed = undefined;
+        lying.clear();
+      }
+      return { changed, lost: levels };
     },
     async close() {
       await packed?.close();

@@ -142,6 +142,17 @@ describe('the level that is packed', () => {
     expect(how()).toEqual([]);
   });
 
+  test('is packed anew where its file is not to be used any more', async () => {
+    const { level, work, how, state } = node({ inFile: true, files: [3] });
+    await work(3, 20);
+    expect(how()).toContainEqual([3, 'file:/3']);
+    level.renew();
+    expect(how()).toEqual([]);
+    await work(3, 2);
+    expect(state.asked).toEqual([3, 3]);
+    expect(how()).toContainEqual([3, 'file:/3']);
+  });
+
   test('is none where there is no memory for it', async () => {
     const { how, work } = node({ room: false });
     expect(how()).toEqual([]);

@@ -31,6 +31,8 @@ export interface PackedLevel {
   keep(): Promise<void>;
   /** There is no memory for packed sessions: none are to be made until another level is the choice. */
   drop(): void;
+  /** What was packed is not to be used any more, and packed anew. */
+  renew(): void;
 }
 
 /** How long a level is the choice before it is packed: that takes work, and is for a level that stays. */
@@ -109,5 +111,10 @@ export function packedLevel(options: PackedLevelOptions): PackedLevel {
       await pool.upkeep(isQuiet, overdue);
     },
     drop: () => pack(NONE),
+    renew() {
+      if (!isFiled) return;
+      settled = undefined;
+      pack(NONE);
+    },
   };
 }

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { openArtifact } from '../../../schema/artifact/store.ts';
@@ -122,6 +122,30 @@ describe('a served model', () => {
       expect(resident.length).toBeLessThanOrEqual(2);
     }
     expect(model.denseLevel).toBe(TINY.widths.length - 1);
+  });
+
+  test('makes anew what it has made of weights that somebody had overwritten', async () => {
+    // So that levels are loaded again and again.
+    const { model, kept } = await tiny({ memoryBudgetBytes: 1 });
+    await model.measure();
+    const inputs = zeroInputs(model.manifest.inputs);
+    const answers = async () => {
+      const data: unknown[] = [];
+      for (const level of [0, 1, 2, 0]) {
+        const request = { level, minLevel: level, outputs: ['logits'], deadlineMs: undefined };
+        const { outputs } = await model.infer({ ...request, inputs });
+        data.push(outputs[0]?.data);
+      }
+      return data;
+    };
+    const right = await answers();
+    const weights = join(kept, 'weights.bin');
+    const file = await open(weights, 'r+');
+    await file.write(new Uint8Array((await file.stat()).size).fill(0x42), 0);
+    await file.close();
+    expect(await answers()).not.toEqual(right);
+    await model.measure();
+    expect(await answers()).toEqual(right);
   });
 
   test('measures anew what an earlier process measured on a machine that was busier', async () => {

@@ -239,14 +239,23 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     isClosed: () => closed,
   });
 
+  const mend = async () => {
+    const { changed, lost } = await source.mend();
+    if (!changed) return;
+    packed.renew();
+    for (const level of cache.levels()) {
+      const model = cache.peek(level);
+      if (model !== undefined) cache.discard(model);
+      pool.unload(level);
+    }
+    for (const [level, error] of lost) cache.fail(level, error);
+  };
+
   let restored: Promise<void> | undefined;
   const measure = async (onUsable?: () => void) => {
     restored ??= kept.restore(denseLevel);
     await restored;
-    for (const [level, error] of await source.mend()) {
-      cache.fail(level, error);
-      pool.unload(level);
-    }
+    await mend();
     // The next level comes while the first is tried.
     if (progressive && denseLevel > 0) await prefetch(0).then(() => void prefetch(1));
     await trial.try();

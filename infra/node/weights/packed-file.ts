@@ -33,6 +33,8 @@ export interface PackedFile {
    * @throws what onnxruntime refuses
    */
   gain(model: string, inputs: readonly RunInput[]): Promise<number>;
+  /** Removes what was packed, which does not hurt who has loaded it: the next call packs anew. */
+  forget(): void;
   close(): Promise<void>;
 }
 
@@ -116,6 +118,12 @@ export async function packedFile(directory: string): Promise<PackedFile> {
         .then(({ stdout }) => Number(stdout));
       last = gain;
       return gain;
+    },
+    forget() {
+      const previous = current;
+      current = undefined;
+      if (previous !== undefined)
+        last = last.catch(() => {}).then(() => rm(previous.home, { recursive: true, force: true }));
     },
     async close() {
       stop.abort();
