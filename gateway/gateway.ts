@@ -91,9 +91,13 @@ export function createGateway(
   const settings = readSettings({ ...bindings });
   const db = openDatabase(bindings.DB);
   const steady = steadyClock(now);
-  const held = <T>(what: string, load: () => Promise<T>, same?: (held: T, loaded: T) => boolean) =>
+  const held = <T>(
+    what: string,
+    load: (known: T | undefined) => Promise<T>,
+    same?: (held: T, loaded: T) => boolean,
+  ) =>
     cell<T>({
-      load: () => load().catch((cause: unknown) => unreadable(what, cause)),
+      load: (known) => load(known).catch((cause: unknown) => unreadable(what, cause)),
       ...(same === undefined ? {} : { same }),
       ttlMs: TTL_MS,
       waitFromMs: FOLLOWED_WITHIN_MS,
@@ -126,7 +130,7 @@ export function createGateway(
     at: steady.at,
   });
   const policies = held('policy', () => policyInForce(db), samePolicies);
-  const catalogs = held('catalog', () => loadCatalog(db), sameCatalogs);
+  const catalogs = held('catalog', (known) => loadCatalog(db, known), sameCatalogs);
   return {
     settings,
     db,

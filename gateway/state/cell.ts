@@ -6,7 +6,8 @@ export interface Background {
 }
 
 export interface CellOptions<T> {
-  readonly load: () => Promise<T>;
+  /** @param held the value in hand, which may be what comes of it */
+  readonly load: (held: T | undefined) => Promise<T>;
   /** From this age on a refresh is started; the value in hand is used meanwhile. */
   readonly ttlMs: number;
   /** From this age on a better one is waited for, and the value in hand used only if there is none to be had. */
@@ -68,7 +69,7 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
   const refresh = async (): Promise<T> => {
     const started = generation;
     const atMs = now();
-    const loaded = await load();
+    const loaded = await load(held?.value);
     if (started !== generation) return held === undefined ? loaded : held.value;
     const value = held !== undefined && same?.(held.value, loaded) ? held.value : loaded;
     held = { value, atMs };

@@ -25,7 +25,12 @@ export interface CatalogModel {
 
 export type Catalog = ReadonlyMap<string, CatalogModel>;
 
-export async function loadCatalog(db: Database): Promise<Catalog> {
+/**
+ * @param known is returned as it is where nothing has changed since: whatever changes does so with its model's row or a newer version, so
+ *   that one row a model tells, and not all versions that there have ever been
+ */
+export async function loadCatalog(db: Database, known?: Catalog): Promise<Catalog> {
+  if (known !== undefined && (await isCurrent(db, known))) return known;
   const [modelRows, versionRows, levelRows] = await db.batch([
     db.select().from(models),
     db.select().from(artifactVersions).orderBy(artifactVersions.ordinal),
@@ -41,6 +46,19 @@ export async function loadCatalog(db: Database): Promise<Catalog> {
       ]);
       return [id, { id, activeVersion, versions: new Map(versions) }];
     }),
+  );
+}
+
+async function isCurrent(db: Database, known: Catalog): Promise<boolean> {
+  const newest = sql<number>`(select max(${artifactVersions.ordinal}) from ${artifactVersions} where ${artifactVersions.model} = ${models.id})`;
+  const rows = await db.select({ id: models.id, activeVersion: models.activeVersion, newest }).from(models);
+  return (
+    rows.length === known.size &&
+    rows.every((row) => {
+      const model = known.get(row.id);
+      if (model?.activeVersion !== row.activeVersion) return false;
+      return row.newest === Math.max(...[...model.versions.values()].map(({ ordinal }) => ordinal));
+    })
   );
 }
 
