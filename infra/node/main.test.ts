@@ -237,10 +237,12 @@ describe('an artifact behind a gateway', () => {
 
   test('that does not want our token ends the program', async () => {
     const gateway = await artifactServer(scope, 'secret');
-    const node = program(['--artifact', gateway.url, '--port', '0', '--log-level', 'silent'], {
-      NODE_TOKEN: 'other',
-    });
-    expect(await node.ended).toBe(2);
-    expect(node.output.stderr).toMatch(/401.*NODE_TOKEN/);
+    for (const artifact of [gateway.url, `${gateway.url}/v1`]) {
+      const node = program(['--artifact', artifact, '--port', '0', '--log-level', 'silent'], {
+        NODE_TOKEN: 'other',
+      });
+      expect(await node.ended).toBe(2);
+      expect(node.output.stderr).toMatch(/401.*NODE_TOKEN/);
+    }
   });
 });

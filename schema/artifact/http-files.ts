@@ -180,8 +180,14 @@ function forget(path: string, keepIn: string): Promise<void> {
 function refusal(path: string, base: string, status: number): Error {
   const message = `${path} at ${base} answered ${status}.`;
   if (status >= 500 || status === 429 || status === 408) return new Error(message);
-  if (status === 404) return new SppError('unknown-artifact', message);
-  if (status === 401 || status === 403) return new SppError('unauthorized', message);
+  if (status === 404)
+    return new SppError('unknown-artifact', message, {
+      hint: 'A gateway has artifacts at /v1/artifacts/{model}, or .../{model}/{version} for one version.',
+    });
+  if (status === 401 || status === 403)
+    return new SppError('unauthorized', message, {
+      hint: 'Set NODE_TOKEN to the token that the gateway expects of nodes.',
+    });
   return new SppError('bad-artifact', message);
 }
 
