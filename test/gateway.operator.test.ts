@@ -285,7 +285,8 @@ describe('who may do what', () => {
   });
 
   test('liveness is open', async () => {
-    expect((await send(gateway.url, 'GET', '/v2/health/live', undefined)).status).toBe(200);
+    const live = await send(gateway.url, 'GET', '/v2/health/live', undefined);
+    expect([live.status, live.headers.get('cache-control')]).toEqual([200, 'no-store']);
   });
 });
 

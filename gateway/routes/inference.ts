@@ -39,7 +39,7 @@ export const inferenceRoutes: readonly Route[] = [
         extensions: ['path_levels', binaryExtension],
       }),
   },
-  { method: 'GET', path: '/v2/health/live', access: 'open', handle: () => Response.json({ live: true }) },
+  { method: 'GET', path: '/v2/health/live', access: 'open', handle: () => ofNow({ live: true }) },
   {
     method: 'GET',
     path: '/v2/health/ready',
@@ -50,7 +50,7 @@ export const inferenceRoutes: readonly Route[] = [
       await call.gateway.fleet.refresh(call.background, ...models.map(({ id }) => id));
       if (!models.some((model) => isServed(model, call.gateway.fleet)))
         throw new SppError('not-ready', 'No model is served by any node at the moment.', { retryAfterS: 1 });
-      return Response.json({ ready: true });
+      return ofNow({ ready: true });
     },
   },
   {
@@ -266,4 +266,9 @@ function findLevel(
 function requireServed(call: Call, model: CatalogModel): void {
   if (!isServed(model, call.gateway.fleet))
     throw new SppError('no-node', `No node serves ${model.id} at the moment.`, { retryAfterS: 1 });
+}
+
+/** Nobody has to prove who they are to be told, so that a proxy might keep it. */
+function ofNow(health: object): Response {
+  return Response.json(health, { headers: { 'cache-control': 'no-store' } });
 }

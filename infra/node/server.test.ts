@@ -74,7 +74,11 @@ describe('a node that is ready', () => {
   });
 
   test('describes itself as the protocol says', async () => {
-    const get = async (path: string) => (await fetch(`${node.url}${path}`)).json() as Promise<unknown>;
+    const get = async (path: string) => {
+      const response = await fetch(`${node.url}${path}`);
+      expect(response.headers.get('cache-control')).toBe('no-store');
+      return response.json() as Promise<unknown>;
+    };
     expect(serverMetadataSchema.parse(await get('/v2')).extensions).toEqual(['binary_tensor_data']);
     expect(await get('/v2/health/live')).toEqual({ live: true });
     expect(await get('/v2/health/ready')).toEqual({ ready: true });

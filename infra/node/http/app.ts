@@ -58,6 +58,8 @@ export function nodeApp(options: AppOptions): RequestListener {
       headers: {
         ...result.headers,
         [REQUEST_ID_HEADER]: requestId,
+        // Who is asked how it is, is not to be answered for by a proxy that keeps what it said.
+        ...(method === 'POST' ? {} : { 'cache-control': 'no-store' }),
         // A kept connection would hold up the end of the server, and bring its client back to a node that refuses. A client that was
         // not told to send its body may send it, or the next request: nobody could tell them apart.
         ...(node.state === 'draining' || exchange.holdsBody ? { connection: 'close' } : {}),
