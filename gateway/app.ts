@@ -12,11 +12,13 @@ import { firstBoundMs } from './inference/infer-request.ts';
 import { logFailure } from './log.ts';
 import type { Call, Route } from './route.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
+import { consoleRoutes } from './routes/console.ts';
 import { decisionRoutes } from './routes/decisions.ts';
 import { documentRoutes } from './routes/documents.ts';
 import { inferenceRoutes } from './routes/inference.ts';
 import { keyRoutes } from './routes/keys.ts';
 import { metricsRoutes } from './routes/metrics.ts';
+import { modelRoutes } from './routes/models.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { operatorTokenRoutes } from './routes/operator-tokens.ts';
@@ -30,6 +32,7 @@ import { foreseen } from './storage/store-failure.ts';
 const described: readonly Route[] = [
   ...inferenceRoutes,
   ...policyRoutes,
+  ...modelRoutes,
   ...keyRoutes,
   ...operatorTokenRoutes,
   ...decisionRoutes,
@@ -38,6 +41,7 @@ const described: readonly Route[] = [
   ...metricsRoutes,
   ...artifactRoutes,
   ...problemRoutes,
+  ...consoleRoutes,
 ];
 
 export const routes: readonly Route[] = [...described, ...documentRoutes(described)];

@@ -63,6 +63,8 @@ export interface Gateway {
   readonly roster: Roster;
   readonly nodeNetwork: NodeNetwork;
   readonly nodeSecrets: NodeSecrets;
+  /** Of the operator's console; undefined where the deployment has none. */
+  readonly consoleFiles: Pick<Fetcher, 'fetch'> | undefined;
   readonly decisions: DecisionLog;
   readonly metrics: GatewayMetrics;
   readonly hedges: HedgeCredit;
@@ -178,6 +180,7 @@ export function createGateway(
     timerLateness: timerLateness(),
     nodeNetwork: network,
     nodeSecrets: secrets,
+    consoleFiles: bindings.CONSOLE,
     randomHex: pooledRandomHex(),
     random,
     now,

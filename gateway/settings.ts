@@ -17,6 +17,8 @@ export interface Bindings {
   readonly NODES?: string;
   /** `on` takes nodes on this machine or in a network of the deployment's own, and http to them. */
   readonly PRIVATE_NODES?: string;
+  /** The operator's console, as it was built. */
+  readonly CONSOLE?: Fetcher;
   /** What nodes are reached through, such as an mTLS certificate; without it the runtime's own way. */
   readonly NODE_NETWORK?: NodeNetwork;
   /** Secrets: operators', the one shared with nodes, and the one that stored key hashes are made under. */

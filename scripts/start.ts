@@ -62,11 +62,13 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function announce({ credentials, model, requestFile }: Deployment): void {
+function announce({ credentials, model, requestFile, credentialsFile }: Deployment): void {
   const { url, clientKey } = credentials;
   const line = (budget: string) =>
     `curl -si ${url}/v2/models/${model}/infer -H 'Authorization: Bearer ${clientKey}' -H 'Content-Type: application/json' -H 'X-Latency-Budget: ${budget}' -d '@${requestFile}'`;
-  process.stdout.write(`ready ${url}\n\n${line('5ms')}\n${line('50ms')}\n`);
+  process.stdout.write(
+    `ready ${url}\n\n${line('5ms')}\n${line('50ms')}\n\nconsole ${url}/console (its token: operatorToken in ${credentialsFile})\n`,
+  );
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -1,7 +1,9 @@
 /** Choosing level and node through the real runtime, on nodes whose times the test sets. */
 import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { operatorModelsSchema } from '../gateway/openapi/answers.ts';
 import { joinBody } from '../schema/binary-tensors.ts';
+import { priceSchema } from '../schema/policy.ts';
 import type { InferResponse } from '../schema/protocol.ts';
 import { type ContractFleet, contractFleet, fleetInput } from './support/contract-fleet.ts';
 import type { ContractNode } from './support/contract-node.ts';
@@ -34,6 +36,22 @@ test('what came of each request is counted', async () => {
   const before = await count();
   expect(await levelOf(infer('3s'))).toBe(1);
   expect(await count()).toBe(before + 1);
+});
+
+test('operators see what each level takes and costs at the moment, clients do not', async () => {
+  await fleet.policy({ prices: [priceSchema.parse({ fixedNanoUsd: 5, perMsNanoUsd: 1000 })] });
+  const seen = async () => {
+    const answer = await gateway.operator('GET', '/v1/models');
+    const { models } = operatorModelsSchema.parse(await answer.json());
+    const [tiny] = models;
+    return { name: tiny?.name, levels: tiny?.levels.map(({ costNanoUsd }) => costNanoUsd) };
+  };
+  expect(await seen()).toEqual({ name: 'tiny', levels: [100_005, 1_000_005, 5_000_005] });
+  a.state = 'draining';
+  b.state = 'draining';
+  await fleet.usable([]);
+  expect(await seen()).toEqual({ name: 'tiny', levels: [null, null, null] });
+  expect((await gateway.client('GET', '/v1/models')).status).toBe(401);
 });
 
 describe('the level', () => {

@@ -24,6 +24,12 @@ async function putPolicy(document: unknown, ifMatch?: string) {
 
 const etag = async () => (await gateway.operator('GET', '/v1/policy')).headers.get('etag') as string;
 
+test('without a console that was built, the gateway says how to have one', async () => {
+  const answer = await send(gateway.url, 'GET', '/console', undefined);
+  expect(answer.status).toBe(404);
+  expect(await problemOf(answer)).toMatchObject({ hint: expect.stringContaining('build:console') });
+});
+
 describe('the policy', () => {
   test('is read, changed and read back; the versions before stay readable', async () => {
     const first = await gateway.operator('GET', '/v1/policy');

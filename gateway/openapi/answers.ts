@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { keySettingsSchema } from '../../schema/key-settings.ts';
 import { qualitySchema } from '../../schema/manifest.ts';
+import { nodeReportSchema } from '../../schema/node-report.ts';
 import { operatorRoleSchema } from '../../schema/operator-role.ts';
 import { inferResponseSchema, modelMetadataSchema } from '../../schema/protocol.ts';
 
@@ -44,6 +45,14 @@ export const modelViewSchema = modelMetadataSchema.extend({
   task: z.string(),
   labels: z.array(z.string()).optional(),
   levels: z.array(levelViewSchema),
+});
+
+export const operatorModelsSchema = z.strictObject({
+  models: z.array(
+    modelViewSchema.extend({
+      levels: z.array(levelViewSchema.extend({ costNanoUsd: z.int().nonnegative().nullable() })),
+    }),
+  ),
 });
 
 export const serverViewSchema = z.strictObject({
@@ -181,7 +190,15 @@ const decisionSchema = z.strictObject({
   policyVersion: z.int(),
   status: z.int(),
   weight: z.number(),
-  record: z.looseObject({}),
+  record: z.looseObject({
+    rules: z.looseObject({ budgetMs: z.number() }),
+    outcome: z.looseObject({
+      status: z.int(),
+      level: z.int().nullable(),
+      totalMs: z.number(),
+      costNanoUsd: z.number(),
+    }),
+  }),
 });
 export const decisionsSchema = z.strictObject({
   decisions: z.array(decisionSchema),
@@ -215,13 +232,21 @@ export const nodeRegistrationSchema = z.strictObject({
 });
 export const newNodeRegistrationSchema = nodeRegistrationSchema.extend({ token: z.string() });
 
+const timeQuantilesSchema = z.looseObject({ p50Ms: z.number(), p95Ms: z.number(), p99Ms: z.number() });
+
 export const nodesSchema = z.looseObject({
   nodes: z.array(
     z.looseObject({
       name: z.string(),
       url: z.string(),
+      nodeClass: z.string(),
       usable: z.boolean(),
       reason: z.string().nullable(),
+      breaker: z.enum(['closed', 'open', 'half-open']),
+      reportAgeMs: z.number().nullable(),
+      inFlightHere: z.int().nonnegative(),
+      networkMs: timeQuantilesSchema.nullable(),
+      report: nodeReportSchema.nullable(),
     }),
   ),
   registered: z.array(nodeRegistrationSchema),

@@ -73,6 +73,11 @@ export const operations: Readonly<Record<string, Operation>> = {
     tells: policyTells,
     problems: ['not-found', 'bad-policy'],
   },
+  'GET /v1/models': {
+    tag: 'operation',
+    summary: 'All models, with what each level is, takes and costs at the moment',
+    answers: { 200: { json: answers.operatorModelsSchema } },
+  },
   'POST /v1/keys': {
     tag: 'keys',
     summary: 'Make a key, which is shown this once',
@@ -260,6 +265,18 @@ export const operations: Readonly<Record<string, Operation>> = {
     tag: 'documents',
     summary: 'What a problem type means, and what to do',
     answers: { 200: { json: answers.problemPageSchema, other: ['text/html'] } },
+    problems: ['not-found'],
+  },
+  'GET /console': {
+    tag: 'documents',
+    summary: 'The operator’s console, a page',
+    answers: { 200: { other: ['text/html'] } },
+    problems: ['not-found'],
+  },
+  'GET /console/:file': {
+    tag: 'documents',
+    summary: 'What that page is made of',
+    answers: { 200: { other: ['text/html', 'text/javascript', 'text/css'] } },
     problems: ['not-found'],
   },
   'GET /openapi.json': {

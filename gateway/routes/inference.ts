@@ -61,7 +61,7 @@ export const inferenceRoutes: readonly Route[] = [
       const model = findModel(call, await call.gateway.catalog.get(call.background));
       const policy = await call.gateway.policy.get(call.background);
       await call.gateway.fleet.refresh(call.background, model.id);
-      return Response.json(modelMetadata(model, call.gateway.fleet, policy.document));
+      return Response.json(modelMetadata(model, call.gateway.fleet, policy));
     },
   },
   {
@@ -84,7 +84,7 @@ export const inferenceRoutes: readonly Route[] = [
       const policy = await call.gateway.policy.get(call.background);
       await call.gateway.fleet.refresh(call.background, model.id);
       const level = findLevel(call, model);
-      return Response.json(levelMetadata(model, level, call.gateway.fleet, policy.document));
+      return Response.json(levelMetadata(model, level, call.gateway.fleet, policy));
     },
   },
   {

@@ -37,6 +37,29 @@ export function sideAxisOf(palette: Palette, name: string) {
   return { ...axisOf(palette), name, nameTextStyle: { align: 'left' as const, color: palette.quiet } };
 }
 
+/** Between two bounds: a line at the lower one, and upon it an area as high as the upper one is above. @param points by x */
+export function bandOf(
+  { accent }: Palette,
+  points: readonly { readonly x: number; readonly low: number; readonly high: number }[],
+): LineSeriesOption[] {
+  const half: LineSeriesOption = {
+    type: 'line',
+    stack: 'band',
+    stackStrategy: 'all',
+    symbol: 'none',
+    silent: true,
+    lineStyle: { opacity: 0 },
+  };
+  return [
+    { ...half, data: points.map(({ x, low }) => [x, low]) },
+    {
+      ...half,
+      data: points.map(({ x, low, high }) => [x, high - low]),
+      areaStyle: { color: accent, opacity: 0.18 },
+    },
+  ];
+}
+
 /** What is shown at a point under the pointer. */
 export interface PointedAt {
   readonly series: string;

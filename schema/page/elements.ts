@@ -14,11 +14,15 @@ export function byId(id: string): HTMLElement {
   return found;
 }
 
-/** @returns the choice of that name, with its options, the first one chosen */
-export function choiceOf(id: string, options: readonly string[]): HTMLSelectElement {
-  const select = byId(id) as HTMLSelectElement;
-  select.append(...options.map((option) => element('option', option)));
-  return select;
+/** Offers these names; the one that was chosen stays so while it is among them, else the first one is. @returns the chosen one */
+export function offer(select: HTMLSelectElement, names: readonly string[]): string {
+  const before = select.value;
+  const there = [...select.options].map(({ value }) => value);
+  if (there.join('\n') !== names.join('\n')) {
+    select.replaceChildren(...names.map((name) => element('option', name)));
+    select.value = names.includes(before) ? before : (names[0] ?? '');
+  }
+  return select.value;
 }
 
 /** In the place of what was there. @returns the rows, without the header */

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import { uploadArtifact } from '../../trainer/upload/upload-artifact.ts';
+import { bundleConsole } from './bundle-console.ts';
 import { digitRequest, digitsArtifact } from './digits.ts';
 import { lastingGateway } from './lasting-gateway.ts';
 import type { LocalGateway } from './local-gateway.ts';
@@ -33,6 +34,8 @@ export interface DevCredentials {
 
 export interface Deployment {
   readonly credentials: DevCredentials;
+  /** Where they are kept. */
+  readonly credentialsFile: string;
   readonly model: string;
   /** A request body for the model. */
   readonly requestFile: string;
@@ -67,12 +70,15 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     const directory = join(dataDir, 'artifacts', 'digits');
     const { manifest } = await digitsArtifact(directory, signal, log);
     const nodeUrl = `http://127.0.0.1:${nodePort}`;
+    const consoleDir = join(dataDir, 'console');
+    await bundleConsole(consoleDir);
     const gateway = await lastingGateway(
       {
         port,
         nodes: [],
         ...secrets,
         dataDir: join(dataDir, 'gateway'),
+        consoleDir,
         // The node is on this machine, and registers as any other does.
         vars: { PRIVATE_NODES: 'on' },
         callerHandlesSignals: true,
@@ -93,7 +99,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     await inferenceAnswers(gateway, manifest.model.id, clientKey, body, node, signal);
     const credentials = { url: gateway.url, nodeUrl, clientKey, operatorToken: secrets.operatorToken };
     await writePrivate(credentialsFile, credentials);
-    return { credentials, model: manifest.model.id, requestFile, close };
+    return { credentials, credentialsFile, model: manifest.model.id, requestFile, close };
   } catch (error) {
     await close();
     throw error;

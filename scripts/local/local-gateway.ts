@@ -18,6 +18,8 @@ export interface LocalGatewayOptions {
   /** Where D1 and R2 are kept; without it they end with the process. */
   readonly dataDir?: string;
   readonly vars?: Readonly<Record<string, string>>;
+  /** Where the operator's console was built; without it there is none. */
+  readonly consoleDir?: string;
   /** Miniflare's handlers of SIGINT and SIGTERM end the process at once; whoever has more to close than this handles them. */
   readonly callerHandlesSignals?: boolean;
 }
@@ -67,7 +69,10 @@ export async function startLocalGateway(options: LocalGatewayOptions): Promise<L
     cf: false,
     d1Databases: { DB: 'solution-path' },
     r2Buckets: { ARTIFACTS: 'solution-path-artifacts' },
-    serviceBindings: { NODE_NETWORK: nodeNetwork(options.vars?.PRIVATE_NODES === 'on') },
+    serviceBindings: {
+      NODE_NETWORK: nodeNetwork(options.vars?.PRIVATE_NODES === 'on'),
+      ...(options.consoleDir === undefined ? {} : { CONSOLE: { disk: { path: options.consoleDir } } }),
+    },
     durableObjects: { LEDGERS: { className: 'KeyLedger', useSQLite: true } },
     ...(dataDir === undefined
       ? {}

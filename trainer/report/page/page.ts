@@ -2,7 +2,7 @@
 
 import type { ChartIn } from '../../../schema/page/chart.ts';
 import type { ChartOption } from '../../../schema/page/chart-frame.ts';
-import { byId, choiceOf, element, fillTable, named, styleOf } from '../../../schema/page/elements.ts';
+import { byId, element, fillTable, named, offer, styleOf } from '../../../schema/page/elements.ts';
 import type { PageContent } from '../page-content.ts';
 import { batchesOf, lookOf, mainMetric, waysBy } from './measured.ts';
 import { type ReportPalette, reportPaletteOf } from './palette.ts';
@@ -27,8 +27,9 @@ export function showPage(content: PageContent, chartIn: ChartIn): void {
     'by-latency': quality('latency'),
     path: (_, palette) => pathChart(content, palette),
   };
-  const metric = choiceOf('metric', content.metrics);
-  const batch = choiceOf('batch', batchesOf(content).map(String));
+  const [metric, batch] = [byId('metric') as HTMLSelectElement, byId('batch') as HTMLSelectElement];
+  offer(metric, content.metrics);
+  offer(batch, batchesOf(content).map(String));
   // What other ways of pruning were measured by can be compared, and is shown first.
   metric.value = content.metrics.find((each) => waysBy(content, each).length > 0) ?? mainMetric(content);
   const charts = Object.entries(drawings).map(([id, option]) => ({ chart: chartIn(byId(id)), option }));

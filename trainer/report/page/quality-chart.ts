@@ -1,6 +1,7 @@
 /** Quality of the levels with its 95 % band, and of other ways of pruning, against what they take. Pure. */
 import type { LineSeriesOption } from 'echarts/charts';
 import {
+  bandOf,
   type ChartOption,
   frameOf,
   lowerAxisOf,
@@ -69,8 +70,6 @@ export function qualityChart(
   const ways = waysBy(content, metric)
     .map((way) => ({ name: way.name, look: lookOf(way, content), points: placed(way.points, ofPoint) }))
     .filter(({ points }) => points.length > 0);
-  const line = (pick: (measure: ReturnType<typeof qualityOf>) => number) =>
-    levels.map(({ x, one }) => [x, pick(qualityOf(one, metric))]);
   return {
     ...frameOf(palette),
     tooltip: tooltipOf(palette, ({ series, place, x, y }) => {
@@ -91,19 +90,17 @@ export function qualityChart(
     },
     yAxis: { ...sideAxisOf(palette, metricName(content, metric)), ...content.ranges[metric] },
     series: [
-      { ...bandSeries, data: line(({ low }) => low) },
-      {
-        ...bandSeries,
-        data: line(({ low, high }) => high - low),
-        areaStyle: { color: palette.accent, opacity: 0.18 },
-      },
+      ...bandOf(
+        palette,
+        levels.map(({ x, one }) => ({ x, ...qualityOf(one, metric) })),
+      ),
       {
         name: PATH,
         type: 'line',
         symbolSize: 7,
         color: palette.accent,
         lineStyle: { width: 2.5 },
-        data: line(({ value }) => value),
+        data: levels.map(({ x, one }) => [x, qualityOf(one, metric).value]),
       },
       ...ways.map(
         ({ name: wayName, look, points }): LineSeriesOption => ({
@@ -119,16 +116,6 @@ export function qualityChart(
     ],
   };
 }
-
-/** Half of a band: the lower bound, and upon it what the upper one adds. */
-const bandSeries = {
-  type: 'line',
-  stack: 'band',
-  stackStrategy: 'all',
-  symbol: 'none',
-  silent: true,
-  lineStyle: { opacity: 0 },
-} satisfies LineSeriesOption;
 
 /** At the origin a time would run into the label of the other axis. */
 function fromFirstTime(palette: Palette) {

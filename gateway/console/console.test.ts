@@ -1,0 +1,253 @@
+// @vitest-environment happy-dom
+/** The console as it is worked with: signing in, what is read anew, policies. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { decision, digits, dryRun, goodNode, policyText } from './console.fixture.ts';
+import { showConsole } from './console.ts';
+import type { Session } from './session.ts';
+
+const html = readFileSync(join(import.meta.dirname, 'console.html'), 'utf8');
+const body = /<body>(.*?)<\/body>/s.exec(html)?.[1] ?? '';
+const TOKEN = 'op_good';
+
+interface Sent {
+  readonly address: string;
+  readonly body: unknown;
+  readonly ifMatch: string | null;
+}
+
+/** A gateway: what it answers by method and path, and what it was sent. */
+function gateway() {
+  const sent: Sent[] = [];
+  const answers = new Map<string, () => Response>();
+  const json = (value: unknown, headers = {}) => Response.json(value, { headers });
+  const refuse = (status: number, detail: string, more: object = {}) => {
+    const problem = { type: '/problems/x', title: 'x', status, detail, error: detail, code: 'x', ...more };
+    return Response.json(problem, { status });
+  };
+  const document = (text: string, version: number) => json(JSON.parse(text), { etag: `"${version}"` });
+  answers.set('GET /v1/policy', () => document(policyText, 4));
+  answers.set('GET /v1/policy/versions/2', () => document(policyText.replace('0.99', '0.5'), 2));
+  answers.set('GET /v1/nodes', () => json({ nodes: [goodNode], registered: [] }));
+  answers.set('GET /v1/models', () => json({ models: [digits] }));
+  answers.set('GET /v1/decisions', () => json({ decisions: [decision(1, 0)], next: null }));
+  answers.set('GET /v1/policy/versions', () =>
+    json({
+      versions: [4, 2].map((version) => ({
+        version,
+        createdAtMs: version,
+        createdBy: 'ann',
+        rollbackTo: null,
+      })),
+      next: null,
+    }),
+  );
+  answers.set('GET /v1/audit', () =>
+    json({
+      entries: [{ id: 1, atMs: 1, actor: 'ann', action: 'policy.put', target: '4', detail: {} }],
+      next: null,
+    }),
+  );
+  const fetch = async (path: string, init: RequestInit = {}): Promise<Response> => {
+    const headers = new Headers(init.headers);
+    const address = `${init.method ?? 'GET'} ${path.replace(/\?.*/, '')}`;
+    sent.push({ address, body: init.body, ifMatch: headers.get('if-match') });
+    if (headers.get('authorization') !== `Bearer ${TOKEN}`) return refuse(401, 'Not valid.');
+    return answers.get(address)?.() ?? refuse(404, 'Nothing there.');
+  };
+  return { sent, answers, fetch, json, refuse };
+}
+
+const byId = (id: string) => document.getElementById(id) as HTMLElement;
+const editor = () => byId('policy') as HTMLTextAreaElement;
+const button = (name: string) =>
+  [...document.querySelectorAll('button')].find(({ textContent }) => textContent === name);
+const press = (name: string) => button(name)?.click();
+const status = () => byId('policy-status').textContent;
+
+function sessionOf(kept: string | null): Session & { kept: string | null } {
+  return {
+    kept,
+    token() {
+      return this.kept;
+    },
+    begin(token) {
+      this.kept = token;
+    },
+    end() {
+      this.kept = null;
+    },
+  };
+}
+
+let served: ReturnType<typeof gateway>;
+
+function opened(kept: string | null = TOKEN) {
+  document.body.innerHTML = body;
+  const session = sessionOf(kept);
+  const drawn: string[] = [];
+  showConsole(session, ({ id }) => ({ draw: () => void drawn.push(id), resize() {} }));
+  return { session, drawn };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  served = gateway();
+  vi.stubGlobal('fetch', served.fetch);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+const until = (check: () => void) => vi.waitFor(check);
+const inService = () => until(() => expect(byId('fleet').textContent).toContain('in service'));
+
+describe('signing in', () => {
+  test('asks for a token, and keeps one that is good', async () => {
+    const { session, drawn } = opened(null);
+    expect([byId('sign-in').hidden, byId('signed-in').hidden]).toEqual([false, true]);
+    const input = byId('token') as HTMLInputElement;
+    input.value = ` ${TOKEN} `;
+    byId('sign-in').dispatchEvent(new Event('submit', { cancelable: true }));
+    await inService();
+    expect([byId('sign-in').hidden, byId('signed-in').hidden]).toEqual([true, false]);
+    expect(session.kept).toBe(TOKEN);
+    expect(input.value, 'it is not left in the page').toBe('');
+    expect(drawn).toEqual(expect.arrayContaining(['traffic-chart', 'frontier']));
+    await until(() => expect(byId('audit').textContent).toContain('policy.put'));
+    await until(() => expect(byId('levels').textContent).toContain('not served'));
+  });
+
+  test('says why a token is not good, and keeps none', async () => {
+    const { session } = opened('op_bad');
+    await until(() => expect(byId('sign-in-fault').textContent).toBe('Not valid.'));
+    expect(byId('signed-in').hidden).toBe(true);
+    expect(session.kept).toBeNull();
+  });
+
+  test('ends when the token does', async () => {
+    const { session } = opened();
+    await inService();
+    for (const address of served.answers.keys())
+      served.answers.set(address, () => served.refuse(401, 'Expired.'));
+    await vi.advanceTimersByTimeAsync(5000);
+    await until(() => expect(byId('sign-in-fault').textContent).toBe('Expired.'));
+    expect(byId('signed-in').hidden).toBe(true);
+    expect(session.kept).toBeNull();
+  });
+});
+
+test('what cannot be read stays as it was, and that is said until it can', async () => {
+  opened();
+  await inService();
+  const nodes = served.answers.get('GET /v1/nodes');
+  served.answers.set('GET /v1/nodes', () => served.refuse(503, 'The fleet cannot be read.'));
+  await vi.advanceTimersByTimeAsync(5000);
+  await until(() => expect(byId('fault').textContent).toBe('The fleet cannot be read.'));
+  expect(byId('fleet').textContent).toContain('in service');
+  served.answers.set('GET /v1/nodes', nodes ?? (() => served.json({})));
+  await vi.advanceTimersByTimeAsync(5000);
+  await until(() => expect(byId('fault').textContent).toBe(''));
+});
+
+test('a page that expects other answers says so', async () => {
+  served.answers.set('GET /v1/models', () => served.json({ models: 'none' }));
+  opened();
+  await until(() => expect(byId('fault').textContent).toContain('/v1/models'));
+});
+
+describe('a policy', () => {
+  beforeEach(async () => {
+    opened();
+    await inService();
+  });
+
+  function write(text: string) {
+    editor().value = text;
+    editor().dispatchEvent(new Event('input'));
+  }
+
+  test('in force stands in the editor, and what somebody writes stays there', async () => {
+    expect(JSON.parse(editor().value)).toEqual(JSON.parse(policyText));
+    write('{ "half": ');
+    expect(byId('policy-note').textContent).toMatch(/Version 4 is in force; .* differs/);
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(editor().value).toBe('{ "half": ');
+    press('as in force');
+    await until(() => expect(JSON.parse(editor().value)).toEqual(JSON.parse(policyText)));
+  });
+
+  test('that is not valid is told with the place of each fault', async () => {
+    const errors = [{ path: 'tiers[0].upToMs', message: 'is not positive' }];
+    served.answers.set('POST /v1/policy/validate', () =>
+      served.refuse(422, 'The policy is not valid.', { errors }),
+    );
+    press('validate');
+    await until(() => expect(status()).toBe('The policy is not valid.'));
+    expect(byId('policy-findings').textContent).toBe('tiers[0].upToMs: is not positive');
+    expect((button('validate') as HTMLButtonElement).disabled).toBe(false);
+  });
+
+  test('is held against the one in force before it is', async () => {
+    served.answers.set('POST /v1/policy/validate', () =>
+      served.json({
+        valid: true,
+        warnings: [{ path: '', message: 'covers little' }],
+        against: 4,
+        changes: [{ path: 'quantile', from: 0.99, to: 0.5 }],
+      }),
+    );
+    press('validate');
+    await until(() => expect(status()).toContain('can be put in force'));
+    expect(byId('changes').textContent).toContain('quantile');
+    expect(byId('policy-findings').textContent).toBe('covers little');
+    served.answers.set('POST /v1/policy/dry-run', () => served.json(dryRun));
+    press('dry run');
+    await until(() => expect(status()).toContain('50.0 % of these change'));
+    expect(byId('changes').textContent, 'of another question').toBe('');
+    expect(byId('dry-run-result').textContent).toContain('refused: latency');
+    expect(byId('changed-details').hidden).toBe(false);
+  });
+
+  test('takes the place of the one that it was begun from, and of no other', async () => {
+    const mine = policyText.replace('0.99', '0.9');
+    write(mine);
+    served.answers.set('PUT /v1/policy', () => served.refuse(412, 'The version in force is 5.'));
+    press('activate');
+    await until(() => expect(status()).toBe('The version in force is 5.'));
+    expect(editor().value).toBe(mine);
+    served.answers.set('PUT /v1/policy', () => served.json(JSON.parse(mine)));
+    served.answers.set('GET /v1/policy', () => served.json(JSON.parse(mine), { etag: '"5"' }));
+    press('activate');
+    await until(() => expect(status()).toContain('It is in force'));
+    const puts = served.sent.filter(({ address }) => address === 'PUT /v1/policy');
+    expect(puts.map(({ ifMatch, body: text }) => [ifMatch, text])).toEqual([
+      ['"4"', mine],
+      ['"4"', mine],
+    ]);
+    await until(() => expect(byId('policy-note').textContent).toBe('Version 5 is in force.'));
+  });
+
+  test('of an earlier version is shown, and gone back to', async () => {
+    press('show');
+    press('go back to it');
+    served.answers.set('POST /v1/policy/rollback', () => served.json(JSON.parse(policyText)));
+    await until(() =>
+      expect(served.sent.find(({ address }) => address === 'POST /v1/policy/rollback')).toEqual({
+        address: 'POST /v1/policy/rollback',
+        body: '{"version":2}',
+        ifMatch: '"4"',
+      }),
+    );
+    [...document.querySelectorAll('button')].findLast(({ textContent }) => textContent === 'show')?.click();
+    await until(() => expect(status()).toBe('Version 2 stands in the editor.'));
+    expect(JSON.parse(editor().value)).toMatchObject({ quantile: 0.5 });
+  });
+
+  test('may not be changed by those who may only look, and they are told so', async () => {
+    served.answers.set('POST /v1/policy/rollback', () => served.refuse(403, 'Viewers may not.'));
+    press('go back to it');
+    await until(() => expect(byId('fault').textContent).toBe('Viewers may not.'));
+  });
+});

@@ -1,0 +1,31 @@
+/** The operator's console as the files that a browser loads. */
+import { copyFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const source = (name: string) => fileURLToPath(new URL(`../../gateway/console/${name}`, import.meta.url));
+
+/** Writes console.html, console.js and console.css. @param directory made where it is not there */
+export async function bundleConsole(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  await build({
+    entryPoints: { console: source('main.ts') },
+    outdir: directory,
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    platform: 'browser',
+    target: 'es2022',
+    legalComments: 'eof',
+    logLevel: 'error',
+  });
+  await build({
+    entryPoints: { console: source('console.css') },
+    outdir: directory,
+    bundle: true,
+    minify: true,
+    logLevel: 'error',
+  });
+  await copyFile(source('console.html'), join(directory, 'console.html'));
+}

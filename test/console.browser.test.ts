@@ -1,0 +1,133 @@
+/** The console as operators see it: handed out by the gateway in its real runtime, in Chromium. */
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { bundleConsole } from '../scripts/local/bundle-console.ts';
+import { noBrowser, startBrowser } from './support/browser.ts';
+import { type ContractFleet, contractFleet } from './support/contract-fleet.ts';
+import { secrets } from './support/gateway.ts';
+import { disposables, problemOf, temporaryDirectory } from './support/node-client.ts';
+
+const scope = disposables();
+let fleet: ContractFleet;
+
+beforeAll(async () => {
+  const consoleDir = join(await temporaryDirectory(scope), 'console');
+  await bundleConsole(consoleDir);
+  fleet = await contractFleet(scope, {}, { consoleDir });
+});
+afterAll(() => scope.dispose());
+
+describe('what the gateway hands out', () => {
+  const get = (path: string) => fetch(`${fleet.gateway.url}${path}`);
+
+  test('is a page that loads what is its own, and stands in no frame', async () => {
+    const page = await get('/console');
+    expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
+    expect(await page.text()).toContain('<title>solution-path console</title>');
+    const policy = page.headers.get('content-security-policy') ?? '';
+    for (const rule of [
+      "default-src 'none'",
+      "script-src 'self'",
+      "connect-src 'self'",
+      "frame-ancestors 'none'",
+    ])
+      expect(policy.split('; ')).toContain(rule);
+    expect(page.headers.get('x-content-type-options')).toBe('nosniff');
+  });
+
+  test.each([
+    ['console.js', 'text/javascript; charset=utf-8'],
+    ['console.css', 'text/css; charset=utf-8'],
+  ])('has %s beside it', async (name, type) => {
+    const file = await get(`/console/${name}`);
+    expect(file.headers.get('content-type')).toBe(type);
+    expect((await file.text()).length).toBeGreaterThan(1000);
+  });
+
+  test.each(['x.js', '..%2Fconsole.html', 'main.ts'])('has no %s', async (name) => {
+    const answer = await get(`/console/${name}`);
+    expect(answer.status).toBe(404);
+    expect(await problemOf(answer)).toMatchObject({ code: 'not-found' });
+  });
+});
+
+const title = noBrowser === undefined ? 'in a browser' : `in a browser (${noBrowser})`;
+describe.skipIf(noBrowser !== undefined)(title, () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await startBrowser();
+  });
+  afterAll(() => browser.close());
+
+  /** @returns the page before anybody has signed in, and what has gone wrong in it */
+  async function opened() {
+    const context = await browser.newContext();
+    onTestFinished(() => context.close());
+    const page = await context.newPage();
+    const faults: string[] = [];
+    page.on('pageerror', ({ message }) => faults.push(message));
+    page.on('console', (line) => line.type() === 'error' && faults.push(line.text()));
+    await page.goto(`${fleet.gateway.url}/console`);
+    return { page, faults };
+  }
+
+  async function signIn(page: Page, token: string) {
+    await page.getByLabel("An operator's token").fill(token);
+    await page.getByRole('button', { name: 'sign in' }).click();
+  }
+
+  test('shows fleet, traffic and models to whoever has a token, in this tab alone', async () => {
+    for (let i = 0; i < 5; i++) await (await fleet.infer('3s')).arrayBuffer();
+    const { page, faults } = await opened();
+    await signIn(page, secrets.operatorToken);
+    await page.locator('#fleet').getByText('in service').first().waitFor();
+    await page
+      .locator('#levels')
+      .getByText(/^1\d{3}\.\d\d$/)
+      .waitFor();
+    await page.locator('#frontier').getByText('predicted ms, one input').waitFor();
+    // Decisions are written behind requests, and the page asks again.
+    await page.locator('#traffic').getByText('tiny').waitFor();
+    await page.locator('#traffic-chart').getByText('% in time').waitFor();
+    await page.reload();
+    await page.locator('#fleet').getByText('in service').first().waitFor();
+    await page.getByRole('button', { name: 'sign out' }).click();
+    await page.getByLabel("An operator's token").waitFor();
+    const other = await opened();
+    await other.page.getByLabel("An operator's token").waitFor();
+    expect(faults).toEqual([]);
+  });
+
+  test('says that a token is wrong', async () => {
+    const { page } = await opened();
+    await signIn(page, 'op_wrong');
+    await page.getByRole('alert').getByText('not valid').waitFor();
+    expect(await page.locator('#fleet').isVisible()).toBe(false);
+  });
+
+  test('takes a policy from writing to force, and back', async () => {
+    const { page, faults } = await opened();
+    await signIn(page, secrets.operatorToken);
+    const editor = page.locator('#policy');
+    await page.getByText(/^Version \d+ is in force\.$/).waitFor();
+    const before = await editor.inputValue();
+    await editor.fill(before.replace(/"quantile": [\d.]+/, '"quantile": 2'));
+    await page.getByRole('button', { name: 'validate' }).click();
+    await page
+      .locator('#policy-findings')
+      .getByText(/^quantile: /)
+      .waitFor();
+    await editor.fill(before.replace(/"quantile": [\d.]+/, '"quantile": 0.75'));
+    await page.getByRole('button', { name: 'dry run' }).click();
+    await page.getByText(/recorded decisions, which stand for|No decision has been recorded/).waitFor();
+    await page.getByRole('button', { name: 'activate' }).click();
+    await page.getByText('It is in force').waitFor();
+    const now = async () => (await (await fleet.gateway.operator('GET', '/v1/policy')).json()) as object;
+    expect(await now()).toMatchObject({ quantile: 0.75 });
+    await page.getByRole('button', { name: 'go back to it' }).first().click();
+    await page.locator('#versions').getByText('again version').waitFor();
+    expect(await now()).toEqual(JSON.parse(before));
+    expect(faults.filter((fault) => !fault.includes('422'))).toEqual([]);
+  });
+});
