@@ -65,6 +65,10 @@ describe('JSON', () => {
     );
   });
 
+  test('is read behind a mark of the order of bytes', () => {
+    expect(parseJson(new TextEncoder().encode('\ufeff{"a":1}'))).toEqual({ a: 1 });
+  });
+
   test.each([
     new Uint8Array(0),
     Uint8Array.of(0xff),

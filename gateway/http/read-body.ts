@@ -44,11 +44,11 @@ export function brokenOff(cause: unknown): never {
   throw new SppError('bad-request', 'The body broke off before its end.', { cause });
 }
 
-/** @throws `bad-json` */
+/** Behind a mark of the order of bytes, too, with which some editors and libraries begin what they write. @throws `bad-json` */
 export function parseJson(bytes: Uint8Array): unknown {
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch (cause) {
     throw new SppError('bad-json', 'The body is not UTF-8.', { cause });
   }

@@ -34,6 +34,7 @@ describe('the first tensor', () => {
     ['{"inputs":[{"name":"übung 🙂","shape":[1],"datatype":"FP32","data":[', 'übung 🙂', [1]],
     ['{"inputs":[{"name":"x","shape":[1.0, 2e1,3E+0],"datatype":"FP32","data":[', 'x', [1, 20, 3]],
     ['{"inputs":[{"name":"x","data":null,"shape":[1],"datatype":"FP32"}', 'x', [1]],
+    ['\ufeff{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[', 'x', [1]],
     [`{"inputs":[{"name":"${'n'.repeat(3000)}","shape":[1],"datatype":"FP32"}`, 'n'.repeat(3000), [1]],
   ])('is found in what is seldom written so: %s', (text, name, shape) => {
     expect(head(text)).toEqual({ name, shape, datatype: 'FP32' });

@@ -31,7 +31,7 @@ const [DOT, SMALL_E, LARGE_E] = [0x2e, 0x65, 0x45];
 const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = [0x7b, 0x7d, 0x5b, 0x5d];
 
 export function firstTensor(bytes: Uint8Array): TensorHead | undefined {
-  const cursor: Cursor = { bytes, at: 0, skipped: 0 };
+  const cursor: Cursor = { bytes, at: afterMark(bytes), skipped: 0 };
   if (!take(cursor, OPEN_BRACE)) return undefined;
   while (lookedAt(cursor) < LOOKED_AT_BYTES) {
     const key = readString(cursor);
@@ -43,6 +43,11 @@ export function firstTensor(bytes: Uint8Array): TensorHead | undefined {
     if (!skipValue(cursor, 0) || !take(cursor, COMMA)) return undefined;
   }
   return undefined;
+}
+
+/** Some libraries begin text with a mark of the order of its bytes, which nodes go over, too. */
+function afterMark(bytes: Uint8Array): number {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
 }
 
 function lookedAt({ at, skipped }: Cursor): number {
