@@ -221,6 +221,12 @@ describe('a client that holds its body back until it is told to go on, which the
     expect(heard).toContain('"code":"expectation-failed"');
   });
 
+  test('is told so, and not to ask with a larger budget, where it waits to the end of its own', async () => {
+    const heard = await asked('1300ms', 30_000);
+    expect(heard).toMatch(/^HTTP\/1.1 417 /);
+    expect(heard).toContain('without the header Expect');
+  });
+
   test('is waited for where its budget allows that', async () => {
     expect(await asked('15s', 100)).toMatch(/^HTTP\/1.1 200 /);
   });

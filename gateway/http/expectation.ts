@@ -13,10 +13,26 @@ export function holdsBody(headers: Headers): boolean {
  * @throws `expectation-failed`
  */
 export function requireSending(headers: Headers, leftMs: number): void {
-  if (leftMs > HELD_BACK_MS || !holdsBody(headers)) return;
-  throw new SppError(
+  if (leftMs <= HELD_BACK_MS && holdsBody(headers)) throw unanswered('the budget is too small to wait');
+}
+
+/**
+ * The body of such a request. Some clients wait to be told for ever: a larger budget would not help them, as they would be told without this.
+ * @throws what `body` rejects with; `expectation-failed` in the place of `budget-overrun`
+ */
+export async function heldBack<T>(headers: Headers, body: T | Promise<T>): Promise<T> {
+  try {
+    return await body;
+  } catch (error) {
+    if (!(error instanceof SppError) || error.code !== 'budget-overrun' || !holdsBody(headers)) throw error;
+    throw unanswered('the body did not come within the budget');
+  }
+}
+
+function unanswered(consequence: string): SppError {
+  return new SppError(
     'expectation-failed',
-    'Expect: 100-continue is not answered here, and the budget is too small to wait.',
+    `Expect: 100-continue is not answered here, and ${consequence}.`,
     {
       hint: 'Send the request without the header Expect.',
       details: { header: 'Expect' },
