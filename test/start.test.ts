@@ -1,7 +1,7 @@
 /** `npm start` as a process: what it prints works as printed, it stops cleanly, and it says what keeps it from starting. */
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, stat } from 'node:fs/promises';
+import { cp, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,6 +15,7 @@ import { buildPath } from '../trainer/build/build-path.ts';
 import { buildOptionsSchema } from '../trainer/build/options.ts';
 import { silentProgress } from '../trainer/build/progress.ts';
 import { openMnist } from '../trainer/data/idx-dataset.ts';
+import { uploadArtifact } from '../trainer/upload/upload-artifact.ts';
 import { disposables, temporaryDirectory } from './support/node-client.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
@@ -73,6 +74,16 @@ async function untilReady(child: ChildProcess): Promise<string[]> {
   throw new Error(`it ended before it was ready, after: ${lines.join('\n')}`);
 }
 
+/** The artifact under the name of another version. */
+async function renamed(version: string): Promise<string> {
+  const directory = await temporaryDirectory(scope);
+  await cp(join(dataDir, 'artifacts', 'digits'), directory, { recursive: true });
+  const file = join(directory, 'manifest.json');
+  const manifest = JSON.parse(await readFile(file, 'utf8')) as { model: object };
+  await writeFile(file, JSON.stringify({ ...manifest, model: { ...manifest.model, version } }));
+  return directory;
+}
+
 const hasCurl = spawnSync('curl', ['--version']).status === 0;
 
 describe('npm start', () => {
@@ -108,6 +119,14 @@ describe('npm start', () => {
           const logits = outputs[0]?.data as number[];
           expect(logits.indexOf(Math.max(...logits))).toBe(7);
         }
+        const { url = '', operatorToken = '' } = credentials;
+        if (keys.length === 1)
+          await uploadArtifact({ dir: await renamed('mine'), url, token: operatorToken });
+        const index = await fetch(`${url}/v1/artifacts/digits`, {
+          headers: { authorization: `Bearer ${operatorToken}` },
+        });
+        // What was uploaded since stays in force over the next start.
+        expect(await index.json()).toMatchObject({ active: 'mine' });
         child.kill(signal);
         expect(await exited).toBe(0);
         expect(stderr()).toContain(keys.length === 1 ? 'uploaded digits' : 'is uploaded already');

@@ -106,7 +106,10 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   }
 }
 
-/** Through the code that uploads anywhere else; a version that is active already costs one request. */
+/**
+ * Through the code that uploads anywhere else; a version that is there already costs one request, and does not take the place of one that
+ * was uploaded since.
+ */
 async function upload(
   { url }: Pick<LocalGateway, 'url'>,
   dir: string,
@@ -118,14 +121,20 @@ async function upload(
     headers: { authorization: `Bearer ${operatorToken}` },
     signal,
   });
-  const { active } = z.looseObject({ active: z.string().nullable() }).parse(await index.json());
-  if (active === model.version) {
-    log(`${model.id} ${model.version} is uploaded already`);
+  const { active, versions } = indexSchema.parse(await index.json());
+  if (active === model.version || versions.some(({ version }) => version === model.version)) {
+    const other = active === model.version ? '' : `; ${active} is active`;
+    log(`${model.id} ${model.version} is uploaded already${other}`);
     return;
   }
   const { sentFiles, skippedFiles } = await uploadArtifact({ dir, url, token: operatorToken, signal });
   log(`uploaded ${model.id} ${model.version}: ${sentFiles} files sent, ${skippedFiles} were there`);
 }
+
+const indexSchema = z.looseObject({
+  active: z.string().nullable(),
+  versions: z.array(z.looseObject({ version: z.string() })),
+});
 
 /** The key of the last start while it is good, else a new one. */
 async function reusableKey(
