@@ -1,4 +1,4 @@
-/** Ways to lay out attention, and what must be found in them. */
+/** Ways to lay out projections, heads and outputs of attention, and what must be found in them. */
 import { GraphBuilder } from '../../test/support/graph-builder.ts';
 import type { Graph } from '../graph/graph.ts';
 import {
@@ -11,7 +11,6 @@ import {
   INNER,
   mlp,
   model,
-  modelOf,
   norm,
   project,
   threeHeads,
@@ -60,56 +59,6 @@ export const attentionLayouts: readonly Architecture[] = [
         return attend(b, heads(b, b.linear(x, b.weight(WIDTH, INNER)), HEADS, HEAD), few(), few());
       }),
     pairs: [`query-key 4/2x${HEAD}`, `value-projection 4/2x${HEAD}`],
-  },
-  {
-    name: 'queries and keys normalised per head',
-    graph: () =>
-      model((b, x) => {
-        const [q, k, v] = threeHeads(b, x);
-        const normed = (value: string) => b.op('LayerNormalization', [value, b.weight(HEAD)], { axis: -1 });
-        return attend(b, normed(q), normed(k), v);
-      }),
-    pairs: ATTENTION,
-  },
-  {
-    name: 'cosine attention: queries and keys of length one',
-    graph: () =>
-      model((b, x) => {
-        const [q, k, v] = threeHeads(b, x);
-        const normed = (value: string) => {
-          const length = b.op('ReduceL2', [value, b.ints(-1)], { keepdims: 1 });
-          return b.op('Div', [value, b.op('Max', [length, b.scalar(1e-6)])]);
-        };
-        return attend(b, normed(q), normed(k), v);
-      }),
-    pairs: ATTENTION,
-  },
-  {
-    name: 'queries that also look at a table of positions, by Einsum',
-    graph: () =>
-      model((b, x) => {
-        const few = b.slice(x, 1, 0, 7);
-        const [q, k, v] = threeHeads(b, few);
-        const scores = b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
-        const positions = b.op('Einsum', [q, b.weight(7, 7, HEAD)], { equation: '...qd,qkd->...qk' });
-        const weights = b.op('Softmax', [b.op('Add', [scores, positions])], { axis: -1 });
-        return b.op('ReduceMean', [project(b, b.op('MatMul', [weights, v])), b.ints(1)]);
-      }),
-    pairs: ATTENTION,
-  },
-  {
-    name: 'queries and keys of content and of positions, each from a linear of its own',
-    graph: () =>
-      model((b, x) => {
-        const [q, k, v] = threeHeads(b, x);
-        const [p] = threeHeads(b, b.op('Tanh', [x]));
-        const dot = (left: string, right: string) =>
-          b.op('MatMul', [left, b.op('Transpose', [right], { perm: [0, 1, 3, 2] })]);
-        const biased = (value: string) => b.op('Add', [value, b.weight(HEADS, 1, HEAD)]);
-        const scores = b.op('Add', [dot(biased(q), k), dot(biased(q), p)]);
-        return project(b, b.op('MatMul', [b.op('Softmax', [scores], { axis: -1 }), v]));
-      }),
-    pairs: ATTENTION,
   },
   {
     name: 'projections and output written as Einsum with matrices of three axes, length first',
@@ -171,21 +120,6 @@ export const attentionLayouts: readonly Architecture[] = [
     pairs: ATTENTION,
   },
   {
-    name: 'heads merged into the batch, scaled queries, scores biased by a table',
-    graph: () =>
-      model((b, x) => {
-        const merged = (value: string) => b.op('Reshape', [value, b.ints(-1, 7, HEAD)]);
-        const [q, k, v] = threeHeads(b, b.slice(x, 1, 0, 7)).map(merged) as [string, string, string];
-        const scaled = b.op('Mul', [q, b.scalar(0.4)]);
-        const scores = b.op('MatMul', [scaled, b.op('Transpose', [k], { perm: [0, 2, 1] })]);
-        const biased = b.op('Add', [scores, b.weight(7, 7)]);
-        const mixed = b.op('MatMul', [b.op('Softmax', [biased], { axis: -1 }), v]);
-        const pooled = project(b, b.op('Reshape', [mixed, b.ints(-1, HEADS, 7, HEAD)]));
-        return b.op('ReduceMean', [pooled, b.ints(1)], { keepdims: 1 });
-      }),
-    pairs: ATTENTION,
-  },
-  {
     name: 'products written as Einsum',
     graph: () =>
       model((b, x) => {
@@ -240,41 +174,6 @@ export const attentionLayouts: readonly Architecture[] = [
     reason: /comes from the input past/,
   },
   {
-    name: 'heads that talk: linears over the heads before and after Softmax',
-    graph: () =>
-      model((b, x) => {
-        const [q, k, v] = threeHeads(b, x);
-        const talk = (scores: string) => {
-          const last = b.op('Transpose', [scores], { perm: [0, 2, 3, 1] });
-          const mixed = b.linear(last, b.weight(HEADS, HEADS), b.weight(HEADS));
-          return b.op('Transpose', [mixed], { perm: [0, 3, 1, 2] });
-        };
-        const scores = talk(b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]));
-        return project(b, b.op('MatMul', [talk(b.op('Softmax', [scores], { axis: -1 })), v]));
-      }),
-    pairs: ATTENTION,
-  },
-  {
-    name: 'content and position scores of the same queries and keys',
-    graph: () =>
-      model((b, x) => {
-        const few = b.slice(x, 1, 0, 7);
-        const [wq, wk, wv] = [b.weight(WIDTH, INNER), b.weight(WIDTH, INNER), b.weight(WIDTH, INNER)];
-        const make = (from: string, weight: string) => heads(b, b.linear(from, weight), HEADS, HEAD);
-        const [q, k, v] = [make(few, wq), make(few, wk), make(few, wv)];
-        const positions = b.op('Tanh', [
-          b.op('Mul', [b.op('ReduceMean', [x, b.ints(1)]), b.weight(1, 7, WIDTH)]),
-        ]);
-        const dot = (left: string, right: string) =>
-          b.op('MatMul', [left, b.op('Transpose', [right], { perm: [0, 1, 3, 2] })]);
-        const toKey = b.op('Transpose', [dot(k, make(positions, wq))], { perm: [0, 1, 3, 2] });
-        const scores = b.op('Sum', [dot(q, k), dot(q, make(positions, wk)), toKey]);
-        const mixed = b.op('MatMul', [b.op('Softmax', [scores], { axis: -1 }), v]);
-        return b.op('ReduceMean', [project(b, mixed), b.ints(1)]);
-      }),
-    pairs: ATTENTION,
-  },
-  {
     name: 'packed attention, length first, heads merged into the batch',
     graph: () =>
       model((b, x) => {
@@ -305,71 +204,6 @@ export const attentionLayouts: readonly Architecture[] = [
     pairs: ATTENTION,
   },
   {
-    name: 'Softmax written out, with and without its maximum, by quotient, reciprocal and repetition',
-    graph: () => {
-      const sumAlong = (b: GraphBuilder, x: string, keepdims: number) =>
-        b.op('ReduceSum', [x, b.ints(-1)], { keepdims });
-      const ways: ((b: GraphBuilder, scores: string) => string)[] = [
-        (b, scores) => {
-          const e = b.op('Exp', [b.op('Sub', [scores, b.op('ReduceMax', [scores], { axes: [-1] })])]);
-          return b.op('Div', [e, sumAlong(b, e, 1)]);
-        },
-        (b, scores) => {
-          const e = b.op('Exp', [scores]);
-          return b.op('Mul', [b.op('Reciprocal', [sumAlong(b, e, 1)]), e]);
-        },
-        (b, scores) => {
-          const e = b.op('Exp', [scores]);
-          const sum = b.op('Unsqueeze', [sumAlong(b, e, 0), b.ints(3)]);
-          return b.op('Div', [e, b.op('Expand', [sum, b.op('Shape', [e])])]);
-        },
-      ];
-      return modelOf(
-        17,
-        ...ways.map((softmax) => (b: GraphBuilder, x: string) => {
-          const [q, k, v] = threeHeads(b, x);
-          const scores = b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
-          return project(b, b.op('MatMul', [softmax(b, scores), v]));
-        }),
-      );
-    },
-    pairs: [...ATTENTION, ...ATTENTION, ...ATTENTION],
-  },
-  {
-    name: 'exponentials over another sum than their own',
-    graph: () =>
-      model((b, x) => {
-        const [q, k, v] = threeHeads(b, x);
-        const scores = b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
-        const e = b.op('Exp', [scores]);
-        const sum = b.op('ReduceSum', [b.op('Mul', [e, e]), b.ints(-1)]);
-        return project(b, b.op('MatMul', [b.op('Div', [e, sum]), v]));
-      }),
-    pairs: [ATTENTION[1] as string],
-    reason: /without a Softmax/,
-  },
-  {
-    name: 'a gate on each unit of what is mixed, with fewer heads of values',
-    graph: () =>
-      model((b, x) => {
-        const q = heads(b, b.linear(x, b.weight(WIDTH, INNER)), HEADS, HEAD);
-        const few = () => heads(b, b.linear(x, b.weight(WIDTH, 2 * HEAD)), 2, HEAD);
-        const [k, v] = [few(), few()].map((value) => {
-          const wide = b.op('Expand', [b.op('Unsqueeze', [value, b.ints(2)]), b.ints(1, 1, 2, 1, 1)]);
-          return b.op('Reshape', [wide, b.ints(0, HEADS, -1, HEAD)]);
-        }) as [string, string];
-        const scores = b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
-        const mixed = b.op('MatMul', [b.op('Softmax', [scores], { axis: -1 }), v]);
-        const gate = b.op('Sigmoid', [b.linear(x, b.weight(WIDTH, INNER), b.weight(INNER))]);
-        const rows = b.op('Reshape', [
-          b.op('Transpose', [mixed], { perm: [0, 2, 1, 3] }),
-          b.ints(0, 0, INNER),
-        ]);
-        return b.linear(b.op('Mul', [rows, gate]), b.weight(INNER, WIDTH), b.weight(WIDTH));
-      }),
-    pairs: ['query-key 4/2x6', 'value-projection 4/2x6'],
-  },
-  {
     name: 'adapters beside the matrices of query and value and of an MLP',
     graph: () => {
       const adapted = (b: GraphBuilder, x: string, outer: number) =>
@@ -387,17 +221,6 @@ export const attentionLayouts: readonly Architecture[] = [
       );
     },
     pairs: ['sequential 1x3', 'sequential 1x3', ...ATTENTION, 'sequential 1x3', 'sequential 1x32'],
-  },
-  {
-    name: 'attention without Softmax',
-    graph: () =>
-      model((b, x) => {
-        const [q, k, v] = threeHeads(b, x);
-        const scores = b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
-        return project(b, b.op('MatMul', [b.op('Relu', [scores]), v]));
-      }),
-    pairs: [ATTENTION[1] as string],
-    reason: /without a Softmax/,
   },
   {
     name: 'learnt queries that are repeated for each example',
