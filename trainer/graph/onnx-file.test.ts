@@ -154,6 +154,13 @@ describe('reading', () => {
     expect(graph.initializers.get('two')).toEqual({ dtype: 'int64', dims: [1], data: BigInt64Array.of(2n) });
   });
 
+  test('takes dimensions of -1 and ?, as converters of Paddle write them, for free ones, each by itself', () => {
+    const base = identityGraph();
+    const inputs = base.inputs.map((input) => ({ ...input, dims: [-1, 3, '?', '?'] }));
+    const [input] = readOnnx(writeOnnx({ ...base, inputs }), 'paddle').inputs;
+    expect(input?.dims).toEqual(['x_dim0', 3, 'x_dim2', 'x_dim3']);
+  });
+
   test('names nodes without a name, uniquely', () => {
     const bytes = edited((model) => {
       const nodes = model.graph?.node ?? [];

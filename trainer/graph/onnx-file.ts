@@ -125,8 +125,11 @@ function readInfo(info: ValueInfoProto, source: string): ValueInfo {
       hint: 'Inputs and outputs need shapes (symbolic dimensions are fine): run onnx.shape_inference, or export again.',
     });
   const dims = type.value.shape.dim.map(({ value }, axis) => {
-    if (value.case === 'dimValue') return Number(value.value);
-    return value.case === 'dimParam' && value.value !== '' ? value.value : `${info.name}_dim${axis}`;
+    // Converters of Paddle write -1 where a dimension is free, or the same question mark for all of those.
+    if (value.case === 'dimValue' && value.value >= 0n) return Number(value.value);
+    return value.case === 'dimParam' && value.value !== '' && value.value !== '?'
+      ? value.value
+      : `${info.name}_dim${axis}`;
   });
   return { name: info.name, dtype: dtypeOf(type.value.elemType, owner), dims };
 }

@@ -148,6 +148,32 @@ export async function checkEqual(
   return false;
 }
 
+/**
+ * Holds a prepared graph to the original on an example of the data, which may be of sizes that no trace has seen.
+ * @param first what makes more of the failure of the original, which is the model's or the data's
+ * @throws `bad-model` when they differ
+ */
+export async function checkEqualOn(
+  feeds: Readonly<Record<string, Tensor>>,
+  original: Graph,
+  prepared: Graph,
+  { source, first }: { readonly source: string; readonly first: <T>(run: () => Promise<T>) => Promise<T> },
+): Promise<void> {
+  const stood = standIns(original);
+  const [whole, simple] = stood ? [stood(original), stood(prepared)] : [original, prepared];
+  const [expected] = await first(() => answers(whole, [feeds], (failure) => Promise.reject(failure)));
+  const [actual] = await answers(simple, [feeds], (cause) =>
+    Promise.reject(
+      new SppError(
+        'bad-model',
+        `${source} could not be simplified for examples of the data's size: ${cause.message}`,
+        { hint: 'Export the model with the sizes of the data fixed, all but the batch.', cause },
+      ),
+    ),
+  );
+  compare(expected ?? {}, actual ?? {}, source);
+}
+
 type Answer = Readonly<Record<string, Tensor>>;
 
 /** What is no number is equal to itself, whatever was computed. */

@@ -3,9 +3,9 @@
  * Running it at several sizes shows which dimensions are free and which are fixed, for every operator that onnxruntime knows.
  */
 import { SppError } from '../../schema/errors.ts';
-import { likelySides } from '../runtime/image-inputs.ts';
+import { hasOpenSides, likelySides } from '../runtime/image-inputs.ts';
 import { type FreeSizes, sampleInputs, takesCaches } from '../runtime/sample-inputs.ts';
-import type { Graph, Tensor } from './graph.ts';
+import { type Graph, type GraphNode, intsAttribute, type Tensor } from './graph.ts';
 import { resolveOps } from './ops/index.ts';
 import { openProbe, type Trace } from './shape-probe.ts';
 import { canUnfuse } from './unfuse/unfuse.ts';
@@ -23,6 +23,9 @@ const LENGTHS = [
   [64, 160, 224, 96],
   [224, 320, 384, 256],
 ] as const;
+/** Of lines of text, most usual first. */
+const HEIGHTS = [48, 32, 64] as const;
+const WIDTHS = LENGTHS[3];
 const BATCHES = [2, 3, 2] as const;
 const UNSEEN_BATCH = 4;
 
@@ -36,10 +39,15 @@ export interface TraceSizes {
 /** Behind the three of `TraceSizes` one more where lengths are free and the model takes a third one. */
 export type Traces = readonly [first: Trace, second: Trace, single: Trace, ...more: Trace[]];
 
-/** Lengths to try, whether they are those of earlier and of new positions, and the one side of images. */
+interface Traced {
+  readonly traces: Traces;
+  readonly sizes: TraceSizes;
+}
+
+/** Lengths to try, whether they are those of earlier and of new positions, and the one side or height of images. */
 interface Attempt {
   readonly lengths: (typeof LENGTHS)[number];
-  readonly fixed: { readonly cached?: true; readonly side?: number };
+  readonly fixed: { readonly cached?: true; readonly side?: number; readonly height?: number };
 }
 
 function attemptsFor(graph: Graph): Attempt[] {
@@ -52,7 +60,9 @@ function attemptsFor(graph: Graph): Attempt[] {
   const sides = likelySides(graph).flatMap((side) =>
     LENGTHS.slice(0, 2).map((lengths) => ({ lengths, fixed: { side } })),
   );
-  return [...plain, ...caches, ...sides];
+  // Images of lines of text have one height, whatever the file says, and any width.
+  const lines = hasOpenSides(graph) ? HEIGHTS.map((height) => ({ lengths: WIDTHS, fixed: { height } })) : [];
+  return [...plain, ...caches, ...lines, ...sides];
 }
 
 function sizesOf({ lengths: [first, second, , unseen], fixed }: Attempt): TraceSizes {
@@ -75,7 +85,7 @@ export async function traceGraph(
   graph: Graph,
   source: string,
   keep: (value: string) => boolean,
-): Promise<{ traces: Traces; sizes: TraceSizes }> {
+): Promise<Traced> {
   const probe = await openProbe(graph, keep).catch((cause: Error) => {
     // onnxruntime names the first operator that it does not know, and not where it stands.
     resolveOps({ ...graph, nodes: graph.nodes.filter((node) => !canUnfuse(node)) });
@@ -85,6 +95,7 @@ export async function traceGraph(
     });
   });
   let failure: unknown;
+  let indistinct: Traced | undefined;
   try {
     const free = hasFreeLength(graph);
     for (const attempt of attemptsFor(graph)) {
@@ -96,7 +107,9 @@ export async function traceGraph(
         // Position tables may end before the third length.
         const third = { batch: BATCHES[2], length: attempt.lengths[2], ...attempt.fixed };
         const more = free ? await run(third, 4).catch(() => undefined) : undefined;
-        return { traces: more ? [...traces, more] : traces, sizes };
+        const traced: Traced = { traces: more ? [...traces, more] : traces, sizes };
+        if (isDistinct(graph, traced.traces, attempt)) return traced;
+        indistinct ??= traced;
       } catch (error) {
         failure = error;
       }
@@ -104,6 +117,7 @@ export async function traceGraph(
   } finally {
     await probe.close();
   }
+  if (indistinct) return indistinct;
   throw new SppError(
     'bad-model',
     `${source} does not run on random inputs: ${failure instanceof Error ? failure.message : String(failure)}`,
@@ -112,6 +126,42 @@ export async function traceGraph(
       cause: failure,
     },
   );
+}
+
+/** Operators that may shorten what they slide over. */
+const SLIDING = new Set(['Conv', 'MaxPool', 'AveragePool', 'LpPool']);
+
+/**
+ * Whether lengths can be told apart behind all that shortens them: images and sequences that are halved more often than they are long
+ * end as nothing, or as one pixel whatever they were, and what is free would be taken for fixed. Of windows that are larger than what is
+ * left, runtimes make other sizes and numbers.
+ */
+function isDistinct(graph: Graph, traces: Traces, { fixed }: Attempt): boolean {
+  const [{ dims, dtypes }] = traces;
+  for (const [value, lengths] of dims)
+    if (dtypes.get(value) === 'float32' && lengths.includes(0)) return false;
+  const oneSize = fixed.side !== undefined || !hasFreeLength(graph);
+  return !graph.nodes.some((node) => {
+    const [input = ''] = node.inputs;
+    const [output = ''] = node.outputs;
+    if (!SLIDING.has(node.opType)) return false;
+    const windows = windowsOf(node, dims);
+    return windows.some((window, i) => {
+      const axis = i + 2;
+      const isOneLength = !oneSize && fixedLength(traces, output, axis) !== undefined;
+      if (isOneLength && fixedLength(traces, input, axis) === undefined) return true;
+      const added = (intsAttribute(node, 'pads') ?? []).filter((_, at) => at % windows.length === i);
+      const pads = added.reduce((a, b) => a + b, 0);
+      return traces.some((trace) => (trace.dims.get(input)?.[axis] ?? window) + pads < window);
+    });
+  });
+}
+
+/** Lengths that an operator's window covers, an axis. */
+function windowsOf(node: GraphNode, dims: Trace['dims']): number[] {
+  const kernel = intsAttribute(node, 'kernel_shape') ?? dims.get(node.inputs[1] ?? '')?.slice(2) ?? [];
+  const dilations = intsAttribute(node, 'dilations');
+  return kernel.map((length, i) => (length - 1) * (dilations?.[i] ?? 1) + 1);
 }
 
 /** Length of a value's axis where it is the same in all traces. */

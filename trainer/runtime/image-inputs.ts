@@ -67,12 +67,7 @@ export function withSides(graph: Graph, side: number): Graph {
  * patches, then usual ones. None where no image leaves them open.
  */
 export function likelySides(graph: Graph): readonly number[] {
-  const readers = consumers(graph);
-  const open = graph.inputs.flatMap((input) => {
-    const isOpen = input.dims.slice(2).some((dim) => typeof dim === 'string');
-    const image = isOpen ? imageOf(graph, readers, input) : undefined;
-    return image?.hasSides ? [image] : [];
-  });
+  const open = openImages(graph);
   if (open.length === 0) return [];
   const lengths = new Set(
     [...graph.initializers.values()].flatMap(({ dims }) => (dims.length > 1 ? (dims.at(-2) ?? []) : [])),
@@ -86,4 +81,17 @@ export function likelySides(graph: Graph): readonly number[] {
     ),
   );
   return [...new Set([...ofTables, ...SIDES])];
+}
+
+export function hasOpenSides(graph: Graph): boolean {
+  return openImages(graph).length > 0;
+}
+
+function openImages(graph: Graph): ImageInput[] {
+  const readers = consumers(graph);
+  return graph.inputs.flatMap((input) => {
+    const isOpen = input.dims.slice(2).some((dim) => typeof dim === 'string');
+    const image = isOpen ? imageOf(graph, readers, input) : undefined;
+    return image?.hasSides ? [image] : [];
+  });
 }

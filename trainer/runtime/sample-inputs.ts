@@ -21,6 +21,8 @@ export interface FreeSizes {
   readonly cached?: boolean;
   /** Height and width of images that leave them open; as `length` where absent. */
   readonly side?: number;
+  /** Their height alone. */
+  readonly height?: number;
 }
 
 /** Operators behind which an index is still the same index. */
@@ -71,7 +73,7 @@ function freeSize(
   if (typeof dim === 'number') return dim;
   if (axis === 0) return sizes.batch;
   if (image && axis === 1) return image.channels;
-  if (image?.hasSides) return sizes.side ?? sizes.length;
+  if (image?.hasSides) return sizes.side ?? (axis === 2 ? sizes.height : undefined) ?? sizes.length;
   // Exporters name sums of lengths too: `past_sequence_length + 1`.
   return dim
     .split('+')
