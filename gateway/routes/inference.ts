@@ -245,8 +245,21 @@ function findModel(call: Call, catalog: Catalog): CatalogModel {
   if (model !== undefined) return model;
   const there = [...catalog.keys()].filter((id) => allowed === null || allowed.includes(id));
   throw new SppError('unknown-model', `There is no model ${JSON.stringify(name.slice(0, 64))}.`, {
-    hint: there.length === 0 ? 'No model has been uploaded yet.' : `There is ${there.join(', ')}.`,
+    hint: there.length > 0 ? `There is ${listed(there)}.` : nothingThere(allowed),
   });
+}
+
+/** Who has a key for models that are not there is not to believe that there are none. */
+function nothingThere(allowed: readonly string[] | null): string {
+  if (allowed === null) return 'No model has been uploaded yet.';
+  return `This key is for ${listed(allowed)}, of which nothing has been uploaded. Ask the operator which models it should be for.`;
+}
+
+const MOST_LISTED = 20;
+
+function listed(names: readonly string[]): string {
+  const more = names.length - MOST_LISTED;
+  return [...names.slice(0, MOST_LISTED), ...(more > 0 ? [`${more} more`] : [])].join(', ');
 }
 
 function clientKey({ identity }: Call): ApiKeyRow | undefined {
