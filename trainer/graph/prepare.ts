@@ -14,6 +14,7 @@ import { mergeEqualMatrices } from './merge-equal.ts';
 import { mergeRepeats } from './merge-repeats.ts';
 import { ortModel } from './ort-model.ts';
 import { type Chosen, writePlainly } from './plain/index.ts';
+import { raiseOpset } from './raise-opset.ts';
 import { relativeError } from './relative-error.ts';
 import { settleBranches } from './settle-branches.ts';
 import { normaliseShapes } from './shape-arguments.ts';
@@ -69,7 +70,8 @@ export async function simplifyGraph(original: Graph, source: string): Promise<Si
   const fixed = shapeOnlyValues(unfused);
   const { traces, sizes } = await traceGraph(unfused, source, (value) => fixed.has(value));
   const [{ dims }] = traces;
-  const joined = joinSoftmax(joinWindowWrites(foldConstants(unfused, traces), traces), traces);
+  const raised = raiseOpset(foldConstants(unfused, traces), traces);
+  const joined = joinSoftmax(joinWindowWrites(raised, traces), traces);
   const direct = readShapesDirectly(joined, (value) => dims.get(value)?.[0]);
   const folded = mergeEqualMatrices(direct);
   const plain = foldBatchNorms(normaliseShapes(folded, traces), traces[2]);
