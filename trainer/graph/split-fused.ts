@@ -4,6 +4,8 @@
  *
  *   x -- W[d, 3n] -- layout -- Slice i   becomes   x -- W[:, columns of slice i] -- the same layout on fewer columns
  *
+ * Element by element, something may happen to all columns on the way (clipped queries, keys and values; an activation).
+ *
  * Which columns a slice reads, and that the new layout gives the same elements, is seen by carrying column indices through it.
  */
 import { gather } from './gather.ts';
@@ -29,13 +31,14 @@ import {
 } from './rewrite.ts';
 import type { Trace } from './trace.ts';
 
-/** One slice: the layout operators from the linear's output up to it, and what it reads. */
+/** One slice: the operators from the linear's output up to it, and what it reads. */
 interface Branch {
+  /** In order; each reads the linear's output or what earlier ones make of it, and constants. */
   readonly path: readonly GraphNode[];
   readonly slice: GraphNode;
   readonly columns: readonly number[];
-  /** Column indices along the way: the linear's output, then behind each operator of the path, then behind the slice. */
-  readonly indices: readonly IndexTensor[];
+  /** Column indices of what the path makes, and of the slice's output, by value. */
+  readonly indices: ReadonlyMap<string, IndexTensor>;
 }
 
 /** @returns the same graph object where nothing is fused; otherwise trace again before the next pass */
@@ -52,7 +55,7 @@ export function splitFusedLinears(graph: Graph, trace: Trace): Graph {
   const draft = draftOf(graph);
   const renamed = new Map<string, string>();
   const parts = new Map<string, string>();
-  const slices = new Map<GraphNode, { branch: Branch; part: string }>();
+  const slices = new Map<GraphNode, { branch: Branch; linear: Linear; part: string }>();
   const inputs = new Map([...plans.values()].map(({ linear }) => [linear.output, linear.input]));
   for (const node of graph.nodes) {
     const [read = ''] = node.inputs;
@@ -63,7 +66,7 @@ export function splitFusedLinears(graph: Graph, trace: Trace): Graph {
     const taken = slices.get(node);
     if (taken) {
       // The layout stands where the slice stood: only here all that its shapes read has been made.
-      renamed.set(node.outputs[0] ?? '', replayLayout(draft, taken.branch, taken.part));
+      renamed.set(node.outputs[0] ?? '', replay(draft, taken.branch, taken.linear, taken.part));
       continue;
     }
     draft.nodes.push(node);
@@ -74,7 +77,7 @@ export function splitFusedLinears(graph: Graph, trace: Trace): Graph {
       const key = branch.columns.join();
       const part = outputs.get(key) ?? addLinear(draft, parts, plan.linear, branch.columns);
       outputs.set(key, part);
-      slices.set(branch.slice, { branch, part });
+      slices.set(branch.slice, { branch, linear: plan.linear, part });
     }
   }
   const { initializers } = draft;
@@ -93,32 +96,59 @@ function findBranches(
   const shown = new Set(graph.outputs.map(({ name }) => name));
   const width = dims.at(-1) ?? 0;
   const branches: Branch[] = [];
-  const queue = [{ value: linear.output, path: [] as GraphNode[], indices: [lastAxisIndices(dims)] }];
-  for (const { value, path, indices } of queue) {
+  const indices = new Map([[linear.output, lastAxisIndices(dims)]]);
+  const path: GraphNode[] = [];
+  const reached = new Set<GraphNode>();
+  for (const value of indices.keys()) {
     if (shown.has(value)) return undefined;
     for (const node of readers.get(value) ?? []) {
       // The linear's input has the same lengths before the last axis.
       if (value === linear.output && asksForRows(graph, readers, node, dims.length)) continue;
       const output = node.outputs[0] ?? '';
       const to = trace.dims.get(output);
-      const current = indices.at(-1);
-      if (to === undefined || current === undefined || node.inputs[0] !== value || node.domain !== '')
-        return undefined;
-      if (LAYOUT.has(node.opType)) {
-        queue.push({
-          value: output,
-          path: [...path, node],
-          indices: [...indices, applyLayout(node, current, to)],
-        });
+      const current = indices.get(value);
+      if (to === undefined || current === undefined || node.domain !== '') return undefined;
+      if (ELEMENTWISE.has(node.opType)) {
+        reached.add(node);
+        const operands = node.inputs.filter((input) => input !== '' && !graph.initializers.has(input));
+        // Another operand may be known only later.
+        if (indices.has(output) || !operands.every((operand) => indices.has(operand))) continue;
+        const same = operands.every((operand) => sameIndices(indices.get(operand) ?? current, current));
+        if (!same || to.join() !== current.dims.join()) return undefined;
+        indices.set(output, current);
+        path.push(node);
+      } else if (node.inputs[0] !== value) return undefined;
+      else if (LAYOUT.has(node.opType)) {
+        indices.set(output, applyLayout(node, current, to));
+        path.push(node);
       } else if (node.opType === 'Slice') {
         const taken = applySlice(graph, node, current, to);
         const columns = [...new Set(taken?.data)].sort((a, b) => a - b);
         if (taken === undefined || shown.has(output) || columns.length === width) return undefined;
-        branches.push({ path, slice: node, columns, indices: [...indices, taken] });
+        branches.push({ path: [], slice: node, columns, indices: new Map([[output, taken]]) });
       } else return undefined;
     }
   }
-  return branches.every((branch) => canReplay(branch)) ? branches : undefined;
+  const isKnown = ({ outputs: [output = ''] }: GraphNode) => indices.has(output);
+  if (![...reached].every(isKnown)) return undefined;
+  const complete = branches.map((branch) => withPath(branch, path, indices));
+  return complete.every((branch) => canReplay(branch, linear.output)) ? complete : undefined;
+}
+
+/** The branch with those of the nodes that its slice depends on. */
+function withPath(
+  branch: Branch,
+  nodes: readonly GraphNode[],
+  indices: ReadonlyMap<string, IndexTensor>,
+): Branch {
+  const needed = new Set(branch.slice.inputs.slice(0, 1));
+  const path = nodes.toReversed().filter((node) => {
+    const isNeeded = node.outputs.some((output) => needed.has(output));
+    if (isNeeded) for (const input of node.inputs) needed.add(input);
+    return isNeeded;
+  });
+  const known = [...indices].filter(([value]) => needed.has(value));
+  return { ...branch, path: path.reverse(), indices: new Map([...known, ...branch.indices]) };
 }
 
 /** A Shape of which only entries before the last axis are picked. */
@@ -163,16 +193,17 @@ function applySlice(
 }
 
 /** The slice must be all that there is of its columns, and its columns a box at every step. */
-function canReplay({ columns, indices }: Branch): boolean {
+function canReplay({ columns, indices, slice }: Branch, from: string): boolean {
   const wanted = new Set(columns);
-  const boxes = indices.slice(0, -1).map((tensor) => restrict(tensor, wanted));
-  const last = indices.at(-1);
-  const before = boxes.at(-1);
-  return boxes.every((box) => box !== undefined) && !!last && !!before && sameIndices(before, last);
+  const output = indices.get(slice.outputs[0] ?? '');
+  const before = restrict(indices.get(slice.inputs[0] ?? from), wanted);
+  const steps = [...indices].filter(([value]) => !slice.outputs.includes(value));
+  const areBoxes = steps.every(([, tensor]) => restrict(tensor, wanted) !== undefined);
+  return areBoxes && !!before && !!output && sameIndices(before, output);
 }
 
-function restrict(tensor: IndexTensor, wanted: ReadonlySet<number>): IndexTensor | undefined {
-  const box = boxOf(tensor, (index) => wanted.has(index));
+function restrict(tensor: IndexTensor | undefined, wanted: ReadonlySet<number>): IndexTensor | undefined {
+  const box = tensor && boxOf(tensor, (index) => wanted.has(index));
   return box && takeBox(tensor, box);
 }
 
@@ -247,15 +278,20 @@ function addLinear(
   return biasPart ? draft.add('Add', [product, biasPart], `${linear.add?.name}_part`) : product;
 }
 
-/** The branch's layout operators on fewer columns; returns the value that equals the slice. */
-function replayLayout(draft: Draft, { path, columns, indices }: Branch, from: string): string {
+/** The branch's operators on fewer columns; returns the value that equals the slice. */
+function replay(
+  draft: Draft,
+  { path, columns, indices, slice }: Branch,
+  linear: Linear,
+  from: string,
+): string {
   const wanted = new Set(columns);
-  let value = from;
-  for (const [i, node] of path.entries()) {
-    const full = indices[i + 1] as IndexTensor;
-    const dims = restrict(full, wanted)?.dims ?? full.dims;
-    const [, ...others] = node.inputs;
+  const made = new Map([[linear.output, from]]);
+  for (const node of path) {
+    const full = indices.get(node.outputs[0] ?? '') as IndexTensor;
+    const [input = '', ...others] = node.inputs;
     if (node.opType === 'Reshape') {
+      const dims = restrict(full, wanted)?.dims ?? full.dims;
       const shape = others[0] ?? '';
       const entries = integers(draft.initializers.get(shape));
       const part = dims.map(
@@ -263,7 +299,23 @@ function replayLayout(draft: Draft, { path, columns, indices }: Branch, from: st
       );
       others[0] = shapeVector(draft, `${node.name}_part_shape`, part);
     }
-    value = draft.add(node.opType, [value, ...others], `${node.name}_part`, node.attributes);
+    const inputs = ELEMENTWISE.has(node.opType)
+      ? node.inputs.map((operand) => made.get(operand) ?? constantPart(draft, operand, full, wanted))
+      : [made.get(input) ?? input, ...others];
+    made.set(node.outputs[0] ?? '', draft.add(node.opType, inputs, `${node.name}_part`, node.attributes));
   }
-  return value;
+  return made.get(slice.inputs[0] ?? '') ?? from;
+}
+
+/** What stands in a constant, which may be broadcast, at the wanted places of the tensor that it is combined with. */
+function constantPart(draft: Draft, name: string, full: IndexTensor, wanted: ReadonlySet<number>): string {
+  const constant = draft.initializers.get(name);
+  const box = boxOf(full, (index) => wanted.has(index));
+  if (constant === undefined || box === undefined) return name;
+  const offset = full.dims.length - constant.dims.length;
+  const part = constant.dims.reduce((tensor, length, axis) => {
+    const places = box[axis + offset] ?? [];
+    return length === 1 || places.length === length ? tensor : gather(tensor, axis, places);
+  }, constant);
+  return part === constant ? name : draft.constant(`${name}_part`, part);
 }

@@ -4,9 +4,11 @@ import {
   type Architecture,
   ATTENTION,
   angles,
+  attend,
   type Block,
   HEAD,
   HEADS,
+  heads,
   INNER,
   model,
   modelOf,
@@ -132,6 +134,34 @@ export const fusedLayouts: readonly Architecture[] = [
         const weights = b.op('Softmax', [scores], { axis: -1 });
         const mixed = times('bhqt,bthk->bqhk', weights, into());
         return times('bqhk,hkd->bqd', mixed, b.weight(HEADS, HEAD, WIDTH));
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'queries, keys and values of one matrix that are clipped together, each channel within bounds and in units of its own',
+    graph: () =>
+      model((b, x) => {
+        const fused = b.linear(x, b.weight(WIDTH, 3 * INNER), b.weight(3 * INNER));
+        const inUnits = b.op('Mul', [fused, b.weight(3 * INNER)]);
+        const clipped = b.op('Clip', [inUnits, b.scalar(-0.7), b.scalar(0.7)]);
+        const parts = b.ops('Split', [clipped, b.ints(INNER, INNER, INNER)], 3, { axis: -1 });
+        const [q = '', k = '', v = ''] = parts.map((part) => heads(b, part, HEADS, HEAD));
+        return attend(b, q, k, v);
+      }),
+    pairs: ATTENTION,
+  },
+  {
+    name: 'queries, keys and values that pass an activation which reads the fused matrix twice, head by head',
+    graph: () =>
+      model((b, x) => {
+        const fused = b.linear(x, b.weight(WIDTH, 3 * INNER), b.weight(3 * INNER));
+        const apart = b.op('Reshape', [fused, b.ints(0, 0, HEADS, 3 * HEAD)]);
+        const active = b.op('Mul', [apart, b.op('Sigmoid', [apart])]);
+        const parts = b.ops('Split', [active, b.ints(HEAD, HEAD, HEAD)], 3, { axis: -1 });
+        const [q = '', k = '', v = ''] = parts.map((part) =>
+          b.op('Transpose', [part], { perm: [0, 2, 1, 3] }),
+        );
+        return attend(b, q, k, v);
       }),
     pairs: ATTENTION,
   },
