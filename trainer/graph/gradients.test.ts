@@ -13,3 +13,17 @@ test('a value that is added to two others collects both gradients', () => {
   });
   expect(Array.from(gradient(tf.tensor1d([1, 2])).dataSync())).toEqual([7, 7]);
 });
+
+test.each([
+  ['max', tf.max, [0, 1, 0, 1, 0, 0]],
+  ['min', tf.min, [1, 0, 0, 0, 0, 1]],
+] as const)(
+  'the %s of each row, kept or dropped, passes its gradient to the one element that it is',
+  (_, extreme, expected) => {
+    for (const keepDims of [false, true]) {
+      const gradient = tf.grad((x) => tf.sum(extreme(x, 1, keepDims)));
+      const rows = tf.tensor2d([-1, 3, 2, 5, 4, -2], [2, 3]);
+      expect(Array.from(gradient(rows).dataSync())).toEqual(expected);
+    }
+  },
+);

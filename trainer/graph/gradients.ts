@@ -95,9 +95,10 @@ const spread = (dy: tf.Tensor, shape: number[], axis: unknown) =>
 const extreme: Gradient = {
   inputs: ['x'],
   output: true,
-  of: (dy, saved, { reductionIndices }) => {
+  // TensorFlow.js calls Max's axes otherwise than Min's.
+  of: (dy, saved, { reductionIndices, axis = reductionIndices }) => {
     const [x, y] = saved as [tf.Tensor, tf.Tensor];
-    const kept = keptShape(x.shape, reductionIndices);
+    const kept = keptShape(x.shape, axis);
     return { x: () => where(tf.equal(x, tf.reshape(y, kept)), tf.reshape(dy, kept)) };
   },
 };
