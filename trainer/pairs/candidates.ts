@@ -76,8 +76,9 @@ function judge(
     const ordered = queryFirst(flow, producers, scores, reach, atom);
     if (consumers.length > 0) return 'is summed both between activations and by a linear';
     if (!ordered) return `is summed between activations, but ${made(producers)}, not by a query and a key`;
-    if (!scores.some((score) => reachesSoftmax(flow, score)))
-      return 'is summed between activations without a Softmax behind';
+    // Keys that first mix the values, as in linear attention, weigh them just as well.
+    if (mixes.length === 0 && !scores.some((score) => weighs(flow, score)))
+      return 'is summed between activations to products that weigh nothing';
     return { ...base, kind: 'query-key', producers: ordered };
   }
   if (consumers.length === 0) return 'is summed by no linear';
@@ -167,11 +168,14 @@ function queryFirst(
   return producers.length === 1 && scores.every(oneIsFixed) ? [...producers] : undefined;
 }
 
-/** Operators between scores and their Softmax, beside layout and elementwise ones: padding, sinks, relative positions. */
-const TO_SOFTMAX = new Set(['Concat', 'Slice', 'Pad', 'Expand', 'Gather', 'GatherElements']);
+/** Operators between scores and what they weigh, beside layout and elementwise ones: padding, sinks, relative positions. */
+const TO_WEIGHTS = new Set(['Concat', 'Slice', 'Pad', 'Expand', 'Gather', 'GatherElements']);
 
-/** Looks through linears that mix heads only. */
-function reachesSoftmax(flow: Flow, score: Contraction): boolean {
+/**
+ * Whether scores become weights: by Softmax, or as they are, squared, or through a Sigmoid, in a product with something else that sums over
+ * what they score. Looks through linears that mix heads only.
+ */
+function weighs(flow: Flow, score: Contraction): boolean {
   const own = atomsOf(flow, score.free);
   const talks = (node: GraphNode) =>
     flow.contractions.some(
@@ -180,12 +184,17 @@ function reachesSoftmax(flow: Flow, score: Contraction): boolean {
         !product.betweenActivations &&
         flow.atoms.leaves(product.axis).every((atom) => own.has(atom)),
     );
+  const mixes = new Set(
+    flow.contractions.flatMap(({ node, axis, betweenActivations }) =>
+      betweenActivations && flow.atoms.leaves(axis).some((atom) => own.has(atom)) ? [node] : [],
+    ),
+  );
   const queue = new Set(score.node.outputs);
   for (const value of queue) {
     for (const node of flow.readers.get(value) ?? []) {
-      if (node.opType === 'Softmax') return true;
+      if (node.opType === 'Softmax' || mixes.has(node)) return true;
       const { opType } = node;
-      if (ELEMENTWISE.has(opType) || LAYOUT.has(opType) || TO_SOFTMAX.has(opType) || talks(node))
+      if (ELEMENTWISE.has(opType) || LAYOUT.has(opType) || TO_WEIGHTS.has(opType) || talks(node))
         for (const output of node.outputs) queue.add(output);
     }
   }

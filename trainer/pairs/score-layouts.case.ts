@@ -1,5 +1,5 @@
 /** Ways to write scores and what is mixed by them, and what must be found in them. */
-import type { GraphBuilder } from '../../test/support/graph-builder.ts';
+import { GraphBuilder } from '../../test/support/graph-builder.ts';
 import {
   type Architecture,
   ATTENTION,
@@ -8,8 +8,10 @@ import {
   HEADS,
   heads,
   INNER,
+  mlp,
   model,
   modelOf,
+  norm,
   project,
   threeHeads,
   WIDTH,
@@ -157,8 +159,7 @@ export const scoreLayouts: readonly Architecture[] = [
         const sum = b.op('ReduceSum', [b.op('Mul', [e, e]), b.ints(-1)]);
         return project(b, b.op('MatMul', [b.op('Div', [e, sum]), v]));
       }),
-    pairs: [ATTENTION[1] as string],
-    reason: /without a Softmax/,
+    pairs: ATTENTION,
   },
   {
     name: 'a gate on each unit of what is mixed, with fewer heads of values',
@@ -182,14 +183,58 @@ export const scoreLayouts: readonly Architecture[] = [
     pairs: ['query-key 4/2x6', 'value-projection 4/2x6'],
   },
   {
-    name: 'attention without Softmax',
+    name: 'attention without Softmax: scores as they are, squared, and through a Sigmoid',
+    graph: () =>
+      model(
+        ...[[], ['Relu'], ['Sigmoid']].map((by) => (b: GraphBuilder, x: string) => {
+          const [q, k, v] = threeHeads(b, x);
+          const scores = b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
+          const weights = by.reduce((value, opType) => b.op(opType, [value]), scores);
+          return project(b, b.op('MatMul', [b.op('Mul', [weights, weights]), v]));
+        }),
+      ),
+    pairs: [...ATTENTION, ...ATTENTION, ...ATTENTION],
+  },
+  {
+    name: 'linear attention: keys mix the values before queries read them, over the sum of their weights',
     graph: () =>
       model((b, x) => {
         const [q, k, v] = threeHeads(b, x);
-        const scores = b.op('MatMul', [q, b.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
-        return project(b, b.op('MatMul', [b.op('Relu', [scores]), v]));
+        const [query = '', key = ''] = [q, k].map((value) => b.op('Softplus', [value]));
+        const turned = b.op('Transpose', [key], { perm: [0, 1, 3, 2] });
+        const mixed = b.op('MatMul', [query, b.op('MatMul', [turned, v])]);
+        const sums = b.op('ReduceSum', [turned, b.ints(-1)], { keepdims: 1 });
+        return project(b, b.op('Div', [mixed, b.op('MatMul', [query, sums])]));
       }),
-    pairs: [ATTENTION[1] as string],
-    reason: /without a Softmax/,
+    pairs: ATTENTION,
+  },
+  {
+    name: 'a gated attention unit: one matrix for all, queries and keys of one part, each at a scale of its own',
+    graph: () =>
+      model((b, x) => {
+        const fused = b.linear(x, b.weight(WIDTH, 2 * INNER + HEAD), b.weight(2 * INNER + HEAD));
+        const active = b.op('Mul', [fused, b.op('Sigmoid', [fused])]);
+        const parts = b.ops('Split', [active, b.ints(INNER, INNER, HEAD)], 3, { axis: -1 });
+        const [gate = '', value = '', base = ''] = parts;
+        const scaled = () => b.op('Add', [b.op('Mul', [base, b.weight(HEAD)]), b.weight(HEAD)]);
+        const scores = b.op('MatMul', [scaled(), b.op('Transpose', [scaled()], { perm: [0, 2, 1] })]);
+        const weights = b.op('Relu', [scores]);
+        const mixed = b.op('MatMul', [b.op('Mul', [weights, weights]), value]);
+        return b.linear(b.op('Mul', [gate, mixed]), b.weight(INNER, WIDTH), b.weight(WIDTH));
+      }),
+    pairs: [`query-key 1x${HEAD}`, `value-projection 1x${INNER}`],
+  },
+  {
+    name: 'likeness of all places to each other, which weighs nothing',
+    graph: () => {
+      const b = new GraphBuilder();
+      const x = b.input('x', ['batch', 'length', WIDTH]);
+      const hidden = b.op('Add', [x, mlp(b, norm(b, x))]);
+      const [one = '', other = ''] = [0, 1].map(() => b.linear(hidden, b.weight(WIDTH, HEAD)));
+      const likeness = b.op('MatMul', [one, b.op('Transpose', [other], { perm: [0, 2, 1] })]);
+      return b.build({ y: [b.op('Tanh', [likeness]), ['batch', 'length', 'length']] });
+    },
+    pairs: ['sequential 1x32'],
+    reason: /to products that weigh nothing/,
   },
 ];
