@@ -1,7 +1,10 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { Miniflare } from 'miniflare';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { COMPATIBILITY_DATE, nodeNetwork } from './local-gateway.ts';
+import { disposables, temporaryDirectory } from '../../test/support/node-client.ts';
+import { COMPATIBILITY_DATE, nodeNetwork, startLocalGateway } from './local-gateway.ts';
 
 /** Asks the address in a request's body, through the binding in its path. */
 const script = `export default {
@@ -43,4 +46,15 @@ describe('the way to the nodes', () => {
     expect(await isBlocked('PUBLIC', 'http://127.0.0.1:9')).toBe(false);
     expect(await isBlocked('PUBLIC', 'http://10.255.255.1:9')).toBe(true);
   });
+});
+
+test('a gateway that cannot start says why', async () => {
+  const scope = disposables();
+  const dataDir = await temporaryDirectory(scope);
+  await writeFile(join(dataDir, 'd1'), 'no directory');
+  const secrets = { operatorToken: 'o'.repeat(24), nodeToken: 'n'.repeat(24), keyPepper: 'k'.repeat(24) };
+  await expect(startLocalGateway({ port: 0, nodes: [], ...secrets, dataDir })).rejects.toThrow(
+    /did not start.*d1/,
+  );
+  await scope.dispose();
 });

@@ -109,7 +109,8 @@ export async function startLocalGateway(options: LocalGatewayOptions): Promise<L
     const running = runtimes();
     await miniflare.dispose().catch(() => {});
     for (const { letGo } of running) letGo();
-    throw new SppError('internal', `The gateway did not start on port ${port}.`, { cause });
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SppError('internal', `The gateway did not start on port ${port}: ${reason}`, { cause });
   }
 }
 
