@@ -17,11 +17,15 @@ export interface GatewayClientOptions {
   readonly signal?: AbortSignal | undefined;
   /** First pause between tries; each next one is twice as long. */
   readonly pauseMs?: number;
+  /** How long an answer may take beyond what a slow line takes for the body; 60 s unless told. */
+  readonly answerMs?: number;
 }
 
 const TRIES = 5;
 const FIRST_PAUSE_MS = 250;
-const REQUEST_TIMEOUT_MS = 600_000;
+const ANSWER_MS = 60_000;
+/** The slowest line that a body may come over: what takes longer has stopped. */
+const LEAST_BYTES_PER_S = 50_000;
 
 const problemSchema = z.looseObject({ code: z.string(), detail: z.string(), hint: z.string().optional() });
 
@@ -29,7 +33,8 @@ export function gatewayClient(options: GatewayClientOptions): GatewayClient {
   const origin = originOf(options.url);
   const send = (method: string, path: string, init: { body?: Blob; headers?: Record<string, string> } = {}) =>
     withRetries(`${method} ${path}`, origin, options, async () => {
-      const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+      const lineMs = ((init.body?.size ?? 0) / LEAST_BYTES_PER_S) * 1000;
+      const timeout = AbortSignal.timeout(Math.ceil((options.answerMs ?? ANSWER_MS) + lineMs));
       return fetch(`${origin}${path}`, {
         method,
         headers: { ...init.headers, authorization: `Bearer ${options.token}` },
@@ -86,10 +91,15 @@ async function withRetries(
         hint: 'Start it again: it goes on where it stopped.',
         cause,
       });
-    throw new SppError('not-ready', `${origin} cannot be reached (${what}, ${TRIES} tries).`, {
-      hint: 'Check the URL and that the gateway runs; the upload goes on where it stopped.',
-      cause,
-    });
+    const late = cause instanceof DOMException && cause.name === 'TimeoutError';
+    throw new SppError(
+      'not-ready',
+      `${origin} ${late ? 'does not answer' : 'cannot be reached'} (${what}, ${TRIES} tries).`,
+      {
+        hint: `${late ? 'Look at the log of the gateway' : 'Check the URL and that the gateway runs'}; the upload goes on where it stopped.`,
+        cause,
+      },
+    );
   }
 }
 
