@@ -148,6 +148,21 @@ describe('a served model', () => {
     expect(await answers()).toEqual(right);
   });
 
+  test('is measured and served where its weights on disk cannot be looked at', async () => {
+    const source = await levelModels({
+      artifact: await openArtifact(await tinyArtifact(scope)),
+      ep: 'cpu',
+      workers: 1,
+      retryAfterS: 1,
+      directory: await temporaryDirectory(scope),
+      log: createLogger('silent', 'test'),
+    });
+    const mend = () => Promise.reject(new Error('stale file handle'));
+    const { model, profiled } = await tiny({ source: { ...source, mend } });
+    await model.measure();
+    expect(profiled()).toEqual([0, 1, 2]);
+  });
+
   test('measures anew what an earlier process measured on a machine that was busier', async () => {
     const timesMs = Array(64).fill(5000);
     const profiles: ProfileFile = {

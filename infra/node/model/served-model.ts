@@ -241,7 +241,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
 
   const mend = async () => {
     const { changed, lost } = await source.mend();
-    if (!changed) return;
+    if (!changed || closed) return;
     packed.renew();
     for (const level of cache.levels()) {
       const model = cache.peek(level);
@@ -255,7 +255,8 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const measure = async (onUsable?: () => void) => {
     restored ??= kept.restore(denseLevel);
     await restored;
-    await mend();
+    // A disk that cannot be looked at keeps nobody from what is in memory.
+    await mend().catch((error: unknown) => log.warn({ err: error }, 'weights on disk cannot be looked at'));
     // The next level comes while the first is tried.
     if (progressive && denseLevel > 0) await prefetch(0).then(() => void prefetch(1));
     await trial.try();
