@@ -225,6 +225,20 @@ export const scoreLayouts: readonly Architecture[] = [
     pairs: [`query-key 1x${HEAD}`, `value-projection 1x${INNER}`],
   },
   {
+    name: 'queries and keys of one part, scaled side by side by an Einsum that sums nothing',
+    graph: () =>
+      model((b, x) => {
+        const [, , value] = threeHeads(b, x);
+        const base = b.linear(x, b.weight(WIDTH, HEAD), b.weight(HEAD));
+        const scaled = b.op('Einsum', [base, b.weight(2, HEAD)], { equation: '...r,sr->...sr' });
+        const [query = '', key = ''] = b
+          .ops('Split', [b.op('Add', [scaled, b.weight(2, HEAD)]), b.ints(1, 1)], 2, { axis: 2 })
+          .map((part) => b.op('Transpose', [part], { perm: [0, 2, 1, 3] }));
+        return attend(b, query, key, value);
+      }),
+    pairs: [`query-key 1x${HEAD}`, `value-projection 4x${HEAD}`],
+  },
+  {
     name: 'likeness of all places to each other, which weighs nothing',
     graph: () => {
       const b = new GraphBuilder();

@@ -27,8 +27,18 @@ export const einsum: Unfold = (b) => {
   if (!other) return [arranged(b, a, output)];
   const [left, right] = b.initializer(a.x) ? [other, a] : [a, other];
   const joined = toMatrix(b, left, right, output) ?? product(b, left, right, output);
-  return joined && [arranged(b, joined, output)];
+  if (joined) return [arranged(b, joined, output)];
+  const isSummed = left.labels.some((label) => right.labels.includes(label) && !output.includes(label));
+  return isSummed ? undefined : [b.op('Mul', [spread(b, left, output), spread(b, right, output)])];
 };
+
+/** With an axis of one element for each label that it lacks. */
+function spread(b: NodeBuilder, term: Term, order: readonly string[]): string {
+  const own = order.filter((label) => term.labels.includes(label));
+  const x = arranged(b, term, own);
+  const lacking = order.flatMap((label, axis) => (own.includes(label) ? [] : [axis]));
+  return lacking.length === 0 ? x : b.unsqueeze(x, lacking);
+}
 
 /** Without the axes that only this operand has and nobody wants. */
 function summed(
