@@ -28,6 +28,8 @@ describe('the origin of a node', () => {
     'http://node',
     'https://node.internal.',
     'http://node.default.svc.cluster.local:8788',
+    'http://node-0.node.default.svc:8788',
+    'http://node.test',
   ])('%s is taken only where the deployment has nodes in its own network', (text) => {
     expect(() => nodeOrigin(text, false)).toThrow(/some networks only/);
     expect(nodeOrigin(text, true)).toBe(new URL(text).origin);
@@ -62,6 +64,16 @@ describe('the origin of a node', () => {
   ])('%s is never taken', (text) => {
     for (const privateToo of [false, true])
       expect(() => nodeOrigin(text, privateToo)).toThrow(expect.objectContaining({ code: 'bad-request' }));
+  });
+
+  test.each([
+    ['http://node.example.org', /https address; http .*PRIVATE_NODES/],
+    ['http://169.254.169.254', /never taken/],
+    ['node.example.org', /such as https/],
+  ])('a refusal of %s says what would do', (text, hint) => {
+    expect(() => nodeOrigin(text, true)).toThrow(
+      expect.objectContaining({ hint: expect.stringMatching(hint) }),
+    );
   });
 
   test('a refusal does not repeat credentials', () => {

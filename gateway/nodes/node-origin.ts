@@ -8,8 +8,9 @@ import { SppError } from '../../schema/errors.ts';
 /** `here` is this machine. */
 type Reach = 'public' | 'private' | 'here' | 'nowhere';
 
-/** Names that no public resolver knows, or that say where they lead. */
-const PRIVATE_NAME = /^[^.]+$|(?:^|\.)(?:local|internal|intranet|lan|home\.arpa)$/;
+/** Names that no public resolver knows, or that say where they lead; `svc` ends those of Kubernetes' services within a cluster. */
+const PRIVATE_NAME =
+  /^[^.]+$|(?:^|\.)(?:local|internal|intranet|private|corp|lan|home|home\.arpa|localdomain|svc|test)$/;
 const HERE = /(?:^|\.)localhost$/;
 
 /** Where clouds keep their machines' credentials, beside link-local addresses: AWS, Alibaba, Azure, Google. */
@@ -34,19 +35,23 @@ const PRIVATE_RANGES: ReadonlySet<string> = new Set(['private', 'uniqueLocal', '
 export function nodeOrigin(text: string, privateToo: boolean, hereToo = privateToo): string {
   const url = URL.parse(text);
   if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:'))
-    throw refused('is not an https address');
+    throw refused('is not an https address', 'It is such as https://node.example.org.');
   if (url.username !== '' || url.password !== '') throw refused('holds credentials');
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '' || /[?#]/.test(text))
     throw refused('is more than an origin such as https://node.example.org');
   if (url.port === '0') throw refused('has port 0, on which nothing listens');
   const reach = reachOf(url.hostname);
-  if (reach === 'nowhere') throw refused('is no place for a node');
+  if (reach === 'nowhere') throw refused('is no place for a node', NOWHERE_HINT);
   if ((reach === 'private' && !privateToo) || (reach === 'here' && !hereToo))
     throw refused('can be reached from some networks only', HINT);
-  if (reach === 'public' && url.protocol === 'http:') throw refused('is not encrypted on the way');
+  if (reach === 'public' && url.protocol === 'http:')
+    throw refused('is not encrypted on the way', PLAIN_HINT);
   return url.origin;
 }
 
+const PLAIN_HINT =
+  'Give it an https address; http is taken within a private network alone, where PRIVATE_NODES=on.';
+const NOWHERE_HINT = 'Link-local addresses and those of a cloud’s metadata are never taken.';
 const HINT = 'PRIVATE_NODES=on lets a deployment have nodes on this machine or in a network of its own.';
 
 /** @param host as URLs have it: in lower case, numbers in their plain form, IPv6 in brackets */
