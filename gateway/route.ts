@@ -56,9 +56,12 @@ export async function readDocument<T>(
   return validated(parseJson(await readBody(request, MAX_DOCUMENT_BYTES)), schema, code, what);
 }
 
+/** What is not there is said to be missing, and not to be of another type than it should. */
+const missing: z.core.$ZodErrorMap = ({ input }) => (input === undefined ? 'is missing' : undefined);
+
 /** @throws `code`; `errors` in its details has a path and a message for each fault */
 export function validated<T>(value: unknown, schema: z.ZodType<T>, code: ProblemCode, what: string): T {
-  const parsed = schema.safeParse(value);
+  const parsed = schema.safeParse(value, { error: missing });
   if (parsed.success) return parsed.data;
   const errors = parsed.error.issues.map(({ path, message }) => ({ path: z.core.toDotPath(path), message }));
   const first = errors
