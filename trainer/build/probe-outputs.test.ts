@@ -85,7 +85,11 @@ function dataOf(length: number, token: (place: number) => number = (place) => pl
       input_ids: {
         dtype: 'int64',
         dims: [indices.length, length],
-        data: BigInt64Array.from({ length: indices.length * length }, (_, i) => BigInt(token(i))),
+        data: BigInt64Array.from(
+          indices.flatMap((index) =>
+            Array.from({ length }, (_, place) => BigInt(token(index * length + place))),
+          ),
+        ),
       } satisfies Tensor,
     }),
   };
@@ -111,6 +115,35 @@ describe('outputs', () => {
       { name: 'number', shape: [1] },
       { name: 'share', shape: [1], chances: true },
     ]);
+  });
+
+  test('not those whose rows depend on what else is run, as where the first axis is no batch', async () => {
+    const different: BoundDataset['train'] = {
+      count: 4,
+      feeds: async (indices) => ({
+        input_ids: {
+          dtype: 'int64',
+          dims: [indices.length, 7],
+          data: BigInt64Array.from(
+            indices.flatMap((index) => Array.from({ length: 7 }, () => BigInt(index))),
+          ),
+        },
+      }),
+    };
+    const across: Graph = {
+      ...graph,
+      outputs: [
+        { name: 'back', dtype: 'float32', dims: ['batch', 'sequence', WIDTH] },
+        { name: 'pooled', dtype: 'float32', dims: ['batch', WIDTH] },
+      ],
+      nodes: [...graph.nodes, node('CumSum', ['hidden', 'zero'], 'back')],
+    };
+    const data = { ...dataOf(7), train: different };
+    expect((await probeOutputs(across, data)).map(({ name }) => name)).toEqual(['pooled']);
+    const alone = { ...across, outputs: across.outputs.slice(0, 1) };
+    await expect(probeOutputs(alone, data)).rejects.toThrow(
+      'output back answers an example otherwise when other examples are run with it',
+    );
   });
 
   test('single numbers that are within 0 and 1 only in the first examples are no probabilities', async () => {

@@ -1,4 +1,5 @@
 /** Which outputs of a model can be held to the dense model's, found by running it on a few examples. */
+import { SppError } from '../../schema/errors.ts';
 import type { BoundDataset } from '../data/bind-dataset.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import { ortModel } from '../graph/ort-model.ts';
@@ -8,37 +9,72 @@ import { runOfTexts } from './run-of-texts.ts';
 
 /** Relative change of an answer that is rounding. */
 const ROUNDING = 1e-4;
+/** The same between runs that share some of their examples; more than rounding makes of a choice in the model, as of an expert. */
+const SAME_ROWS = 1e-2;
+/** Examples of two runs, the first ones' behind another: what only looks back sees that, too. */
+const [FEW, MORE] = [
+  [0, 1],
+  [2, 0, 1],
+];
 /** Examples of which every single number is a probability, if it is one in all: a few may be so by chance. */
 const LOOKED_AT = 64;
 
 /**
- * Float outputs that have one row an example: as many as there are examples, of a shape that does not depend on them. A single number may
- * lack an axis of its own.
+ * Float outputs that have one row an example: as many as there are examples, of a shape that does not depend on them, and with values that
+ * do not depend on the others either. A single number may lack an axis of its own.
+ * @throws `bad-model` where every output would be one, but for what it makes of the other examples
  */
 export async function probeOutputs(graph: Graph, data: BoundDataset): Promise<OutputShape[]> {
   const session = await createOrtSession(ortModel(graph), { threads: 1 });
   try {
     const runs: { count: number; outputs: Record<string, Tensor> }[] = [];
-    for (const count of [2, 3]) {
-      const indices = Array.from({ length: count }, (_, i) => i % data.train.count);
+    for (const examples of [FEW, MORE]) {
+      const count = examples.length;
+      const indices = examples.map((example) => example % data.train.count);
       const feeds = await data.train.feeds(indices);
       runs.push({ count, outputs: await runOfTexts(data.length, () => session.run(feeds)) });
     }
+    const mixing: string[] = [];
     const shapes = graph.outputs.flatMap(({ name }): OutputShape[] => {
       const dims = runs.map(({ outputs }) => outputs[name]?.dims);
       const [first, second] = dims.map((each) => each?.slice(1));
       const float = runs.every(({ outputs }) => outputs[name]?.dtype === 'float32');
       const batched = runs.every(({ count }, run) => dims[run]?.[0] === count);
       if (!float || !batched || first === undefined || first.join() !== second?.join()) return [];
+      const [few, more] = runs.map(({ outputs }) => outputs[name] as Tensor);
+      if (few && more && !equalRows(few, more)) {
+        mixing.push(name);
+        return [];
+      }
       const shape = first.length === 0 ? [1] : first;
       const chances = runs.every(({ outputs }) => areChances(outputs[name] as Tensor, shape));
       const shares = !chances && runs.every(({ outputs }) => areShares(outputs[name] as Tensor));
       return [{ name, shape, ...(chances ? { chances: true } : {}), ...(shares ? { shares: true } : {}) }];
     });
+    const [mixed] = mixing;
+    if (shapes.length === 0 && mixed !== undefined) throw dependsOnOthers(mixed);
     return await withCausality(session, data, await surelyChances(session, data, shapes));
   } finally {
     await session.close();
   }
+}
+
+/** Whether the rows of the first tensor are those of the second behind its first one. */
+function equalRows(few: Tensor, more: Tensor): boolean {
+  const [x, y] = [few.data as Float32Array, more.data as Float32Array];
+  const before = y.length - x.length;
+  const largest = x.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return x.every((value, i) => !(Math.abs(value - (y[before + i] as number)) > SAME_ROWS * largest));
+}
+
+function dependsOnOthers(output: string): SppError {
+  return new SppError(
+    'bad-model',
+    `The model's output ${output} answers an example otherwise when other examples are run with it.`,
+    {
+      hint: 'The first axis of inputs and outputs must be the batch (batch_first=True), and nothing may be taken over it: export in eval mode.',
+    },
+  );
 }
 
 const areShares = ({ data }: Tensor) =>
