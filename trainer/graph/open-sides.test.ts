@@ -56,6 +56,17 @@ describe('sides that the file leaves open', () => {
     await checkEqualOn(image(48, 352), original, graph, plainly);
   });
 
+  test('of an example whose answers are next to nothing, rounding is no difference', async () => {
+    const chances = (bias: number) => {
+      const b = new GraphBuilder();
+      const x = b.input('x', ['batch', 3, 'height', 'width']);
+      const raised = b.op('Add', [b.op('Mul', [x, b.scalar(0.1)]), b.scalar(bias)]);
+      return b.build({ y: [b.op('Sigmoid', [raised]), ['batch', 3, 'height', 'width']] });
+    };
+    await checkEqualOn(image(8, 8), chances(-14), chances(-14.01), plainly);
+    await expect(checkEqualOn(image(8, 8), chances(-4), chances(-4.01), plainly)).rejects.toThrow('differs');
+  });
+
   test('a graph that was prepared for other sizes is refused for those of the data', async () => {
     const original = halvedFourTimes();
     const b = new GraphBuilder();
