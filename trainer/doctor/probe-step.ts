@@ -8,7 +8,7 @@ import type { PreparedModel } from '../pairs/pair.ts';
 import type { TracedModel } from '../pairs/prepare.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
-import { sampleInputs } from '../runtime/sample-inputs.ts';
+import { type FreeSizes, sampleInputs } from '../runtime/sample-inputs.ts';
 
 /** Examples of a step: a build's, but of long inputs as many as have so many tokens. */
 const BATCH = 64;
@@ -25,7 +25,7 @@ export interface ProbeStep {
 export async function stepFor(model: TracedModel): Promise<ProbeStep> {
   const session = await createOrtSession(ortModel(model.graph), { threads: computeThreads() });
   try {
-    const [size, answers] = await acceptedSize(model.graph, session);
+    const [size, answers] = await acceptedSize(model, session);
     const more = await answersAt(model.graph, session, { ...size, batch: size.batch + 1 });
     const rows = rowsOf(size.batch, answers, more);
     const outputs = model.graph.outputs.filter(({ name }) => name === rows.output);
@@ -36,22 +36,26 @@ export async function stepFor(model: TracedModel): Promise<ProbeStep> {
   }
 }
 
-type Size = { readonly batch: number; readonly length: number };
 type Answers = Readonly<Record<string, Tensor>>;
 
-function answersAt(graph: Graph, session: OrtSession, size: Size): Promise<Answers> {
+function answersAt(graph: Graph, session: OrtSession, size: FreeSizes): Promise<Answers> {
   return session.run(sampleInputs(graph, size, 1));
 }
 
 /** Position tables may end before the length that is tried first. */
-async function acceptedSize(graph: Graph, session: OrtSession): Promise<readonly [Size, Answers]> {
+async function acceptedSize(
+  { graph, sizes }: TracedModel,
+  session: OrtSession,
+): Promise<readonly [FreeSizes, Answers]> {
   const { batch, length } = batchOf(graph);
+  // The one height or side that images must have, where the file leaves it open, stays.
+  const [traced] = sizes;
   for (const shorter of [length, length / 2, length / 4]) {
-    const size = { batch, length: shorter };
+    const size = { ...traced, batch, length: shorter };
     const answers = await answersAt(graph, session, size).catch(() => undefined);
     if (answers !== undefined) return [size, answers];
   }
-  const least = { batch, length: 8 };
+  const least = { ...traced, batch, length: 8 };
   return [least, await answersAt(graph, session, least)];
 }
 
@@ -70,7 +74,7 @@ function rowsOf(batch: number, answers: Answers, more: Answers): { output: strin
   return { output: found[0], dims: found[1].dims };
 }
 
-function batchOf(graph: Graph): Size {
+function batchOf(graph: Graph): { readonly batch: number; readonly length: number } {
   const free = graph.inputs.some(({ dims }) => dims.some((dim, axis) => axis > 0 && typeof dim === 'string'));
   return free ? { batch: Math.max(1, TOKENS / LENGTH), length: LENGTH } : { batch: BATCH, length: 1 };
 }
@@ -78,7 +82,7 @@ function batchOf(graph: Graph): Size {
 /** With the output as its own teacher moved a little: the time is that of any other. */
 function probeStep(
   { graph, pairs }: PreparedModel,
-  size: Size,
+  size: FreeSizes,
   { output, dims }: { readonly output: string; readonly dims: readonly number[] },
 ): MaskStep {
   const data = Float32Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(i));
