@@ -8,6 +8,8 @@ import { nextOf, numberedPageSchema, pageOf } from './page.ts';
 /** Each comes with its reasons, so that a page has fewer. */
 export const decisionsQuerySchema = numberedPageSchema.extend({
   limit: z.coerce.number().int().min(1).max(200).default(50),
+  /** Only those that came after this one. */
+  after: z.coerce.number().int().nonnegative().optional(),
 });
 
 export const decisionRoutes: readonly Route[] = [
@@ -16,8 +18,8 @@ export const decisionRoutes: readonly Route[] = [
     path: '/v1/decisions',
     access: 'viewer',
     async handle({ gateway, request }) {
-      const { limit, before } = pageOf(request, decisionsQuerySchema);
-      const decisions = await listDecisions(gateway.db, limit, before);
+      const { limit, ...range } = pageOf(request, decisionsQuerySchema);
+      const decisions = await listDecisions(gateway.db, limit, range);
       return Response.json({ decisions, next: nextOf(decisions, limit, ({ id }) => id) });
     },
   },

@@ -1,7 +1,9 @@
 /** Lists that grow without end are told in pages. */
 import { beforeAll, expect, test } from 'vitest';
 import { defaultPolicy } from '../../schema/policy.ts';
+import type { WeighedDecision } from '../decisions/decision-log.ts';
 import { deployment, type Isolate, isolate, secrets } from '../isolate.fixture.ts';
+import { writeDecisions } from '../storage/decisions.ts';
 
 let here: Isolate;
 
@@ -58,6 +60,28 @@ test('/v1/policy/versions, the default with the last of them', async () => {
   const list = (page: Page) => (page as unknown as { versions: { version: number }[] }).versions;
   const versions = (await allOf('/v1/policy/versions', list)).map(({ version }) => version);
   expect(versions).toEqual([4, 3, 2, 1, 0]);
+});
+
+test('/v1/decisions, those after one that is known, without what they were made from', async () => {
+  const record = {
+    atMs: Date.now(),
+    requestId: 'r',
+    model: 'tiny',
+    policyVersion: 0,
+    rules: { slaClass: null, budgetMs: 10 },
+    outcome: { status: 200, level: 0, totalMs: 1, costNanoUsd: 0, attempts: ['a'] },
+  };
+  const one = { record, keyId: null, input: { levels: [] }, weight: 1 } as unknown as WeighedDecision;
+  await writeDecisions(
+    here.gateway.db,
+    Array.from({ length: 5 }, () => one),
+    record.atMs,
+  );
+  const { decisions } = (await (await ask('GET', '/v1/decisions?after=1&before=5')).json()) as {
+    decisions: { id: number; record: object }[];
+  };
+  expect(decisions.map(({ id }) => id)).toEqual([4, 3, 2]);
+  expect(decisions[0]?.record).toEqual(record);
 });
 
 test('a page that cannot be is refused by name', async () => {

@@ -1,5 +1,5 @@
 /** The kept sample of decisions: bounded in number and age, whatever comes. */
-import { desc, eq, lt, lte, sql } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, gt, lt, lte, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { type DecisionRow, decisions } from '../../schema/db/tables.ts';
 import type { DecisionInput } from '../decisions/decision-input.ts';
@@ -57,22 +57,28 @@ export async function writeDecisions(
   ]);
 }
 
-/** Newest first, without what they were made from. @param before only rows with a lower id */
+/** Most of a row is what it was made from, which the database leaves out by itself. */
+const withoutInput = {
+  ...getTableColumns(decisions),
+  record: sql`json_remove(${decisions.record}, '$.input')`.mapWith(decisions.record),
+};
+
+/** Newest first, without what they were made from. @param range only rows with an id between these two */
 export async function listDecisions(
   db: Database,
   limit: number,
-  before: number | undefined,
+  { before, after }: { readonly before?: number | undefined; readonly after?: number | undefined },
 ): Promise<DecisionRow[]> {
-  const rows = await db
-    .select()
+  const bounds = [
+    before === undefined ? undefined : lt(decisions.id, before),
+    after === undefined ? undefined : gt(decisions.id, after),
+  ];
+  return db
+    .select(withoutInput)
     .from(decisions)
-    .where(before === undefined ? undefined : lt(decisions.id, before))
+    .where(and(...bounds))
     .orderBy(desc(decisions.id))
     .limit(limit);
-  return rows.map(({ record, ...row }) => {
-    const { input, ...rest } = record;
-    return { ...row, record: rest };
-  });
 }
 
 export async function decisionsOf(db: Database, requestId: string): Promise<DecisionRow[]> {
