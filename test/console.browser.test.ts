@@ -29,6 +29,7 @@ describe('what the gateway hands out', () => {
     for (const rule of [
       "default-src 'none'",
       "script-src 'self'",
+      "style-src 'self'",
       "connect-src 'self'",
       "frame-ancestors 'none'",
     ])
@@ -90,6 +91,10 @@ describe.skipIf(noBrowser !== undefined)(title, () => {
     // Decisions are written behind requests, and the page asks again.
     await page.locator('#traffic').getByText('tiny').waitFor();
     await page.locator('#traffic-chart').getByText('% in time').waitFor();
+    await page.locator('#traffic-legend').getByText('refused').waitFor();
+    // The marks of quick levels lie upon one another.
+    await page.locator('#frontier svg path[fill="#fff"]').last().hover({ force: true });
+    await page.locator('#frontier').getByText('of the FLOPs').waitFor();
     await page.reload();
     await page.locator('#fleet').getByText('in service').first().waitFor();
     await page.getByRole('button', { name: 'sign out' }).click();
@@ -110,7 +115,7 @@ describe.skipIf(noBrowser !== undefined)(title, () => {
     const { page, faults } = await opened();
     await signIn(page, secrets.operatorToken);
     const editor = page.locator('#policy');
-    await page.getByText(/^Version \d+ is in force\.$/).waitFor();
+    const inForce = await page.getByText(/^Version \d+ is in force\.$/).textContent();
     const before = await editor.inputValue();
     await editor.fill(before.replace(/"quantile": [\d.]+/, '"quantile": 2'));
     await page.getByRole('button', { name: 'validate' }).click();
@@ -125,7 +130,13 @@ describe.skipIf(noBrowser !== undefined)(title, () => {
     await page.getByText('It is in force').waitFor();
     const now = async () => (await (await fleet.gateway.operator('GET', '/v1/policy')).json()) as object;
     expect(await now()).toMatchObject({ quantile: 0.75 });
-    await page.getByRole('button', { name: 'go back to it' }).first().click();
+    page.on('dialog', (dialog) => void dialog.accept());
+    const version = Number(/\d+/.exec(inForce ?? '')?.[0]);
+    const back = page.getByRole('button', { name: `go back to version ${version}`, exact: true });
+    await back.focus();
+    await page.keyboard.press('Enter');
+    await page.getByText(`Version ${version} is in force again.`).waitFor();
+    expect(await page.locator(':focus').getAttribute('aria-label')).toBe(`go back to version ${version}`);
     await page.locator('#versions').getByText('again version').waitFor();
     expect(await now()).toEqual(JSON.parse(before));
     expect(faults.filter((fault) => !fault.includes('422'))).toEqual([]);

@@ -1,5 +1,5 @@
 /** The operator's interface as the console asks it. */
-import type { z } from 'zod';
+import { z } from 'zod';
 import {
   auditSchema,
   decisionsSchema,
@@ -19,6 +19,9 @@ export type Validation = z.infer<typeof validationSchema>;
 export type PolicyVersion = z.infer<typeof policyVersionsSchema>['versions'][number];
 export type AuditEntry = z.infer<typeof auditSchema>['entries'][number];
 
+/** Shown as it is: the gateway knows what may stand in it. */
+const policyAnswerSchema = z.looseObject({});
+
 /** A policy as it is written, and what it has to be replaced by. */
 export interface PolicyText {
   readonly text: string;
@@ -28,8 +31,8 @@ export interface PolicyText {
 export interface OperatorApi {
   nodes(): Promise<readonly FleetNode[]>;
   models(): Promise<readonly Model[]>;
-  /** The newest, at most so many. */
-  decisions(most: number): Promise<readonly Decision[]>;
+  /** The newest, at most so many. @param after only those that came after this one */
+  decisions(most: number, after?: number): Promise<readonly Decision[]>;
   /** In force. */
   policy(): Promise<PolicyText>;
   policyVersion(version: number): Promise<PolicyText>;
@@ -59,13 +62,21 @@ export class Refused extends Error {
 
 const DECISIONS_A_PAGE = 200;
 const SHOWN = 20;
+/** A dry run of many requests under a long policy takes some seconds. */
+const PATIENCE_MS = 30_000;
 
-/** Every method throws `Refused`. @param token of an operator */
-export function operatorApi(token: string, send: typeof fetch = fetch): OperatorApi {
+/** Every method throws `Refused`. @param token of an operator, as it is when something is asked */
+export function operatorApi(token: () => string): OperatorApi {
   async function ask(path: string, init: RequestInit = {}): Promise<Response> {
-    const headers = { ...init.headers, authorization: `Bearer ${token}` };
-    const response = await send(path, { ...init, headers, cache: 'no-store' }).catch(() => {
-      throw new Refused(0, 'The gateway is not reached.');
+    const headers = { ...init.headers, authorization: `Bearer ${token()}` };
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const response = await fetch(path, { ...init, headers, signal, cache: 'no-store' }).catch(() => {
+      throw new Refused(
+        0,
+        signal.aborted
+          ? `The gateway has not answered for ${PATIENCE_MS / 1000} s.`
+          : 'The gateway is not reached.',
+      );
     });
     if (response.ok) return response;
     const problem = problemSchema.safeParse(await response.json().catch(() => undefined));
@@ -75,9 +86,14 @@ export function operatorApi(token: string, send: typeof fetch = fetch): Operator
   }
 
   async function read<T>(schema: z.ZodType<T>, path: string, init?: RequestInit): Promise<T> {
-    const parsed = schema.safeParse(await (await ask(path, init)).json());
-    if (!parsed.success) throw new Refused(200, `${path} is answered otherwise than this page expects.`);
-    return parsed.data;
+    return parsed(schema, path, await ask(path, init));
+  }
+
+  /** What breaks off, or is a proxy's page, is no answer either. */
+  async function parsed<T>(schema: z.ZodType<T>, path: string, response: Response): Promise<T> {
+    const result = schema.safeParse(await response.json().catch(() => undefined));
+    if (!result.success) throw new Refused(200, `${path} is answered otherwise than this page expects.`);
+    return result.data;
   }
 
   const document = (method: string, body: string, etag?: string): RequestInit => ({
@@ -91,20 +107,22 @@ export function operatorApi(token: string, send: typeof fetch = fetch): Operator
 
   async function policyAt(path: string): Promise<PolicyText> {
     const response = await ask(path);
-    const text = JSON.stringify(await response.json(), undefined, 2);
+    const text = JSON.stringify(await parsed(policyAnswerSchema, path, response), undefined, 2);
     return { text, etag: response.headers.get('etag') ?? '' };
   }
 
   return {
     nodes: async () => (await read(nodesSchema, '/v1/nodes')).nodes,
     models: async () => (await read(operatorModelsSchema, '/v1/models')).models,
-    async decisions(most) {
+    async decisions(most, after) {
       const found: Decision[] = [];
       let before: number | null | undefined;
       while (found.length < most && before !== null) {
         const limit = Math.min(DECISIONS_A_PAGE, most - found.length);
-        const from = before === undefined ? '' : `&before=${before}`;
-        const page = await read(decisionsSchema, `/v1/decisions?limit=${limit}${from}`);
+        const query = new URLSearchParams({ limit: `${limit}` });
+        if (before !== undefined) query.set('before', `${before}`);
+        if (after !== undefined) query.set('after', `${after}`);
+        const page = await read(decisionsSchema, `/v1/decisions?${query}`);
         found.push(...page.decisions);
         before = page.next;
       }

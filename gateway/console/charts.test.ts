@@ -6,7 +6,7 @@ import { paletteOf } from '../../schema/page/palette.ts';
 import { decision, digits } from './console.fixture.ts';
 import { frontierChart } from './frontier-chart.ts';
 import { trafficOf } from './traffic.ts';
-import { strengthOf, trafficChart } from './traffic-chart.ts';
+import { kindsOf, strengthOf, trafficChart } from './traffic-chart.ts';
 
 const palette = paletteOf((name) => name);
 const seriesOf = ({ series = [] }: ChartOption) => [series].flat() as (BarSeriesOption | LineSeriesOption)[];
@@ -22,7 +22,13 @@ test('requests are stacked by level, those refused upon them, and the share in t
     decision(99, null, { weight: 30 }),
   ];
   const option = trafficChart(trafficOf(decisions, 2).get('digits') ?? [], palette);
-  expect(seriesOf(option).map(({ name }) => name)).toEqual(['level 1', 'level 3', 'refused', 'in time']);
+  expect(seriesOf(option).map(({ name }) => name)).toEqual([
+    'level 1',
+    'level 3',
+    'refused',
+    'failed',
+    'in time',
+  ]);
   expect(dataOf(option, 'level 3')).toEqual([
     [0, 30],
     [1, 0],
@@ -33,6 +39,30 @@ test('requests are stacked by level, those refused upon them, and the share in t
   ]);
   expect(told(option, 'refused', 1, [1, 30])).toMatch(/<br>refused: 30 of 40 \(75\.0 %\)$/);
   expect(told(option, 'in time', 0, [0, 100])).toMatch(/<br>100\.0 % in time$/);
+});
+
+test('times have days where they are of several', () => {
+  const noon = new Date('2026-11-30T12:00:00').getTime();
+  const marks = (spanMs: number) => {
+    const { digits: slots = [] } = Object.fromEntries(
+      trafficOf([decision(noon, 0), decision(noon + spanMs, 0)], 2),
+    );
+    return (trafficChart(slots, palette).xAxis as { data: string[] }).data[0];
+  };
+  expect(marks(3_600_000)).toBe('12:00:00');
+  expect(marks(3 * 86_400_000)).toBe('11-30 12:00');
+});
+
+test('a legend names what the chart is made of', () => {
+  const slots = trafficOf([decision(0, 3), decision(1, 1)], 2).get('digits') ?? [];
+  expect(kindsOf(slots, palette).map(({ name }) => name)).toEqual([
+    'level 1',
+    'level 3',
+    'refused',
+    'failed',
+    'in time',
+  ]);
+  expect(kindsOf([], palette)).toEqual([]);
 });
 
 test('spans without a request have no share in time', () => {

@@ -75,7 +75,7 @@ export const lostNode: FleetNode = {
 export function decision(
   atMs: number,
   level: number | null,
-  { weight = 1, totalMs = 5, model = 'digits', costNanoUsd = 0 } = {},
+  { weight = 1, totalMs = 5, model = 'digits', costNanoUsd = 0, attempts = level === null ? [] : ['a'] } = {},
 ): Decision {
   const status = level === null ? 503 : 200;
   return {
@@ -88,7 +88,7 @@ export function decision(
     policyVersion: 1,
     status,
     weight,
-    record: { rules: { budgetMs: 10 }, outcome: { status, level, totalMs, costNanoUsd } },
+    record: { rules: { budgetMs: 10 }, outcome: { status, level, totalMs, costNanoUsd, attempts } },
   };
 }
 

@@ -1,115 +1,42 @@
 // @vitest-environment happy-dom
 /** The console as it is worked with: signing in, what is read anew, policies. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { decision, digits, dryRun, goodNode, policyText } from './console.fixture.ts';
-import { showConsole } from './console.ts';
-import type { Session } from './session.ts';
-
-const html = readFileSync(join(import.meta.dirname, 'console.html'), 'utf8');
-const body = /<body>(.*?)<\/body>/s.exec(html)?.[1] ?? '';
-const TOKEN = 'op_good';
-
-interface Sent {
-  readonly address: string;
-  readonly body: unknown;
-  readonly ifMatch: string | null;
-}
-
-/** A gateway: what it answers by method and path, and what it was sent. */
-function gateway() {
-  const sent: Sent[] = [];
-  const answers = new Map<string, () => Response>();
-  const json = (value: unknown, headers = {}) => Response.json(value, { headers });
-  const refuse = (status: number, detail: string, more: object = {}) => {
-    const problem = { type: '/problems/x', title: 'x', status, detail, error: detail, code: 'x', ...more };
-    return Response.json(problem, { status });
-  };
-  const document = (text: string, version: number) => json(JSON.parse(text), { etag: `"${version}"` });
-  answers.set('GET /v1/policy', () => document(policyText, 4));
-  answers.set('GET /v1/policy/versions/2', () => document(policyText.replace('0.99', '0.5'), 2));
-  answers.set('GET /v1/nodes', () => json({ nodes: [goodNode], registered: [] }));
-  answers.set('GET /v1/models', () => json({ models: [digits] }));
-  answers.set('GET /v1/decisions', () => json({ decisions: [decision(1, 0)], next: null }));
-  answers.set('GET /v1/policy/versions', () =>
-    json({
-      versions: [4, 2].map((version) => ({
-        version,
-        createdAtMs: version,
-        createdBy: 'ann',
-        rollbackTo: null,
-      })),
-      next: null,
-    }),
-  );
-  answers.set('GET /v1/audit', () =>
-    json({
-      entries: [{ id: 1, atMs: 1, actor: 'ann', action: 'policy.put', target: '4', detail: {} }],
-      next: null,
-    }),
-  );
-  const fetch = async (path: string, init: RequestInit = {}): Promise<Response> => {
-    const headers = new Headers(init.headers);
-    const address = `${init.method ?? 'GET'} ${path.replace(/\?.*/, '')}`;
-    sent.push({ address, body: init.body, ifMatch: headers.get('if-match') });
-    if (headers.get('authorization') !== `Bearer ${TOKEN}`) return refuse(401, 'Not valid.');
-    return answers.get(address)?.() ?? refuse(404, 'Nothing there.');
-  };
-  return { sent, answers, fetch, json, refuse };
-}
-
-const byId = (id: string) => document.getElementById(id) as HTMLElement;
-const editor = () => byId('policy') as HTMLTextAreaElement;
-const button = (name: string) =>
-  [...document.querySelectorAll('button')].find(({ textContent }) => textContent === name);
-const press = (name: string) => button(name)?.click();
-const status = () => byId('policy-status').textContent;
-
-function sessionOf(kept: string | null): Session & { kept: string | null } {
-  return {
-    kept,
-    token() {
-      return this.kept;
-    },
-    begin(token) {
-      this.kept = token;
-    },
-    end() {
-      this.kept = null;
-    },
-  };
-}
+import { dryRun, policyText } from './console.fixture.ts';
+import {
+  button,
+  byId,
+  editor,
+  gateway,
+  inService,
+  opened,
+  press,
+  signIn,
+  status,
+  TOKEN,
+  until,
+  write,
+} from './console-page.fixture.ts';
 
 let served: ReturnType<typeof gateway>;
-
-function opened(kept: string | null = TOKEN) {
-  document.body.innerHTML = body;
-  const session = sessionOf(kept);
-  const drawn: string[] = [];
-  showConsole(session, ({ id }) => ({ draw: () => void drawn.push(id), resize() {} }));
-  return { session, drawn };
-}
+let asked: string[];
 
 beforeEach(() => {
   vi.useFakeTimers();
   served = gateway();
+  asked = [];
   vi.stubGlobal('fetch', served.fetch);
+  vi.stubGlobal('confirm', (question: string) => asked.push(question) > 0);
 });
 afterEach(() => {
   vi.useRealTimers();
   vi.unstubAllGlobals();
 });
-const until = (check: () => void) => vi.waitFor(check);
-const inService = () => until(() => expect(byId('fleet').textContent).toContain('in service'));
 
 describe('signing in', () => {
   test('asks for a token, and keeps one that is good', async () => {
     const { session, drawn } = opened(null);
     expect([byId('sign-in').hidden, byId('signed-in').hidden]).toEqual([false, true]);
-    const input = byId('token') as HTMLInputElement;
-    input.value = ` ${TOKEN} `;
-    byId('sign-in').dispatchEvent(new Event('submit', { cancelable: true }));
+    const input = signIn(` ${TOKEN} `);
     await inService();
     expect([byId('sign-in').hidden, byId('signed-in').hidden]).toEqual([true, false]);
     expect(session.kept).toBe(TOKEN);
@@ -144,7 +71,11 @@ test('what cannot be read stays as it was, and that is said until it can', async
   const nodes = served.answers.get('GET /v1/nodes');
   served.answers.set('GET /v1/nodes', () => served.refuse(503, 'The fleet cannot be read.'));
   await vi.advanceTimersByTimeAsync(5000);
-  await until(() => expect(byId('fault').textContent).toBe('The fleet cannot be read.'));
+  await until(() =>
+    expect(byId('fault').textContent).toMatch(
+      /^The fleet cannot be read. What is not read stays as it was at \d\d:\d\d:\d\d\.$/,
+    ),
+  );
   expect(byId('fleet').textContent).toContain('in service');
   served.answers.set('GET /v1/nodes', nodes ?? (() => served.json({})));
   await vi.advanceTimersByTimeAsync(5000);
@@ -163,11 +94,6 @@ describe('a policy', () => {
     await inService();
   });
 
-  function write(text: string) {
-    editor().value = text;
-    editor().dispatchEvent(new Event('input'));
-  }
-
   test('in force stands in the editor, and what somebody writes stays there', async () => {
     expect(JSON.parse(editor().value)).toEqual(JSON.parse(policyText));
     write('{ "half": ');
@@ -176,6 +102,7 @@ describe('a policy', () => {
     expect(editor().value).toBe('{ "half": ');
     press('as in force');
     await until(() => expect(JSON.parse(editor().value)).toEqual(JSON.parse(policyText)));
+    expect(asked).toEqual([expect.stringContaining('Put it away?')]);
   });
 
   test('that is not valid is told with the place of each fault', async () => {
@@ -186,7 +113,7 @@ describe('a policy', () => {
     press('validate');
     await until(() => expect(status()).toBe('The policy is not valid.'));
     expect(byId('policy-findings').textContent).toBe('tiers[0].upToMs: is not positive');
-    expect((button('validate') as HTMLButtonElement).disabled).toBe(false);
+    expect(button('validate')?.getAttribute('aria-disabled')).toBe('false');
   });
 
   test('is held against the one in force before it is', async () => {
@@ -230,9 +157,8 @@ describe('a policy', () => {
   });
 
   test('of an earlier version is shown, and gone back to', async () => {
-    press('show');
-    press('go back to it');
     served.answers.set('POST /v1/policy/rollback', () => served.json(JSON.parse(policyText)));
+    press('go back to it');
     await until(() =>
       expect(served.sent.find(({ address }) => address === 'POST /v1/policy/rollback')).toEqual({
         address: 'POST /v1/policy/rollback',
@@ -240,6 +166,8 @@ describe('a policy', () => {
         ifMatch: '"4"',
       }),
     );
+    expect(asked).toEqual(['Put version 2 in force again, at once?']);
+    await until(() => expect(byId('history-status').textContent).toBe('Version 2 is in force again.'));
     [...document.querySelectorAll('button')].findLast(({ textContent }) => textContent === 'show')?.click();
     await until(() => expect(status()).toBe('Version 2 stands in the editor.'));
     expect(JSON.parse(editor().value)).toMatchObject({ quantile: 0.5 });
@@ -248,6 +176,8 @@ describe('a policy', () => {
   test('may not be changed by those who may only look, and they are told so', async () => {
     served.answers.set('POST /v1/policy/rollback', () => served.refuse(403, 'Viewers may not.'));
     press('go back to it');
-    await until(() => expect(byId('fault').textContent).toBe('Viewers may not.'));
+    await until(() => expect(byId('history-status').textContent).toBe('Viewers may not.'));
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(byId('history-status').textContent, 'whoever looks up later').toBe('Viewers may not.');
   });
 });

@@ -1,5 +1,5 @@
 /** The fleet. */
-import { byId, fillTable } from '../../schema/page/elements.ts';
+import { fillTable, tell } from '../../schema/page/elements.ts';
 import type { OperatorApi } from './api.ts';
 import { fleetTable } from './fleet-table.ts';
 import type { Section } from './section.ts';
@@ -11,10 +11,12 @@ export function fleetSection(api: OperatorApi): Section {
       const rows = fillTable('fleet', fleetTable(nodes));
       for (const [place, row] of rows.entries()) row.className = nodes[place]?.usable ? 'well' : 'ill';
       const serving = nodes.filter(({ usable }) => usable).length;
-      byId('fleet-note').textContent =
+      tell(
+        'fleet-note',
         nodes.length === 0
           ? 'No node yet: POST /v1/nodes registers one.'
-          : `${serving} of ${nodes.length} in service. Levels are those in memory, of all.`;
+          : `${serving} of ${nodes.length} in service. Levels are those in memory, of all.`,
+      );
     },
     redraw() {},
   };

@@ -1,54 +1,76 @@
 /** Versions of the policy, to look at and to go back to, and the trail of changes. */
-import { byId, element, fillTable } from '../../schema/page/elements.ts';
+import { byId, element, fillTable, tell } from '../../schema/page/elements.ts';
 import { type OperatorApi, type PolicyVersion, Refused } from './api.ts';
 import type { PolicySection } from './policy-section.ts';
 import { auditTable, versionsTable } from './policy-tables.ts';
-import type { Section } from './section.ts';
+import { hold, type Section } from './section.ts';
 
+/** @param changed told once another policy is in force */
 export function historySection(
   api: OperatorApi,
   policy: PolicySection,
-  { changed, failed }: { readonly changed: () => Promise<void>; readonly failed: (error: Refused) => void },
+  changed: () => Promise<void>,
 ): Section {
-  const action = (text: string, work: () => Promise<void>) => {
+  /** As the table shows them; what somebody goes back from is the first of these and no other. */
+  let versions: readonly PolicyVersion[] = [];
+  /** By version: a button that somebody is about to press stays the same one. */
+  const cells = new Map<number, HTMLTableCellElement>();
+
+  const action = (text: string, name: string, work: () => Promise<string>) => {
     const button = element('button', text);
     button.type = 'button';
-    button.addEventListener('click', () => {
-      button.disabled = true;
-      void work()
-        .catch((error: unknown) => {
-          if (!(error instanceof Refused)) throw error;
-          failed(error);
-        })
-        .finally(() => {
-          button.disabled = false;
-        });
-    });
+    button.setAttribute('aria-label', name);
+    const run = async () => {
+      if (!hold([button], true)) return;
+      tell('history-status', '');
+      try {
+        tell('history-status', await work());
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+        tell('history-status', error.message);
+      } finally {
+        hold([button], false);
+      }
+    };
+    button.addEventListener('click', () => void run());
     return button;
   };
-  const actionsOf = ({ version }: PolicyVersion, place: number): HTMLButtonElement[] => {
-    const show = action('show', async () => {
-      policy.load(await api.policyVersion(version), `Version ${version}`);
-      byId('h-policy').scrollIntoView();
+  const show = (version: number) =>
+    action('show', `show version ${version}`, async () => {
+      if (policy.load(await api.policyVersion(version), `Version ${version}`))
+        byId('h-policy').scrollIntoView();
+      return '';
     });
-    if (place === 0) return [show];
-    const back = action('go back to it', async () => {
-      const { etag } = await api.policy();
-      await api.rollBack(version, etag);
+  const goBack = (version: number) =>
+    action('go back to it', `go back to version ${version}`, async () => {
+      const [inForce] = versions;
+      if (inForce === undefined || !confirm(`Put version ${version} in force again, at once?`)) return '';
+      await api.rollBack(version, `"${inForce.version}"`);
       await changed();
+      return `Version ${version} is in force again.`;
     });
-    return [show, back];
+  const cellOf = (version: number): HTMLTableCellElement => {
+    const known = cells.get(version);
+    if (known !== undefined) return known;
+    const cell = element('td');
+    cell.append(show(version), ' ', goBack(version));
+    cells.set(version, cell);
+    return cell;
   };
+
   return {
     async refresh() {
-      const [versions, entries] = await Promise.all([api.versions(), api.audit()]);
-      const rows = fillTable('versions', versionsTable(versions));
-      for (const [place, version] of versions.entries()) {
-        const cell = element('td');
-        cell.append(...actionsOf(version, place).flatMap((button) => [button, ' ']));
-        rows[place]?.append(cell);
-      }
+      const [read, entries] = await Promise.all([api.versions(), api.audit()]);
+      versions = read;
+      const { header, rows } = versionsTable(versions);
+      fillTable('versions', { header: [...header, 'actions'], rows }, (place) => {
+        const cell = cellOf(versions[place]?.version ?? 0);
+        const back = cell.lastElementChild as HTMLElement;
+        back.hidden = place === 0;
+        return cell;
+      });
       fillTable('audit', auditTable(entries));
+      tell('history-note', `Times are those of ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`);
     },
     redraw() {},
   };

@@ -1,6 +1,6 @@
 /** What the models' levels are worth, take and cost. */
 import type { ChartIn } from '../../schema/page/chart.ts';
-import { byId, fillTable, offer } from '../../schema/page/elements.ts';
+import { byId, fillTable, offer, tell } from '../../schema/page/elements.ts';
 import type { Model, OperatorApi } from './api.ts';
 import { frontierChart, levelsTable } from './frontier-chart.ts';
 import { palette, type Section } from './section.ts';
@@ -16,10 +16,12 @@ export function modelsSection(api: OperatorApi, chartIn: ChartIn): Section {
       models.map(({ name }) => name),
     );
     const model = models.find(({ name }) => name === chosen);
-    byId('model-note').textContent =
+    tell(
+      'model-note',
       model === undefined
         ? 'No model yet: `trainer upload` brings one.'
-        : `artifact ${model.artifactVersion}, ${model.task}; times at the policy's quantile, of one input, at the node that would be quickest.`;
+        : `artifact ${model.artifactVersion}, ${model.task}; times at the policy's quantile, of one input, at the node that would be quickest.`,
+    );
     const levels = model?.levels ?? [];
     fillTable('levels', levelsTable({ levels }));
     chart.draw(frontierChart({ levels }, palette()));

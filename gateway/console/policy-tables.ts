@@ -1,5 +1,5 @@
 /** What a policy would change, and who changed what before, as tables. Pure. */
-import { percent, short } from '../../schema/page/numbers.ts';
+import { dateText, percent, short } from '../../schema/page/numbers.ts';
 import type { Table } from '../../schema/page/table.ts';
 import type { AuditEntry, DryRun, PolicyVersion, Validation } from './api.ts';
 
@@ -100,8 +100,4 @@ function valueText(value: unknown): string {
   if (value === undefined) return '-';
   const text = JSON.stringify(value);
   return text.length > VALUE_CHARACTERS ? `${text.slice(0, VALUE_CHARACTERS)}…` : text;
-}
-
-function dateText(ms: number): string {
-  return new Date(ms).toLocaleString('sv-SE');
 }

@@ -10,6 +10,16 @@ export interface Section {
   redraw(): void;
 }
 
+/**
+ * Holds buttons while their work is done. They stay where the focus is, which disabled ones would lose.
+ * @returns false where one of them was held already, and nothing is to be done
+ */
+export function hold(buttons: readonly HTMLButtonElement[], held: boolean): boolean {
+  if (held && buttons.some((button) => button.getAttribute('aria-disabled') === 'true')) return false;
+  for (const button of buttons) button.setAttribute('aria-disabled', String(held));
+  return true;
+}
+
 export function palette(): Palette {
   return paletteOf(styleOf());
 }

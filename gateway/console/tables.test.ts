@@ -4,7 +4,7 @@ import { decision, digits, dryRun, goodNode, lostNode, modelLevel } from './cons
 import { fleetTable } from './fleet-table.ts';
 import { frontierOf, levelsTable } from './frontier-chart.ts';
 import { changedTable, changesTable, dryRunTable, versionsTable } from './policy-tables.ts';
-import { requestsOf, trafficOf, trafficTable } from './traffic.ts';
+import { requestsOf, spanText, trafficOf, trafficTable } from './traffic.ts';
 
 test('a node is told with its state, and without a report as far as it is known', () => {
   expect(fleetTable([goodNode, lostNode]).rows).toEqual([
@@ -18,24 +18,43 @@ describe('traffic', () => {
     decision(1000, 0, { weight: 10, costNanoUsd: 1e9 }),
     decision(1500, 1, { weight: 20, totalMs: 11 }),
     decision(1999, null, { weight: 10 }),
+    decision(1600, null, { weight: 10, attempts: ['a'] }),
     decision(1000, 1, { model: 'other' }),
   ];
 
   test('counts requests, not the decisions that stand for them, in equal spans', () => {
     const [first, second] = trafficOf(decisions, 2).get('digits') ?? [];
-    expect(first).toEqual({ startMs: 1000, levels: new Map([[0, 10]]), refused: 0, inTime: 10 });
-    expect(second).toEqual({ startMs: 1500, levels: new Map([[1, 20]]), refused: 10, inTime: 0 });
-    expect(second && requestsOf(second)).toBe(30);
+    const counts = { refused: 0, failed: 0, inTime: 0 };
+    expect(first).toEqual({ ...counts, startMs: 1000, endMs: 1500, levels: new Map([[0, 10]]), inTime: 10 });
+    expect(second).toEqual({
+      ...counts,
+      startMs: 1500,
+      endMs: 2000,
+      levels: new Map([[1, 20]]),
+      refused: 10,
+      failed: 10,
+    });
+    expect(second && requestsOf(second)).toBe(40);
   });
 
   test('is summed up by model, level by level', () => {
     expect(trafficTable(decisions)).toEqual({
-      header: ['model', 'requests', 'in time', 'refused', 'mean cost, USD', 'level 0', 'level 1'],
+      header: ['model', 'requests', 'in time', 'refused', 'failed', 'mean cost, USD', 'level 0', 'level 1'],
       rows: [
-        ['digits', '40', '25.0 %', '25.0 %', '0.25', '25.0 %', '50.0 %'],
-        ['other', '1', '100.0 %', '0.0 %', '0', '0.0 %', '100.0 %'],
+        ['digits', '50', '20.0 %', '20.0 %', '20.0 %', '0.2', '20.0 %', '40.0 %'],
+        ['other', '1', '100.0 %', '0.0 %', '0.0 %', '0', '0.0 %', '100.0 %'],
       ],
     });
+  });
+
+  test('is told with the time that it is of, and with days where they are several', () => {
+    const noon = new Date('2026-11-30T12:00:00').getTime();
+    const day = 86_400_000;
+    expect(spanText([decision(noon + 1000, 0), decision(noon, 0)])).toBe('2026-11-30 12:00:00 to 12:00:01');
+    expect(spanText([decision(noon, 0), decision(noon + day, 0)])).toBe(
+      '2026-11-30 12:00:00 to 2026-12-01 12:00:00',
+    );
+    expect(spanText([])).toBe('');
   });
 
   test('of nobody is nothing', () => {

@@ -197,6 +197,7 @@ const decisionSchema = z.strictObject({
       level: z.int().nullable(),
       totalMs: z.number(),
       costNanoUsd: z.number(),
+      attempts: z.array(z.string()),
     }),
   }),
 });

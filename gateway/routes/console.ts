@@ -10,9 +10,9 @@ const files: ReadonlyMap<string, string> = new Map([
   ['console.css', 'text/css; charset=utf-8'],
 ]);
 
-/** The page loads what is its own and asks this gateway alone; no other page can have it in a frame. The charts set styles of their elements. */
+/** The page loads what is its own and asks this gateway alone; no other page can have it in a frame. */
 const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 export const consoleRoutes: readonly Route[] = [
   {

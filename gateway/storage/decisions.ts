@@ -67,7 +67,7 @@ const withoutInput = {
 export async function listDecisions(
   db: Database,
   limit: number,
-  { before, after }: { readonly before?: number | undefined; readonly after?: number | undefined },
+  { before, after }: { readonly before?: number | undefined; readonly after?: number | undefined } = {},
 ): Promise<DecisionRow[]> {
   const bounds = [
     before === undefined ? undefined : lt(decisions.id, before),

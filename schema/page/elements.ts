@@ -25,18 +25,49 @@ export function offer(select: HTMLSelectElement, names: readonly string[]): stri
   return select.value;
 }
 
-/** In the place of what was there. @returns the rows, without the header */
-export function fillTable(id: string, { header, rows }: Table): HTMLTableRowElement[] {
-  const head = rowOf('th', header);
+/** Says it where something else stands: what is said again unchanged would be read out again. */
+export function tell(id: string, text: string): void {
+  const place = byId(id);
+  if (place.textContent !== text) place.textContent = text;
+}
+
+/**
+ * Changes what differs from what was there, so that focus, selection and a press under way outlast it.
+ * @param last of each row, behind its text
+ * @returns the rows, without the header
+ */
+export function fillTable(
+  id: string,
+  { header, rows }: Table,
+  last?: (place: number) => HTMLTableCellElement,
+): HTMLTableRowElement[] {
+  const table = byId(id) as HTMLTableElement;
+  const focused = document.activeElement;
+  const head = fillRow(table, 0, 'th', header);
   for (const cell of head.cells) cell.scope = 'col';
-  const made = rows.map((cells) => rowOf('td', cells));
-  byId(id).replaceChildren(head, ...made);
+  const made = rows.map((cells, place) => fillRow(table, place + 1, 'td', cells, last?.(place)));
+  for (const row of [...table.rows].slice(1 + rows.length)) row.remove();
+  // An element that moves within the page loses the focus.
+  if (focused instanceof HTMLElement && table.contains(focused)) focused.focus({ preventScroll: true });
   return made;
 }
 
-function rowOf(tag: 'th' | 'td', cells: readonly string[]): HTMLTableRowElement {
-  const row = element('tr');
-  row.append(...cells.map((cell) => element(tag, cell)));
+function fillRow(
+  table: HTMLTableElement,
+  place: number,
+  tag: 'th' | 'td',
+  texts: readonly string[],
+  last?: HTMLTableCellElement,
+): HTMLTableRowElement {
+  const row = table.rows[place] ?? table.appendChild(element('tr'));
+  for (const [column, text] of texts.entries()) {
+    const cell = row.cells[column];
+    if (cell === undefined) row.append(element(tag, text));
+    else if (cell.textContent !== text) cell.textContent = text;
+  }
+  const behind = row.cells[texts.length] ?? null;
+  if (last !== undefined && last !== behind) row.insertBefore(last, behind);
+  for (const cell of [...row.cells].slice(texts.length + (last === undefined ? 0 : 1))) cell.remove();
   return row;
 }
 

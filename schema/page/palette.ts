@@ -6,6 +6,7 @@ export interface Palette {
   readonly quiet: string;
   readonly line: string;
   readonly accent: string;
+  readonly bad: string;
 }
 
 /** @param property value of one of the page's own properties, as `--ink` */
@@ -16,6 +17,7 @@ export function paletteOf(property: (name: string) => string): Palette {
     quiet: property('--quiet'),
     line: property('--line'),
     accent: property('--accent'),
+    bad: property('--bad'),
   };
 }
 
