@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { decision, digits, goodNode, modelLevel } from '../gateway/console/console.fixture.ts';
 import { bundleConsole } from '../scripts/local/bundle-console.ts';
 import { noBrowser, startBrowser } from './support/browser.ts';
 import { type ContractFleet, contractFleet } from './support/contract-fleet.ts';
@@ -9,6 +10,7 @@ import { secrets } from './support/gateway.ts';
 import { disposables, problemOf, temporaryDirectory } from './support/node-client.ts';
 
 const scope = disposables();
+const sixtyFour = Array.from({ length: 64 }, (_, level) => modelLevel(level, level / 64, 1 + level));
 let fleet: ContractFleet;
 
 beforeAll(async () => {
@@ -62,8 +64,8 @@ describe.skipIf(noBrowser !== undefined)(title, () => {
   afterAll(() => browser.close());
 
   /** @returns the page before anybody has signed in, and what has gone wrong in it */
-  async function opened() {
-    const context = await browser.newContext();
+  async function opened(viewport = { width: 1280, height: 800 }) {
+    const context = await browser.newContext({ viewport });
     onTestFinished(() => context.close());
     const page = await context.newPage();
     const faults: string[] = [];
@@ -109,6 +111,56 @@ describe.skipIf(noBrowser !== undefined)(title, () => {
     await signIn(page, 'op_wrong');
     await page.getByRole('alert').getByText('not valid').waitFor();
     expect(await page.locator('#fleet').isVisible()).toBe(false);
+  });
+
+  const scrollWidth = (page: Page) => page.evaluate('document.documentElement.scrollWidth');
+
+  test('holds long names and markup as text, and many nodes and levels, on a narrow screen', async () => {
+    const { page, faults } = await opened({ width: 380, height: 800 });
+    const markup = '<img src=x onerror="document.title=1">';
+    const long = 'a-very-long-name-'.repeat(15);
+    const named = (name: string) => decision(name.length, 2, { model: name });
+    const answers = {
+      '/v1/nodes': {
+        nodes: Array.from({ length: 300 }, (_, i) => ({ ...goodNode, name: `${i}${long}`, reason: markup })),
+        registered: [],
+      },
+      '/v1/models': {
+        models: [
+          { ...digits, name: markup, levels: sixtyFour },
+          { ...digits, name: long },
+        ],
+      },
+      '/v1/decisions': { decisions: [named(markup), named(long)], next: null },
+    };
+    for (const [path, json] of Object.entries(answers))
+      await page.route(
+        (url) => url.pathname === path,
+        (route) => route.fulfill({ json }),
+      );
+    await signIn(page, secrets.operatorToken);
+    await page.locator('#fleet').getByText(markup).first().waitFor();
+    await page.locator('#traffic').getByText(markup).waitFor();
+    await page.locator('#levels').getByText('63', { exact: true }).waitFor();
+    await page.locator('#model').selectOption(long);
+    expect(await scrollWidth(page)).toBe(380);
+    expect(await page.title()).toBe('solution-path console');
+    expect(await page.evaluate('document.documentElement.scrollHeight')).toBeLessThan(6000);
+    expect(faults).toEqual([]);
+  });
+
+  test('has no empty charts and choices where there is nothing yet', async () => {
+    const { page } = await opened();
+    await page.route(/\/v1\/(models|decisions)/, (route) =>
+      route.fulfill({
+        json: route.request().url().includes('models') ? { models: [] } : { decisions: [], next: null },
+      }),
+    );
+    await signIn(page, secrets.operatorToken);
+    await page.getByText('No model yet').waitFor();
+    await page.getByText('No decision has been kept yet').waitFor();
+    for (const id of ['traffic-model', 'traffic-chart', 'model', 'frontier', 'levels'])
+      expect(await page.locator(`#${id}`).isVisible(), id).toBe(false);
   });
 
   test('takes a policy from writing to force, and back', async () => {

@@ -90,6 +90,25 @@ describe.skipIf(noBrowser !== undefined)(title, () => {
     expect(light?.[1]).not.toBe(dark?.[1]);
   });
 
+  test('is printed in ink on white, with charts as wide as the paper', async () => {
+    const { page } = await opened({ colorScheme: 'dark' });
+    await page.evaluate(`matchMedia('print').addEventListener('change', ({ matches }) => {
+      if (!matches) return;
+      const charts = [...document.querySelectorAll('.chart')];
+      window.printed = {
+        ink: getComputedStyle(document.body).color,
+        fills: charts.map((chart) => chart.querySelector('svg text').getAttribute('fill')),
+        beyond: charts.map((chart) => chart.querySelector('svg').width.baseVal.value - chart.clientWidth),
+      };
+    })`);
+    await page.pdf({ format: 'A4' });
+    expect(await page.evaluate('printed')).toEqual({
+      ink: 'rgb(26, 29, 33)',
+      fills: Array(4).fill('#5c6570'),
+      beyond: Array(4).fill(0),
+    });
+  });
+
   /** Pixels from the chart's top to the circle of the level with the most FLOPs. */
   function denseHeight(page: Page): Promise<number> {
     return page.locator('#by-flops').evaluate((chart) => {

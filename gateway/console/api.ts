@@ -92,7 +92,11 @@ export function operatorApi(token: () => string): OperatorApi {
   /** What breaks off, or is a proxy's page, is no answer either. */
   async function parsed<T>(schema: z.ZodType<T>, path: string, response: Response): Promise<T> {
     const result = schema.safeParse(await response.json().catch(() => undefined));
-    if (!result.success) throw new Refused(200, `${path} is answered otherwise than this page expects.`);
+    if (!result.success)
+      throw new Refused(
+        200,
+        `${path} is answered otherwise than this page expects; reload it where the gateway has been updated.`,
+      );
     return result.data;
   }
 

@@ -1,6 +1,6 @@
 /** The console: who may see it signs in, and its sections are read anew while somebody looks. */
 import type { ChartIn } from '../../schema/page/chart.ts';
-import { byId, tell } from '../../schema/page/elements.ts';
+import { byId, onColours, tell } from '../../schema/page/elements.ts';
 import { type OperatorApi, operatorApi, Refused } from './api.ts';
 import { fleetSection } from './fleet-section.ts';
 import { historySection } from './history-section.ts';
@@ -93,7 +93,7 @@ export function showConsole(session: Session, chartIn: ChartIn): void {
   const redraw = () => {
     for (const section of sections ?? []) section.redraw();
   };
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
+  onColours(redraw);
   onWidth(document.body, redraw);
   const look = () => {
     if (!document.hidden && signedIn && reading === undefined) void refresh();

@@ -1,13 +1,13 @@
 /** The fleet. */
 import { fillTable, tell } from '../../schema/page/elements.ts';
 import type { OperatorApi } from './api.ts';
-import { fleetTable } from './fleet-table.ts';
+import { byNeed, fleetTable } from './fleet-table.ts';
 import type { Section } from './section.ts';
 
 export function fleetSection(api: OperatorApi): Section {
   return {
     async refresh() {
-      const nodes = await api.nodes();
+      const nodes = byNeed(await api.nodes());
       const rows = fillTable('fleet', fleetTable(nodes));
       for (const [place, row] of rows.entries()) row.className = nodes[place]?.usable ? 'well' : 'ill';
       const serving = nodes.filter(({ usable }) => usable).length;

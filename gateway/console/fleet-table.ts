@@ -2,6 +2,11 @@
 import type { Table } from '../../schema/page/table.ts';
 import type { FleetNode } from './api.ts';
 
+/** Those out of service first: they are looked for, among however many. */
+export function byNeed(nodes: readonly FleetNode[]): FleetNode[] {
+  return nodes.toSorted((a, b) => Number(a.usable) - Number(b.usable));
+}
+
 export function fleetTable(nodes: readonly FleetNode[]): Table {
   return {
     header: ['node', 'class', 'state', 'levels', 'workers', 'waiting', 'running', 'way p50 ms', 'heard'],

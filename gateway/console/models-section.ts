@@ -20,8 +20,9 @@ export function modelsSection(api: OperatorApi, chartIn: ChartIn): Section {
       'model-note',
       model === undefined
         ? 'No model yet: `trainer upload` brings one.'
-        : `artifact ${model.artifactVersion}, ${model.task}; times at the policy's quantile, of one input, at the node that would be quickest.`,
+        : `artifact ${model.artifactVersion}, ${model.task}; times at the policy's quantile, of one input, at the node that would be quickest. The line goes through the levels that no other one beats.`,
     );
+    for (const id of ['model-choice', 'model-views']) byId(id).hidden = model === undefined;
     const levels = model?.levels ?? [];
     fillTable('levels', levelsTable({ levels }));
     chart.draw(frontierChart({ levels }, palette()));

@@ -1,7 +1,7 @@
 /** What the console says of fleet, traffic, models and policies. */
 import { describe, expect, test } from 'vitest';
 import { decision, digits, dryRun, goodNode, lostNode, modelLevel } from './console.fixture.ts';
-import { fleetTable } from './fleet-table.ts';
+import { byNeed, fleetTable } from './fleet-table.ts';
 import { frontierOf, levelsTable } from './frontier-chart.ts';
 import { changedTable, changesTable, dryRunTable, versionsTable } from './policy-tables.ts';
 import { requestsOf, spanText, trafficOf, trafficTable } from './traffic.ts';
@@ -11,6 +11,10 @@ test('a node is told with its state, and without a report as far as it is known'
     ['a', 'gpu', 'in service', 'digits 1/2', '2', '5', '3', '1.3', '1.2 s ago'],
     ['b', 'gpu', 'does not answer', '-', '-', '-', '-', '-', 'never'],
   ]);
+});
+
+test('nodes out of service come first', () => {
+  expect(byNeed([goodNode, lostNode]).map(({ name }) => name)).toEqual(['b', 'a']);
 });
 
 describe('traffic', () => {

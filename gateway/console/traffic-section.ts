@@ -18,6 +18,7 @@ export function trafficSection(api: OperatorApi, chartIn: ChartIn): Section {
     const traffic = trafficOf(decisions);
     const slots = traffic.get(offer(model, [...traffic.keys()])) ?? [];
     const colours = palette();
+    byId('traffic-views').hidden = slots.length === 0;
     chart.draw(trafficChart(slots, colours));
     chart.resize();
     byId('traffic-legend').replaceChildren(

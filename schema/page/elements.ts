@@ -86,3 +86,9 @@ export function styleOf(): (property: string) => string {
   const style = getComputedStyle(document.documentElement);
   return (property) => style.getPropertyValue(property).trim();
 }
+
+/** Whenever the page's colours change, for the reader's scheme or for paper, which has a width of its own, too. */
+export function onColours(changed: () => void): void {
+  for (const query of ['(prefers-color-scheme: dark)', 'print'])
+    matchMedia(query).addEventListener('change', changed);
+}

@@ -24,12 +24,12 @@ export function paletteOf(property: (name: string) => string): Palette {
 /** Of lines beside one in the accent's colour: read on a light and on a dark ground. */
 export const OTHER_COLOURS = [
   '#8a94a0',
-  '#d98c00',
+  '#c27c00',
   '#a07cc5',
   '#2a9d8f',
   '#5b8def',
   '#b08450',
-  '#e08fb0',
-  '#ef7d57',
+  '#d0719a',
+  '#e2643a',
   '#c1485a',
 ] as const;

@@ -71,7 +71,7 @@ describe('the report', () => {
     expect(byId('advice-note').textContent).toMatch(
       /For at most 1 % loss use level 2: the dense one\. Loss counts in points/,
     );
-    expect(byId('subtitle').textContent).toBe('next-token, 3 levels, 1 pairs; made 2026-01-01 00:00 UTC');
+    expect(byId('subtitle').textContent).toBe('next-token, 3 levels, 1 pair; made 2026-01-01 00:00 UTC');
     expect(byId('notes').textContent).toContain('a note');
   });
 
@@ -99,8 +99,9 @@ test('shows first what the ways were measured by', () => {
   expect(drawn.get('by-flops')?.yAxis).toMatchObject({ name: 'perplexity, lower is better' });
 });
 
-test('without what the run kept there is no table of ways, and no cost', () => {
+test('without what the run kept there is no path, no table of ways, and no cost', () => {
   shown(undefined);
+  expect(byId('path-section').hidden).toBe(true);
   expect(byId('baselines-details').hidden).toBe(true);
   expect(byId('ways').childElementCount).toBe(0);
   expect((byId('metric') as HTMLSelectElement).value).toBe('next-token-accuracy');

@@ -2,7 +2,7 @@
 
 import type { ChartIn } from '../../../schema/page/chart.ts';
 import type { ChartOption } from '../../../schema/page/chart-frame.ts';
-import { byId, element, fillTable, named, offer, styleOf } from '../../../schema/page/elements.ts';
+import { byId, element, fillTable, named, offer, onColours, styleOf } from '../../../schema/page/elements.ts';
 import type { PageContent } from '../page-content.ts';
 import { batchesOf, lookOf, mainMetric, waysBy } from './measured.ts';
 import { type ReportPalette, reportPaletteOf } from './palette.ts';
@@ -17,6 +17,8 @@ export function showPage(content: PageContent, chartIn: ChartIn): void {
   fillText(content);
   fillTables(content);
   nameKinds(content);
+  // When units entered is kept beside the artifact, not in it.
+  byId('path-section').hidden = content.path === undefined;
   const quality =
     (cost: Cost): Drawing =>
     (choice, palette) =>
@@ -41,16 +43,21 @@ export function showPage(content: PageContent, chartIn: ChartIn): void {
   };
   metric.addEventListener('change', draw);
   batch.addEventListener('change', draw);
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
-  new ResizeObserver(() => {
+  const resize = () => {
     for (const { chart } of charts) chart.resize();
-  }).observe(document.body);
+  };
+  onColours(() => {
+    draw();
+    resize();
+  });
+  new ResizeObserver(resize).observe(document.body);
   draw();
 }
 
 function fillText({ task, levels, pairs, createdAt, advice, lossMeans, path }: PageContent): void {
   const made = createdAt.slice(0, 16).replace('T', ' ');
-  byId('subtitle').textContent = `${task}, ${levels.length} levels, ${pairs.length} pairs; made ${made} UTC`;
+  byId('subtitle').textContent =
+    `${task}, ${counted(levels, 'level')}, ${counted(pairs, 'pair')}; made ${made} UTC`;
   const [one] = advice.filter(({ tolerance }) => tolerance === 0.01);
   if (one !== undefined)
     byId('advice-note').textContent =
@@ -107,6 +114,10 @@ function nameKinds({ pairs }: PageContent): void {
     return entry;
   });
   byId('kinds').append(...strokes, element('span', 'first layers strong, last layers faint'));
+}
+
+function counted(things: readonly unknown[], name: string): string {
+  return `${things.length} ${name}${things.length === 1 ? '' : 's'}`;
 }
 
 /** The text in parts, its flags in elements of their own: a line would break behind their hyphens. */
