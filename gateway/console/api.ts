@@ -42,7 +42,8 @@ export interface OperatorApi {
   /** @param etag of the policy that it takes the place of */
   activate(text: string, etag: string): Promise<void>;
   rollBack(version: number, etag: string): Promise<void>;
-  audit(): Promise<readonly AuditEntry[]>;
+  /** The newest. @param after only those that came after this one */
+  audit(after?: number): Promise<readonly AuditEntry[]>;
 }
 
 /** What the gateway refused, or could not be asked. */
@@ -61,7 +62,8 @@ export class Refused extends Error {
 }
 
 const DECISIONS_A_PAGE = 200;
-const SHOWN = 20;
+/** Versions, and entries of the trail. */
+export const SHOWN = 20;
 /** A dry run of many requests under a long policy takes some seconds. */
 const PATIENCE_MS = 30_000;
 
@@ -123,9 +125,7 @@ export function operatorApi(token: () => string): OperatorApi {
       let before: number | null | undefined;
       while (found.length < most && before !== null) {
         const limit = Math.min(DECISIONS_A_PAGE, most - found.length);
-        const query = new URLSearchParams({ limit: `${limit}` });
-        if (before !== undefined) query.set('before', `${before}`);
-        if (after !== undefined) query.set('after', `${after}`);
+        const query = pageQuery(limit, { before, after });
         const page = await read(decisionsSchema, `/v1/decisions?${query}`);
         found.push(...page.decisions);
         before = page.next;
@@ -143,8 +143,17 @@ export function operatorApi(token: () => string): OperatorApi {
     async rollBack(version, etag) {
       await ask('/v1/policy/rollback', document('POST', JSON.stringify({ version }), etag));
     },
-    audit: async () => (await read(auditSchema, `/v1/audit?limit=${SHOWN}`)).entries,
+    async audit(after) {
+      const query = pageQuery(SHOWN, { after });
+      return (await read(auditSchema, `/v1/audit?${query}`)).entries;
+    },
   };
+}
+
+function pageQuery(limit: number, range: Readonly<Record<string, number | undefined>>): string {
+  const query = new URLSearchParams({ limit: `${limit}` });
+  for (const [name, id] of Object.entries(range)) if (id !== undefined) query.set(name, `${id}`);
+  return query.toString();
 }
 
 function faultsOf(errors: unknown): Refused['faults'] {

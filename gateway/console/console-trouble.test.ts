@@ -206,11 +206,15 @@ describe('what is under the hand', () => {
   });
 });
 
-test('decisions that are known are not read again', async () => {
+test('decisions and entries of the trail that are known are not read again', async () => {
   const read: string[] = [];
   vi.stubGlobal('fetch', (path: string, init?: RequestInit) => {
-    if (path.startsWith('/v1/decisions')) read.push(path);
+    if (/decisions|audit/.test(path)) read.push(path);
     return served.fetch(path, init);
+  });
+  served.answers.set('GET /v1/audit', () => {
+    const entry = { id: read.length, atMs: 1, actor: 'ann', action: 'key.create', target: 'k', detail: {} };
+    return served.json({ entries: [entry], next: null });
   });
   served.answers.set('GET /v1/decisions', () =>
     served.json({ decisions: [decision(7, 0), decision(6, 0)], next: null }),
@@ -220,5 +224,11 @@ test('decisions that are known are not read again', async () => {
   served.answers.set('GET /v1/decisions', () => served.json({ decisions: [decision(8, 0)], next: null }));
   await nextRefresh();
   await until(() => expect(byId('traffic').textContent).toContain('digits3'));
-  expect(read).toEqual(['/v1/decisions?limit=200', '/v1/decisions?limit=200&after=7']);
+  await until(() => expect(byId('audit').querySelectorAll('tr')).toHaveLength(3));
+  expect(read).toEqual([
+    '/v1/decisions?limit=200',
+    '/v1/audit?limit=20',
+    '/v1/decisions?limit=200&after=7',
+    '/v1/audit?limit=20&after=2',
+  ]);
 });

@@ -1,6 +1,6 @@
 /** Versions of the policy, to look at and to go back to, and the trail of changes. */
 import { byId, element, fillTable, tell } from '../../schema/page/elements.ts';
-import { type OperatorApi, type PolicyVersion, Refused } from './api.ts';
+import { type AuditEntry, type OperatorApi, type PolicyVersion, Refused, SHOWN } from './api.ts';
 import type { PolicySection } from './policy-section.ts';
 import { auditTable, versionsTable } from './policy-tables.ts';
 import { hold, type Section } from './section.ts';
@@ -13,6 +13,8 @@ export function historySection(
 ): Section {
   /** As the table shows them; what somebody goes back from is the first of these and no other. */
   let versions: readonly PolicyVersion[] = [];
+  /** Newest first; each may hold a whole policy, so that none is read twice. */
+  let entries: readonly AuditEntry[] = [];
   /** By version: a button that somebody is about to press stays the same one. */
   const cells = new Map<number, HTMLTableCellElement>();
 
@@ -60,8 +62,9 @@ export function historySection(
 
   return {
     async refresh() {
-      const [read, entries] = await Promise.all([api.versions(), api.audit()]);
+      const [read, newer] = await Promise.all([api.versions(), api.audit(entries[0]?.id)]);
       versions = read;
+      entries = [...newer, ...entries].slice(0, SHOWN);
       const { header, rows } = versionsTable(versions);
       fillTable('versions', { header: [...header, 'actions'], rows }, (place) => {
         const cell = cellOf(versions[place]?.version ?? 0);

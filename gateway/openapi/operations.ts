@@ -7,7 +7,7 @@ import { nodeReportSchema } from '../../schema/node-report.ts';
 import { policySchema } from '../../schema/policy.ts';
 import { decisionsQuerySchema } from '../routes/decisions.ts';
 import { newOperatorTokenSchema } from '../routes/operator-tokens.ts';
-import { idPageSchema, numberedPageSchema } from '../routes/page.ts';
+import { followedPageSchema, idPageSchema, numberedPageSchema } from '../routes/page.ts';
 import { dryRunQuerySchema, rollbackSchema } from '../routes/policy.ts';
 import * as answers from './answers.ts';
 import { inferenceOperations } from './inference-operations.ts';
@@ -220,7 +220,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   'GET /v1/audit': {
     tag: 'operation',
     summary: 'Changes by operators, newest first',
-    query: numberedPageSchema,
+    query: followedPageSchema,
     answers: { 200: { json: answers.auditSchema } },
     problems: ['bad-request'],
   },

@@ -3,13 +3,11 @@ import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import type { Route } from '../route.ts';
 import { decisionsOf, listDecisions } from '../storage/decisions.ts';
-import { nextOf, numberedPageSchema, pageOf } from './page.ts';
+import { followedPageSchema, nextOf, pageOf } from './page.ts';
 
 /** Each comes with its reasons, so that a page has fewer. */
-export const decisionsQuerySchema = numberedPageSchema.extend({
+export const decisionsQuerySchema = followedPageSchema.extend({
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  /** Only those that came after this one. */
-  after: z.coerce.number().int().nonnegative().optional(),
 });
 
 export const decisionRoutes: readonly Route[] = [

@@ -1,7 +1,7 @@
 /** What operators look at: the trail of changes. */
 import type { Route } from '../route.ts';
 import { listAudit } from '../storage/audit.ts';
-import { nextOf, numberedPageSchema, pageOf } from './page.ts';
+import { followedPageSchema, nextOf, pageOf } from './page.ts';
 
 export const operationRoutes: readonly Route[] = [
   {
@@ -9,8 +9,8 @@ export const operationRoutes: readonly Route[] = [
     path: '/v1/audit',
     access: 'viewer',
     async handle({ gateway, request }) {
-      const { limit, before } = pageOf(request, numberedPageSchema);
-      const entries = await listAudit(gateway.db, limit, before);
+      const { limit, ...range } = pageOf(request, followedPageSchema);
+      const entries = await listAudit(gateway.db, limit, range);
       return Response.json({ entries, next: nextOf(entries, limit, ({ id }) => id) });
     },
   },

@@ -62,6 +62,18 @@ test('/v1/policy/versions, the default with the last of them', async () => {
   expect(versions).toEqual([4, 3, 2, 1, 0]);
 });
 
+test('/v1/audit, those after one that is known', async () => {
+  const idsOf = async (query: string) => {
+    const { entries } = (await (await ask('GET', `/v1/audit${query}`)).json()) as {
+      entries: { id: number }[];
+    };
+    return entries.map(({ id }) => id);
+  };
+  const all = await idsOf('');
+  expect(all.length).toBeGreaterThan(3);
+  expect(await idsOf(`?after=${all[2]}`)).toEqual(all.slice(0, 2));
+});
+
 test('/v1/decisions, those after one that is known, without what they were made from', async () => {
   const record = {
     atMs: Date.now(),

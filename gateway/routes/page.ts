@@ -10,6 +10,11 @@ export const numberedPageSchema = z.strictObject({
   before: z.coerce.number().int().nonnegative().optional(),
 });
 
+/** Of what is read again and again: `after` leaves out what is known. */
+export const followedPageSchema = numberedPageSchema.extend({
+  after: z.coerce.number().int().nonnegative().optional(),
+});
+
 /** Of what has an id. */
 export const idPageSchema = z.strictObject({ limit, before: z.string().min(1).max(64).optional() });
 

@@ -1,8 +1,9 @@
 /** The trail of operators' changes. Rows are written in the batch of the change they tell of. */
-import { desc, lt, type SQL, sql } from 'drizzle-orm';
+import { desc, type SQL, sql } from 'drizzle-orm';
 import type { SQLiteTable } from 'drizzle-orm/sqlite-core';
 import { audit } from '../../schema/db/tables.ts';
 import type { Database } from './database.ts';
+import { type IdRange, within } from './id-range.ts';
 
 export interface AuditEntry {
   readonly atMs: number;
@@ -37,12 +38,7 @@ export function auditOfChange(
     .select(sql`select null, ${entry} where exists (select 1 from ${table} where ${row})`);
 }
 
-/** Newest first. @param before only rows with a lower id */
-export async function listAudit(db: Database, limit: number, before: number | undefined) {
-  return db
-    .select()
-    .from(audit)
-    .where(before === undefined ? undefined : lt(audit.id, before))
-    .orderBy(desc(audit.id))
-    .limit(limit);
+/** Newest first. @param range only rows with an id between these two */
+export async function listAudit(db: Database, limit: number, range: IdRange = {}) {
+  return db.select().from(audit).where(within(audit.id, range)).orderBy(desc(audit.id)).limit(limit);
 }

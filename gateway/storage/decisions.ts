@@ -1,11 +1,12 @@
 /** The kept sample of decisions: bounded in number and age, whatever comes. */
-import { and, desc, eq, getTableColumns, gt, lt, lte, sql } from 'drizzle-orm';
+import { desc, eq, getTableColumns, lt, lte, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { type DecisionRow, decisions } from '../../schema/db/tables.ts';
 import type { DecisionInput } from '../decisions/decision-input.ts';
 import type { WeighedDecision } from '../decisions/decision-log.ts';
 import type { RecordedDecision } from '../decisions/dry-run.ts';
 import type { Database } from './database.ts';
+import { type IdRange, within } from './id-range.ts';
 
 export const ROWS_KEPT = 10_000;
 export const KEPT_MS = 7 * 86_400_000;
@@ -67,16 +68,12 @@ const withoutInput = {
 export async function listDecisions(
   db: Database,
   limit: number,
-  { before, after }: { readonly before?: number | undefined; readonly after?: number | undefined } = {},
+  range: IdRange = {},
 ): Promise<DecisionRow[]> {
-  const bounds = [
-    before === undefined ? undefined : lt(decisions.id, before),
-    after === undefined ? undefined : gt(decisions.id, after),
-  ];
   return db
     .select(withoutInput)
     .from(decisions)
-    .where(and(...bounds))
+    .where(within(decisions.id, range))
     .orderBy(desc(decisions.id))
     .limit(limit);
 }
