@@ -90,6 +90,7 @@ describe.skipIf(noBrowser !== undefined)(title, () => {
       .getByText(/^1\d{3}\.\d\d$/)
       .waitFor();
     await page.locator('#frontier').getByText('predicted ms, one input').waitFor();
+    expect(await page.evaluate('scrollY'), 'who has signed in is at the top').toBe(0);
     // Decisions are written behind requests, and the page asks again.
     await page.locator('#traffic').getByText('tiny').waitFor();
     await page.locator('#traffic-chart').getByText('% in time').waitFor();

@@ -26,7 +26,7 @@ export function showConsole(session: Session, chartIn: ChartIn): void {
     signedIn = inside;
     byId('sign-in').hidden = inside;
     for (const id of ['signed-in', 'nav', 'sign-out']) byId(id).hidden = !inside;
-    byId(inside ? 'main' : 'token').focus();
+    byId(inside ? 'main' : 'token').focus({ preventScroll: true });
   };
   const end = (why: string) => {
     session.end();

@@ -73,7 +73,11 @@ export function historySection(
         return cell;
       });
       fillTable('audit', auditTable(entries));
-      tell('history-note', `Times are those of ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`);
+      const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+      tell(
+        'history-note',
+        `The newest ${SHOWN} of each; GET /v1/policy/versions and /v1/audit have the others. Times are those of ${timeZone}.`,
+      );
     },
     redraw() {},
   };
