@@ -87,9 +87,8 @@ function fillTables(content: PageContent): void {
 
 /** The stronger, the larger the share of its units that a level keeps. */
 function colourWidths(row: HTMLTableRowElement, { pairs, levels }: PageContent, p: number): void {
-  const [first, , ...cells] = row.cells;
-  const { name, units } = pairs[p] ?? { name: '', units: 1 };
-  if (first !== undefined) first.title = name;
+  const [, , ...cells] = row.cells;
+  const { units } = pairs[p] ?? { units: 1 };
   for (const [i, cell] of cells.entries()) {
     const share = ((levels[i]?.widths[p] ?? 0) / units).toFixed(3);
     cell.style.background = `rgba(var(--accent-rgb), calc(0.04 + var(--heat) * ${share}))`;
