@@ -99,7 +99,15 @@ export async function subjectFor(
     asked.cache,
     name,
     seed,
-    fingerprintOf([ORDER_REVISION, batch, steps, calibration, seed, ...statisticsOf(model)]),
+    fingerprintOf([
+      ORDER_REVISION,
+      batch,
+      steps,
+      calibration,
+      seed,
+      ...statisticsOf(model),
+      ...costsOf(model),
+    ]),
   );
   const { reachable, recover } = asked;
   return openSubject({ name, model, dataset, options, reachable, recover, orders, progress });
@@ -111,6 +119,11 @@ export const samplesOf = (model: BenchModel, { samples }: Pick<Comparison, 'samp
 /** What kept numbers must have in common with today's where they follow from statistics of activations. */
 function statisticsOf({ statisticsRevision }: Pick<BenchModel, 'statisticsRevision'>): unknown[] {
   return statisticsRevision === undefined ? [] : [{ statisticsRevision }];
+}
+
+/** The same of all that follows from what units cost, as levels do. */
+function costsOf({ flopsOf }: Pick<BenchModel, 'flopsOf'>): unknown[] {
+  return flopsOf === undefined ? [] : [{ flopsOf }];
 }
 
 /** What computes is left out: results of several machines belong together, though their last digits differ. */
@@ -129,6 +142,7 @@ export function fingerprintFor(
     deciding,
     ...(method.training === undefined ? [] : [recoveryOf(method, { ...defaultRecovery, ...recover })]),
     ...(method.statistics === true ? statisticsOf(model) : []),
+    ...costsOf(model),
   ]);
 }
 

@@ -36,6 +36,8 @@ export interface BenchModel {
    * absent.
    */
   readonly statisticsRevision?: number;
+  /** Where the file leaves lengths open: FLOPs are those of an example of the data, as a build counts them. */
+  readonly flopsOf?: 'data';
   /** Whether a linear probe on the labels is measured too. */
   readonly probe?: true;
   /** @param most test examples that are asked for */
@@ -115,6 +117,7 @@ export const benchModels: Readonly<Record<string, BenchModel>> = {
     batch: 16,
     samples: 400,
     halfLoss: (dense) => 0.03 * dense,
+    flopsOf: 'data',
     open: characters,
   },
   'shakespeare-opt': {
@@ -123,6 +126,7 @@ export const benchModels: Readonly<Record<string, BenchModel>> = {
     batch: 16,
     samples: 400,
     halfLoss: (dense) => 0.03 * dense,
+    flopsOf: 'data',
     open: characters,
   },
   minilm: {
@@ -134,6 +138,7 @@ export const benchModels: Readonly<Record<string, BenchModel>> = {
     task: 'embedding',
     // Padded tokens count no longer.
     statisticsRevision: 2,
+    flopsOf: 'data',
     probe: true,
     open: () =>
       openDataset(`jsonl:${new URL('../../.data/minilm/mails.jsonl', import.meta.url).pathname}`, {

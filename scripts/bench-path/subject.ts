@@ -14,10 +14,11 @@ import { forgetful, recover } from '../../trainer/build/recover-stage.ts';
 import { noMemory, searchPath } from '../../trainer/build/search-path.ts';
 import { estimateCurvature, FISHER_BATCHES } from '../../trainer/build/search-stage.ts';
 import { compensatedOrder } from '../../trainer/compensation/compensated-order.ts';
+import { bindDataset } from '../../trainer/data/bind-dataset.ts';
 import type { Dataset } from '../../trainer/data/dataset.ts';
 import { createMaskEngine } from '../../trainer/engine/mask-engine.ts';
 import type { PreparedModel } from '../../trainer/pairs/pair.ts';
-import { prepareModel, type TracedModel } from '../../trainer/pairs/prepare.ts';
+import { countedFor, prepareModel, type TracedModel } from '../../trainer/pairs/prepare.ts';
 import type { Draw } from '../../trainer/recovery/draw-levels.ts';
 import { defaultRecovery, levelDraw, type RecoveryPlan } from '../../trainer/recovery/plan.ts';
 import { computeThreads } from '../../trainer/runtime/compute.ts';
@@ -93,9 +94,16 @@ export interface OrderCache {
 export type SearchForm = 'inclusion' | 'published';
 
 /** @throws `usage` when the model's file is not there */
+async function preparedOf(model: BenchModel, dataset: Dataset): Promise<TracedModel> {
+  const prepared = await prepareModel(await fileOf(model), basename(model.file));
+  if (model.flopsOf === undefined) return prepared;
+  return countedFor(prepared, await bindDataset(dataset, prepared.graph.inputs).train.feeds([0]));
+}
+
+/** @throws as `preparedOf` does */
 export async function openSubject(request: SubjectRequest): Promise<Subject> {
   const { name, model, dataset, options, reachable, orders, progress } = request;
-  const prepared = await prepareModel(await fileOf(model), basename(model.file));
+  const prepared = await preparedOf(model, dataset);
   const shares = reachableShares(prepared, reachable);
   const steps = stepsBehind(options, request.recover.steps, dataset.train.count, shares);
   const calibrated = memo(
