@@ -163,7 +163,6 @@ export async function openSubject(request: SubjectRequest): Promise<Subject> {
 
   async function found(form: SearchForm): Promise<number[]> {
     if (form === 'published') {
-      const labelled = dataset.targets !== undefined;
       return pathOrder(
         await searchPath(
           await calibrated('own'),
@@ -171,7 +170,7 @@ export async function openSubject(request: SubjectRequest): Promise<Subject> {
             ...options,
             search: 'published',
             steps: publishedForm.steps,
-            loss: labelled ? 'cross-entropy' : 'distil',
+            loss: publishedLoss(model, dataset),
           },
           progress,
         ),
@@ -180,6 +179,14 @@ export async function openSubject(request: SubjectRequest): Promise<Subject> {
     const memory = { ...noMemory, curvature: await subject.curvature('rotated') };
     return pathOrder(await searchPath(await calibrated('rotated'), options, progress, memory));
   }
+}
+
+/** The task's own, where it has one: labels beside embeddings are those of a probe. */
+export function publishedLoss(
+  { task }: Pick<BenchModel, 'task'>,
+  { targets }: Pick<Dataset, 'targets'>,
+): 'cross-entropy' | 'distil' {
+  return targets !== undefined && task !== 'embedding' ? 'cross-entropy' : 'distil';
 }
 
 async function fileOf({ file }: BenchModel): Promise<Uint8Array> {
