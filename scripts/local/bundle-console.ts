@@ -1,5 +1,5 @@
 /** The operator's console as the files that a browser loads. */
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -8,9 +8,11 @@ const source = (name: string) => fileURLToPath(new URL(`../../gateway/console/${
 
 /** Writes console.html, console.js and console.css. @param directory made where it is not there */
 export async function bundleConsole(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true });
   await build({
-    entryPoints: { console: source('main.ts') },
+    entryPoints: [
+      { in: source('main.ts'), out: 'console' },
+      { in: source('console.css'), out: 'console' },
+    ],
     outdir: directory,
     bundle: true,
     minify: true,
@@ -18,13 +20,6 @@ export async function bundleConsole(directory: string): Promise<void> {
     platform: 'browser',
     target: 'es2022',
     legalComments: 'eof',
-    logLevel: 'error',
-  });
-  await build({
-    entryPoints: { console: source('console.css') },
-    outdir: directory,
-    bundle: true,
-    minify: true,
     logLevel: 'error',
   });
   await copyFile(source('console.html'), join(directory, 'console.html'));
