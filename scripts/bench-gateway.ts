@@ -34,6 +34,7 @@ import { bundleModule } from './local/bundle-worker.ts';
 import { count, positive } from './local/flag-numbers.ts';
 import { COMPATIBILITY_DATE, nodeNetwork, startLocalGateway } from './local/local-gateway.ts';
 import { freePort } from './local/ports.ts';
+import { keepPausesShort } from './local/runtime-flags.ts';
 
 interface Flags {
   readonly rounds: number;
@@ -87,6 +88,8 @@ const secrets = {
 const request = (path: string, headers: Readonly<Record<string, string>>) =>
   bodyKib === undefined ? httpRequest(path, headers) : binaryHttpRequest(path, headers, bodyKib);
 const closing: (() => unknown)[] = [];
+// All sides alike.
+keepPausesShort();
 try {
   const nodePort = await thread<number>('bench-gateway/stub-node.ts');
   const node = `http://127.0.0.1:${nodePort}`;

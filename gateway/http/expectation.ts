@@ -17,16 +17,13 @@ export function requireSending(headers: Headers, leftMs: number): void {
 }
 
 /**
- * The body of such a request. Some clients wait to be told for ever: a larger budget would not help them, as they would be told without this.
- * @throws what `body` rejects with; `expectation-failed` in the place of `budget-overrun`
+ * What is told of a body that was not had. Some clients wait to be told for ever: a larger budget would not help them, as they would be
+ * told without this.
+ * @returns `expectation-failed` for them in the place of `budget-overrun`; other errors as they are
  */
-export async function heldBack<T>(headers: Headers, body: T | Promise<T>): Promise<T> {
-  try {
-    return await body;
-  } catch (error) {
-    if (!(error instanceof SppError) || error.code !== 'budget-overrun' || !holdsBody(headers)) throw error;
-    throw unanswered('the body did not come within the budget');
-  }
+export function bodyFailure(error: unknown, headers: Headers): unknown {
+  if (!(error instanceof SppError) || error.code !== 'budget-overrun' || !holdsBody(headers)) return error;
+  return unanswered('the body did not come within the budget');
 }
 
 function unanswered(consequence: string): SppError {

@@ -9,7 +9,7 @@ import { costNanoUsd, type PriceOf } from '../selector/candidates.ts';
 import type { Candidate } from '../selector/select.ts';
 import type { Background } from '../state/cell.ts';
 import type { Deadline } from './deadline.ts';
-import { type Forwarded, forward, type Sending } from './forward.ts';
+import { type Forwarded, forward } from './forward.ts';
 import type { Attempt } from './hedging.ts';
 import { anotherMay, declined, failureOf, isServed } from './node-answer.ts';
 import type { Trace } from './trace.ts';
@@ -70,31 +70,13 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
     upload.onArrived(() => {
       over ??= begin();
     });
+  // Undefined where it left the fleet between its choice and its sending.
   const node = fleet.addressOf(chosen.node);
   const startedMs = now();
   const { model, version, minLevel, batch, length, trace, abortable, quickestWayMs } = request;
   const { nodeNetwork, nodeSecrets } = context;
-  const sending =
-    node === undefined
-      ? leftFleet()
-      : forward({
-          node,
-          nodeNetwork,
-          nodeSecrets,
-          model,
-          version,
-          level: chosen.level,
-          minLevel,
-          batch,
-          length,
-          upload,
-          trace,
-          deadline,
-          quickestWayMs,
-          abortable,
-          now,
-        });
-  const done = sending.done.then((forwarded): AttemptResult => {
+  let stop = () => {};
+  const ended = (forwarded: Forwarded): AttemptResult => {
     const level = forwarded.kind === 'answered' ? forwarded.answer.level : chosen.level;
     const served = forwarded.kind === 'answered' && isServed(forwarded.answer);
     const cost = served
@@ -112,14 +94,41 @@ export function attempt(request: AttemptRequest, context: AttemptContext): Attem
     over ??= begin();
     over(outcomeOf(forwarded, level, request, deadline.leftMs() <= 0, now() - startedMs));
     return { chosen, forwarded, level, costNanoUsd: cost };
+  };
+  const done = new Promise<AttemptResult>((resolve, reject) => {
+    const told = (forwarded: Forwarded) => {
+      try {
+        resolve(ended(forwarded));
+      } catch (error) {
+        reject(error);
+      }
+    };
+    if (node === undefined) {
+      told({ kind: 'unreached', cause: new Error('The node has left the fleet.') });
+      return;
+    }
+    stop = forward(
+      {
+        node,
+        nodeNetwork,
+        nodeSecrets,
+        model,
+        version,
+        level: chosen.level,
+        minLevel,
+        batch,
+        length,
+        upload,
+        trace,
+        deadline,
+        quickestWayMs,
+        abortable,
+        now,
+      },
+      told,
+    );
   });
-  return { done, stop: () => sending.stop() };
-}
-
-/** Of a request whose node left the fleet between its choice and its sending. */
-function leftFleet(): Sending {
-  const cause = new Error('The node has left the fleet.');
-  return { done: Promise.resolve({ kind: 'unreached', cause }), stop: () => {} };
+  return { done, stop: () => stop() };
 }
 
 /** @param late the deadline has passed: what was stopped was not stopped for another node's sake */

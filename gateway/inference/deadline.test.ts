@@ -82,6 +82,40 @@ describe('a deadline', () => {
     expect(lateness.ms()).toBeCloseTo(0, 3);
   });
 
+  test('tells what is slow, by the timer that it has, unless that is taken back or it passes before', async () => {
+    const clock = start(10_000);
+    const startMs = Date.now();
+    const told: [string, number][] = [];
+    const slow = (name: string) => () => void told.push([name, Date.now() - startMs]);
+    clock.after(2500, slow('late'));
+    clock.after(1500, slow('taken back'))();
+    clock.after(30, slow('soon'));
+    clock.after(20_000, slow('never'));
+    expect(vi.getTimerCount()).toBe(1);
+    await vi.advanceTimersByTimeAsync(9999);
+    expect(told).toEqual([
+      ['soon', 30],
+      ['late', 2500],
+    ]);
+    const stopped = vi.fn();
+    clock.onPassed(stopped);
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect([told.length, stopped.mock.calls.length]).toEqual([2, 1]);
+  });
+
+  test('who is told may ask to be told again', async () => {
+    const clock = start(10_000);
+    const startMs = Date.now();
+    const told: number[] = [];
+    const again = () => {
+      told.push(Date.now() - startMs);
+      if (told.length < 3) clock.after(100, again);
+    };
+    clock.after(100, again);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(told).toEqual([100, 200, 300]);
+  });
+
   test('that has passed stops what begins later at once', async () => {
     const clock = start(1);
     await vi.advanceTimersByTimeAsync(5);

@@ -4,15 +4,28 @@ import { type TimerLateness, timerLateness } from './timer-lateness.ts';
 
 /** A timer is set so much of the budget ahead of its end at most, however late timers are. */
 const EARLY_SHARE = 0.02;
+/**
+ * No timer is set further ahead at first, so that who wants to be told of what is slow needs none of its own: the runtime takes as long
+ * for setting one and taking it back as for reading ten headers, and hardly any request lasts so long.
+ */
+const FIRST_LOOK_MS = 1000;
+
+interface Watch {
+  readonly atMs: number;
+  readonly then: () => void;
+}
+
+const NONE: readonly Watch[] = [];
 
 export class Deadline {
   readonly receivedMs: number;
   readonly #now: () => number;
   readonly #lateness: TimerLateness;
   readonly #stops: (() => void)[] = [];
+  #watches: readonly Watch[] = NONE;
   #endMs: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** When the timer goes off: at the end, or before an end that was moved away, and then it is set anew. */
+  /** When the timer goes off: at the end, or before it, and then it is set anew. */
   #wakesMs = Number.POSITIVE_INFINITY;
   #passed = false;
 
@@ -27,7 +40,7 @@ export class Deadline {
     this.#now = now;
     this.#lateness = lateness;
     this.#endMs = receivedMs + budgetMs;
-    this.#arm();
+    this.#arm(receivedMs + FIRST_LOOK_MS);
   }
 
   /** Milliseconds until it passes; none once it has. */
@@ -42,8 +55,17 @@ export class Deadline {
     this.#endMs = this.receivedMs + ms;
     // Budgets are moved with nearly every request, and mostly to and fro: setting a timer costs more than leaving it.
     if (this.#wakesMs <= this.#dueMs()) return;
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
-    this.#arm();
+    this.#rearm();
+  }
+
+  /** Told after so long, unless it passes before; what it returns takes that back. */
+  after(ms: number, then: () => void): () => void {
+    const watch = { atMs: this.#now() + ms, then };
+    this.#watches = [...this.#watches, watch];
+    if (watch.atMs < this.#wakesMs) this.#rearm();
+    return () => {
+      this.#watches = this.#watches.length === 1 ? NONE : this.#watches.filter((other) => other !== watch);
+    };
   }
 
   /** Told when it passes; what it returns takes that back. */
@@ -66,7 +88,7 @@ export class Deadline {
     if (!(work instanceof Promise) && !this.#passed) return work;
     return new Promise((resolve, reject) => {
       const done = this.onPassed(() => reject(overrun()));
-      Promise.resolve(work).then(
+      (work instanceof Promise ? work : Promise.resolve(work)).then(
         (value) => {
           done();
           resolve(value);
@@ -85,6 +107,7 @@ export class Deadline {
    */
   release(): void {
     this.#stops.length = 0;
+    this.#watches = NONE;
   }
 
   /** When a timer has to be due to go off at the end. */
@@ -92,21 +115,32 @@ export class Deadline {
     return this.#endMs - Math.min(this.#lateness.ms(), EARLY_SHARE * (this.#endMs - this.receivedMs));
   }
 
-  #arm(): void {
-    this.#wakesMs = this.#dueMs();
-    this.#timer = setTimeout(() => this.#pass(), Math.ceil(Math.max(0, this.#wakesMs - this.#now())));
+  /** @param atMostMs by which it goes off, too */
+  #arm(atMostMs = Number.POSITIVE_INFINITY): void {
+    const soonestMs = this.#watches.reduce((soonest, { atMs }) => Math.min(soonest, atMs), atMostMs);
+    this.#wakesMs = Math.min(this.#dueMs(), soonestMs);
+    this.#timer = setTimeout(() => this.#wake(), Math.ceil(Math.max(0, this.#wakesMs - this.#now())));
   }
 
-  #pass(): void {
+  #rearm(): void {
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#arm();
+  }
+
+  #wake(): void {
     const nowMs = this.#now();
     this.#lateness.wentOff(nowMs - this.#wakesMs);
     // Timers keep their own time, and may come a little early by ours.
-    if (nowMs < this.#dueMs() - 1) {
-      this.#arm();
+    if (nowMs >= this.#dueMs() - 1) {
+      this.#passed = true;
+      this.#watches = NONE;
+      for (const stop of this.#stops.splice(0)) stop();
       return;
     }
-    this.#passed = true;
-    for (const stop of this.#stops.splice(0)) stop();
+    const due = this.#watches.filter(({ atMs }) => atMs <= nowMs + 1);
+    if (due.length > 0) this.#watches = this.#watches.filter((watch) => !due.includes(watch));
+    this.#arm();
+    for (const { then } of due) then();
   }
 }
 

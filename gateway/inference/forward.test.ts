@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest';
 import { nodeSecrets } from '../nodes/node-secrets.ts';
 import { Deadline } from './deadline.ts';
-import { forward } from './forward.ts';
+import { type Forwarded, type ForwardRequest, forward } from './forward.ts';
 
 /** @returns the milliseconds that the node is told it has */
 async function toldMs(budgetMs: number, quickestWayMs: number): Promise<number> {
   let told = Number.NaN;
   const now = () => 1000;
   const deadline = new Deadline(1000, budgetMs, now);
-  const { done } = forward({
+  const request: ForwardRequest = {
     node: { name: 'a', url: 'http://a', nodeClass: 'default', draining: false },
     nodeNetwork: {
       async fetch(_, { headers }) {
@@ -39,8 +39,9 @@ async function toldMs(budgetMs: number, quickestWayMs: number): Promise<number> 
     quickestWayMs,
     abortable: false,
     now,
-  });
-  expect((await done).kind).toBe('answered');
+  };
+  const forwarded = await new Promise<Forwarded>((ended) => forward(request, ended));
+  expect(forwarded.kind).toBe('answered');
   deadline.release();
   return told;
 }

@@ -65,38 +65,39 @@ export type Forwarded =
   /** The deadline passed, or `stop` was called. */
   | { readonly kind: 'stopped'; readonly elapsedMs: number };
 
-export interface Sending {
-  readonly done: Promise<Forwarded>;
-  /** Aborts the node's work. */
-  stop(): void;
-}
-
-export function forward(request: ForwardRequest): Sending {
+/**
+ * @param ended told once what came of it; of what is stopped at once, without waiting for what is aborted: nothing of it may run any more
+ *   once the request is answered
+ * @returns what aborts the node's work
+ */
+export function forward(request: ForwardRequest, ended: (forwarded: Forwarded) => void): () => void {
   const { deadline, now } = request;
   const abort = request.abortable ? new AbortController() : undefined;
   const startedMs = now();
-  let stop = () => {};
-  const done = new Promise<Forwarded>((resolve) => {
-    // Told of without waiting for what is aborted: nothing of it may run any more once the request is answered.
-    stop = () => {
-      abort?.abort();
-      resolve({ kind: 'stopped', elapsedMs: now() - startedMs });
-    };
-    const kept = deadline.onPassed(stop);
-    send(request, abort?.signal, startedMs).then(
-      (answer) => {
-        kept();
-        const { body } = answer;
-        if (body.kind === 'stream') deadline.onPassed(body.stop);
-        resolve({ kind: 'answered', answer });
-      },
-      (cause: unknown) => {
-        kept();
-        resolve({ kind: 'unreached', cause });
-      },
-    );
-  });
-  return { stop: () => stop(), done };
+  let over = false;
+  const end = (forwarded: Forwarded) => {
+    if (over) return;
+    over = true;
+    ended(forwarded);
+  };
+  const stop = () => {
+    abort?.abort();
+    end({ kind: 'stopped', elapsedMs: now() - startedMs });
+  };
+  const kept = deadline.onPassed(stop);
+  send(request, abort?.signal, startedMs).then(
+    (answer) => {
+      kept();
+      const { body } = answer;
+      if (body.kind === 'stream') deadline.onPassed(body.stop);
+      end({ kind: 'answered', answer });
+    },
+    (cause: unknown) => {
+      kept();
+      end({ kind: 'unreached', cause });
+    },
+  );
+  return stop;
 }
 
 /** What a node is told beside the body. */

@@ -15,9 +15,15 @@ function attempt(outcome: string, afterMs: number): Attempt<string> & { stopped:
   return made;
 }
 
+/** After 10 ms. */
+function later(slow: () => void) {
+  const timer = setTimeout(slow, 10);
+  return () => clearTimeout(timer);
+}
+
 async function race(first: Attempt<string>, second: Attempt<string> | undefined) {
   const asked = vi.fn(async () => second);
-  const outcome = hedged(first, 10, asked, (text) => text.startsWith('good'));
+  const outcome = hedged(first, later, asked, (text) => text.startsWith('good'));
   await vi.advanceTimersByTimeAsync(1000);
   return { outcome: await outcome, asked: asked.mock.calls.length };
 }
@@ -52,7 +58,7 @@ describe('hedging', () => {
     };
     let answeredAtMs: number | undefined;
     const since = Date.now();
-    const outcome = hedged(attempt('good a', 12), 10, paid, (text) => text.startsWith('good'));
+    const outcome = hedged(attempt('good a', 12), later, paid, (text) => text.startsWith('good'));
     void outcome.then(() => (answeredAtMs = Date.now() - since));
     await vi.advanceTimersByTimeAsync(1000);
     expect([await outcome, answeredAtMs, wantedThen]).toEqual(['good a', 12, false]);
@@ -62,11 +68,11 @@ describe('hedging', () => {
     const late = attempt('good b', 5);
     const starting = () => new Promise<typeof late>((resolve) => setTimeout(() => resolve(late), 50));
     const isGood = (text: string) => text.startsWith('good');
-    const answered = hedged(attempt('good a', 12), 10, starting, isGood);
+    const answered = hedged(attempt('good a', 12), later, starting, isGood);
     await vi.advanceTimersByTimeAsync(100);
     expect([await answered, late.stopped]).toEqual(['good a', true]);
     const other = attempt('good b', 5);
-    const failed = hedged(attempt('bad a', 12), 10, async () => other, isGood);
+    const failed = hedged(attempt('bad a', 12), later, async () => other, isGood);
     await vi.advanceTimersByTimeAsync(100);
     expect([await failed, other.stopped]).toEqual(['good b', false]);
   });

@@ -35,24 +35,41 @@ export interface Attempt<T> {
 }
 
 /**
+ * @param later tells when the first one is slow; what it returns takes that back
  * @param second starts the other attempt; undefined when there is none to be had, or when it is `wanted` no more: what it is paid from may
  * have to be asked first, and an answer that is there does not wait for that
  * @param isGood whether an outcome ends the matter; the other attempt is then stopped
  * @returns the first good outcome, or that of `first` when neither is good
  */
-export async function hedged<T>(
+export function hedged<T>(
   first: Attempt<T>,
-  afterMs: number,
+  later: (slow: () => void) => () => void,
   second: (wanted: () => boolean) => Promise<Attempt<T> | undefined>,
   isGood: (outcome: T) => boolean,
 ): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const slow = new Promise<'slow'>((resolve) => {
-    timer = setTimeout(() => resolve('slow'), afterMs);
+  return new Promise((resolve, reject) => {
+    let slow = false;
+    const inTime = later(() => {
+      slow = true;
+      bothOf(first, second, isGood).then(resolve, reject);
+    });
+    const failed = (error: unknown) => {
+      inTime();
+      reject(error);
+    };
+    first.done.then((outcome) => {
+      if (slow) return;
+      inTime();
+      resolve(outcome);
+    }, failed);
   });
-  const early = await Promise.race([first.done, slow]);
-  if (timer !== undefined) clearTimeout(timer);
-  if (early !== 'slow') return early;
+}
+
+function bothOf<T>(
+  first: Attempt<T>,
+  second: (wanted: () => boolean) => Promise<Attempt<T> | undefined>,
+  isGood: (outcome: T) => boolean,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     let left = 2;
     let decided = false;

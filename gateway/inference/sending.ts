@@ -88,6 +88,48 @@ export function withHedge(
   const { rules, upload, deadline } = request;
   if (!upload.repeatable || decision.kind !== 'serve') return first.done;
   const { chosen, fits } = decision;
+  const hedges = rules.hedgeShare > 0 && fits;
+  if (hedges) context.hedges.earn(rules.hedgeShare);
+  const stuckMs = Math.max(LEAST_STUCK_MS, STUCK_TIMES * chosen.predicted.totalMs);
+  // As much has to be left for another node.
+  const rescues = deadline.leftMs() >= 2 * stuckMs;
+  if (!hedges && !rescues) return first.done;
+  // Made for who is slow, which hardly anybody is.
+  let made: SecondNodes | undefined;
+  const seconds = () => (made ??= secondNodes(first.done, decision, failed, request, context, course));
+  const after = (ms: number) => (slow: () => void) => deadline.after(ms, slow);
+  const done = hedges
+    ? hedged(first, after(chosen.predicted.totalMs), (wanted) => seconds().hedge(wanted), isGood)
+    : first.done;
+  if (!rescues) return done;
+  return hedged(
+    { done, stop: first.stop },
+    after(stuckMs),
+    (wanted) => seconds().rescue(stuckMs, wanted),
+    isGood,
+  );
+}
+
+type Second = Promise<Attempt<AttemptResult> | undefined>;
+
+interface SecondNodes {
+  /** Within the share of hedges. */
+  hedge(wanted: () => boolean): Second;
+  /** Once the first has answered nobody for so long. */
+  rescue(stuckMs: number, wanted: () => boolean): Second;
+}
+
+/** Ways to another node than the one that `decision` chose. */
+function secondNodes(
+  first: Promise<AttemptResult>,
+  decision: Extract<Decision, { kind: 'serve' }>,
+  failed: ReadonlyMap<string, string>,
+  request: InferenceRequest,
+  context: DispatchContext,
+  course: Course,
+): SecondNodes {
+  const { chosen } = decision;
+  const { deadline } = request;
   const asked = new Map(failed);
   const another = async (reason: string, serves: (planned: Plan) => boolean, wanted: () => boolean) => {
     asked.set(chosen.node, reason);
@@ -98,26 +140,21 @@ export function withHedge(
     asked.set(planned.decision.chosen.node, 'was asked beside another');
     return startedIfPaid(planned, request, context, course, wanted);
   };
-  const hedge = async (wanted: () => boolean) => {
-    if (!context.hedges.spend()) return undefined;
-    const other = await another('is slow with this request', serves, wanted);
-    if (other === undefined) context.hedges.giveBack();
-    else course.hedges++;
-    return other;
+  return {
+    async hedge(wanted) {
+      if (!context.hedges.spend()) return undefined;
+      const other = await another('is slow with this request', serves, wanted);
+      if (other === undefined) context.hedges.giveBack();
+      else course.hedges++;
+      return other;
+    },
+    async rescue(stuckMs, wanted) {
+      while (!context.fleet.stuck(chosen.node, stuckMs, context.background)) {
+        if (deadline.leftMs() < stuckMs || (await isOverWithin(stuckMs, first))) return undefined;
+      }
+      return another('answers nobody', (planned) => worthAnother(planned, deadline.leftMs()), wanted);
+    },
   };
-  const rescue = async (wanted: () => boolean) => {
-    while (!context.fleet.stuck(chosen.node, stuckMs, context.background)) {
-      if (deadline.leftMs() < stuckMs || (await isOverWithin(stuckMs, first.done))) return undefined;
-    }
-    return another('answers nobody', (planned) => worthAnother(planned, deadline.leftMs()), wanted);
-  };
-  const hedges = rules.hedgeShare > 0 && fits;
-  if (hedges) context.hedges.earn(rules.hedgeShare);
-  const done = hedges ? hedged(first, chosen.predicted.totalMs, hedge, isGood) : first.done;
-  const stuckMs = Math.max(LEAST_STUCK_MS, STUCK_TIMES * chosen.predicted.totalMs);
-  // As much has to be left for another node, and small budgets are spared the timer.
-  if (deadline.leftMs() < 2 * stuckMs) return done;
-  return hedged({ done, stop: first.stop }, stuckMs, rescue, isGood);
 }
 
 /** A node that has answered nobody for so long, and so many times what was predicted, is frozen or out of reach. */

@@ -7,7 +7,7 @@ import { reserveCost } from '../budget/limits.ts';
 import { unlimited } from '../budget/reservation.ts';
 import { type DecisionInput, storedNodes } from '../decisions/decision-input.ts';
 import { explanationHeader, wantsReasons } from '../decisions/explanation.ts';
-import { heldBack, requireSending } from '../http/expectation.ts';
+import { bodyFailure, requireSending } from '../http/expectation.ts';
 import type { DecisionRecord } from '../inference/decision-record.ts';
 import { dispatch } from '../inference/dispatch.ts';
 import { type RequestBudgets, readBudgets } from '../inference/infer-request.ts';
@@ -144,8 +144,12 @@ async function infer(
   );
   const model = findModel(call, catalog);
   if (!gateway.settings.saysContinue) requireSending(headers, clock.leftMs());
-  const coming = clock.bound(readUpload(request, headers, gateway.settings.maxBodyBytes));
-  const upload = await (gateway.settings.saysContinue ? coming : heldBack(headers, coming));
+  let upload: Upload;
+  try {
+    upload = await clock.bound(readUpload(request, headers, gateway.settings.maxBodyBytes));
+  } catch (error) {
+    throw gateway.settings.saysContinue ? error : bodyFailure(error, headers);
+  }
   const refreshing = gateway.fleet.refresh(background, model.id);
   if (refreshing instanceof Promise) await clock.bound(refreshing);
   const route = () => routedVersion(model, gateway.fleet, canaryVersion(canary, model.id, requestId));

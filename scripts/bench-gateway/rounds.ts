@@ -13,6 +13,7 @@ export interface Target {
 interface Measured {
   readonly p50Ms: number;
   readonly p99Ms: number;
+  readonly p999Ms: number;
   readonly perSecond: number;
   /** Microseconds on a core, for each request. */
   readonly cpuUs: number;
@@ -54,6 +55,7 @@ export async function measure(
         {
           p50Ms: median(requestsMs),
           p99Ms: quantileOf(requestsMs, 0.99),
+          p999Ms: quantileOf(requestsMs, 0.999),
           perSecond: (requestsMs.length * 1000) / ms,
           cpuUs,
           failures,
@@ -66,6 +68,7 @@ export async function measure(
     return {
       p50Ms: median(all.map((s) => s.p50Ms)),
       p99Ms: median(all.map((s) => s.p99Ms)),
+      p999Ms: median(all.map((s) => s.p999Ms)),
       perSecond: median(all.map((s) => s.perSecond)),
       cpuUs: median(all.map((s) => s.cpuUs)),
       failures: all.reduce((sum, s) => sum + s.failures, 0),
@@ -86,14 +89,15 @@ export async function measure(
 }
 
 export function report(result: Awaited<ReturnType<typeof measure>>): string {
-  const rows = Object.entries(result.of).map(([name, { p50Ms, p99Ms, perSecond, cpuUs, failures, ...to }]) =>
-    [
-      `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms (${to.p50ToBare.toFixed(2)} x bare, ${to.p50ToUsual.toFixed(2)} x usual)  p99 ${p99Ms.toFixed(2)} ms`,
-      `${perSecond.toFixed(0)} requests/s (${to.throughputToBare.toFixed(2)}, ${to.throughputToUsual.toFixed(2)} x)`,
-      // The node itself is in this process.
-      ...(Number.isNaN(cpuUs) ? [] : [`${cpuUs.toFixed(0)} us of a core each`]),
-      ...(failures === 0 ? [] : [`${failures} FAILED`]),
-    ].join('  '),
+  const rows = Object.entries(result.of).map(
+    ([name, { p50Ms, p99Ms, p999Ms, perSecond, cpuUs, failures, ...to }]) =>
+      [
+        `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms (${to.p50ToBare.toFixed(2)} x bare, ${to.p50ToUsual.toFixed(2)} x usual)  p99 ${p99Ms.toFixed(2)} ms  p99.9 ${p999Ms.toFixed(2)} ms`,
+        `${perSecond.toFixed(0)} requests/s (${to.throughputToBare.toFixed(2)}, ${to.throughputToUsual.toFixed(2)} x)`,
+        // The node itself is in this process.
+        ...(Number.isNaN(cpuUs) ? [] : [`${cpuUs.toFixed(0)} us of a core each`]),
+        ...(failures === 0 ? [] : [`${failures} FAILED`]),
+      ].join('  '),
   );
   return [`${result.connections} connections:`, ...rows, ''].join('\n');
 }

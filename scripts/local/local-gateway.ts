@@ -7,6 +7,7 @@ import { SppError } from '../../schema/errors.ts';
 import { bundleWorker } from './bundle-worker.ts';
 import { noteChildren } from './end-with-parent.ts';
 import { migrate } from './migrate.ts';
+import { keepPausesShort } from './runtime-flags.ts';
 
 export interface LocalGatewayOptions {
   /** 0 takes a free one. */
@@ -55,6 +56,7 @@ export const nodeNetwork = (privateToo: boolean) => ({
 
 export async function startLocalGateway(options: LocalGatewayOptions): Promise<LocalGateway> {
   const { port, dataDir } = options;
+  keepPausesShort();
   const script = await bundleWorker();
   const handlers = signalHandlers();
   const runtimes = noteChildren('workerd');
