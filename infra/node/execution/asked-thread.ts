@@ -105,8 +105,9 @@ export function askedThread(thread: Thread, { onReady, onEnd }: ThreadEvents): A
           lost: reject,
           afterMs: undefined,
         };
-        waiting.push(asked);
+        // What cannot be sent, as for want of memory, has no answer: those of others would go to the wrong asker.
         thread.postMessage(message, transfer);
+        waiting.push(asked);
       }),
     tell: (message) => thread.postMessage(message),
     async end() {

@@ -33,6 +33,30 @@ describe('scheduler', () => {
     await Promise.all([...results, ...last]);
   });
 
+  test('fails a request alone whose inputs cannot be copied, and goes on with the others', async () => {
+    const { jobs, running } = scriptedScheduler({ maxRows: 2, times: taking(1) });
+    const first = jobs.submit(job(1));
+    const tooLarge = Object.defineProperty(Float32Array.of(2), 'byteLength', {
+      get: () => {
+        throw new RangeError('Array buffer allocation failed');
+      },
+    });
+    const feeds = [{ name: 'x', type: 'float32', dims: [1, 1], data: tooLarge }];
+    const waiting = [jobs.submit(job(1, { feeds })), jobs.submit(sharing(3)), jobs.submit(sharing(4))];
+    const outcome = Promise.allSettled(waiting);
+    running[0]!.end(RESULT);
+    await first;
+    await settled();
+    expect(running.slice(1).map(inputs)).toEqual([[3, 4]]);
+    running[1]!.end(echo(running[1]!));
+    expect(await outcome).toMatchObject([
+      { status: 'rejected', reason: { message: 'Array buffer allocation failed' } },
+      { status: 'fulfilled' },
+      { status: 'fulfilled' },
+    ]);
+    expect([jobs.queueLength, jobs.inFlight]).toEqual([0, 0]);
+  });
+
   test('does not count a thread that was lost before it came to a run', async () => {
     const { jobs, running, state } = scriptedScheduler({ maxRows: 1 });
     state.roomBehind = 1;

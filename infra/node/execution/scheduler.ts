@@ -180,6 +180,23 @@ export function scheduler(
     }
   };
 
+  /**
+   * What cannot be made of requests, as for want of memory, is a failure of these alone: whoever has the queue looked at is another.
+   * @returns false where the pool has no place for it
+   */
+  const handOver = (batch: Batch, behind: boolean): boolean => {
+    const { entries } = batch;
+    try {
+      const running = start(batch, behind);
+      if (running !== undefined) void dispatch(batch, running, performance.now());
+      else again.push(...entries);
+      return running !== undefined;
+    } catch (error) {
+      for (const entry of entries) failed(entry, error, entries.length > 1);
+      return true;
+    }
+  };
+
   /** What fails in company may be another's fault: each is tried alone, where its failure is its own. */
   const failed = (entry: Waiting, error: unknown, inCompany: boolean) => {
     const lost = error instanceof WorkerLost;
@@ -200,15 +217,11 @@ export function scheduler(
       for (const entry of [...again.splice(0), ...queue.clear()]) entry.settle({ error: fault });
     while (pool.idle > 0) {
       const batch = takeNext(pool.idle);
-      const running = batch && start(batch, false);
-      if (batch === undefined || running === undefined) break;
-      void dispatch(batch, running, performance.now());
+      if (batch === undefined || !handOver(batch, false)) break;
     }
     while (mayGoBehind()) {
       const batch = takeNext(1);
-      const running = batch && start(batch, true);
-      if (batch === undefined || running === undefined) break;
-      void dispatch(batch, running, performance.now());
+      if (batch === undefined || !handOver(batch, true)) break;
     }
   };
 
