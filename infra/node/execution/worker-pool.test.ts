@@ -356,3 +356,25 @@ test('a run without an end is left to itself when its pool is closed, which its 
     vi.useRealTimers();
   }
 });
+
+test('drops the session that a thread was making of a level when that was unloaded, and gives the next run the model', async () => {
+  const asked: ToThread[] = [];
+  const thread: EventEmitter & Thread = Object.assign(new EventEmitter(), {
+    postMessage(message: ToThread) {
+      asked.push(message);
+      if (message.kind === 'end') queueMicrotask(() => thread.emit('exit', 0));
+    },
+  });
+  const { pool } = open({ spawn: () => thread });
+  thread.emit('message', { kind: 'ready' });
+  const model = (path: string): LevelModel => ({ level: 1, data: { kind: 'views', path } });
+  pool.expect(model('before.onnx'));
+  const upkeep = pool.upkeep(() => true);
+  pool.unload(1);
+  pool.expect(model('anew.onnx'));
+  thread.emit('message', { kind: 'prepared', loadMs: 1 });
+  await vi.waitFor(() => expect(asked.map(({ kind }) => kind)).toEqual(['prepare', 'unload', 'prepare']));
+  expect(asked.at(-1)).toMatchObject({ model: { data: { path: 'anew.onnx' } } });
+  thread.emit('message', { kind: 'prepared', loadMs: 1 });
+  await upkeep;
+});

@@ -198,8 +198,15 @@ export function workerPool(options: PoolOptions): WorkerPool {
     try {
       slot.isPlainRun = false;
       const { message } = await slot.thread.ask({ kind: 'prepare', level, model: { data, packed } });
-      if (message.kind === 'prepared') slot.levels.set(level, packed);
-      else models.delete(level);
+      const isWanted = models.get(level) === model;
+      if (message.kind !== 'prepared') {
+        if (isWanted) models.delete(level);
+      } else if (isWanted) slot.levels.set(level, packed);
+      else {
+        // Dropped meanwhile, or made anew: this one is of what was there before.
+        slot.levels.delete(level);
+        slot.thread.tell({ kind: 'unload', level });
+      }
     } catch {
       // The thread was lost, which is dealt with where it is noticed.
     } finally {
