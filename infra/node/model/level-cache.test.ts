@@ -92,6 +92,22 @@ describe('level cache', () => {
     expect([cache.levels(), evicted, unpacked]).toEqual([[0, 1], [], []]);
   });
 
+  test('a level that has no room is not made to be brought in ahead, and nothing goes for it', async () => {
+    const parts = scripted([10, 10, 30]);
+    const { cache, evicted } = cacheOf(parts, 60);
+    for (const level of [2, 0, 1]) await cache.get(level);
+    evicted.length = 0;
+    for (let look = 0; look < 3; look++) expect(await cache.preload(2, new Set([1, 2]))).toBeUndefined();
+    expect([parts.reads, cache.levels(), evicted]).toEqual([[2, 0, 1], [0, 1], []]);
+  });
+
+  test('a level that takes its time is made once, however often it is looked after', async () => {
+    const parts = scripted([10, 10]);
+    const { cache } = cacheOf(parts, 100);
+    const [first, ...others] = await Promise.all([1, 1, 1].map((level) => cache.preload(level, new Set())));
+    expect([first?.level, others, parts.reads]).toEqual([1, [undefined, undefined], [1]]);
+  });
+
   test('a level that cannot be had is not brought in ahead, and is told to who asks for it', async () => {
     const parts = scripted([10, 10]);
     const { cache } = cacheOf(parts, 100);

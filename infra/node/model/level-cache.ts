@@ -12,7 +12,7 @@ export interface LevelCache {
   /**
    * Brings a level in before it is asked for, as the one to go first. Levels outside of `keep` make room for it, packed
    * sessions do not; where that is not enough it does not come in.
-   * @returns its model; undefined where it is in memory already, cannot be had, or has no room
+   * @returns its model; undefined where it is in memory already or on its way, cannot be had, or has no room
    */
   preload(level: number, keep: ReadonlySet<number>): Promise<SizedLevel | undefined>;
   /** A level's model if it is in memory; that counts as a use. */
@@ -32,6 +32,8 @@ export interface LevelCache {
   faultOf(level: number): unknown;
 }
 
+type LevelSize = Pick<SizedLevel, 'ownBytes' | 'sharedBytes' | 'packedBytes'>;
+
 export interface LevelCacheOptions {
   readonly source: Pick<LevelModels, 'model'>;
   readonly budgetBytes: number;
@@ -48,6 +50,9 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
   const resident = new Map<number, SizedLevel>();
   const loading = new Map<number, Promise<SizedLevel>>();
   const faults = new Map<number, { error: unknown; untilMs: number }>();
+  const preloading = new Set<number>();
+  /** Of levels that have been made, also of those that are gone. */
+  const sizes = new Map<number, LevelSize>();
   let packedLevel: number | undefined;
 
   const touch = (level: number, model: SizedLevel) => {
@@ -55,13 +60,21 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
     resident.set(level, model);
   };
 
-  const used = () => {
-    const levels = [...resident.values()];
-    const packed = packedLevel === undefined ? undefined : resident.get(packedLevel);
-    return levels.reduce(
+  const bytesOf = (levels: ReadonlyMap<number, LevelSize>) => {
+    const all = [...levels.values()];
+    const packed = packedLevel === undefined ? undefined : levels.get(packedLevel);
+    return all.reduce(
       (sum, { ownBytes }) => sum + ownBytes,
-      Math.max(0, ...levels.map(({ sharedBytes }) => sharedBytes)) + (packed?.packedBytes ?? 0),
+      Math.max(0, ...all.map(({ sharedBytes }) => sharedBytes)) + (packed?.packedBytes ?? 0),
     );
+  };
+  const used = () => bytesOf(resident);
+
+  const made = async (level: number): Promise<SizedLevel> => {
+    const model = await source.model(level);
+    const { ownBytes, sharedBytes, packedBytes } = model;
+    sizes.set(level, { ownBytes, sharedBytes, packedBytes });
+    return model;
   };
 
   const evict = (justUsed: number) => {
@@ -79,7 +92,7 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
 
   const load = async (level: number): Promise<SizedLevel> => {
     try {
-      const model = await source.model(level);
+      const model = await made(level);
       faults.delete(level);
       touch(level, model);
       evict(level);
@@ -96,18 +109,29 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
     faults.set(level, { error, untilMs: now() + pauseS * 1000 });
   };
 
+  const stays = (level: number, keep: ReadonlySet<number>) =>
+    level === 0 || level === packedLevel || keep.has(level);
+
+  /** Beside those that stay; true where nothing is known of its size. */
+  const hasRoom = (level: number, keep: ReadonlySet<number>): boolean => {
+    const size = sizes.get(level);
+    const staying = [...resident].filter(([other]) => stays(other, keep));
+    return (
+      size === undefined || bytesOf(new Map<number, LevelSize>([...staying, [level, size]])) <= budgetBytes
+    );
+  };
+
   /** In the order of use a preloaded level stands first: nobody has asked for it. */
-  const admit = (level: number, model: SizedLevel, keep: ReadonlySet<number>): boolean => {
+  const admit = (level: number, model: SizedLevel, keep: ReadonlySet<number>) => {
     const inOrder = [...resident];
     resident.clear();
     for (const [other, held] of [[level, model] as const, ...inOrder]) resident.set(other, held);
     for (const [other] of inOrder) {
-      if (used() <= budgetBytes) break;
-      if (other === 0 || other === packedLevel || keep.has(other)) continue;
+      if (used() <= budgetBytes) return;
+      if (stays(other, keep)) continue;
       resident.delete(other);
       onEvict(other);
     }
-    return used() <= budgetBytes || !resident.delete(level);
   };
 
   const peek = (level: number): SizedLevel | undefined => {
@@ -138,11 +162,17 @@ export function levelCache(options: LevelCacheOptions): LevelCache {
       return loading.get(level) ?? underWay(level, load(level));
     },
     async preload(level, keep) {
-      if (resident.has(level) || loading.has(level) || faults.has(level)) return undefined;
-      const model = await source.model(level).catch(() => undefined);
+      const isThere = () => resident.has(level) || loading.has(level);
+      // Asked for again and again: what has no room, or takes its time to be made, is not made each time.
+      if (isThere() || preloading.has(level) || faults.has(level) || !hasRoom(level, keep)) return undefined;
+      preloading.add(level);
+      const model = await made(level)
+        .catch(() => undefined)
+        .finally(() => preloading.delete(level));
       // Somebody may have asked for it meanwhile.
-      if (model === undefined || resident.has(level) || loading.has(level)) return undefined;
-      return admit(level, model, keep) ? model : undefined;
+      if (model === undefined || isThere() || !hasRoom(level, keep)) return undefined;
+      admit(level, model, keep);
+      return model;
     },
     pack(level) {
       packedLevel = level;

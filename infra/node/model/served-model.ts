@@ -150,7 +150,9 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   };
 
   const tick = setInterval(() => {
-    void preload().then(() => (closed ? undefined : packed.keep()));
+    preload()
+      .then(() => (closed ? undefined : packed.keep()))
+      .catch((error: unknown) => log.warn({ err: error }, 'levels could not be looked after'));
   }, UPKEEP_MS);
   tick.unref();
 
