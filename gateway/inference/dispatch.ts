@@ -22,15 +22,16 @@ const ATTEMPTS = 2;
  */
 export async function dispatch(request: InferenceRequest, context: DispatchContext): Promise<Response> {
   const course = newCourse();
+  let response: Response;
   try {
-    const response = await request.deadline.bound(run(request, context, course));
-    context.observe?.(recordOf(request, context, course, response.status));
-    return response;
+    response = await request.deadline.bound(run(request, context, course));
   } catch (error) {
     const status = error instanceof SppError ? error.status : 500;
     context.observe?.(recordOf(request, context, course, status));
     throw error;
   }
+  context.observe?.(recordOf(request, context, course, response.status));
+  return response;
 }
 
 async function run(request: InferenceRequest, context: DispatchContext, course: Course): Promise<Response> {

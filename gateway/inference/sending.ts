@@ -3,6 +3,7 @@
 import { nothing, type Reservation } from '../budget/reservation.ts';
 import { expectedOf } from '../selector/candidate-table.ts';
 import type { Decision } from '../selector/select.ts';
+import type { CatalogVersion } from '../storage/catalog.ts';
 import { type AttemptRequest, type AttemptResult, attempt } from './attempt.ts';
 import type { Course } from './course.ts';
 import { Deadline, overrun } from './deadline.ts';
@@ -79,7 +80,7 @@ function sent(
  */
 export function withHedge(
   first: Attempt<AttemptResult>,
-  { decision }: Plan,
+  { version, decision }: Plan,
   failed: ReadonlyMap<string, string>,
   request: InferenceRequest,
   context: DispatchContext,
@@ -96,18 +97,23 @@ export function withHedge(
   if (!hedges && !rescues) return first.done;
   // Made for who is slow, which hardly anybody is.
   let made: SecondNodes | undefined;
-  const seconds = () => (made ??= secondNodes(first.done, decision, failed, request, context, course));
+  const seconds = () =>
+    (made ??= secondNodes(first.done, { version, decision }, failed, request, context, course));
   const after = (ms: number) => (slow: () => void) => deadline.after(ms, slow);
   const done = hedges
     ? hedged(first, after(chosen.predicted.totalMs), (wanted) => seconds().hedge(wanted), isGood)
     : first.done;
   if (!rescues) return done;
-  return hedged(
-    { done, stop: first.stop },
-    after(stuckMs),
-    (wanted) => seconds().rescue(stuckMs, wanted),
-    isGood,
-  );
+  const slower = hedges
+    ? {
+        done,
+        stop() {
+          first.stop();
+          made?.stopHedge();
+        },
+      }
+    : first;
+  return hedged(slower, after(stuckMs), (wanted) => seconds().rescue(stuckMs, wanted), isGood);
 }
 
 type Second = Promise<Attempt<AttemptResult> | undefined>;
@@ -115,14 +121,21 @@ type Second = Promise<Attempt<AttemptResult> | undefined>;
 interface SecondNodes {
   /** Within the share of hedges. */
   hedge(wanted: () => boolean): Second;
+  /** For whoever has another answer: nobody else would stop what the hedge was sent to. */
+  stopHedge(): void;
   /** Once the first has answered nobody for so long. */
   rescue(stuckMs: number, wanted: () => boolean): Second;
 }
 
-/** Ways to another node than the one that `decision` chose. */
+interface Choice {
+  readonly version: CatalogVersion;
+  readonly decision: Extract<Decision, { kind: 'serve' }>;
+}
+
+/** Ways to another node than the one that was chosen, for the same version: the client is told of that one. */
 function secondNodes(
   first: Promise<AttemptResult>,
-  decision: Extract<Decision, { kind: 'serve' }>,
+  { version, decision }: Choice,
   failed: ReadonlyMap<string, string>,
   request: InferenceRequest,
   context: DispatchContext,
@@ -131,11 +144,15 @@ function secondNodes(
   const { chosen } = decision;
   const { deadline } = request;
   const asked = new Map(failed);
+  const alike: InferenceRequest = { ...request, route: () => version };
+  let hedge: Attempt<AttemptResult> | undefined;
+  let isHedgeOver = false;
   const another = async (reason: string, serves: (planned: Plan) => boolean, wanted: () => boolean) => {
     asked.set(chosen.node, reason);
-    const planned = plan(request, context, course, asked);
-    // The record tells of the choice that was made first.
-    course.decision = decision;
+    const { drops, shed } = course;
+    const planned = plan(alike, context, course, asked);
+    // Answer and record tell of the choice that was made first.
+    Object.assign(course, { decision, drops, shed });
     if (planned.decision.kind !== 'serve' || !serves(planned)) return undefined;
     asked.set(planned.decision.chosen.node, 'was asked beside another');
     return startedIfPaid(planned, request, context, course, wanted);
@@ -143,10 +160,15 @@ function secondNodes(
   return {
     async hedge(wanted) {
       if (!context.hedges.spend()) return undefined;
-      const other = await another('is slow with this request', serves, wanted);
-      if (other === undefined) context.hedges.giveBack();
+      hedge = await another('is slow with this request', serves, () => wanted() && !isHedgeOver);
+      if (hedge === undefined) context.hedges.giveBack();
       else course.hedges++;
-      return other;
+      if (isHedgeOver) hedge?.stop();
+      return hedge;
+    },
+    stopHedge() {
+      isHedgeOver = true;
+      hedge?.stop();
     },
     async rescue(stuckMs, wanted) {
       while (!context.fleet.stuck(chosen.node, stuckMs, context.background)) {
@@ -170,9 +192,11 @@ async function isOverWithin(ms: number, done: Promise<unknown>): Promise<boolean
   const pause = new Promise<false>((resolve) => {
     timer = setTimeout(() => resolve(false), ms);
   });
-  const over = await Promise.race([pause, done.then(() => true)]);
-  clearTimeout(timer);
-  return over;
+  try {
+    return await Promise.race([pause, done.then(() => true)]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** @returns undefined where it cannot be paid, or is wanted no more */
