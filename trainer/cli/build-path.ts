@@ -19,8 +19,9 @@ import { REPORT_FILE } from '../report/write-report.ts';
 import { publishedForm } from '../search/published-form.ts';
 import { addDataFlags, dataSettings, dataSpec } from './data-flags.ts';
 import { flagValues, numberOf } from './flag-values.ts';
+import { interruptible } from './interruption.ts';
 import { levelTable } from './level-table.ts';
-import { type DisposableProgress, terminalProgress } from './progress.ts';
+import { terminalProgress } from './progress.ts';
 import { textTable } from './table.ts';
 
 /** Of a step of the search on text: about the work of a batch of small images. */
@@ -153,26 +154,22 @@ export function buildPathCommand(): Command {
         process.stdout.write(flags.json === true ? `${JSON.stringify(estimate)}\n` : estimateTable(estimate));
         return;
       }
-      const interruption = interruptible(progress);
-      try {
-        const manifest = await buildPath({
-          modelPath: model,
-          dataset,
-          out: String(flags.out),
-          options,
-          resume: flags.resume === true,
-          force: flags.force === true,
-          progress,
-          signal: interruption.signal,
-        });
-        process.stdout.write(
-          flags.json === true
-            ? `${JSON.stringify(manifest.levels)}\n`
-            : `${levelTable(manifest)}\nreport: ${join(String(flags.out), REPORT_FILE)}\n`,
-        );
-      } finally {
-        interruption.dispose();
-      }
+      using interruption = interruptible(progress);
+      const manifest = await buildPath({
+        modelPath: model,
+        dataset,
+        out: String(flags.out),
+        options,
+        resume: flags.resume === true,
+        force: flags.force === true,
+        progress,
+        signal: interruption.signal,
+      });
+      process.stdout.write(
+        flags.json === true
+          ? `${JSON.stringify(manifest.levels)}\n`
+          : `${levelTable(manifest)}\nreport: ${join(String(flags.out), REPORT_FILE)}\n`,
+      );
     });
 }
 
@@ -240,26 +237,4 @@ function modelId(path: string): string {
 /** Kinds of data whose examples are many tokens each, so that fewer of them are as much work. */
 function hasTokens(spec: string): boolean {
   return spec.startsWith('text:') || spec.startsWith('jsonl:');
-}
-
-/** First Ctrl-C or SIGTERM: stop after the step at hand and keep a checkpoint. Second: stop at once. */
-function interruptible(progress: DisposableProgress): { signal: AbortSignal; dispose(): void } {
-  const controller = new AbortController();
-  const stop = () => {
-    if (controller.signal.aborted) {
-      progress[Symbol.dispose]();
-      process.exit(130);
-    }
-    progress.note('stopping after this step; once more to stop at once');
-    controller.abort();
-  };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
-  return {
-    signal: controller.signal,
-    dispose: () => {
-      process.off('SIGINT', stop);
-      process.off('SIGTERM', stop);
-    },
-  };
 }

@@ -1,6 +1,9 @@
 /** The command line as a process: what is wrong with a command is said to people and to programs. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
@@ -51,4 +54,25 @@ test('a reader that goes away is no failure', async () => {
   child.stdout.destroy();
   expect(await once(child, 'close')).toEqual([0, null]);
   expect(Buffer.concat(said).toString()).toBe('');
+});
+
+test('a build that is told twice to stop ends by the signal, in whatever its threads are', async () => {
+  const out = mkdtempSync(join(tmpdir(), 'stopped-build-'));
+  try {
+    const flags = ['--data', 'mnist', '--out', out, '--calibration', '512'];
+    const child = spawn(process.execPath, [MAIN, 'build-path', DIGITS, ...flags], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      const before = said;
+      said += text;
+      for (const mark of ['"calibrate"', 'stopping after this step'])
+        if (said.includes(mark) && !before.includes(mark)) child.kill('SIGINT');
+    });
+    expect(await once(child, 'close')).toEqual([null, 'SIGINT']);
+    expect(said).not.toContain('terminate');
+  } finally {
+    rmSync(out, { recursive: true });
+  }
 });
