@@ -6,8 +6,8 @@ import { type Artifact, openArtifact } from '../../schema/artifact/store.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import type { InferRequest } from '../../schema/protocol.ts';
-import { mnistNormalisation } from '../../trainer/data/dataset.ts';
 import { type IdxDataset, openMnist } from '../../trainer/data/idx-dataset.ts';
+import { mnistNormalisation } from '../../trainer/data/normalisation.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const MODEL = 'examples/digits/digits.onnx';

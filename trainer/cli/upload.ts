@@ -48,7 +48,10 @@ async function readToken(file: string | undefined): Promise<string> {
     file === undefined
       ? process.env[TOKEN_VARIABLE]
       : await readFile(file, 'utf8').catch((cause: unknown) => {
-          throw new SppError('usage', `The token file ${file} cannot be read.`, { cause });
+          throw new SppError('usage', `The token file ${file} cannot be read.`, {
+            hint: 'Check --token-file and the permissions of what it names.',
+            cause,
+          });
         });
   const trimmed = token?.trim();
   if (!trimmed)

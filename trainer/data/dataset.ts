@@ -3,6 +3,7 @@
  * A data source knows what it holds (an image, token ids, arrays by name) but no model; `bind-dataset.ts` joins the two.
  */
 import type { Dtype, Tensor } from '../graph/graph.ts';
+import type { Normalisation } from './normalisation.ts';
 
 /** What a field is, where its name says nothing: which model input takes it is decided by the inputs' types and names. */
 export type FieldRole = 'image' | 'tokens' | 'mask';
@@ -52,19 +53,9 @@ export interface Dataset {
   readonly normalisation?: Normalisation;
 }
 
-/** x -> (x * scale - mean) / std, channel by channel. */
-export interface Normalisation {
-  readonly scale: number;
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
-}
-
 /** First indices 0..count-1 in blocks of at most `size`. */
 export function* blocks(count: number, size: number): Generator<number[]> {
   for (let start = 0; start < count; start += size) {
     yield Array.from({ length: Math.min(size, count - start) }, (_, i) => start + i);
   }
 }
-
-/** Mean and deviation of MNIST's training pixels, the values that models for it are usually trained with. */
-export const mnistNormalisation: Normalisation = { scale: 1 / 255, mean: [0.1307], std: [0.3081] };

@@ -5,8 +5,10 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { SppError } from '../../schema/errors.ts';
 import type { Tensor } from '../graph/graph.ts';
-import { type Dataset, mnistNormalisation, type Normalisation, type Split } from './dataset.ts';
+import type { Dataset, Split } from './dataset.ts';
 import { type IdxArray, parseIdx } from './idx.ts';
+import { assertChannels, byteTable, mnistNormalisation, type Normalisation } from './normalisation.ts';
+import { unreadable } from './unreadable.ts';
 
 export interface IdxSplit extends Split {
   /** The images by themselves: they are in memory, so nobody has to wait. float32 [indices.length, 1, height, width]. */
@@ -25,12 +27,13 @@ export function openMnist(normalisation: Normalisation = mnistNormalisation): Pr
   return openIdxDirectory('mnist', join(dirname(manifest), 'data'), normalisation);
 }
 
-/** @throws `bad-data` when a file is missing, malformed, or images and labels differ in number */
+/** @throws `bad-data` when a file is missing, malformed, or images and labels differ in number; `usage` when the normalisation is not of one channel */
 export async function openIdxDirectory(
   name: string,
   directory: string,
   normalisation: Normalisation = mnistNormalisation,
 ): Promise<IdxDataset> {
+  assertChannels(normalisation, 1);
   const hash = createHash('sha256');
   const train = await openSplit(directory, 'train', normalisation, hash);
   const test = await openSplit(directory, 't10k', normalisation, hash);
@@ -78,7 +81,7 @@ async function openSplit(
   }
   if (count === 0) throw new SppError('bad-data', `${directory}: there are no ${prefix} images.`);
   const pixels = height * width;
-  const table = normalisedBytes(normalisation);
+  const table = byteTable(normalisation, 0);
   const split: IdxSplit = {
     count,
     read: async (indices) => ({ image: split.images(indices) }),
@@ -105,7 +108,7 @@ async function readIdx(
   try {
     names = await readdir(directory);
   } catch (cause) {
-    throw new SppError('bad-data', `The data directory ${directory} cannot be read.`, { cause });
+    throw unreadable('data directory', directory, cause);
   }
   const name = names.find(
     (candidate) => candidate.startsWith(prefix) && candidate.includes(kind) && !candidate.endsWith('.gz'),
@@ -118,9 +121,4 @@ async function readIdx(
   const bytes = await readFile(join(directory, name));
   hash.update(bytes);
   return parseIdx(bytes, join(directory, name));
-}
-
-/** All 256 pixel values once, instead of arithmetic per pixel. */
-function normalisedBytes({ scale, mean, std }: Normalisation): Float32Array {
-  return Float32Array.from({ length: 256 }, (_, value) => (value * scale - (mean[0] ?? 0)) / (std[0] ?? 1));
 }

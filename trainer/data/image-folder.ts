@@ -12,6 +12,7 @@ import { BadRecords } from './bad-records.ts';
 import type { DataSettings } from './data-settings.ts';
 import type { Dataset, Split } from './dataset.ts';
 import { AT_ONCE, decodingOf, ImageStore, reasonOf } from './image-store.ts';
+import { unreadable } from './unreadable.ts';
 
 const IMAGE = /\.(jpe?g|png|webp|gif|tiff?|avif|bmp)$/i;
 
@@ -122,7 +123,7 @@ async function list(folder: string) {
   try {
     return await readdir(folder, { withFileTypes: true });
   } catch (cause) {
-    throw new SppError('bad-data', `The data directory ${folder} cannot be read.`, { cause });
+    throw unreadable('data directory', folder, cause);
   }
 }
 

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { SppError } from '../../schema/errors.ts';
 import type { Tensor } from '../graph/graph.ts';
 import type { DataSettings, ImageSize } from './data-settings.ts';
-import type { Normalisation } from './dataset.ts';
 import { readImage } from './image-file.ts';
+import { assertChannels, byteTable, type Normalisation } from './normalisation.ts';
 
 /** Means and deviations of ImageNet, which most image models were trained with. */
 const imageNormalisation: Readonly<Record<ImageSize['channels'], Normalisation>> = {
@@ -29,14 +29,9 @@ export function decodingOf({ image: size, crop = 1, normalisation }: DataSetting
       hint: 'Say it with --size HEIGHTxWIDTH.',
     });
   }
-  const { mean, std } = normalisation ?? imageNormalisation[size.channels];
-  if (mean.length !== size.channels || std.length !== size.channels) {
-    throw new SppError(
-      'usage',
-      `--mean and --std have ${mean.length} and ${std.length} values; the model has ${size.channels} channels.`,
-    );
-  }
-  return { size, crop, normalisation: normalisation ?? imageNormalisation[size.channels] };
+  const its = normalisation ?? imageNormalisation[size.channels];
+  assertChannels(its, size.channels);
+  return { size, crop, normalisation: its };
 }
 
 export interface DecodedImage {
@@ -97,12 +92,4 @@ export class ImageStore {
 /** The first line of what went wrong with a file. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-}
-
-/** All 256 values of a channel once, instead of arithmetic per pixel. */
-function byteTable({ scale, mean, std }: Normalisation, channel: number): Float32Array {
-  return Float32Array.from(
-    { length: 256 },
-    (_, value) => (value * scale - (mean[channel] ?? 0)) / (std[channel] ?? 1),
-  );
 }

@@ -12,6 +12,7 @@ import type { DataSettings } from './data-settings.ts';
 import { type Dataset, MOST_CLASSES, type Targets } from './dataset.ts';
 import { checkNpyLength, type NpyHeader, npyArray, npyEndsEarly, npyHeader } from './npy.ts';
 import { fileRows, RowWriter } from './rows.ts';
+import { unreadable } from './unreadable.ts';
 import { zipSums } from './zip-sums.ts';
 
 /** Array names that are labels, not inputs. */
@@ -226,7 +227,7 @@ async function* chunksOf(path: string): AsyncGenerator<Buffer> {
     for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) yield chunk as Buffer;
   } catch (cause) {
     if (cause instanceof SppError) throw cause;
-    throw new SppError('bad-data', `The data file ${path} cannot be read.`, { cause });
+    throw unreadable('data file', path, cause);
   }
 }
 
@@ -234,6 +235,6 @@ async function list(folder: string): Promise<string[]> {
   try {
     return (await readdir(folder)).toSorted();
   } catch (cause) {
-    throw new SppError('bad-data', `The data directory ${folder} cannot be read.`, { cause });
+    throw unreadable('data directory', folder, cause);
   }
 }

@@ -7,6 +7,7 @@ import { type DataSettings, DEFAULT_LENGTH } from './data-settings.ts';
 import type { Dataset } from './dataset.ts';
 import { TokenRun, windowDataset } from './token-windows.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
+import { unreadable } from './unreadable.ts';
 
 /** @throws `bad-data`; `usage` when no tokenizer was named */
 export async function openText(file: string, settings: DataSettings, name: string): Promise<Dataset> {
@@ -72,7 +73,7 @@ export async function* textBlocks(file: string): AsyncGenerator<{ text: string; 
     }
   } catch (cause) {
     if (cause instanceof SppError) throw cause;
-    throw new SppError('bad-data', `The data file ${file} cannot be read.`, { cause });
+    throw unreadable('data file', file, cause);
   }
   if (rest !== '') yield { text: rest, line };
 }

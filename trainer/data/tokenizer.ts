@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
+import { unreadable } from './unreadable.ts';
 
 export interface Tokenizer {
   /** Running text, without special tokens; -1 for what the vocabulary lacks. */
@@ -32,7 +33,7 @@ export async function openTokenizer(spec: string): Promise<Tokenizer> {
   const characters = spec.startsWith('chars:');
   const file = characters ? spec.slice('chars:'.length) : spec;
   const bytes = await readFile(file).catch((cause: unknown) => {
-    throw new SppError('bad-data', `The tokenizer file ${file} cannot be read.`, { cause });
+    throw unreadable('tokenizer file', file, cause);
   });
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   const json = parsed(bytes, file);
