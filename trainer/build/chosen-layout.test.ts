@@ -19,6 +19,15 @@ test('what is asked for is not measured', async () => {
     notes: [],
   });
   expect((await chosen({ workers: 1, workerThreads: 2, backend: 'auto' })).layout.threads).toBe(2);
+  const cores = computeThreads();
+  expect(await chosen({ workerThreads: 1, backend: 'auto' })).toEqual({
+    layout: { workers: Math.min(8, cores), threads: 1 },
+    notes: [],
+  });
+  expect((await chosen({ workerThreads: cores + 1, backend: 'auto' })).layout).toEqual({
+    workers: 1,
+    threads: cores + 1,
+  });
 });
 
 test('unasked, the model is tried in each way, and the figures are said', async () => {

@@ -2,7 +2,7 @@
 import { stepFor } from '../doctor/probe-step.ts';
 import { timeLayouts } from '../doctor/time-layouts.ts';
 import { candidateBackends } from '../engine/backend-names.ts';
-import { fastestLayout, type LaneLayout, layoutsFor, layoutText } from '../engine/lane-layout.ts';
+import { fastestLayout, type LaneLayout, layoutOf, layoutsFor, layoutText } from '../engine/lane-layout.ts';
 import type { TracedModel } from '../pairs/prepare.ts';
 import { computeThreads } from '../runtime/compute.ts';
 import { weightBytes } from '../runtime/session-pool.ts';
@@ -12,13 +12,15 @@ import type { Progress } from './progress.ts';
 /** Trying models that are larger takes longer than it can win; a worker a core is taken. */
 const MOST_TRIED_BYTES = 2 ** 29;
 
+/** What is asked for is not tried: of threads alone, workers are as many as the cores hold. */
 export async function chosenLayout(
   model: TracedModel,
-  { workers, workerThreads = 1, backend }: Pick<BuildOptions, 'workers' | 'workerThreads' | 'backend'>,
+  { workers, workerThreads, backend }: Pick<BuildOptions, 'workers' | 'workerThreads' | 'backend'>,
   progress: Pick<Progress, 'note'>,
 ): Promise<LaneLayout> {
-  if (workers !== undefined) return { workers, threads: workerThreads };
   const cores = computeThreads();
+  if (workers !== undefined) return { workers, threads: workerThreads ?? 1 };
+  if (workerThreads !== undefined) return layoutOf(cores, workerThreads);
   const [first] = layoutsFor(cores) as [LaneLayout];
   const runs = candidateBackends(backend)[0] === 'onnxruntime';
   if (!runs || cores === 1 || weightBytes(model.graph) > MOST_TRIED_BYTES) return first;

@@ -30,6 +30,29 @@ test.skipIf(isInstalled('tfjs-node'))(
   },
 );
 
+test('no artifact is built into the folder that the command happens to run in', async () => {
+  await expect(build('--out', '')).rejects.toMatchObject({
+    code: 'usage',
+    message: '--out "" is not usable: it takes a path.',
+  });
+});
+
+test('a mean for each channel of the images, no more and no less', async () => {
+  await expect(build('--mean', '0.1,0.2')).rejects.toMatchObject({
+    code: 'usage',
+    message: '--mean and --std have 2 and 1 values; images have 1 channel.',
+  });
+});
+
+test('levels are asked for in one way', async () => {
+  const message = expect.stringMatching(/--grid .* cannot be used with option '--levels/);
+  const command = buildPathCommand()
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
+  const given = [DIGITS, '--data', 'mnist', '--out', 'unused', '--grid', '0.5', '--levels', '3'];
+  await expect(command.parseAsync(given, { from: 'user' })).rejects.toMatchObject({ message });
+});
+
 test('what a backend cannot do is said before data is read', async () => {
   await expect(build('--backend', 'wasm', '--recompute')).rejects.toMatchObject({ code: 'usage' });
   await expect(build('--backend', 'onnxruntime', '--recompute')).rejects.toMatchObject({ code: 'bad-data' });

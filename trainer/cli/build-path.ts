@@ -18,7 +18,7 @@ import { defaultRecovery } from '../recovery/plan.ts';
 import { REPORT_FILE } from '../report/write-report.ts';
 import { publishedForm } from '../search/published-form.ts';
 import { addDataFlags, dataSettings, dataSpec } from './data-flags.ts';
-import { flagValues, numberOf } from './flag-values.ts';
+import { flagValues, numberOf, pathOf } from './flag-values.ts';
 import { interruptible } from './interruption.ts';
 import { levelTable } from './level-table.ts';
 import { terminalProgress } from './progress.ts';
@@ -56,7 +56,12 @@ export function buildPathCommand(): Command {
       "share of the dense model's FLOPs that the sparsest level keeps",
       String(defaults.lowest),
     )
-    .option('--grid <share,..>', "instead: shares of the dense model's FLOPs, one a level")
+    .addOption(
+      new Option('--grid <share,..>', "instead: shares of the dense model's FLOPs, one a level").conflicts([
+        'levels',
+        'lowest',
+      ]),
+    )
     .option(
       '--align <units>',
       'round widths to multiples of so many units; auto: of as many as this machine is fastest with',
@@ -127,7 +132,7 @@ export function buildPathCommand(): Command {
     )
     .option(
       '--worker-threads <n>',
-      "onnxruntime's threads within a worker (default: likewise; 1 with --workers)",
+      "onnxruntime's threads within a worker (default: likewise; 1 with --workers); without --workers as many as the cores hold",
     )
     .option('--recompute', 'compute activations twice instead of keeping them, where memory is short', false)
     .option('--dry-run', 'only estimate time and memory, on a few examples', false)
@@ -136,6 +141,7 @@ export function buildPathCommand(): Command {
     .option('--json', 'print the levels as JSON', false)
     .action(async (model: string, flags: Record<string, unknown>) => {
       using progress = terminalProgress();
+      const out = pathOf('out', flags.out, 'build-path');
       const graph = readOnnxFile(model);
       const spec = dataSpec(flags, graph.inputs);
       const settings = await withFittingLength(graph, flags, spec, progress);
@@ -158,7 +164,7 @@ export function buildPathCommand(): Command {
       const manifest = await buildPath({
         modelPath: model,
         dataset,
-        out: String(flags.out),
+        out,
         options,
         resume: flags.resume === true,
         force: flags.force === true,
@@ -168,7 +174,7 @@ export function buildPathCommand(): Command {
       process.stdout.write(
         flags.json === true
           ? `${JSON.stringify(manifest.levels)}\n`
-          : `${levelTable(manifest)}\nreport: ${join(String(flags.out), REPORT_FILE)}\n`,
+          : `${levelTable(manifest)}\nreport: ${join(out, REPORT_FILE)}\n`,
       );
     });
 }

@@ -65,6 +65,22 @@ describe('settings follow from flags, and from the model where flags are silent'
   });
 });
 
+test('a flag that means nothing to the source is refused, with those that it is for', () => {
+  const given = (...argv: string[]) => dataSpec(flagsOf(...argv), [pixels, ids]);
+  const refused = (flag: string, source: string) =>
+    expect.objectContaining({
+      code: 'usage',
+      message: `${flag} means nothing to --data ${source}.`,
+      hint: expect.stringContaining('jsonl:FILE'),
+    });
+  expect(() => given('--data', 'mnist', '--tokenizer', 't.json')).toThrow(refused('--tokenizer', 'mnist'));
+  expect(() => given('--data', 'text:x', '--crop', '0.9')).toThrow(refused('--crop', 'text:x'));
+  expect(() => given('--data', 'npz:x.npz', '--length', '8')).toThrow(refused('--length', 'npz:x.npz'));
+  expect(() => given('--data', 'idx:x', '--max-bad', '0')).toThrow(refused('--max-bad', 'idx:x'));
+  expect(given('--data', 'jsonl:x', '--size', '8', '--tokenizer', 't.json', '--apart')).toBe('jsonl:x');
+  expect(given('--data', 'idx:x', '--mean', '0.5')).toBe('idx:x');
+});
+
 describe('data that cannot feed a model is refused before it is read', () => {
   test.each([
     ['nothing given', [], [ids, mask], /what the model is to be run on/, /text:FILE/],

@@ -1,24 +1,36 @@
 /** The flags that say what data is and how it becomes inputs; all of them in one place, so that commands share them. */
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import { dataAdvice, describeInput, feedsAny } from '../data/data-advice.ts';
 import { type DataSettings, DEFAULT_LENGTH, DEFAULT_MAX_BAD, type ImageSize } from '../data/data-settings.ts';
-import { mnistNormalisation, type Normalisation } from '../data/dataset.ts';
-import { dataForms } from '../data/open-dataset.ts';
+import { mnistNormalisation, type Normalisation } from '../data/normalisation.ts';
+import { dataForms, readElsewhere } from '../data/open-dataset.ts';
 import type { ValueInfo } from '../graph/graph.ts';
-import { flagValue, numberOf } from './flag-values.ts';
+import { flagOf, flagValue, numberOf } from './flag-values.ts';
 
 type Flags = Readonly<Record<string, unknown>>;
 
 /** The command that has them. */
 const COMMAND = 'build-path';
 
+/** By flag, the setting that it says. */
+const SETTINGS = {
+  size: 'image',
+  crop: 'crop',
+  mean: 'normalisation',
+  std: 'normalisation',
+  tokenizer: 'tokenizer',
+  length: 'length',
+  apart: 'apart',
+  maxBad: 'maxBad',
+} as const satisfies Record<string, keyof DataSettings>;
+
 export function addDataFlags(command: Command): Command {
   return command
     .option('--data <spec>', dataForms.join(', '))
     .option('--size <pixels>', "images: SIDE or HEIGHTxWIDTH (default: the model's)")
-    .option('--crop <share>', 'images: share of the middle that is kept', '1')
+    .option('--crop <share>', 'images: share of the middle that is kept (default: 1)')
     .option(
       '--mean <x,..>',
       "images: mean of normalised pixels, one a channel (default: MNIST's for IDX, ImageNet's)",
@@ -29,11 +41,8 @@ export function addDataFlags(command: Command): Command {
     .option(
       '--apart',
       'jsonl: each text is an example of its own, padded (default: where records have labels or images)',
-      false,
     )
-    .addOption(
-      new Option('--max-bad <share>', 'share of records that may be bad').default(String(DEFAULT_MAX_BAD)),
-    );
+    .option('--max-bad <share>', `share of records that may be bad (default: ${DEFAULT_MAX_BAD})`);
 }
 
 /**
@@ -44,12 +53,12 @@ export function dataSettings(flags: Flags, inputs: readonly ValueInfo[]): DataSe
   const image = imageSize(flags, inputs);
   const normalisation = normalisationOf(flags, image?.channels ?? 1);
   return {
-    crop: number(flags, 'crop', z.number().gt(0).max(1)),
     length: flags.length === undefined ? lengthOf(inputs) : number(flags, 'length', z.int().min(2)),
     apart: flags.apart === true,
     withoutLabels: flags.task === 'next-token',
-    maxBad: number(flags, 'maxBad', z.number().min(0).max(1)),
     ...(image === undefined ? {} : { image }),
+    ...(flags.crop === undefined ? {} : { crop: number(flags, 'crop', z.number().gt(0).max(1)) }),
+    ...(flags.maxBad === undefined ? {} : { maxBad: number(flags, 'maxBad', z.number().min(0).max(1)) }),
     ...(normalisation === undefined ? {} : { normalisation }),
     ...(flags.tokenizer === undefined ? {} : { tokenizer: String(flags.tokenizer) }),
   };
@@ -61,10 +70,15 @@ function lengthOf(inputs: readonly ValueInfo[]): number {
   return typeof fixed === 'number' && fixed >= 2 ? fixed : DEFAULT_LENGTH;
 }
 
-/** @throws `usage` saying what the model takes, when nothing was given or nothing that fits */
-export function dataSpec({ data }: Flags, inputs: readonly ValueInfo[]): string {
+/** @throws `usage` saying what the model takes, when nothing was given or nothing that fits, or naming a flag that means nothing to the source */
+export function dataSpec(flags: Flags, inputs: readonly ValueInfo[]): string {
+  const { data } = flags;
   const kind = String(data ?? '').split(':')[0] ?? '';
-  if (data !== undefined && feedsAny(kind, inputs)) return String(data);
+  if (data !== undefined && feedsAny(kind, inputs)) {
+    for (const [flag, setting] of Object.entries(SETTINGS))
+      if (flags[flag] !== undefined) assertRead(String(data), flag, setting);
+    return String(data);
+  }
   const wrong =
     data === undefined ? 'says what the model is to be run on' : `${data} feeds none of the inputs`;
   throw new SppError(
@@ -72,6 +86,15 @@ export function dataSpec({ data }: Flags, inputs: readonly ValueInfo[]): string 
     `--data ${wrong}; the model's inputs are ${inputs.map(describeInput).join(', ')}.`,
     { hint: dataAdvice(inputs) },
   );
+}
+
+/** @throws `usage` */
+function assertRead(spec: string, flag: string, setting: keyof DataSettings): void {
+  const elsewhere = readElsewhere(spec, setting);
+  if (elsewhere === undefined) return;
+  throw new SppError('usage', `${flagOf(flag)} means nothing to --data ${spec}.`, {
+    hint: `Leave it out: it is for ${elsewhere.join(', ')}.`,
+  });
 }
 
 function imageSize({ size }: Flags, inputs: readonly ValueInfo[]): ImageSize | undefined {

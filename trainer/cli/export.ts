@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { assembleLevel, filesOfLevel } from '../../schema/artifact/level-model.ts';
 import { openArtifact } from '../../schema/artifact/store.ts';
 import { writeDurably } from '../../schema/artifact/write.ts';
-import { flagValue, numberOf } from './flag-values.ts';
+import { flagValue, numberOf, pathOf } from './flag-values.ts';
 
 const levelSchema = z.int().min(0);
 
@@ -17,6 +17,7 @@ export function exportCommand(): Command {
     .requiredOption('--out <file>', 'the ONNX file to write')
     .action(async (directory: string, flags: { level: string; out: string }) => {
       const level = flagValue(levelSchema, ['level', flags.level, numberOf(flags.level)], 'export');
+      const out = pathOf('out', flags.out, 'export');
       const artifact = await openArtifact(directory);
       const paths = filesOfLevel(artifact.manifest, level);
       const files = new Map(
@@ -28,9 +29,9 @@ export function exportCommand(): Command {
         level,
         files,
       );
-      await writeDurably(dirname(flags.out), basename(flags.out), model);
+      await writeDurably(dirname(out), basename(out), model);
       process.stdout.write(
-        `${flags.out}: level ${level} of ${artifact.manifest.model.id}, ${model.length} bytes\n`,
+        `${out}: level ${level} of ${artifact.manifest.model.id}, ${model.length} bytes\n`,
       );
     });
 }

@@ -5,6 +5,7 @@ import { SppError } from '../../schema/errors.ts';
 /** Of a JSON schema, what flags' schemas have. */
 interface Described {
   readonly type?: string;
+  readonly description?: string;
   readonly const?: unknown;
   readonly enum?: readonly unknown[];
   readonly anyOf?: readonly Described[];
@@ -60,6 +61,11 @@ export function flagValue<Schema extends z.ZodType>(
   ] as z.infer<Schema>;
 }
 
+/** A path as it is typed: an empty one would be the folder that the command runs in. @throws `usage` */
+export function pathOf(name: string, typed: unknown, command: string): string {
+  return flagValue(z.string().min(1).describe('a path'), [name, typed], command);
+}
+
 /** A number as it is typed: nothing typed is none. */
 export function numberOf(typed: unknown): number {
   return String(typed).trim() === '' ? Number.NaN : Number(typed);
@@ -81,7 +87,7 @@ function inWords(described: Described): string {
   if (described.const !== undefined) return String(described.const);
   if (described.enum) return described.enum.join(' or ');
   if (described.type === 'array') return `values with commas between, each ${inWords(described.items ?? {})}`;
-  if (described.type === 'string') return 'a text';
+  if (described.type === 'string') return described.description ?? 'a text';
   return `a ${described.type === 'integer' ? 'whole number' : 'number'}${boundsOf(described)}`;
 }
 

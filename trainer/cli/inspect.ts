@@ -27,10 +27,13 @@ export function inspectCommand(): Command {
     .argument('<file>', 'an ONNX file')
     .addOption(new Option('--json', 'print JSON').default(false).conflicts('dot'))
     .option('--dot', "print the model's linear maps as a graph in Graphviz' language", false)
-    .option(
-      '--ops',
-      'list the operators that the file uses, and those that cannot be run; pairs are not looked for',
-      false,
+    .addOption(
+      new Option(
+        '--ops',
+        'list the operators that the file uses, and those that cannot be run; pairs are not looked for',
+      )
+        .default(false)
+        .conflicts(['dot', 'html']),
     )
     .option('--html <file>', 'also write a page with the table and a picture of that graph')
     .action(async (file: string, flags: Flags) => {

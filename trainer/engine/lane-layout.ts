@@ -30,6 +30,11 @@ export function layoutsFor(cores: number): LaneLayout[] {
   }));
 }
 
+/** As many workers of so many threads as the cores hold. */
+export function layoutOf(cores: number, threads: number): LaneLayout {
+  return { workers: Math.min(MOST_WORKERS, Math.max(1, Math.floor(cores / threads))), threads };
+}
+
 /**
  * Another layout must be clearly faster at its best and as a rule: on a busy machine one of the two alone is soon luck.
  * @param timed in the order of `layoutsFor`
