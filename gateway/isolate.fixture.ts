@@ -32,11 +32,13 @@ export async function deployment(): Promise<Deployment> {
     script: 'export default {}',
     compatibilityDate: '2026-07-01',
     d1Databases: { DB: 'isolates' },
+    r2Buckets: { ARTIFACTS: 'isolates' },
   });
   const db = await miniflare.getD1Database('DB');
   await migrate(db);
   const bindings = {
     DB: db,
+    ARTIFACTS: await miniflare.getR2Bucket('ARTIFACTS'),
     OPERATOR_TOKEN: secrets.operatorToken,
     NODE_TOKEN: secrets.nodeToken,
     KEY_PEPPER: secrets.keyPepper,

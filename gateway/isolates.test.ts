@@ -15,6 +15,8 @@ beforeAll(async () => {
   return dispose;
 });
 
+const quality = { metric: 'accuracy' as const, value: 0.9, low: 0.8, high: 1, samples: 10 };
+
 /** Every 100 ms until so long has gone by, or after a pause as long. */
 const rates = [
   ['in steady traffic', 100],
@@ -97,7 +99,6 @@ test.each(rates)('a policy that is activated in another isolate is in force, %s'
 });
 
 test.each(rates)('a model that was uploaded through another isolate is there, %s', async (when, stepMs) => {
-  const quality = { metric: 'accuracy' as const, value: 0.9, low: 0.8, high: 1, samples: 10 };
   const dense = reportLevel({ level: 0, relativeFlops: 1 }, { quality, latency: [] });
   const manifest = reportManifest([dense]);
   const created = await here.ask('POST', '/v1/keys', secrets.operatorToken, { name: 'shop' });
@@ -113,4 +114,28 @@ test.each(rates)('a model that was uploaded through another isolate is there, %s
   });
   await passed(stepMs, metadata);
   expect(await metadata()).toBe(200);
+});
+
+test.each(rates)('a version that is deleted through another isolate is gone, %s', async (when, stepMs) => {
+  const { operatorToken } = secrets;
+  const dense = reportLevel({ level: 0, relativeFlops: 1 }, { quality, latency: [] });
+  const manifest = reportManifest([dense], { id: `d-${when.replaceAll(' ', '-')}` });
+  for (const version of ['v1', 'v2'])
+    await activateVersion(here.gateway.db, {
+      manifest: { ...manifest, model: { ...manifest.model, version } },
+      manifestSha256: '0'.repeat(64),
+      actor: 'test',
+      nowMs,
+    });
+  const path = `/v1/artifacts/${manifest.model.id}`;
+  const listed = async (isolate: Isolate) => {
+    const index = await (await isolate.ask('GET', path, operatorToken)).json();
+    return (index as { versions: { version: string }[] }).versions.map(({ version }) => version);
+  };
+  nowMs += WITHIN_MS;
+  expect(await listed(there)).toEqual(['v2', 'v1']);
+  expect((await here.ask('DELETE', `${path}/v1`, operatorToken)).status).toBe(204);
+  expect(await listed(here)).toEqual(['v2']);
+  await passed(stepMs, () => listed(there));
+  expect(await listed(there)).toEqual(['v2']);
 });

@@ -20,6 +20,7 @@ export const problems = {
   'unknown-artifact': { status: 404, exit: 2, title: 'No such artifact or artifact file' },
   'method-not-allowed': { status: 405, exit: 2, title: 'This address does not take this method' },
   conflict: { status: 409, exit: 2, title: 'The resource already exists with other content' },
+  'in-use': { status: 409, exit: 2, title: 'The resource is in use' },
   'etag-mismatch': { status: 412, exit: 2, title: 'The resource has changed since it was read' },
   'precondition-required': { status: 428, exit: 2, title: 'If-Match is required' },
   'headers-too-large': { status: 431, exit: 2, title: 'The request headers are over the limit' },

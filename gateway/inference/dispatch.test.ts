@@ -44,7 +44,7 @@ async function bench(over: Partial<InferenceRequest> = {}, rules: Partial<Infere
   const request: InferenceRequest = {
     id: 'r',
     atMs: Date.now(),
-    model: { id: 'm', activeVersion: 'v1', versions: new Map() },
+    model: { id: 'm', activeVersion: 'v1', versionsDeleted: 0, versions: new Map() },
     route: () => V1,
     pinnedLevel: undefined,
     rules: { ...open, budgetMs: BUDGET_MS, hedgeShare: 1, ...rules },

@@ -10,7 +10,7 @@ const versions = ['v1', 'v2', 'v3'].map((version, ordinal): [string, CatalogVers
 
 /** @param served by usable nodes */
 function routed(activeVersion: string, served: readonly string[], wanted?: string): string {
-  const model: CatalogModel = { id: 'm', activeVersion, versions: new Map(versions) };
+  const model: CatalogModel = { id: 'm', activeVersion, versionsDeleted: 0, versions: new Map(versions) };
   const fleet = { serves: (_: string, version: string) => served.includes(version) } as unknown as Fleet;
   return routedVersion(model, fleet, wanted).version;
 }

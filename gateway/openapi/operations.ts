@@ -231,6 +231,13 @@ export const operations: Readonly<Record<string, Operation>> = {
     answers: { 200: { json: answers.artifactIndexSchema } },
     problems: ['unknown-model', 'bad-request'],
   },
+  'DELETE /v1/artifacts/:model/:version': {
+    tag: 'artifacts',
+    summary:
+      'Delete a version, or what there is of an upload that was never complete; sent again, it finishes what was begun. The name stays taken',
+    answers: { 204: null },
+    problems: ['unknown-artifact', 'in-use'],
+  },
   'GET /v1/artifacts/:model/:version/:file': {
     tag: 'artifacts',
     summary: 'A file of an artifact, or a range of it',

@@ -20,6 +20,7 @@ export const meanings = {
   'unknown-artifact': 'There is no such artifact, or no such file of it.',
   'method-not-allowed': 'The address is right, the method is not; the Allow header lists those it takes.',
   conflict: 'What is there differs from what was sent, or someone changed it at the same moment.',
+  'in-use': 'What was to be deleted is in use. `detail` says what for, `heldBy` what holds it.',
   'etag-mismatch':
     'The resource has changed since it was read. Read it again, look at what changed, and send the new ETag as If-Match.',
   'precondition-required':

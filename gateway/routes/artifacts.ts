@@ -1,4 +1,4 @@
-/** Artifacts: written by operators file by file, the manifest last; read by nodes. */
+/** Artifacts: written by operators file by file, the manifest last; read by nodes; deleted a version at a time. */
 import { type ProblemCode, SppError } from '../../schema/errors.ts';
 import {
   artifactFileSchema,
@@ -9,6 +9,8 @@ import {
 import { parseRange } from '../http/byte-range.ts';
 import type { Call, Route } from '../route.ts';
 import { type ArtifactAddress, getFile, putFile, statFile, storedFile } from '../storage/artifact-store.ts';
+import { requireNameFree } from '../storage/deleted-versions.ts';
+import { deleteVersion } from './delete-version.ts';
 import { nextOf, numberedPageSchema, pageOf } from './page.ts';
 import { SHA256_HEADER, uploadManifest } from './upload-manifest.ts';
 
@@ -19,6 +21,7 @@ export const artifactRoutes: readonly Route[] = [
   // HEAD comes here too.
   { method: 'GET', path: FILE_PATH, access: 'artifacts', handle: readFile },
   { method: 'PUT', path: FILE_PATH, access: 'operator', handle: writeFile },
+  { method: 'DELETE', path: '/v1/artifacts/:model/:version', access: 'operator', handle: removeVersion },
 ];
 
 /** What is there of a model; a model that was never uploaded has no active version yet, which nodes may wait for. */
@@ -83,6 +86,7 @@ async function writeFile(call: Call): Promise<Response> {
   const { gateway, request } = call;
   const address = readAddress(call, 'bad-request');
   const sha256 = announcedSha256(request);
+  await requireNameFree(gateway.db, address);
   if (address.file === MANIFEST_FILE) return uploadManifest(call, address, sha256);
 
   const length = request.headers.get('content-length');
@@ -101,12 +105,17 @@ async function writeFile(call: Call): Promise<Response> {
   return Response.json({ ...address, bytes, sha256 }, { status: created ? 201 : 200 });
 }
 
+function removeVersion(call: Call): Promise<Response> {
+  const { model, version } = readAddress(call, 'unknown-artifact', MANIFEST_FILE);
+  return deleteVersion(call, { model, version });
+}
+
 /** @throws `invalid` for names that no artifact can have */
-function readAddress({ param }: Call, invalid: ProblemCode): ArtifactAddress {
+function readAddress({ param }: Call, invalid: ProblemCode, name: string = param('file')): ArtifactAddress {
   const parts = {
     model: modelIdSchema.safeParse(param('model')),
     version: artifactVersionSchema.safeParse(param('version')),
-    file: artifactFileSchema.safeParse(param('file')),
+    file: artifactFileSchema.safeParse(name),
   };
   const [model, version, file] = [parts.model.data, parts.version.data, parts.file.data];
   if (model === undefined || version === undefined || file === undefined) {

@@ -1,5 +1,6 @@
 /** Artifact files in R2. A file is written once: the same content again is no change, other content is refused. */
 import { SppError } from '../../schema/errors.ts';
+import { MANIFEST_FILE } from '../../schema/manifest.ts';
 import { ofStore, StoreFailure } from './store-failure.ts';
 
 export interface ArtifactAddress {
@@ -108,6 +109,24 @@ export async function listFiles(
     cursor = page.truncated ? page.cursor : undefined;
   } while (cursor !== undefined);
   return files;
+}
+
+export async function hasFiles(bucket: R2Bucket, address: Omit<ArtifactAddress, 'file'>): Promise<boolean> {
+  const prefix = objectKey({ ...address, file: '' });
+  const { objects } = await ofStore('bucket', bucket.list({ prefix, limit: 1 }));
+  return objects.length > 0;
+}
+
+/** Removes what there is of a version, the manifest first: without it nobody begins to read the rest. */
+export async function removeFiles(bucket: R2Bucket, address: Omit<ArtifactAddress, 'file'>): Promise<void> {
+  await ofStore('bucket', bucket.delete(objectKey({ ...address, file: MANIFEST_FILE })));
+  const prefix = objectKey({ ...address, file: '' });
+  for (let more = true; more; ) {
+    // From the beginning each time: what was listed before is gone.
+    const { objects, truncated } = await ofStore('bucket', bucket.list({ prefix }));
+    if (objects.length > 0) await ofStore('bucket', bucket.delete(objects.map(({ key }) => key)));
+    more = truncated;
+  }
 }
 
 export function storedFile(object: R2Object): StoredFile {

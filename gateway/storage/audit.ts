@@ -1,5 +1,5 @@
 /** The trail of operators' changes. Rows are written in the batch of the change they tell of. */
-import { desc, type SQL, sql } from 'drizzle-orm';
+import { desc, is, SQL, sql } from 'drizzle-orm';
 import type { SQLiteTable } from 'drizzle-orm/sqlite-core';
 import { audit } from '../../schema/db/tables.ts';
 import type { Database } from './database.ts';
@@ -26,16 +26,20 @@ export function auditStatement(
  * The same for a change that comes to nothing where another one was quicker: it stands before the change in the batch, and writes
  * only if there still is the row that the change is made to.
  */
-export function auditOfChange(
+export function auditOfChange(db: Database, entry: AuditEntry, table: SQLiteTable, row: SQL | undefined) {
+  return auditWhere(db, entry, sql`exists (select 1 from ${table} where ${row})`);
+}
+
+/** The same for a change that is made on a condition. */
+export function auditWhere(
   db: Database,
-  { atMs, actor, action, target, detail }: AuditEntry,
-  table: SQLiteTable,
-  row: SQL | undefined,
+  { atMs, actor, action, target, detail }: Parameters<typeof auditStatement>[1],
+  condition: SQL,
 ) {
-  const entry = sql`${atMs}, ${actor}, ${action}, ${target}, ${JSON.stringify(detail)}`;
+  const told = is(detail, SQL) ? detail : JSON.stringify(detail);
   return db
     .insert(audit)
-    .select(sql`select null, ${entry} where exists (select 1 from ${table} where ${row})`);
+    .select(sql`select null, ${atMs}, ${actor}, ${action}, ${target}, ${told} where ${condition}`);
 }
 
 /** Newest first. @param range only rows with an id between these two */

@@ -3,7 +3,8 @@ import { beforeAll, expect, test, vi } from 'vitest';
 import { reportLevel, reportManifest } from '../../test/support/report-manifest.ts';
 import { deployment, type Isolate, isolate } from '../isolate.fixture.ts';
 import { listAudit } from './audit.ts';
-import { activateVersion, loadCatalog } from './catalog.ts';
+import { activateVersion, loadCatalog, sameCatalogs } from './catalog.ts';
+import { markDeleted } from './deleted-versions.ts';
 
 const quality = { metric: 'accuracy' as const, value: 0.9, low: 0.8, high: 1, samples: 10 };
 const manifest = reportManifest([reportLevel({ level: 0, relativeFlops: 1 }, { quality, latency: [] })]);
@@ -59,4 +60,48 @@ test('is read anew only where something has changed, as versions stay for ever',
   // Active again, in the same millisecond.
   await activate('v1', 1);
   expect((await loadCatalog(db, second)).get('other')?.activeVersion).toBe('v1');
+});
+
+test('a version that is deleted while it is being activated is not, and neither half of that is left', async () => {
+  const { db } = here.gateway;
+  const model = { ...manifest.model, id: 'raced' };
+  const activate = (version: string) =>
+    activateVersion(db, {
+      manifest: { ...manifest, model: { ...model, version } },
+      manifestSha256: '0'.repeat(64),
+      actor: 'test',
+      nowMs: 1,
+    });
+  await activate('v1');
+  await activate('v2');
+  const batch = db.batch.bind(db);
+  // Of one that is known, and of one that would be new.
+  for (const version of ['v1', 'v3']) {
+    vi.spyOn(db, 'batch').mockImplementationOnce(async (looks) => {
+      const found = await batch(looks);
+      expect(await markDeleted(db, { model: model.id, version, actor: 'other', nowMs: 2 })).toEqual([]);
+      return found;
+    });
+    await expect(activate(version)).rejects.toMatchObject({ code: 'conflict', details: { deletedAtMs: 2 } });
+    const catalog = (await loadCatalog(db)).get(model.id);
+    expect([catalog?.activeVersion, ...(catalog?.versions.keys() ?? [])]).toEqual(['v2', 'v2']);
+    const [last] = await listAudit(db, 1);
+    expect(last).toMatchObject({ action: 'artifact.delete', actor: 'other', target: `raced/${version}` });
+  }
+});
+
+test('is read anew where a version has gone, though the newest and the active one are what they were', async () => {
+  const { db } = here.gateway;
+  await activateVersion(db, {
+    manifest: { ...manifest, model: { ...manifest.model, id: 'other', version: 'v3' } },
+    manifestSha256: '0'.repeat(64),
+    actor: 'test',
+    nowMs: 1,
+  });
+  const before = await loadCatalog(db);
+  await markDeleted(db, { model: 'other', version: 'v1', actor: 'test', nowMs: 1 });
+  const after = await loadCatalog(db, before);
+  expect([...(after.get('other')?.versions.keys() ?? [])]).toEqual(['v2', 'v3']);
+  expect(sameCatalogs(before, after)).toBe(false);
+  expect(await loadCatalog(db, after)).toBe(after);
 });

@@ -11,6 +11,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import { auditStatement } from './audit.ts';
 import { type Database, isTaken } from './database.ts';
+import { requireNameFree, unlessDeleted } from './deleted-versions.ts';
 
 export interface CatalogVersion extends ArtifactVersionRow {
   /** By level, the sparsest first. */
@@ -20,6 +21,7 @@ export interface CatalogVersion extends ArtifactVersionRow {
 export interface CatalogModel {
   readonly id: string;
   readonly activeVersion: string;
+  readonly versionsDeleted: number;
   readonly versions: ReadonlyMap<string, CatalogVersion>;
 }
 
@@ -39,24 +41,26 @@ export async function loadCatalog(db: Database, known?: Catalog): Promise<Catalo
   const levelsOf = Map.groupBy(levelRows, ({ model, version }) => `${model}/${version}`);
   const versionsOf = Map.groupBy(versionRows, ({ model }) => model);
   return new Map(
-    modelRows.map(({ id, activeVersion }) => {
+    modelRows.map(({ id, activeVersion, versionsDeleted }) => {
       const versions = (versionsOf.get(id) ?? []).map((row): [string, CatalogVersion] => [
         row.version,
         { ...row, levels: levelsOf.get(`${id}/${row.version}`) ?? [] },
       ]);
-      return [id, { id, activeVersion, versions: new Map(versions) }];
+      return [id, { id, activeVersion, versionsDeleted, versions: new Map(versions) }];
     }),
   );
 }
 
 async function isCurrent(db: Database, known: Catalog): Promise<boolean> {
   const newest = sql<number>`(select max(${artifactVersions.ordinal}) from ${artifactVersions} where ${artifactVersions.model} = ${models.id})`;
-  const rows = await db.select({ id: models.id, activeVersion: models.activeVersion, newest }).from(models);
+  const { id, activeVersion, versionsDeleted } = models;
+  const rows = await db.select({ id, activeVersion, versionsDeleted, newest }).from(models);
   return (
     rows.length === known.size &&
     rows.every((row) => {
       const model = known.get(row.id);
-      if (model?.activeVersion !== row.activeVersion) return false;
+      if (model?.activeVersion !== row.activeVersion || model.versionsDeleted !== row.versionsDeleted)
+        return false;
       return row.newest === Math.max(...[...model.versions.values()].map(({ ordinal }) => ordinal));
     })
   );
@@ -69,7 +73,12 @@ export function sameCatalogs(a: Catalog, b: Catalog): boolean {
 
 function headings(catalog: Catalog): string {
   return JSON.stringify(
-    [...catalog.values()].map(({ id, activeVersion, versions }) => [id, activeVersion, ...versions.keys()]),
+    [...catalog.values()].map(({ id, activeVersion, versionsDeleted, versions }) => [
+      id,
+      activeVersion,
+      versionsDeleted,
+      ...versions.keys(),
+    ]),
   );
 }
 
@@ -84,7 +93,7 @@ export interface Activation {
  * Makes an uploaded version the active one: its rows, the switch and the audit row, all or none. Doing so again changes
  * nothing; a version that is known but not active becomes active again.
  * @returns whether anything changed
- * @throws `conflict` when the version is known with another manifest
+ * @throws `conflict` when the version is known with another manifest, or was deleted
  */
 export async function activateVersion(db: Database, activation: Activation): Promise<boolean> {
   const { manifest, manifestSha256, actor, nowMs } = activation;
@@ -113,8 +122,9 @@ export async function activateVersion(db: Database, activation: Activation): Pro
   });
   const added = known === undefined ? newRows(db, activation) : [];
   try {
-    await db.batch([audit, activate, ...added]);
+    await db.batch([unlessDeleted(db, { model, version }), audit, activate, ...added]);
   } catch (error) {
+    if (isTaken(error)) await requireNameFree(db, { model, version });
     // Someone uploads the same version at this moment; which of the two came first is for the next look to tell.
     if (isTaken(error))
       throw new SppError('conflict', `${model}/${version} is being activated by another upload.`, {

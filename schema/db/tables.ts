@@ -11,6 +11,8 @@ export const models = sqliteTable('models', {
   id: text().primaryKey(),
   activeVersion: text().notNull(),
   updatedAtMs: integer().notNull(),
+  /** Grows with each version that is deleted: copies in memory tell by it that one has gone. */
+  versionsDeleted: integer().notNull().default(0),
 });
 
 /** An uploaded artifact. A row exists only once every file of its manifest has been found whole in R2. */
@@ -35,6 +37,16 @@ export const artifactVersions = sqliteTable(
     primaryKey({ columns: [table.model, table.version] }),
     uniqueIndex('artifact_versions_ordinal').on(table.model, table.ordinal),
   ],
+);
+
+/**
+ * Names of versions that have been deleted, complete ones or not, which stay taken: files are cached by them. A table of its own, as a
+ * Worker that does not know it must not take deleted versions for ones that are there.
+ */
+export const deletedVersions = sqliteTable(
+  'deleted_versions',
+  { model: text().notNull(), version: text().notNull(), deletedAtMs: integer().notNull() },
+  (table) => [primaryKey({ columns: [table.model, table.version] })],
 );
 
 /** What the selector and the model's metadata need to know of a level. */

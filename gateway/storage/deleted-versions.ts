@@ -1,0 +1,113 @@
+/** Versions that operators have deleted: the database says so before any file goes, and their names stay taken. */
+import { and, eq, exists, type SQL, sql } from 'drizzle-orm';
+import { artifactVersions, deletedVersions, levels, models, policies } from '../../schema/db/tables.ts';
+import { SppError } from '../../schema/errors.ts';
+import type { ArtifactAddress } from './artifact-store.ts';
+import { auditWhere } from './audit.ts';
+import type { Database } from './database.ts';
+
+export type VersionAddress = Omit<ArtifactAddress, 'file'>;
+
+/** What keeps a version from being deleted: it is the active one, or the canary of a policy that governs requests names it. */
+export type Holder =
+  | { readonly kind: 'active' }
+  | { readonly kind: 'policy'; readonly version: number; readonly side: 'baseline' | 'candidate' };
+
+/** Whether there is, or was, such a version; one that was never complete is in the bucket alone. */
+export async function isKnownVersion(db: Database, address: VersionAddress): Promise<boolean> {
+  const [there, gone] = await db.batch([
+    db.select({ version: artifactVersions.version }).from(artifactVersions).where(rowOf(address)),
+    tombstone(db, address),
+  ]);
+  return there.length + gone.length > 0;
+}
+
+export interface Deletion extends VersionAddress {
+  readonly actor: string;
+  readonly nowMs: number;
+}
+
+/**
+ * Takes a version out of the database and its name out of use, with the audit row or not at all; doing so again changes nothing.
+ * @returns what holds it, where it stays; empty when it is gone
+ */
+export async function markDeleted(db: Database, deletion: Deletion): Promise<readonly Holder[]> {
+  const { model, version, actor, nowMs } = deletion;
+  const gone = exists(tombstone(db, deletion));
+  const free = sql`not ${gone} and not exists (${holdersOf(deletion)})`;
+  const from = sql`from ${artifactVersions} where ${rowOf(deletion)}`;
+  const { manifestSha256, bytes } = artifactVersions;
+  const [, , , , , holders, marked] = await db.batch([
+    auditWhere(
+      db,
+      {
+        atMs: nowMs,
+        actor,
+        action: 'artifact.delete',
+        target: `${model}/${version}`,
+        // Both null of an upload that was never complete.
+        detail: sql`json_object('manifestSha256', (select ${manifestSha256} ${from}), 'bytes', (select ${bytes} ${from}))`,
+      },
+      free,
+    ),
+    db.insert(deletedVersions).select(sql`select ${model}, ${version}, ${nowMs} where ${free}`),
+    db
+      .update(models)
+      .set({ versionsDeleted: sql`${models.versionsDeleted} + 1` })
+      .where(and(eq(models.id, model), sql`exists (select 1 ${from})`, gone)),
+    db.delete(levels).where(and(eq(levels.model, model), eq(levels.version, version), gone)),
+    db.delete(artifactVersions).where(and(rowOf(deletion), gone)),
+    db
+      .select({ policy: sql<number | null>`policy`, side: sql<'baseline' | 'candidate'>`side` })
+      .from(sql`(${holdersOf(deletion)})`),
+    tombstone(db, deletion),
+  ]);
+  if (marked.length > 0) return [];
+  return holders.map(({ policy, side }) =>
+    policy === null ? { kind: 'active' } : { kind: 'policy', version: policy, side },
+  );
+}
+
+/** @throws `conflict` for a name whose version was deleted, whatever its content was */
+export async function requireNameFree(db: Database, address: VersionAddress): Promise<void> {
+  const [gone] = await tombstone(db, address);
+  if (gone === undefined) return;
+  throw new SppError(
+    'conflict',
+    `${address.model}/${address.version} was deleted, and its name stays taken.`,
+    {
+      hint: 'Files are cached by the names of their versions. Upload it under another one, which `model.version` in its manifest.json says.',
+      details: { deletedAtMs: gone.deletedAtMs },
+    },
+  );
+}
+
+/** Has a batch fail as a whole, by a key that is taken, where the version has been deleted; else it does nothing. */
+export function unlessDeleted(db: Database, address: VersionAddress) {
+  return db.insert(deletedVersions).select(tombstone(db, address));
+}
+
+function tombstone(db: Database, { model, version }: VersionAddress) {
+  return db
+    .select()
+    .from(deletedVersions)
+    .where(and(eq(deletedVersions.model, model), eq(deletedVersions.version, version)));
+}
+
+function rowOf({ model, version }: VersionAddress): SQL | undefined {
+  return and(eq(artifactVersions.model, model), eq(artifactVersions.version, version));
+}
+
+/** A row for each thing that holds the version; `policy` is null for its being active. */
+function holdersOf({ model, version }: VersionAddress): SQL {
+  const inForce = sql`(select max(version) from ${policies})`;
+  const baseline = sql`(select json_extract(document, '$.canary.baseline') from ${policies}
+    where version = ${inForce} and json_extract(document, '$.canary.kind') = 'policy')`;
+  const [kind, of, candidate, rest] = ['kind', 'model', 'candidate', 'baseline'].map(
+    (member) => sql`json_extract(document, ${`$.canary.${member}`})`,
+  );
+  return sql`select null as policy, null as side from ${models} where id = ${model} and active_version = ${version}
+    union all
+    select version, case ${version} when ${candidate} then 'candidate' else 'baseline' end from ${policies}
+    where version in (${inForce}, ${baseline}) and ${kind} = 'artifact' and ${of} = ${model} and ${version} in (${rest}, ${candidate})`;
+}
