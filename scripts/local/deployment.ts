@@ -6,7 +6,6 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import type { Manifest } from '../../schema/manifest.ts';
-import { uploadArtifact } from '../../trainer/upload/upload-artifact.ts';
 import { bundleConsole } from './bundle-console.ts';
 import { digitRequest, digitsArtifact } from './digits.ts';
 import { lastingGateway } from './lasting-gateway.ts';
@@ -15,6 +14,7 @@ import { ownDirectory } from './own-directory.ts';
 import { requireFreePort } from './ports.ts';
 import { type LocalSecrets, localSecrets, safeJson, writePrivate } from './secrets.ts';
 import { type Supervisor, supervise } from './supervisor.ts';
+import { uploadOnce } from './upload-once.ts';
 
 export interface DeploymentOptions {
   readonly port: number;
@@ -86,7 +86,14 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
       log,
     );
     running.push(gateway);
-    await upload(gateway, directory, manifest, secrets, options);
+    await uploadOnce({
+      url: gateway.url,
+      dir: directory,
+      manifest,
+      token: secrets.operatorToken,
+      signal,
+      log,
+    });
     const credentialsFile = join(dataDir, 'dev-credentials.json');
     const clientKey = await reusableKey(gateway, credentialsFile, secrets);
     const registrationToken = await register(gateway, nodeUrl, secrets);
@@ -105,36 +112,6 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     throw error;
   }
 }
-
-/**
- * Through the code that uploads anywhere else; a version that is there already costs one request, and does not take the place of one that
- * was uploaded since.
- */
-async function upload(
-  { url }: Pick<LocalGateway, 'url'>,
-  dir: string,
-  { model }: Manifest,
-  { operatorToken }: LocalSecrets,
-  { signal, log }: DeploymentOptions,
-): Promise<void> {
-  const index = await fetch(`${url}/v1/artifacts/${model.id}`, {
-    headers: { authorization: `Bearer ${operatorToken}` },
-    signal,
-  });
-  const { active, versions } = indexSchema.parse(await index.json());
-  if (active === model.version || versions.some(({ version }) => version === model.version)) {
-    const other = active === model.version ? '' : `; ${active} is active`;
-    log(`${model.id} ${model.version} is uploaded already${other}`);
-    return;
-  }
-  const { sentFiles, skippedFiles } = await uploadArtifact({ dir, url, token: operatorToken, signal });
-  log(`uploaded ${model.id} ${model.version}: ${sentFiles} files sent, ${skippedFiles} were there`);
-}
-
-const indexSchema = z.looseObject({
-  active: z.string().nullable(),
-  versions: z.array(z.looseObject({ version: z.string() })),
-});
 
 /** The key of the last start while it is good, else a new one. */
 async function reusableKey(
