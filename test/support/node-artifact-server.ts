@@ -14,8 +14,12 @@ export interface ArtifactServer {
   readonly missing: Set<string>;
   /** Files that were asked for, likewise. */
   readonly asked: string[];
+  /** What happens before a file is answered. */
+  beforeAnswer: ((file: string) => Promise<void>) | undefined;
   /** Writes a version and makes it the active one. */
   publish(version: string, scale: number): Promise<void>;
+  /** Answers 404 for whatever there is of it. */
+  remove(version: string): void;
 }
 
 /** @param token asked of callers */
@@ -26,8 +30,9 @@ export async function artifactServer(scope: Disposable, token: string): Promise<
   let active: string | null = null;
   const listener: RequestListener = async (request, response) => {
     const [, , , model, version, file] = (request.url ?? '').split('/');
-    const directory = versions.get(version ?? '');
     if (file !== undefined) asked.push(`${version}/${file}`);
+    await server.beforeAnswer?.(`${version}/${file}`);
+    const directory = versions.get(version ?? '');
     if (request.headers.authorization !== `Bearer ${token}`) response.writeHead(401).end();
     else if (version === undefined)
       response.end(JSON.stringify({ model, active, versions: [...versions.keys()] }));
@@ -35,22 +40,25 @@ export async function artifactServer(scope: Disposable, token: string): Promise<
       response.writeHead(404).end();
     else response.end(await readFile(join(directory, basename(file))));
   };
-  const server = createServer(listener).listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  const listening = createServer(listener).listen(0, '127.0.0.1');
+  await once(listening, 'listening');
   scope.onDispose(async () => {
-    server.closeAllConnections();
-    server.close();
+    listening.closeAllConnections();
+    listening.close();
   });
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/artifacts/tiny`;
-  return {
+  const url = `http://127.0.0.1:${(listening.address() as AddressInfo).port}/v1/artifacts/tiny`;
+  const server: ArtifactServer = {
     url,
     missing,
     asked,
+    beforeAnswer: undefined,
     async publish(version, scale) {
       const directory = await temporaryDirectory(scope);
       await writeTinyArtifact(directory, { version, scale });
       versions.set(version, directory);
       active = version;
     },
+    remove: (version) => void versions.delete(version),
   };
+  return server;
 }
