@@ -138,6 +138,19 @@ describe('a purse', () => {
     expect(here.view()).toMatchObject({ spent: 10, leased: 0 });
   });
 
+  test('gives up where every lease has ended when it comes, as to a clock that is ahead of the ledger’s', async () => {
+    const here = world(100);
+    let calls = 0;
+    const purse = here.purse(async (message) => {
+      calls++;
+      return { ...here.exchange(message), expiresAtMs: here.clock.nowMs };
+    });
+    expect(await purse.take(1)).toMatchObject({ kind: 'exhausted', heldElsewhere: true });
+    expect(calls).toBeLessThan(100);
+    await purse.maintain();
+    expect(here.view()).toMatchObject({ spent: 0, leased: 0, remaining: 100 });
+  });
+
   test('begins anew with a new period', async () => {
     const here = world(10);
     const purse = here.purse();

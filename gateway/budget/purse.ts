@@ -49,6 +49,8 @@ const IDLE_MS = 1000;
 const PAUSE_MS = 2;
 /** A call that is under way for longer was cancelled with its request. */
 const CALL_LOST_MS = 1000;
+/** To a clock that is ahead of the ledger's every lease has ended when it comes: such a request would ask for ever. */
+const MOST_GRANTS = 64;
 /** A reservation so long after its lease's end was cancelled with its request, and counts as spent. */
 const ABANDONED_MS = 600_000;
 
@@ -72,7 +74,7 @@ export class Purse {
   async take(units: number, keep: (asking: Promise<unknown>) => void = () => {}): Promise<Taken> {
     if (units === 0) return { kind: 'reserved', reservation: nothing };
     let denied = Number.POSITIVE_INFINITY;
-    for (;;) {
+    for (let grants = 0; ; ) {
       const reservation = this.#takeHere(units);
       if (reservation !== undefined) return { kind: 'reserved', reservation };
       const need = this.#needFor(units);
@@ -80,7 +82,7 @@ export class Purse {
       const asking = this.#ask(need, units);
       keep(asking.catch(() => {}));
       const answer = await asking;
-      if (answer.granted > 0) continue;
+      if (answer.granted > 0 && ++grants < MOST_GRANTS) continue;
       denied = Math.min(denied, need);
       const late = await this.#fromOthers(units);
       if (late !== undefined) return { kind: 'reserved', reservation: late };

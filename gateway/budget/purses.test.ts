@@ -115,3 +115,25 @@ test.each([10, 20, 40])('so does what is left of a request that takes %i s', asy
   await vi.advanceTimersByTimeAsync(60_000);
   expect(view()).toMatchObject({ spent: 30, leased: 0 });
 });
+
+test('the purse used longest ago goes when there are many, but for one that a ledger has still to take back', async () => {
+  const exchange = async () => ({
+    granted: 10,
+    remaining: 0,
+    leased: 10,
+    limit: 10,
+    endsAtMs: null,
+    expiresAtMs: Number.POSITIVE_INFINITY,
+  });
+  const all = purses({
+    ledgerOf: () => ({ exchange, view: () => Promise.reject(new Error('unused')) }),
+    now: Date.now,
+    onError: () => {},
+  });
+  const of = (id: number) => all.of({ ...key, id: String(id) }, 'cost');
+  const [open, idle] = [of(0), of(1)];
+  await open?.take(1);
+  for (let id = 2; id < 20_002; id++) of(id);
+  expect(of(0)).toBe(open);
+  expect(of(1)).not.toBe(idle);
+});

@@ -52,6 +52,14 @@ export function purses({ ledgerOf, now, onError }: PursesOptions): Purses {
     return entry;
   };
 
+  const dropOldest = () => {
+    const [oldest] = held;
+    if (oldest === undefined) return;
+    held.delete(oldest[0]);
+    // What a ledger has not taken back would count as spent; it does not keep those behind it, either.
+    if (oldest[1].purse.open) held.set(...oldest);
+  };
+
   return {
     of(key, name) {
       const account = accountOf(key, name);
@@ -61,8 +69,7 @@ export function purses({ ledgerOf, now, onError }: PursesOptions): Purses {
       if (account.revision >= entry.account.revision) entry.account = account;
       held.delete(id);
       held.set(id, entry);
-      const [oldest] = held;
-      if (held.size > PURSES_HELD && oldest !== undefined && !oldest[1].purse.open) held.delete(oldest[0]);
+      if (held.size > PURSES_HELD) dropOldest();
       return entry.purse;
     },
     tend(purse, background) {
@@ -96,17 +103,21 @@ export function accountOf(
 
 /** @throws `not-ready`: without the ledger's word nothing is spent */
 async function answered<T>(call: Promise<T>): Promise<T> {
-  const late = pause(ANSWER_MS).then(() => {
-    throw new Error(`no answer within ${ANSWER_MS} ms`);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_MS} ms`)), ANSWER_MS);
   });
-  late.catch(() => {});
-  return Promise.race([call, late]).catch((cause: unknown) => {
+  try {
+    return await Promise.race([call, late]);
+  } catch (cause) {
     throw new SppError('not-ready', 'The limits of this key cannot be checked at the moment.', {
       hint: 'Try again in a moment.',
       retryAfterS: 1,
       cause,
     });
-  });
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function pause(ms: number): Promise<void> {
