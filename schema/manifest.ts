@@ -122,49 +122,66 @@ const manifestLevelSchema = z.strictObject({
   own: z.strictObject({ path: artifactFileSchema, extents: z.array(extentSchema) }).optional(),
 });
 
-export const manifestSchema = z
-  .strictObject({
-    formatVersion: z.literal(1),
-    model: z.strictObject({ id: modelIdSchema, version: artifactVersionSchema, sourceSha256: sha256Schema }),
-    createdAt: z.iso.datetime(),
-    task: z.string().min(1),
-    labels: z.array(z.string()).optional(),
-    inputs: z.array(portSchema).min(1),
-    outputs: z.array(portSchema).min(1),
-    /** How raw data becomes an input, for people and clients; by input name. */
-    preprocessing: z.record(
-      z.string(),
-      z.strictObject({ scale: z.number(), mean: z.array(z.number()), std: z.array(z.number()) }),
-    ),
-    graph: artifactFileSchema,
-    pairs: z.array(manifestPairSchema).min(1),
-    tensors: z.array(manifestTensorSchema),
-    shapeConstants: z.array(shapeConstantSchema),
-    levels: z.array(manifestLevelSchema).min(1),
-    files: z.array(artifactFileEntrySchema).min(1),
-    search: z.record(z.string(), z.unknown()),
-    seed: z.int(),
-    dataSha256: sha256Schema,
-  })
-  .superRefine((manifest, context) => {
-    const fault = (message: string) => context.addIssue({ code: 'custom', message });
-    const files = new Set(manifest.files.map((file) => file.path));
-    if (!files.has(manifest.graph)) fault(`graph ${manifest.graph} is not among the files`);
-    manifest.levels.forEach((level, index) => {
-      if (level.level !== index) fault(`level ${level.level} stands at place ${index}`);
-      if (level.widths.length !== manifest.pairs.length)
-        fault(`level ${index} has ${level.widths.length} widths for ${manifest.pairs.length} pairs`);
-      for (const [p, width] of level.widths.entries()) {
-        const below = manifest.levels[index - 1]?.widths[p] ?? 0;
-        const units = manifest.pairs[p]?.units ?? 0;
-        if (width < below || width > units)
-          fault(`level ${index} keeps ${width} of ${units} units of pair ${p}, the level below ${below}`);
-      }
-      for (const path of [level.chunk, ...(level.own ? [level.own.path] : [])]) {
-        if (!files.has(path)) fault(`level ${index} needs ${path}, which is not among the files`);
-      }
-    });
-  });
+const manifestObject = z.strictObject({
+  formatVersion: z.literal(1),
+  model: z.strictObject({ id: modelIdSchema, version: artifactVersionSchema, sourceSha256: sha256Schema }),
+  createdAt: z.iso.datetime(),
+  task: z.string().min(1),
+  labels: z.array(z.string()).optional(),
+  inputs: z.array(portSchema).min(1),
+  outputs: z.array(portSchema).min(1),
+  /** How raw data becomes an input, for people and clients; by input name. */
+  preprocessing: z.record(
+    z.string(),
+    z.strictObject({ scale: z.number(), mean: z.array(z.number()), std: z.array(z.number()) }),
+  ),
+  graph: artifactFileSchema,
+  pairs: z.array(manifestPairSchema).min(1),
+  tensors: z.array(manifestTensorSchema),
+  shapeConstants: z.array(shapeConstantSchema),
+  levels: z.array(manifestLevelSchema).min(1),
+  files: z.array(artifactFileEntrySchema).min(1),
+  search: z.record(z.string(), z.unknown()),
+  seed: z.int(),
+  dataSha256: sha256Schema,
+});
+
+export const manifestSchema = manifestObject.superRefine((manifest, context) => {
+  for (const message of [...levelFaults(manifest), ...unitFaults(manifest)])
+    context.addIssue({ code: 'custom', message });
+});
+
+/** Of levels: they are steps of one path, of files that are there. */
+function* levelFaults({ graph, pairs, levels, files }: z.infer<typeof manifestObject>): Generator<string> {
+  const paths = new Set(files.map((file) => file.path));
+  if (!paths.has(graph)) yield `graph ${graph} is not among the files`;
+  for (const [index, { level, widths, chunk, own }] of levels.entries()) {
+    if (level !== index) yield `level ${level} stands at place ${index}`;
+    if (widths.length !== pairs.length)
+      yield `level ${index} has ${widths.length} widths for ${pairs.length} pairs`;
+    for (const [p, width] of widths.entries()) {
+      const below = levels[index - 1]?.widths[p] ?? 0;
+      const units = pairs[p]?.units ?? 0;
+      if (width < below || width > units)
+        yield `level ${index} keeps ${width} of ${units} units of pair ${p}, the level below ${below}`;
+    }
+    for (const path of own === undefined ? [chunk] : [chunk, own.path])
+      if (!paths.has(path)) yield `level ${index} needs ${path}, which is not among the files`;
+  }
+}
+
+/** Of what is cut to a level's widths: a node would find out only when it puts a level together, with the version in service already. */
+function* unitFaults({ pairs, tensors, shapeConstants }: z.infer<typeof manifestObject>): Generator<string> {
+  for (const { name, dims, unitAxes } of tensors)
+    for (const { axis, pair, outer, inner } of unitAxes) {
+      const units = pairs[pair]?.units;
+      if (units === undefined) yield `tensor ${name} names pair ${pair} of ${pairs.length}`;
+      else if (dims[axis] !== outer * units * inner)
+        yield `axis ${axis} of tensor ${name} [${dims}] does not carry ${outer} x ${units} x ${inner} units`;
+    }
+  for (const { tensor, pair } of shapeConstants)
+    if (pairs[pair] === undefined) yield `shape constant ${tensor} names pair ${pair} of ${pairs.length}`;
+}
 
 export type Manifest = z.infer<typeof manifestSchema>;
 export type ManifestLevel = z.infer<typeof manifestLevelSchema>;
