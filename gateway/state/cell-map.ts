@@ -14,8 +14,9 @@ export interface CellMap<T> {
 
 export function cellMap<T>(
   options: Omit<CellOptions<T>, 'load'> & {
-    load: (key: string) => Promise<T> /** Of a generation. */;
-    limit: number;
+    readonly load: (key: string) => Promise<T>;
+    /** Of a generation. */
+    readonly limit: number;
   },
 ): CellMap<T> {
   const { limit, load, ...rest } = options;

@@ -20,9 +20,6 @@ import {
 /** What a node's token is proved by. */
 export type NodeCredentials = Pick<NodeRow, 'name'> & SecretColumns;
 
-/** What may be told of a registration. */
-export type NodeRegistration = ReturnType<typeof nodeRegistration>;
-
 interface NodeChange {
   readonly name: string;
   readonly actor: string;
@@ -204,6 +201,7 @@ export async function keepHeartbeat(
   return row;
 }
 
+/** What may be told of a registration. */
 export function nodeRegistration(row: NodeRow) {
   const { prefix, report, ...view } = withoutSecrets(row);
   return view;
