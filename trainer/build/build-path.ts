@@ -24,7 +24,8 @@ import { preparedFor } from './prepared-for.ts';
 import { recoverPath, recoveryPlan } from './recover-path.ts';
 import { begin, fingerprintsOf, finishedRun, refuseToOverwrite, SECONDS, savedRun } from './run-identity.ts';
 import { type SearchMemory, searchPath } from './search-path.ts';
-import { inclusionStateSchema, throwIfAborted } from './search-stage.ts';
+import { inclusionStateSchema } from './search-stage.ts';
+import { throwIfAborted } from './throw-if-aborted.ts';
 import { writePath } from './write-path.ts';
 
 /** Builds the artifact. @returns its manifest */

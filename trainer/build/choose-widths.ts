@@ -9,7 +9,7 @@ import { alignmentOf } from './choose-alignment.ts';
 import { levelShares, roundedNotes, withoutRepeats } from './level-shares.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
-import { throwIfAborted } from './search-stage.ts';
+import { throwIfAborted } from './throw-if-aborted.ts';
 
 interface WidthRequest {
   readonly options: BuildOptions;

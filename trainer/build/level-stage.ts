@@ -18,7 +18,7 @@ import { isLarge } from './memory-plan.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import { refitLevel } from './refit-level.ts';
-import { throwIfAborted } from './search-stage.ts';
+import { throwIfAborted } from './throw-if-aborted.ts';
 
 export interface LevelModel {
   readonly cut: Graph;

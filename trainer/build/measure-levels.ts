@@ -22,7 +22,7 @@ import type { LevelModel } from './level-stage.ts';
 import { isLarge } from './memory-plan.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
-import { throwIfAborted } from './search-stage.ts';
+import { throwIfAborted } from './throw-if-aborted.ts';
 
 /** Weights of levels whose latency is measured in turns: all are held at once. */
 const TOGETHER_BYTES = 2 ** 30;

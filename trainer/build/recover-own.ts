@@ -29,7 +29,7 @@ import { ownership } from './own-names.ts';
 import { arrays, diverged, LIMITS, trained } from './recover-stage.ts';
 import { recoveryBatches } from './recovery-batches.ts';
 import { type RecoveryEngineOptions, recoveryEngine } from './recovery-engine.ts';
-import { throwIfAborted } from './search-stage.ts';
+import { throwIfAborted } from './throw-if-aborted.ts';
 
 /** Everything the next step depends on. */
 export interface OwnRecoveryState extends Beginning {
@@ -112,7 +112,7 @@ export async function recoverOwn(request: OwnRecoveryRequest): Promise<Recovered
   try {
     // The engine still has the weights as the run began, also when it goes on.
     const sizes = stepSizes(engine.weights);
-    const whole = copies([...engine.weights.keys()], engine.weights);
+    const whole = copies(engine.weights);
     const gradientsOf = keptGradients();
     const levelOf = (level: number, own: OwnTensors) =>
       levelModel(ordered, plan.widths[level] ?? [], own, places[level] as Places);

@@ -13,24 +13,22 @@ import { orderGraph } from '../pairs/cut.ts';
 import type { PreparedModel } from '../pairs/pair.ts';
 import { type AdamState, adamStart, adamStep, rateAt, stepSizes } from '../recovery/adam.ts';
 import { drawLevels, nestedDraw } from '../recovery/draw-levels.ts';
+import { type Arrays, copies, copyInto } from '../recovery/named-arrays.ts';
 import type { RecoveryPlan } from '../recovery/plan.ts';
 import type { CalibratedModel } from './calibrate-model.ts';
 import type { BuildOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import { recoveryBatches } from './recovery-batches.ts';
 import { recoveryEngine } from './recovery-engine.ts';
-import { throwIfAborted } from './search-stage.ts';
+import { throwIfAborted } from './throw-if-aborted.ts';
 
 /** Everything the next step depends on. */
 export interface RecoveryState extends AdamState {
-  readonly weights: ReadonlyMap<string, Float32Array>;
+  readonly weights: Arrays;
 }
 
 /** By name, as checkpoints keep them. */
-export const arrays: z.ZodType<ReadonlyMap<string, Float32Array>> = z.map(
-  z.string(),
-  z.instanceof(Float32Array),
-);
+export const arrays: z.ZodType<Arrays> = z.map(z.string(), z.instanceof(Float32Array));
 export const recoveryStateSchema: z.ZodType<RecoveryState> = z.object({
   step: z.int().nonnegative(),
   weights: arrays,
@@ -141,12 +139,8 @@ function isVector(tensor: Tensor | undefined): boolean {
 
 function restored(engine: Engine, saved: RecoveryState | undefined): AdamState {
   if (saved === undefined) return adamStart(engine.weights);
-  for (const [name, values] of engine.weights) values.set(saved.weights.get(name) ?? values);
+  copyInto(engine.weights, saved.weights);
   return { step: saved.step, first: saved.first, second: saved.second };
-}
-
-function copies(arraysByName: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
-  return new Map([...arraysByName].map(([name, values]) => [name, Float32Array.from(values)]));
 }
 
 function namedLosses(
@@ -159,7 +153,7 @@ function namedLosses(
 }
 
 /** @param weights by name; the model's other tensors stay */
-export function withWeights(model: PreparedModel, weights: ReadonlyMap<string, Float32Array>): PreparedModel {
+function withWeights(model: PreparedModel, weights: Arrays): PreparedModel {
   const initializers = new Map(model.graph.initializers);
   for (const [name, data] of weights) {
     const tensor = initializers.get(name);

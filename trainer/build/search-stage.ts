@@ -13,6 +13,7 @@ import type { Pool } from './calibration.ts';
 import { float64Array } from './checkpoint.ts';
 import type { LossName } from './options.ts';
 import type { StageProgress } from './progress.ts';
+import { throwIfAborted } from './throw-if-aborted.ts';
 
 export interface SearchContext {
   readonly engine: MaskEngine;
@@ -209,12 +210,4 @@ export function sampleLabels(logits: Tensor, uniform: () => number): Int32Array 
     }
     return classes - 1;
   });
-}
-
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) {
-    throw new SppError('interrupted', 'The build was interrupted; what it had done is kept.', {
-      hint: 'Run the same command with --resume to go on.',
-    });
-  }
 }

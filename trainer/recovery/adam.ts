@@ -2,22 +2,21 @@
  * Adam (Kingma and Ba, 2015) on named arrays, in place, with steps relative to the size of what is moved: one rate then
  * fits models of every width, because weights shrink with it.
  */
+import { type Arrays, zerosLike } from './named-arrays.ts';
 
 export interface AdamState {
   readonly step: number;
-  readonly first: ReadonlyMap<string, Float32Array>;
-  readonly second: ReadonlyMap<string, Float32Array>;
+  /** Running means of gradients and of their squares. */
+  readonly first: Arrays;
+  readonly second: Arrays;
 }
-
-type Arrays = ReadonlyMap<string, Float32Array>;
 
 const [BETA1, BETA2, EPSILON] = [0.9, 0.99, 1e-12];
 /** Of the typical size: vectors that start at zero move by at least this. */
 const LEAST_SIZE = 0.1;
 
 export function adamStart(weights: Arrays): AdamState {
-  const zeros = () => new Map([...weights].map(([name, { length }]) => [name, new Float32Array(length)]));
-  return { step: 0, first: zeros(), second: zeros() };
+  return { step: 0, first: zerosLike(weights), second: zerosLike(weights) };
 }
 
 /**

@@ -4,16 +4,16 @@
 export type Arrays = ReadonlyMap<string, Float32Array>;
 
 /** Arrays of zeros, as long. */
-export function zerosLike(weights: Arrays): Map<string, Float32Array> {
-  return new Map([...weights].map(([name, { length }]) => [name, new Float32Array(length)]));
+export function zerosLike(arrays: Arrays): Arrays {
+  return new Map([...arrays].map(([name, { length }]) => [name, new Float32Array(length)]));
 }
 
-/** Those of the names, in memory of their own. */
-export function copies(names: readonly string[], from: Arrays): Arrays {
-  return new Map(names.map((name) => [name, Float32Array.from(from.get(name) ?? [])]));
+/** The same values in memory of their own. */
+export function copies(arrays: Arrays): Arrays {
+  return new Map([...arrays].map(([name, values]) => [name, values.slice()]));
 }
 
 /** Writes the values of those that are among the targets. */
-export function copyInto(targets: ReadonlyMap<string, Float32Array>, sources: Arrays): void {
+export function copyInto(targets: Arrays, sources: Arrays): void {
   for (const [name, values] of sources) targets.get(name)?.set(values);
 }
