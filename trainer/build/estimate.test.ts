@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { openMnist } from '../data/idx-dataset.ts';
 import { readOnnxFile } from '../graph/onnx-load.ts';
 import { preparePairs } from '../pairs/prepare.ts';
+import { nestedDraw } from '../recovery/draw-levels.ts';
 import { momentExamples } from './calibration.ts';
 import { type BuildWork, estimateBuild, stagesOf } from './estimate.ts';
 import { buildOptionsSchema } from './options.ts';
@@ -28,17 +29,17 @@ describe('what a build will take', () => {
       calibrate: 20,
       teacher: expect.closeTo(120),
       'curvature and search': 432,
-      // The two sparsest levels, the one between, the dense one, and the dense model's answers.
-      recover: expect.closeTo(10 * (2 + 3 + 4 + 5 + 64)),
+      // The two sparsest levels, the one between, and the dense model's answers: the dense level has nowhere to go.
+      recover: expect.closeTo(10 * (2 + 3 + 4 + 64)),
       compensate: expect.closeTo(2 * refits),
       measure: expect.closeTo(1000 * (0.4 + 0.6 + 0.8 + 1)),
       latency: expect.closeTo(5 * 4 * 0.1),
     });
   });
 
-  test('without compensation nothing is refitted, and of one nested set the sparsest level alone is in every step', () => {
+  test('without compensation nothing is refitted, and of one nested set the sparsest and the dense level are in every step', () => {
     expect(secondsOf({ refit: undefined }).compensate).toBe(0);
-    const nested = { ...work.recovery, answers: 0, draw: { always: 1, between: 1 } };
+    const nested = { ...work.recovery, answers: 0, draw: { ...nestedDraw, between: 1 } };
     expect(secondsOf({ recovery: nested }).recover).toBeCloseTo(10 * (2 + 3.5 + 5));
   });
 

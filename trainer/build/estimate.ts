@@ -169,13 +169,13 @@ export function stagesOf(work: BuildWork): StageEstimate[] {
   const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
   const ofAll = (cost: trials.LinearCost, some: readonly number[] = shares) =>
     sum(some.map((share) => at(cost, share)));
-  const { always, between } = recovery.draw;
+  const { always, between, dense } = recovery.draw;
   const inner = shares.slice(always, -1);
   const drawn = Math.min(between, inner.length) / Math.max(1, inner.length);
   const step =
     ofAll(recovery.level, shares.slice(0, always)) +
     drawn * ofAll(recovery.level, inner) +
-    at(recovery.level, 1) +
+    (dense ? at(recovery.level, 1) : 0) +
     recovery.answers * at(pass, 1);
   const pruned = shares.slice(0, -1);
   const refitting =
