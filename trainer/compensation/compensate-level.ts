@@ -31,7 +31,8 @@ export function compensateLevel(
     if (kept.length === pair.units) continue;
     for (const consumer of pair.consumers) {
       const statistics = moments.get(consumer.input);
-      if (statistics !== undefined)
+      // Of what no calibration example reaches, nothing is known.
+      if (statistics !== undefined && statistics.count > 0)
         compensateConsumer(weights, consumer, pair, kept, statistics, damping, biases);
     }
   }

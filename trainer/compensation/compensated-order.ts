@@ -18,7 +18,7 @@ export function orderTensors(pairs: readonly Pair[]): string[] {
  * @param order the search's, by pair
  * @param onPair told how many pairs are done, and awaited
  * @returns by pair; as it came where units are turned (their basis has nothing left to tell of each other), share a matrix's
- *   positions, or are too many
+ *   positions, are too many, or were never seen
  */
 export async function compensatedOrder(
   { graph, pairs }: { readonly graph: Graph; readonly pairs: readonly Pair[] },
@@ -33,7 +33,9 @@ export async function compensatedOrder(
     const statistics = consumer && moments.get(consumer.input);
     const matrix = consumer && readMatrix(weights, consumer);
     const fits = matrix !== undefined && statistics?.size === pair.units && matrix.cols === pair.units;
-    orders.push(fits ? eliminationOrder(matrix, statistics) : (order[p] ?? []));
+    // Of what no calibration example reaches, as an expert that none was sent to, nothing is known.
+    const isKnown = fits && statistics.count > 0;
+    orders.push(isKnown ? eliminationOrder(matrix, statistics) : (order[p] ?? []));
     await onPair(orders.length);
   }
   return orders;
