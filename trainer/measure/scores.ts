@@ -109,7 +109,9 @@ function argmaxRows(scores: Tensor): number[] {
     for (let c = 0; c < row.length; c++) {
       const value = row[c] as number;
       if (Number.isNaN(value))
-        throw new SppError('numerical-failure', `Row ${r} of the model's output is not a number.`);
+        throw new SppError('numerical-failure', `Row ${r} of the model's output is not a number.`, {
+          hint: 'Check the data and its normalisation; verify tells whether the dense level answers with numbers.',
+        });
       if (value > (row[best] as number)) best = c;
     }
     return best;

@@ -90,7 +90,9 @@ function upperFactor(gram: Matrix, least: number): Matrix {
   const n = gram.rows;
   const mean = gram.trace() / n;
   if (!Number.isFinite(mean)) {
-    throw new SppError('numerical-failure', 'A second moment of the calibration activations is not finite.');
+    throw new SppError('numerical-failure', 'A second moment of the calibration activations is not finite.', {
+      hint: 'Check the data and its normalisation, or build with --no-rotate.',
+    });
   }
   for (let lift = least; lift <= 1; lift *= 10) {
     const lifted = gram.clone().add(Matrix.eye(n).mul(lift * Math.max(mean, 1e-30)));
@@ -100,6 +102,7 @@ function upperFactor(gram: Matrix, least: number): Matrix {
   throw new SppError(
     'numerical-failure',
     'A second moment of the calibration activations is not positive semidefinite.',
+    { hint: 'Build with --no-rotate.' },
   );
 }
 
