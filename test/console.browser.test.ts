@@ -125,6 +125,7 @@ describe.skipIf(noBrowser !== undefined)(title, () => {
       '/v1/nodes': {
         nodes: Array.from({ length: 300 }, (_, i) => ({ ...goodNode, name: `${i}${long}`, reason: markup })),
         registered: [],
+        next: null,
       },
       '/v1/models': {
         models: [

@@ -2,8 +2,10 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { report as reportOf } from '../gateway/nodes/fleet.fixture.ts';
+import type { NodeReport } from '../schema/node-report.ts';
 import { lastingPort } from '../scripts/local/ports.ts';
 import { uploadArtifact } from '../trainer/upload/upload-artifact.ts';
+import { contractFleet } from './support/contract-fleet.ts';
 import { secrets, send, type TestGateway, testGateway } from './support/gateway.ts';
 import { writeGradedArtifact } from './support/graded-artifact.ts';
 import { disposables, problemOf, temporaryDirectory, tinyRequest } from './support/node-client.ts';
@@ -95,7 +97,7 @@ describe('a registered node', () => {
     expect(await seen('one')).toMatchObject({ usable: false, report: { state: 'draining' } });
 
     expect((await gateway.operator('DELETE', '/v1/nodes/one')).status).toBe(204);
-    expect(await fleet()).toEqual({ nodes: [], registered: [] });
+    expect(await fleet()).toEqual({ nodes: [], registered: [], next: null });
     expect((await gateway.operator('DELETE', '/v1/nodes/one')).status).toBe(404);
     const audit = await (await gateway.operator('GET', '/v1/audit')).text();
     for (const action of ['register', 'change', 'remove']) expect(audit).toContain(`node.${action}`);
@@ -145,5 +147,40 @@ describe('what is refused', () => {
     expect(await refused({ name: 'four', url: 'http://127.0.0.1:10' })).toBe('conflict');
     expect(await refused({ name: 'four', url: 'http://169.254.169.254' })).toBe('bad-request');
     expect(await refused({ name: 'Four', url: 'https://node.example.org' })).toBe('bad-request');
+  });
+});
+
+describe('the list of nodes', () => {
+  test('comes as a whole, or a page of names at a time, with or without what nodes have measured', async () => {
+    const { gateway, usable } = await contractFleet(scope, { PRIVATE_NODES: 'on' });
+    await usable(['a', 'b']);
+    for (const name of ['d', 'c'])
+      await gateway.operator('POST', '/v1/nodes', {
+        body: { name, url: `http://127.0.0.1:${name === 'c' ? 1 : 2}` },
+      });
+    const list = async (query: string) => {
+      const { nodes, registered, next } = (await (
+        await gateway.operator('GET', `/v1/nodes${query}`)
+      ).json()) as {
+        nodes: { name: string; report: NodeReport }[];
+        registered: { name: string }[];
+        next: string | null;
+      };
+      return { nodes, names: [...nodes, ...registered].map(({ name }) => name), next };
+    };
+    const whole = await list('');
+    expect(whole).toMatchObject({ names: ['a', 'b', 'c', 'd'], next: null });
+    expect(await list('?limit=3')).toMatchObject({ names: ['a', 'b', 'c'], next: 'c' });
+    expect(await list('?limit=3&before=c')).toMatchObject({ names: ['d'], next: null });
+    expect(await list('?before=a')).toMatchObject({ names: ['b', 'c', 'd'], next: null });
+
+    const [model] = whole.nodes[0]?.report.models ?? [];
+    expect(model?.levels[0]?.profiles).not.toEqual([]);
+    const levels = model?.levels.map(({ level, resident }) => ({ level, resident }));
+    const bare = await list('?profiles=none');
+    expect(bare.nodes[0]?.report.models).toEqual([{ ...model, levels }]);
+    expect(bare.names).toEqual(whole.names);
+    for (const query of ['?limit=0', '?profiles=some', '?of=all'])
+      expect((await gateway.operator('GET', `/v1/nodes${query}`)).status).toBe(400);
   });
 });

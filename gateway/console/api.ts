@@ -29,6 +29,7 @@ export interface PolicyText {
 }
 
 export interface OperatorApi {
+  /** Without the times that they have measured. */
   nodes(): Promise<readonly FleetNode[]>;
   models(): Promise<readonly Model[]>;
   /** The newest, at most so many. @param after only those that came after this one */
@@ -118,7 +119,7 @@ export function operatorApi(token: () => string): OperatorApi {
   }
 
   return {
-    nodes: async () => (await read(nodesSchema, '/v1/nodes')).nodes,
+    nodes: async () => (await read(nodesSchema, '/v1/nodes?profiles=none')).nodes,
     models: async () => (await read(operatorModelsSchema, '/v1/models')).models,
     async decisions(most, after) {
       const found: Decision[] = [];

@@ -28,7 +28,7 @@ export function gateway() {
   const document = (text: string, version: number) => json(JSON.parse(text), { etag: `"${version}"` });
   answers.set('GET /v1/policy', () => document(policyText, 4));
   answers.set('GET /v1/policy/versions/2', () => document(policyText.replace('0.99', '0.5'), 2));
-  answers.set('GET /v1/nodes', () => json({ nodes: [goodNode], registered: [] }));
+  answers.set('GET /v1/nodes', () => json({ nodes: [goodNode], registered: [], next: null }));
   answers.set('GET /v1/models', () => json({ models: [digits] }));
   answers.set('GET /v1/decisions', () => json({ decisions: [decision(1, 0)], next: null }));
   answers.set('GET /v1/policy/versions', () =>

@@ -52,8 +52,8 @@ export const goodNode: FleetNode = {
         model: 'digits',
         artifactVersion: 'p1',
         levels: [
-          { level: 0, resident: true, profiles: [] },
-          { level: 1, resident: false, profiles: [] },
+          { level: 0, resident: true },
+          { level: 1, resident: false },
         ],
       },
     ],

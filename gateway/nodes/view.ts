@@ -41,6 +41,16 @@ export function viewOf(node: NodeRecord, nowMs: number): NodeView {
   };
 }
 
+/** The same without the times by level that the node has measured. */
+export function withoutProfiles({ report, ...view }: NodeView) {
+  if (report === null) return { ...view, report };
+  const models = report.models.map(({ levels, ...model }) => ({
+    ...model,
+    levels: levels.map(({ level, resident }) => ({ level, resident })),
+  }));
+  return { ...view, report: { ...report, models } };
+}
+
 function withoutSize([smallest]: NetworkTimes): TimeQuantiles | null {
   if (smallest === undefined) return null;
   const { p50Ms, p95Ms, p99Ms } = smallest;

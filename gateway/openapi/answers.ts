@@ -235,6 +235,16 @@ export const newNodeRegistrationSchema = nodeRegistrationSchema.extend({ token: 
 
 const timeQuantilesSchema = z.looseObject({ p50Ms: z.number(), p95Ms: z.number(), p99Ms: z.number() });
 
+const reportedModel = nodeReportSchema.shape.models.element;
+/** A report whose profiles may have been left out. */
+const shownReportSchema = nodeReportSchema.extend({
+  models: z.array(
+    reportedModel.extend({
+      levels: z.array(reportedModel.shape.levels.element.partial({ profiles: true })),
+    }),
+  ),
+});
+
 export const nodesSchema = z.looseObject({
   nodes: z.array(
     z.looseObject({
@@ -247,10 +257,11 @@ export const nodesSchema = z.looseObject({
       reportAgeMs: z.number().nullable(),
       inFlightHere: z.int().nonnegative(),
       networkMs: timeQuantilesSchema.nullable(),
-      report: nodeReportSchema.nullable(),
+      report: shownReportSchema.nullable(),
     }),
   ),
   registered: z.array(nodeRegistrationSchema),
+  next: nextId,
 });
 
 export const artifactIndexSchema = z.strictObject({

@@ -6,6 +6,7 @@ import { heartbeatAnswerSchema, newNodeSchema, nodeChangesSchema } from '../../s
 import { nodeReportSchema } from '../../schema/node-report.ts';
 import { policySchema } from '../../schema/policy.ts';
 import { decisionsQuerySchema } from '../routes/decisions.ts';
+import { nodesQuerySchema } from '../routes/nodes.ts';
 import { newOperatorTokenSchema } from '../routes/operator-tokens.ts';
 import { followedPageSchema, idPageSchema, numberedPageSchema } from '../routes/page.ts';
 import { dryRunQuerySchema, rollbackSchema } from '../routes/policy.ts';
@@ -163,8 +164,11 @@ export const operations: Readonly<Record<string, Operation>> = {
   },
   'GET /v1/nodes': {
     tag: 'fleet',
-    summary: 'The fleet, as the isolate that answers sees it, and what is registered',
+    summary:
+      'The fleet, as the isolate that answers sees it, and what is registered; all of it, or with a limit by name',
+    query: nodesQuerySchema,
     answers: { 200: { json: answers.nodesSchema } },
+    problems: ['bad-request'],
   },
   'GET /v1/nodes/:name': {
     tag: 'fleet',

@@ -1,11 +1,12 @@
 /** The fleet: nodes registered, looked at, drained and removed by operators, and what nodes tell of themselves. */
-
+import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import { rotationSchema } from '../../schema/key-settings.ts';
 import { heartbeatAnswerSchema, newNodeSchema, nodeChangesSchema } from '../../schema/node-registration.ts';
 import { nodeReportSchema } from '../../schema/node-report.ts';
 import { actorOf } from '../auth/identity.ts';
 import { nodeOrigin } from '../nodes/node-origin.ts';
+import { withoutProfiles } from '../nodes/view.ts';
 import { type Call, type Route, readDocument } from '../route.ts';
 import {
   changeNode,
@@ -18,7 +19,13 @@ import {
   rotateNodeToken,
   taken,
 } from '../storage/nodes.ts';
+import { namedPageSchema, nextOf, pageOf } from './page.ts';
 import { shownOnce } from './shown-once.ts';
+
+export const nodesQuerySchema = namedPageSchema.extend({
+  /** `none` leaves out the times that nodes have measured, which are most of a long answer. */
+  profiles: z.enum(['all', 'none']).default('all'),
+});
 
 export const nodeRoutes: readonly Route[] = [
   {
@@ -45,11 +52,24 @@ export const nodeRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/nodes',
     access: 'viewer',
-    async handle({ gateway, background }) {
+    async handle({ gateway, background, request }) {
+      const { limit = Number.POSITIVE_INFINITY, before = '', profiles } = pageOf(request, nodesQuerySchema);
       await gateway.roster.reload();
       await gateway.fleet.refresh(background);
       const registered = (await listNodes(gateway.db)).map(nodeRegistration);
-      return Response.json({ nodes: gateway.fleet.view(), registered });
+      const nodes = gateway.fleet.view();
+      const names = new Set([...nodes, ...registered].map(({ name }) => name));
+      const page = [...names]
+        .filter((name) => name > before)
+        .sort()
+        .slice(0, limit);
+      const here = new Set(page);
+      const shown = nodes.filter(({ name }) => here.has(name));
+      return Response.json({
+        nodes: profiles === 'none' ? shown.map(withoutProfiles) : shown,
+        registered: registered.filter(({ name }) => here.has(name)),
+        next: nextOf(page, limit, (name) => name),
+      });
     },
   },
   {

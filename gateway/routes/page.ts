@@ -2,7 +2,10 @@
 import { z } from 'zod';
 import { queryOf, validated } from '../route.ts';
 
-const limit = z.coerce.number().int().min(1).max(500).default(100);
+const most = z.coerce.number().int().min(1).max(500);
+const limit = most.default(100);
+/** Names of the setting's nodes are the longest. */
+const before = z.string().min(1).max(128);
 
 /** Of what is numbered. */
 export const numberedPageSchema = z.strictObject({
@@ -16,7 +19,10 @@ export const followedPageSchema = numberedPageSchema.extend({
 });
 
 /** Of what has an id. */
-export const idPageSchema = z.strictObject({ limit, before: z.string().min(1).max(64).optional() });
+export const idPageSchema = z.strictObject({ limit, before: before.optional() });
+
+/** Of what comes by its name, and as a whole to those who name no limit. */
+export const namedPageSchema = z.strictObject({ limit: most.optional(), before: before.optional() });
 
 /** @throws `bad-request` naming the parameter */
 export function pageOf<T>(request: Request, schema: z.ZodType<T>): T {
