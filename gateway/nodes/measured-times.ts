@@ -56,16 +56,10 @@ export interface RequestSample {
   readonly executeMs: number;
 }
 
-export interface CutOffSample {
-  readonly model: string;
-  readonly version: string;
-  readonly level: number;
-  readonly batch: number;
-  /** Of its sequences, as nodes put lengths together; 0 where there is none. */
-  readonly length: number;
+export interface CutOffSample
+  extends Pick<RequestSample, 'model' | 'version' | 'level' | 'batch' | 'length' | 'expectedQueueMs'> {
   /** What of the time it had is neither network nor the wait that was predicted. */
   readonly executeMs: number;
-  readonly expectedQueueMs: number;
 }
 
 export type Artifact = Pick<RequestSample, 'model' | 'version'>;

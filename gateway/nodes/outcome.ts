@@ -1,25 +1,16 @@
 /** What the fleet is told of each request: when it is sent, and what came of it. */
-import type { RequestSample } from './measured-times.ts';
+import type { CutOffSample, RequestSample } from './measured-times.ts';
 
 /** What came of a request that was sent to a node. A client that left, or another node that was quicker, says nothing. */
 export type Outcome =
   | { readonly kind: 'answered'; readonly sample: RequestSample }
-  | {
+  | ({
       readonly kind: 'cut-off';
-      readonly model: string;
-      readonly version: string;
-      readonly level: number;
-      readonly batch: number;
-      readonly length: number;
-      /** What of the time it had is neither network nor the wait that was predicted. */
-      readonly executeMs: number;
-      /** The wait that was predicted from the work ahead. */
-      readonly expectedQueueMs: number;
       /** It had as long as it was predicted to take, and more, and said nothing. */
       readonly fault: boolean;
       /** The node itself says that it ran out. */
       readonly answered?: boolean;
-    }
+    } & CutOffSample)
   /** The node cannot be reached, or answers that it is broken. */
   | { readonly kind: 'failed'; readonly reason: string; readonly unreachable: boolean }
   | { readonly kind: 'unknown'; readonly answered?: boolean };

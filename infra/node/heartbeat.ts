@@ -61,12 +61,16 @@ export function startHeartbeat(options: HeartbeatOptions): Heartbeat {
       return;
     }
     await response.body?.cancel();
-    const refused = new SppError('unauthorized', `${address} answered ${response.status}.`, {
-      hint:
-        response.status === 401
+    const isUnknown = response.status === 401;
+    const refused = new SppError(
+      isUnknown ? 'unauthorized' : 'not-ready',
+      `${address} answered ${response.status}.`,
+      {
+        hint: isUnknown
           ? 'REGISTRATION_TOKEN is not that of a registered node; POST /v1/nodes makes one.'
           : 'Look at the log of the gateway.',
-    });
+      },
+    );
     // What the gateway refuses it refuses again at once.
     throw response.status < 500 && response.status !== 429 ? new AbortError(refused) : refused;
   };

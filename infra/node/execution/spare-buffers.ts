@@ -8,28 +8,31 @@ export interface SpareBuffers {
 
 /** @param mostBytes kept in all; the size that was used longest ago goes first */
 export function spareBuffers(mostBytes: number): SpareBuffers {
-  /** By size, the one used last at the end. */
+  /** By size, the one used last at the end; none that is empty, as clients choose sizes. */
   const spare = new Map<number, ArrayBuffer[]>();
   let keptBytes = 0;
-  const touch = (bytes: number): ArrayBuffer[] => {
-    const same = spare.get(bytes) ?? [];
+  const put = (bytes: number, same: ArrayBuffer[]) => {
     spare.delete(bytes);
-    spare.set(bytes, same);
-    return same;
+    if (same.length > 0) spare.set(bytes, same);
   };
   return {
     take(bytes) {
-      const buffer = touch(bytes).pop();
-      if (buffer !== undefined) keptBytes -= bytes;
-      return buffer ?? new ArrayBuffer(bytes);
+      const same = spare.get(bytes);
+      const buffer = same?.pop();
+      if (same === undefined || buffer === undefined) return new ArrayBuffer(bytes);
+      keptBytes -= bytes;
+      put(bytes, same);
+      return buffer;
     },
     give(buffer) {
       const bytes = buffer.byteLength;
-      touch(bytes).push(buffer);
+      const same = spare.get(bytes) ?? [];
+      same.push(buffer);
+      put(bytes, same);
       keptBytes += bytes;
-      for (const [size, same] of spare) {
-        for (; keptBytes > mostBytes && same.length > 0; same.pop()) keptBytes -= size;
-        if (same.length === 0 && size !== bytes) spare.delete(size);
+      for (const [size, oldest] of spare) {
+        for (; keptBytes > mostBytes && oldest.length > 0; oldest.pop()) keptBytes -= size;
+        if (oldest.length === 0) spare.delete(size);
         if (keptBytes <= mostBytes) return;
       }
     },
