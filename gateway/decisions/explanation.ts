@@ -13,6 +13,7 @@ export function wantsReasons(text: string | null, mayExplain: boolean): boolean 
   if (text === null || text.trim() === '0') return false;
   if (text.trim() !== '1')
     throw new SppError('bad-header', 'X-Explain: only 1 and 0 are understood.', {
+      hint: 'Send 1 for the reasons of the decision, or leave it out.',
       details: { header: 'x-explain' },
     });
   if (!mayExplain)

@@ -23,7 +23,11 @@ export function parseRange(header: string | null, sizeBytes: number): ByteRange 
     throw new SppError(
       'range-not-satisfiable',
       `The range ${header} lies outside of the file's ${sizeBytes} bytes.`,
-      { headers: { 'content-range': `bytes */${sizeBytes}` }, details: { sizeBytes } },
+      {
+        hint: 'Ask for bytes of the file, or for all of it without Range.',
+        headers: { 'content-range': `bytes */${sizeBytes}` },
+        details: { sizeBytes },
+      },
     );
   return { offset: from, length: to - from + 1 };
 }

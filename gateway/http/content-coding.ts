@@ -29,7 +29,10 @@ export async function decoded(
     return new Uint8Array(await new Blob(parts).arrayBuffer());
   } catch (cause) {
     if (cause instanceof SppError) throw cause;
-    throw new SppError('bad-request', `The body cannot be decoded as ${coding}.`, { cause });
+    throw new SppError('bad-request', `The body cannot be decoded as ${coding}.`, {
+      hint: 'Send it as Content-Encoding says, or uncompressed and without that header.',
+      cause,
+    });
   }
 }
 

@@ -41,7 +41,10 @@ export function requireLength(headers: Headers, maxBytes: number): number {
 }
 
 export function brokenOff(cause: unknown): never {
-  throw new SppError('bad-request', 'The body broke off before its end.', { cause });
+  throw new SppError('bad-request', 'The body broke off before its end.', {
+    hint: 'Send all of it; where Content-Length is sent, it is the number of its bytes.',
+    cause,
+  });
 }
 
 /** Behind a mark of the order of bytes, too, with which some editors and libraries begin what they write. @throws `bad-json` */

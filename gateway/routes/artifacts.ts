@@ -14,6 +14,7 @@ import { deleteVersion } from './delete-version.ts';
 import { nextOf, numberedPageSchema, pageOf } from './page.ts';
 import { SHA256_HEADER, uploadManifest } from './upload-manifest.ts';
 
+const NAMES_HINT = 'Names are of a-z, 0-9, dot, dash and underscore.';
 const FILE_PATH = '/v1/artifacts/:model/:version/:file';
 
 export const artifactRoutes: readonly Route[] = [
@@ -27,7 +28,8 @@ export const artifactRoutes: readonly Route[] = [
 /** What is there of a model; a model that was never uploaded has no active version yet, which nodes may wait for. */
 async function readIndex({ gateway, param, request, background }: Call): Promise<Response> {
   const id = modelIdSchema.safeParse(param('model'));
-  if (!id.success) throw new SppError('unknown-model', 'That is not the name of a model.');
+  if (!id.success)
+    throw new SppError('unknown-model', 'That is not the name of a model.', { hint: NAMES_HINT });
   const model = (await gateway.catalog.get(background)).get(id.data);
   const { limit, before } = pageOf(request, numberedPageSchema);
   const versions = [...(model?.versions.values() ?? [])]
@@ -98,6 +100,7 @@ async function writeFile(call: Call): Promise<Response> {
   const limit = gateway.settings.maxArtifactFileBytes;
   if (bytes > limit)
     throw new SppError('body-too-large', `${address.file} has ${bytes} bytes; the limit is ${limit}.`, {
+      hint: 'MAX_ARTIFACT_FILE_BYTES of the deployment says how large a file may be.',
       details: { maxArtifactFileBytes: limit },
     });
   const body = request.body ?? new Uint8Array(0);
@@ -121,7 +124,7 @@ function readAddress({ param }: Call, invalid: ProblemCode, name: string = param
   if (model === undefined || version === undefined || file === undefined) {
     const [part] = Object.entries(parts).find(([, { success }]) => !success) ?? ['address'];
     throw new SppError(invalid, `This is not the name of an artifact ${part}.`, {
-      hint: 'Names are of a-z, 0-9, dot, dash and underscore.',
+      hint: NAMES_HINT,
     });
   }
   return { model, version, file };
@@ -131,6 +134,7 @@ function announcedSha256(request: Request): string {
   const sha256 = request.headers.get(SHA256_HEADER)?.trim().toLowerCase() ?? '';
   if (!/^[0-9a-f]{64}$/.test(sha256))
     throw new SppError('bad-header', `An upload needs ${SHA256_HEADER}, the file's sha256 in hex.`, {
+      hint: '`sha256sum` tells it, and `trainer upload` sends it.',
       details: { header: SHA256_HEADER },
     });
   return sha256;

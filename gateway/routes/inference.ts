@@ -49,7 +49,10 @@ export const inferenceRoutes: readonly Route[] = [
       await call.gateway.policy.get(call.background);
       await call.gateway.fleet.refresh(call.background, ...models.map(({ id }) => id));
       if (!models.some((model) => isServed(model, call.gateway.fleet)))
-        throw new SppError('not-ready', 'No model is served by any node at the moment.', { retryAfterS: 1 });
+        throw new SppError('not-ready', 'No model is served by any node at the moment.', {
+          hint: 'Try again in a moment; operators see the fleet with GET /v1/nodes, and artifacts with GET /v1/models.',
+          retryAfterS: 1,
+        });
       return ofNow({ ready: true });
     },
   },
@@ -283,7 +286,10 @@ function findLevel(
 
 function requireServed(call: Call, model: CatalogModel): void {
   if (!isServed(model, call.gateway.fleet))
-    throw new SppError('no-node', `No node serves ${model.id} at the moment.`, { retryAfterS: 1 });
+    throw new SppError('no-node', `No node serves ${model.id} at the moment.`, {
+      hint: 'Try again in a moment.',
+      retryAfterS: 1,
+    });
 }
 
 /** Nobody has to prove who they are to be told, so that a proxy might keep it. */

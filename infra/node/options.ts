@@ -111,6 +111,7 @@ export function resolveOptions(options: NodeOptions): ResolvedNodeOptions {
     throw new SppError(
       'usage',
       `--queue-limit ${resolved.queueLimit} is below the ${resolved.workers} workers it has to feed.`,
+      { hint: `Give --queue-limit ${resolved.workers} or more, or fewer --workers.` },
     );
   if ((resolved.gateway === undefined) !== (resolved.registrationToken === undefined))
     throw new SppError(

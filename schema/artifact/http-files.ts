@@ -97,6 +97,7 @@ export function httpFiles(base: string, options: HttpFilesOptions): HttpFiles {
         furthest = Math.max(furthest, progress());
         if (failures >= MOST_FAILURES)
           throw new SppError('not-ready', `${path} could not be read from ${base}.`, {
+            hint: 'See to it that the server runs and the address is right.',
             cause: error,
             retryAfterS: 2,
           });

@@ -74,19 +74,25 @@ export function sha256Hex(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
+const MANIFEST_HINT = 'The file is damaged, or of another version of this program; fetch or build it again.';
+
 /** @throws `bad-artifact` with the first faults of the document */
 function parseManifest(bytes: Uint8Array, location: string): Manifest {
   let document: unknown;
   try {
     document = JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
-    throw new SppError('bad-artifact', `The manifest of ${location} is not JSON.`, { cause });
+    throw new SppError('bad-artifact', `The manifest of ${location} is not JSON.`, {
+      hint: MANIFEST_HINT,
+      cause,
+    });
   }
   const parsed = manifestSchema.safeParse(document);
   if (!parsed.success) {
     throw new SppError(
       'bad-artifact',
       `The manifest of ${location} is not valid: ${z.prettifyError(parsed.error).slice(0, 600)}`,
+      { hint: MANIFEST_HINT },
     );
   }
   return parsed.data;

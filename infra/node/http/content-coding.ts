@@ -28,7 +28,10 @@ export function decoderOf(
     } catch (cause) {
       if (cause instanceof Error && 'code' in cause && cause.code === 'ERR_BUFFER_TOO_LARGE')
         throw tooLarge(maxBytes);
-      throw new SppError('bad-request', `The body cannot be decoded as ${coding}.`, { cause });
+      throw new SppError('bad-request', `The body cannot be decoded as ${coding}.`, {
+        hint: 'Send it as Content-Encoding says, or uncompressed and without that header.',
+        cause,
+      });
     }
   };
 }

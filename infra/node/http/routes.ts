@@ -7,6 +7,7 @@ import type { ModelMetadata } from '../../../schema/protocol.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { NodeMetrics } from '../metrics.ts';
 import type { ServedModel } from '../model/served-model.ts';
+import { quote } from '../tensors.ts';
 import { type Answer, type Exchange, jsonAnswer } from './exchange.ts';
 import { answerInfer } from './infer.ts';
 
@@ -100,10 +101,13 @@ function decoded(segment: string): string {
 export function nodeRoutes({ node, name, maxBodyBytes, metrics }: RouteOptions): Route[] {
   const current = ({ model: asked }: PathParams) => {
     if (node.current === undefined)
-      throw new SppError('not-ready', 'No artifact is being served yet.', { retryAfterS: 1 });
+      throw new SppError('not-ready', 'No artifact is being served yet.', {
+        hint: STARTING_HINT,
+        retryAfterS: 1,
+      });
     const { id } = node.current.model.manifest.model;
     if (asked !== id)
-      throw new SppError('unknown-model', `There is no model ${JSON.stringify(asked)} here.`, {
+      throw new SppError('unknown-model', `There is no model ${quote(asked ?? '')} here.`, {
         hint: `This node serves ${id}.`,
       });
     return node.current;
@@ -121,9 +125,11 @@ export function nodeRoutes({ node, name, maxBodyBytes, metrics }: RouteOptions):
   };
   const requireReady = (model?: ServedModel, level?: number) => {
     if (node.state === 'draining') throw draining();
-    if (node.state !== 'ready') throw new SppError('not-ready', 'The node is starting.', { retryAfterS: 1 });
+    if (node.state !== 'ready')
+      throw new SppError('not-ready', 'The node is starting.', { hint: STARTING_HINT, retryAfterS: 1 });
     if (model !== undefined && level !== undefined && !model.serves(level))
       throw new SppError('level-unavailable', `Level ${level} cannot be served at the moment.`, {
+        hint: 'Ask for another level; the node tries this one again by itself.',
         retryAfterS: 5,
       });
   };
@@ -246,11 +252,13 @@ function metadata(model: ServedModel): ModelMetadata {
 function parseLevel(model: ServedModel, text: string | undefined): number {
   const level = /^(?:0|[1-9]\d{0,5})$/.test(text ?? '') ? Number(text) : -1;
   if (level < 0 || level > model.denseLevel)
-    throw new SppError('unknown-level', `${model.manifest.model.id} has no level ${JSON.stringify(text)}.`, {
+    throw new SppError('unknown-level', `${model.manifest.model.id} has no level ${quote(text ?? '')}.`, {
       hint: `Its levels are 0 (sparsest) to ${model.denseLevel} (dense).`,
     });
   return level;
 }
+
+const STARTING_HINT = 'Try again once /v2/health/ready answers 200.';
 
 function draining(): SppError {
   return new SppError('draining', 'The node is draining and takes no new requests.', {

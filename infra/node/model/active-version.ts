@@ -66,7 +66,9 @@ export async function followActiveVersion(options: FollowOptions): Promise<void>
     try {
       const active = await fetchActive(base, options.token, signal);
       if (active === null && served === undefined)
-        throw new SppError('not-ready', `No version is active at ${base} yet.`);
+        throw new SppError('not-ready', `No version is active at ${base} yet.`, {
+          hint: 'Upload one with `npm run -s trainer -- upload DIR --to URL`; the node goes on looking.',
+        });
       if (active !== null && active !== served && isDue(active)) await attempt(active);
       if (active === served) failed = undefined;
       if (failed === undefined) trouble = undefined;
@@ -91,17 +93,23 @@ async function fetchActive(
     headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
     signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
   }).catch((cause: unknown) => {
-    throw new SppError('not-ready', `${base} cannot be reached.`, { cause });
-  });
-  if (response.status === 401 || response.status === 403)
-    throw new SppError('unauthorized', `${base} answered ${response.status}.`, {
-      hint: 'Set NODE_TOKEN to the token that the gateway expects of nodes.',
+    throw new SppError('not-ready', `${base} cannot be reached.`, {
+      hint: 'See to it that the gateway runs and --artifact is its address; the node goes on trying.',
+      cause,
     });
+  });
   if (!response.ok) {
     await response.body?.cancel();
-    throw new SppError('not-ready', `${base} answered ${response.status}.`);
+    const message = `${base} answered ${response.status}.`;
+    if (response.status !== 401 && response.status !== 403) throw new SppError('not-ready', message);
+    throw new SppError('unauthorized', message, {
+      hint: 'Set NODE_TOKEN to the token that the gateway expects of nodes.',
+    });
   }
   const parsed = indexSchema.safeParse(await response.json().catch(() => undefined));
-  if (!parsed.success) throw new SppError('not-ready', `${base} does not answer with a model's index.`);
+  if (!parsed.success)
+    throw new SppError('not-ready', `${base} does not answer with a model's index.`, {
+      hint: 'A gateway has them at /v1/artifacts/{model}.',
+    });
   return parsed.data.active;
 }
