@@ -1,5 +1,6 @@
 /** Times steps of the search on a model of one's own, each backend in a process of its own: one that crashes or hangs takes none along. */
 import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
 import type { BackendName } from '../engine/backend-names.ts';
@@ -40,7 +41,7 @@ export async function measureBackend(
   modelPath: string,
   seconds: number,
 ): Promise<MeasuredBackend> {
-  const script = new URL('./probe.ts', import.meta.url).pathname;
+  const script = fileURLToPath(new URL('./probe.ts', import.meta.url));
   const child = spawn(process.execPath, [script, backend, modelPath, String(seconds)], {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: START_MS + seconds * 1000,
