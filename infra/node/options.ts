@@ -1,7 +1,8 @@
 /** The node's options: one schema gives types, defaults and checks to the command line and to callers in process. */
-import { availableParallelism, hostname, totalmem } from 'node:os';
+import { availableParallelism, hostname } from 'node:os';
 import { z } from 'zod';
 import { SppError } from '../../schema/errors.ts';
+import { machineMemory } from '../../schema/machine-memory.ts';
 
 export const executionProviders = ['cpu', 'webgpu', 'cuda'] as const;
 export const logLevels = ['silent', 'error', 'warn', 'info', 'debug'] as const;
@@ -69,17 +70,12 @@ const nodeOptionsSchema = z.strictObject({
 
 /** Half of what this process may have. */
 function defaultMemoryBudgetMb(): number {
-  return Math.max(64, Math.floor(availableBytes() / 2 / 2 ** 20));
+  return Math.max(64, Math.floor(machineMemory() / 2 / 2 ** 20));
 }
 
 /** An eighth: tensors that are read of JSON take as much again, or a few times that. */
 function defaultMaxBodiesMb(): number {
-  return Math.max(64, Math.floor(availableBytes() / 8 / 2 ** 20));
-}
-
-function availableBytes(): number {
-  const limit = process.constrainedMemory();
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  return Math.max(64, Math.floor(machineMemory() / 8 / 2 ** 20));
 }
 
 /** What comes from the environment, so that no list of processes shows it. */

@@ -1,5 +1,5 @@
 /** Sizes of a build, measured on the model, and the memory plan that follows from them. */
-import { totalmem } from 'node:os';
+import { machineMemory } from '../../schema/machine-memory.ts';
 import { candidateBackends, isOnnxruntime } from '../engine/backend-names.ts';
 import { MICRO_BATCH } from '../engine/create-engine.ts';
 import { elementCount, type Graph } from '../graph/graph.ts';
@@ -45,7 +45,7 @@ export function planOf(
 export async function buildSizes(
   { model, pool }: Pick<CalibratedModel, 'model' | 'pool'>,
   options: Planned,
-  machine: number = totalmem(),
+  machine: number = machineMemory(),
 ): Promise<BuildSizes> {
   const weights = weightBytes(model.graph);
   const { shares } = levelShares(model, options);

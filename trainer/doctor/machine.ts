@@ -1,8 +1,9 @@
 /** What this machine offers: cores, memory, and devices as the system shows them. Looking costs nothing and starts nothing. */
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import { availableParallelism, cpus, freemem } from 'node:os';
 import { promisify } from 'node:util';
+import { machineMemory } from '../../schema/machine-memory.ts';
 
 export interface Machine {
   readonly processor: string;
@@ -21,8 +22,7 @@ const DRIVER_FOLDERS = ['/usr/share/vulkan/icd.d', '/etc/vulkan/icd.d'];
 const ASK_TIMEOUT_MS = 5000;
 
 export async function lookAtMachine(): Promise<Machine> {
-  const constrained = process.constrainedMemory();
-  const memoryBytes = constrained > 0 && constrained < totalmem() ? constrained : totalmem();
+  const memoryBytes = machineMemory();
   return {
     processor: cpus()[0]?.model.trim() ?? 'unknown',
     cores: availableParallelism(),

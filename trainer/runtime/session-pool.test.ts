@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Graph } from '../graph/graph.ts';
 import { writeOnnx } from '../graph/onnx-file.ts';
 import { inOrder, type SessionPool, startSessionPool } from './session-pool.ts';
@@ -12,6 +12,18 @@ const doubling: Graph = {
   initializers: new Map(),
   nodes: [{ name: 'sum', opType: 'Add', domain: '', inputs: ['x', 'x'], outputs: ['y'], attributes: {} }],
 };
+
+test('has as many threads as hold their weights in the memory that a container gets', async () => {
+  const limit = vi.spyOn(process, 'constrainedMemory').mockReturnValue(2 ** 26);
+  try {
+    // A quarter of 64 MiB, in which sessions take twice 4 MiB each.
+    const pool = startSessionPool(2 ** 22, 8);
+    expect(pool.size).toBe(2);
+    await pool.close();
+  } finally {
+    limit.mockRestore();
+  }
+});
 
 describe('a pool of sessions', () => {
   let pool: SessionPool;

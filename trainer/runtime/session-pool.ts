@@ -2,9 +2,8 @@
  * Forward passes on all cores: a thread a core, each with a session of its own. Whoever asks reads the next examples while the threads
  * compute, so that no core waits for data.
  */
-
-import { totalmem } from 'node:os';
 import { keepFullPrecision } from '../../schema/full-precision.ts';
+import { machineMemory } from '../../schema/machine-memory.ts';
 import { elementCount, type Graph, type Tensor } from '../graph/graph.ts';
 import { computeProvider, computeThreads } from './compute.ts';
 import type { OrtModel } from './ort-session.ts';
@@ -49,7 +48,7 @@ export function weightBytes({ initializers }: Pick<Graph, 'initializers'>): numb
 
 /** @param modelBytes size of the largest model that will be opened */
 export function startSessionPool(modelBytes: number, cores = computeThreads()): SessionPool {
-  const fitting = Math.floor((MEMORY_SHARE * totalmem()) / Math.max(1, COPIES * modelBytes));
+  const fitting = Math.floor((MEMORY_SHARE * machineMemory()) / Math.max(1, COPIES * modelBytes));
   const provider = computeProvider();
   if (provider === 'cuda') keepFullPrecision();
   // A GPU's work comes from one queue.
