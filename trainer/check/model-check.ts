@@ -45,12 +45,16 @@ export async function checkModel(original: Graph, model: TracedModel): Promise<M
   };
 }
 
-export function passes({ parity, cutting, gradient }: ModelCheck): boolean {
-  return (
-    parity.maxRelativeError <= tolerances.parity &&
-    cutting.maxRelativeError <= tolerances.cutting &&
-    gradient.maxRelativeError <= tolerances.gradient
-  );
+/** In the order in which they are told. */
+export const checkedParts = [
+  'parity',
+  'cutting',
+  'gradient',
+] as const satisfies readonly (keyof ModelCheck)[];
+
+/** What is not within its tolerance, as an error that is no number; none where the model holds. */
+export function failedParts(result: ModelCheck): (keyof ModelCheck)[] {
+  return checkedParts.filter((part) => !(result[part].maxRelativeError <= tolerances[part]));
 }
 
 /** By onnxruntime, with one example where the file takes no more: its RotaryEmbedding refuses tables that stand for all examples. */
