@@ -55,22 +55,20 @@ export class Checkpoint {
     await this.write('run', run);
   }
 
-  /** @throws `bad-checkpoint` when the file is damaged */
+  /** Undefined where nothing was written. @throws `bad-checkpoint` when the file cannot be read, is damaged or of another version */
   async read<T>(stage: string, schema: z.ZodType<T>): Promise<T | undefined> {
-    let bytes: Buffer;
-    try {
-      bytes = await readFile(join(this.directory, stage));
-    } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-      throw error;
-    }
+    const path = join(this.directory, stage);
+    const unusable = (why: string, hint: string, cause: unknown) =>
+      new SppError('bad-checkpoint', `The checkpoint file ${path} ${why}.`, { hint, cause });
+    const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code === 'ENOENT') return undefined;
+      throw unusable(`cannot be read: ${cause.message}`, 'Check its permissions.', cause);
+    });
+    if (bytes === undefined) return undefined;
     try {
       return schema.parse(deserialize(bytes));
     } catch (cause) {
-      throw new SppError('bad-checkpoint', `The checkpoint file ${join(this.directory, stage)} is damaged.`, {
-        hint: 'Start over with --force.',
-        cause,
-      });
+      throw unusable('is damaged, or of another version of this program', 'Start over with --force.', cause);
     }
   }
 

@@ -11,10 +11,17 @@ export async function writeReportData(directory: string, data: ReportData): Prom
   await writeDurably(directory, REPORT_DATA_FILE, new TextEncoder().encode(`${JSON.stringify(data)}\n`));
 }
 
-/** Undefined for artifacts that have none. @throws `bad-artifact` when it is damaged */
+/** Undefined for artifacts that have none. @throws `bad-artifact` when it is damaged or cannot be read */
 export async function readReportData(directory: string): Promise<ReportData | undefined> {
   const path = join(directory, REPORT_DATA_FILE);
-  const text = await readFile(path, 'utf8').catch(() => undefined);
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return undefined;
+    // A page without its path would be written over the one that has it.
+    throw new SppError('bad-artifact', `${path} cannot be read: ${cause.message}.`, {
+      hint: 'Check its permissions.',
+      cause,
+    });
+  });
   if (text === undefined) return undefined;
   try {
     return reportDataSchema.parse(JSON.parse(text));
