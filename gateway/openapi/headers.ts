@@ -38,8 +38,8 @@ export const requestHeaders = {
     schema: { type: 'string' },
   },
   range: {
-    description: 'One range of bytes.',
-    schema: { type: 'string', pattern: '^bytes=[0-9]{1,9}-[0-9]{0,9}$' },
+    description: 'One range of bytes, or so many from the end: `bytes=0-99`, `bytes=100-`, `bytes=-100`.',
+    schema: { type: 'string', pattern: '^bytes=(?:[0-9]{1,15}-[0-9]{0,15}|-[0-9]{1,15})$' },
   },
   'if-none-match': {
     description: 'ETag that is held already.',

@@ -5,7 +5,7 @@
 import { fleet } from '../../gateway/nodes/fleet.ts';
 import type { TableSpec } from '../../gateway/nodes/table-cache.ts';
 import { expectedOf } from '../../gateway/selector/candidate-table.ts';
-import type { LevelOption, PriceOf } from '../../gateway/selector/candidates.ts';
+import { costNanoUsd, type LevelOption, type PriceOf } from '../../gateway/selector/candidates.ts';
 import type { Prediction } from '../../gateway/selector/predict.ts';
 import { defaultPolicy } from '../../schema/policy.ts';
 import { sharedCores } from './cores.ts';
@@ -140,8 +140,8 @@ export async function simulate(
     const name = all.probeTarget(spec, chosen.node, random() < PROBE_SHARE);
     const machine = name === undefined ? undefined : machines.get(name);
     if (name === undefined || machine === undefined) return;
-    const usualMs = expectedOf(all.table(spec), { node: name, level: chosen.level });
-    const over = all.begin(name, background, { executeMs: usualMs.usualMs, probe: true });
+    const { usualMs, expectedQueueMs } = expectedOf(all.table(spec), { node: name, level: chosen.level });
+    const over = all.begin(name, background, { executeMs: usualMs, probe: true });
     if (!machine.up(nowMs)) {
       over({ kind: 'failed', reason: 'lost the connection', unreachable: true });
       return;
@@ -162,7 +162,7 @@ export async function simulate(
           requestBytes,
           answerBytes: 0,
           queueMs: startMs - arrivedMs,
-          expectedQueueMs: usualMs.expectedQueueMs,
+          expectedQueueMs,
           executeMs: tookMs,
         },
       });
@@ -244,10 +244,9 @@ export async function simulate(
           executeMs: tookMs,
         },
       });
-      const price = priceOf('default', choice.level);
       inTime++;
       quality += levels.find((row) => row.level === choice.level)?.quality ?? 0;
-      cost += price.fixedNanoUsd + price.perMsNanoUsd * Math.ceil(tookMs);
+      cost += costNanoUsd(priceOf('default', choice.level), tookMs, requestBytes);
     };
     at(arrivedMs, () =>
       workOf(choice.node).submit({
