@@ -85,6 +85,7 @@ export function forward(request: ForwardRequest, ended: (forwarded: Forwarded) =
     end({ kind: 'stopped', elapsedMs: now() - startedMs });
   };
   const kept = deadline.onPassed(stop);
+  if (over) return stop;
   send(request, abort?.signal, startedMs).then(
     (answer) => {
       kept();
