@@ -68,10 +68,15 @@ export const SHOWN = 20;
 /** A dry run of many requests under a long policy takes some seconds. */
 const PATIENCE_MS = 30_000;
 
+const TOKEN = /^[\x21-\x7e]*$/;
+
 /** Every method throws `Refused`. @param token of an operator, as it is when something is asked */
 export function operatorApi(token: () => string): OperatorApi {
   async function ask(path: string, init: RequestInit = {}): Promise<Response> {
-    const headers = { ...init.headers, authorization: `Bearer ${token()}` };
+    const shown = token();
+    // What no header carries is not sent, which would look as if the gateway were away.
+    if (!TOKEN.test(shown)) throw new Refused(401, 'No token has such characters; copy it again, whole.');
+    const headers = { ...init.headers, authorization: `Bearer ${shown}` };
     const signal = AbortSignal.timeout(PATIENCE_MS);
     const response = await fetch(path, { ...init, headers, signal, cache: 'no-store' }).catch(() => {
       throw new Refused(

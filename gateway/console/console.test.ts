@@ -53,6 +53,13 @@ describe('signing in', () => {
     expect(session.kept).toBeNull();
   });
 
+  test.each(['op_g…d', 'op good'])('says of %j that it is no token', async (copied) => {
+    const { session } = opened(null);
+    signIn(copied);
+    await until(() => expect(byId('sign-in-fault').textContent).toContain('No token has such characters'));
+    expect(session.kept).toBeNull();
+  });
+
   test('ends when the token does', async () => {
     const { session } = opened();
     await inService();
