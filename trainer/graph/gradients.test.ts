@@ -27,3 +27,12 @@ test.each([
     }
   },
 );
+
+test('an exponent has no gradient where its base is not positive, and there is none that is no number', () => {
+  const towards = tf.grads((a: tf.Tensor, b: tf.Tensor) => tf.sum(tf.pow(a, b)));
+  const [base, exponent] = towards([tf.tensor1d([0, -1, 2]), tf.tensor1d([2, 2, 2])]);
+  expect(Array.from(base!.dataSync())).toEqual([0, -2, 4]);
+  const [zero, negative, positive] = exponent!.dataSync();
+  expect([zero, negative].map(Math.abs as (x: number | undefined) => number)).toEqual([0, 0]);
+  expect(positive).toBeCloseTo(4 * Math.log(2), 5);
+});

@@ -170,9 +170,10 @@ const gradients: Readonly<Record<string, Gradient>> = {
   [tf.Pow]: ofPair(
     (dy, a, b) => tf.mul(dy, tf.mul(b, tf.pow(a, tf.sub(b, 1)))),
     (dy, a, b) => {
-      // log of what is not positive has no gradient; the power of zero does not vary there.
-      const log = tf.log(tf.maximum(a, Number.MIN_VALUE));
-      return where(tf.greater(a, 0), tf.mul(dy, tf.mul(tf.pow(a, b), log)));
+      // log of what is not positive has no gradient; the power of zero does not vary there. A float32 holds no number near enough to 0.
+      const isPositive = tf.greater(a, 0);
+      const log = tf.log(tf.where(isPositive, a, tf.onesLike(a)));
+      return tf.mul(dy, tf.mul(tf.pow(a, b), log));
     },
   ),
   [tf.Maximum]: ofPair(

@@ -40,9 +40,13 @@ const extreme = (comparison: string) =>
     return build.add('Where', index === 0 ? [first, dy, zero] : [first, zero, dy]);
   });
 
-/** d x^p = p x^(p-1) dx; d x^p = x^p log(x) dp. */
+/** d x^p = p x^(p-1) dx; d x^p = x^p log(x) dp, and none where x is not positive: the power of zero does not vary with p. */
 const power = broadcast(({ build, dy, x: [x = '', p = ''], y }, index) => {
-  if (index === 1) return mul(build, mul(build, dy, y), build.add('Log', [x]));
+  if (index === 1) {
+    const isPositive = build.add('Greater', [x, build.scalar(0)]);
+    const log = build.add('Log', [build.add('Where', [isPositive, x, build.scalar(1)])]);
+    return mul(build, mul(build, dy, y), log);
+  }
   const exponent = build.content(p);
   if (exponent?.data.length === 1) {
     const by = Number(exponent.data[0]);

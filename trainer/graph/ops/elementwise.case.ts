@@ -22,6 +22,10 @@ import {
 /** Float32 kernels of different libraries. */
 const TRIGONOMETRY = 1e-5;
 
+function withZeros(tensor: Tensor): Tensor {
+  return { ...tensor, data: Float32Array.from(tensor.data as Float32Array, (x, i) => (i % 2 === 0 ? 0 : x)) };
+}
+
 const elementwise: OpCase[] = [
   binary('Add'),
   binary('Sub'),
@@ -46,6 +50,12 @@ const elementwise: OpCase[] = [
     differentiate: [0],
   },
   { name: 'Pow of tensors', opType: 'Pow', inputs: two(0.5, 2), differentiate: [0, 1] },
+  {
+    name: 'Pow of zeros among others',
+    opType: 'Pow',
+    inputs: two(0.5, 2).map(([base, exponent]) => [withZeros(base), exponent]),
+    differentiate: [1],
+  },
   ...['Add', 'Sub', 'Mul', 'Div', 'Mod', 'Max', 'Min'].map((opType) => integerPair(opType)),
   integerPair('Mod', { name: 'Mod with fmod', attributes: { fmod: int(1) } }),
   {
