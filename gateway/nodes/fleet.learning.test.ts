@@ -23,6 +23,16 @@ describe('what is learned of a node', () => {
     expect(predicted(all).executeMs).toBe(3);
   });
 
+  test('is worked out once for what is asked again and again, however many others are asked between', async () => {
+    const { all, refresh } = bench();
+    await refresh();
+    const table = all.table(spec());
+    for (let batch = 2; batch < 500; batch++) {
+      all.table({ ...spec(), batch });
+      expect(all.table(spec())).toBe(table);
+    }
+  });
+
   test('is taken in now and then, not with each request', async () => {
     const { all, state, refresh, send } = bench();
     await refresh();

@@ -254,13 +254,15 @@ function rowOf(level: number, length: number): number {
   return length * LEVELS + level;
 }
 
-/** The entry of a key, made if there is none; the one made longest ago goes when there are too many. */
+/** The entry of a key, made if there is none; the one used longest ago goes when there are too many. */
 function bounded<K, V>(map: Map<K, V>, key: K, limit: number, make: () => V): V {
   const known = map.get(key);
-  if (known !== undefined) return known;
-  const made = make();
-  map.set(key, made);
+  // Put behind the others only where one of them may have to go: mostly there are few.
+  if (known !== undefined && map.size < limit) return known;
+  const entry = known ?? make();
+  map.delete(key);
+  map.set(key, entry);
   const oldest = map.keys().next().value;
   if (map.size > limit && oldest !== undefined) map.delete(oldest);
-  return made;
+  return entry;
 }

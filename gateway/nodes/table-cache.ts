@@ -59,7 +59,7 @@ interface Entry {
 }
 
 export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => number): TableCache {
-  /** The latest last. */
+  /** The latest last, and what is in use not far from them. */
   const entries: Entry[] = [];
 
   const build = (spec: TableSpec): Entry => {
@@ -79,7 +79,13 @@ export function tableCache(records: ReadonlyMap<string, NodeRecord>, now: () => 
   };
 
   const entryOf = (spec: TableSpec): Entry => {
-    for (const entry of entries) if (alike(entry.spec, spec)) return entry;
+    for (let place = 0; place < entries.length; place++) {
+      const entry = entries[place] as Entry;
+      if (!alike(entry.spec, spec)) continue;
+      // One that is in use is not among those that go next.
+      if (entries.length === KEPT && place < KEPT / 2) entries.push(...entries.splice(place, 1));
+      return entry;
+    }
     const made = build(spec);
     entries.push(made);
     if (entries.length > KEPT) entries.shift();
