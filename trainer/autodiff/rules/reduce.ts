@@ -75,6 +75,12 @@ function product({ build: b, x, axes, dy }: Reduction): string {
   return b.add('Where', [isZero, atZero, elsewhere]);
 }
 
+/** x / |x|; of a vector of zeros 0, as PyTorch has it, where the quotient is no number. */
+function norm({ build: b, x, dy, y }: Reduction): string {
+  const isZero = b.add('Equal', [y, b.scalar(0)]);
+  return mul(b, x, b.add('Div', [dy, b.add('Where', [isZero, b.scalar(1), y])]));
+}
+
 export const reduceRules: VjpTable = {
   GlobalAveragePool: { vjp: globalAveragePool },
   ReduceSum: reduction(({ dy }) => dy, false),
@@ -83,7 +89,7 @@ export const reduceRules: VjpTable = {
   ReduceMin: reduction(extreme, true),
   ReduceSumSquare: reduction(({ build: b, x, dy }) => mul(b, x, scale(b, dy, 2)), true),
   ReduceL1: reduction(({ build: b, x, dy }) => mul(b, b.add('Sign', [x]), dy), true),
-  ReduceL2: reduction(({ build: b, x, dy, y }) => mul(b, x, b.add('Div', [dy, y])), true),
+  ReduceL2: reduction(norm, true),
   ReduceProd: reduction(product, true),
   ReduceLogSum: reduction(({ build: b, x, dy, y }) => {
     const slope = b.add('Div', [dy, b.add('Exp', [y])]);

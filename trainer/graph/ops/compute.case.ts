@@ -43,6 +43,18 @@ const reductions: OpCase[] = [
     }),
   ),
   {
+    name: 'ReduceL2 of rows of which some are zero',
+    opType: 'ReduceL2',
+    opset: 18,
+    inputs: fc
+      .tuple(floats([2, 3], 0.1, 3), fc.constant(vector(1)))
+      .map(([x, axes]) => [
+        { ...x, dims: [4, 3], data: Float32Array.of(0, 0, 0, ...(x.data as Float32Array), 0, 0, 0) },
+        axes,
+      ]),
+    differentiate: [0],
+  },
+  {
     name: 'ReduceMean 13',
     opType: 'ReduceMean',
     opset: 13,

@@ -57,6 +57,13 @@ function reduce(host: (row: Float64Array) => number, device: Device): Evaluate {
 
 const sum = (row: Float64Array) => row.reduce((a, b) => a + b, 0);
 
+/** The slope of a vector of zeros is 0, as PyTorch has it: that of the root is infinite, which times 0 is no number. */
+const length: Device = (x, axes, keep) => {
+  const squares = tf.sum(tf.square(x), axes, keep);
+  const isZero = tf.equal(squares, 0);
+  return tf.where(isZero, squares, tf.sqrt(tf.where(isZero, tf.onesLike(squares), squares)));
+};
+
 const cumulativeSum: Evaluate = (call) => {
   const x = input(call, 0);
   const dims = dimsOf(x);
@@ -129,12 +136,7 @@ export const reduceOps: OpTable = {
       (x, axes, keep) => tf.sum(tf.abs(x), axes, keep),
     ),
   ),
-  ReduceL2: always(
-    reduce(
-      (row) => Math.sqrt(sum(row.map((x) => x * x))),
-      (x, axes, keep) => tf.sqrt(tf.sum(tf.square(x), axes, keep)),
-    ),
-  ),
+  ReduceL2: always(reduce((row) => Math.sqrt(sum(row.map((x) => x * x))), length)),
   ReduceLogSum: always(
     reduce(
       (row) => Math.log(sum(row)),
