@@ -103,6 +103,17 @@ describe('a deadline', () => {
     expect([told.length, stopped.mock.calls.length]).toEqual([2, 1]);
   });
 
+  test('taking back what was told already takes back nothing else', async () => {
+    const clock = start(10_000);
+    const told = vi.fn();
+    const first = clock.after(20, () => {});
+    clock.after(2500, told);
+    await vi.advanceTimersByTimeAsync(30);
+    first();
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(told).toHaveBeenCalledOnce();
+  });
+
   test('who is told may ask to be told again', async () => {
     const clock = start(10_000);
     const startMs = Date.now();

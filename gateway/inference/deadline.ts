@@ -64,7 +64,8 @@ export class Deadline {
     this.#watches = [...this.#watches, watch];
     if (watch.atMs < this.#wakesMs) this.#rearm();
     return () => {
-      this.#watches = this.#watches.length === 1 ? NONE : this.#watches.filter((other) => other !== watch);
+      const isOnly = this.#watches.length === 1 && this.#watches[0] === watch;
+      this.#watches = isOnly ? NONE : this.#watches.filter((other) => other !== watch);
     };
   }
 
