@@ -1,6 +1,8 @@
 /** What is sent for one request: to the chosen node, to a second one where that is slow, and copies that show how nodes are. */
 
+import { SppError } from '../../schema/errors.ts';
 import { nothing, type Reservation } from '../budget/reservation.ts';
+import { logFailure } from '../log.ts';
 import { expectedOf } from '../selector/candidate-table.ts';
 import type { Decision } from '../selector/select.ts';
 import type { CatalogVersion } from '../storage/catalog.ts';
@@ -209,7 +211,8 @@ async function startedIfPaid(
 ): Promise<Attempt<AttemptResult> | undefined> {
   try {
     return await started(planned, request, context, course, true, wanted);
-  } catch {
+  } catch (error) {
+    if (!(error instanceof SppError)) logFailure('no second node was asked', error);
     return undefined;
   }
 }

@@ -144,14 +144,19 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
 
   const letGo = (service: Service) => {
     superseded.delete(service);
-    void retire(service, settings.drainMs);
+    retire(service, settings.drainMs).catch((error: unknown) =>
+      log.warn({ err: error }, 'a version that is not served any more could not be closed'),
+    );
   };
 
   const retire = async (service: Service, limitMs: number) => {
     if (!(await service.inFlight.idle(limitMs)))
       log.warn({ inFlight: service.inFlight.count }, 'requests did not finish in time and are refused');
-    await service.model.close();
-    services.delete(service);
+    try {
+      await service.model.close();
+    } finally {
+      services.delete(service);
+    }
   };
 
   /** Of all versions that have some. */

@@ -1,4 +1,4 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -89,6 +89,15 @@ describe('a packed file', () => {
       await packed.close();
     },
   );
+
+  test('that the disk does not let go of is left behind, and ends nothing', async () => {
+    const directory = await temporaryDirectory(scope);
+    const packed = await packedFile(directory);
+    await expect(packed.pack(0, join(directory, 'no-such-model.onnx'))).rejects.toThrow();
+    await rm(directory, { recursive: true });
+    await writeFile(directory, 'no directory any more');
+    await packed.close();
+  });
 
   test('of a process that is no more is removed, that of one that runs is not', async () => {
     const directory = await temporaryDirectory(scope);

@@ -70,7 +70,7 @@ export async function packedFile(directory: string): Promise<PackedFile> {
     try {
       return await make(home, model, others);
     } catch (error) {
-      await rm(home, { recursive: true, force: true });
+      await remove(home);
       throw error;
     }
   };
@@ -102,7 +102,7 @@ export async function packedFile(directory: string): Promise<PackedFile> {
       const models = last
         .catch(() => {})
         .then(async () => {
-          if (previous !== undefined) await rm(previous.home, { recursive: true, force: true });
+          if (previous !== undefined) await remove(previous.home);
           return begin(home, model, others);
         });
       last = models;
@@ -122,15 +122,19 @@ export async function packedFile(directory: string): Promise<PackedFile> {
     forget() {
       const previous = current;
       current = undefined;
-      if (previous !== undefined)
-        last = last.catch(() => {}).then(() => rm(previous.home, { recursive: true, force: true }));
+      if (previous !== undefined) last = last.catch(() => {}).then(() => remove(previous.home));
     },
     async close() {
       stop.abort();
       await last.catch(() => {});
-      if (current !== undefined) await rm(current.home, { recursive: true, force: true });
+      if (current !== undefined) await remove(current.home);
     },
   };
+}
+
+/** What the disk does not let go of is a leftover for the next process: it is no reason to end, or to pack no more. */
+async function remove(home: string): Promise<void> {
+  await rm(home, { recursive: true, force: true }).catch(() => {});
 }
 
 /** Of processes that are no more. */
