@@ -1,7 +1,7 @@
 /** Quality of levels on the test split, by the model's metric, and where it has one by a probe on labels. */
 
 import { measuredGraph } from '../../trainer/build/answer.ts';
-import { answersOf } from '../../trainer/build/answers.ts';
+import { answersOf, finiteAnswersOf } from '../../trainer/build/answers.ts';
 import type { CalibratedModel } from '../../trainer/build/calibrate-model.ts';
 import type { LevelModel } from '../../trainer/build/level-stage.ts';
 import { testAnswers } from '../../trainer/build/measure-levels.ts';
@@ -83,7 +83,7 @@ async function probeOf({ pool, dense }: CalibratedModel, sessions: SessionPool):
   const { train } = pool.data;
   const indices = pool.indices.slice(0, PROBED);
   const asked = { split: train, indices, block: BLOCK, threads: computeThreads(), sessions };
-  return fitProbe(await answersOf(dense, asked), labelsOf(train, indices));
+  return fitProbe(await finiteAnswersOf(dense, asked), labelsOf(train, indices));
 }
 
 /** The probe's accuracy on a level's embeddings of test examples, %. */

@@ -11,7 +11,7 @@ import { hasDirection, isScores, type OutputShape, type Task } from '../measure/
 import { computeThreads } from '../runtime/compute.ts';
 import { randomSource, shuffledRange, streams } from '../search/random.ts';
 import { type AnswerPart, type AnswerPlan, answerGraph, answerShape, type Meaning } from './answer.ts';
-import { answersOf, blockSize } from './answers.ts';
+import { blockSize, finiteAnswersOf } from './answers.ts';
 import type { LossName } from './options.ts';
 import { temperatureOf } from './temperature.ts';
 
@@ -45,7 +45,7 @@ export async function planAnswer(request: PlanRequest): Promise<AnswerPlan> {
   if (plan.form === 'bank') {
     const towers = { ...plan, form: 'plain' } as const;
     const block = blockSize(data, answerShape(towers));
-    const vectors = await answersOf(answerGraph(graph, towers), { ...asked, block });
+    const vectors = await finiteAnswersOf(answerGraph(graph, towers), { ...asked, block });
     return {
       ...plan,
       bank: { vectors, temperature: await temperatureOf(graph, plan.outputs, asked, vectors) },
@@ -55,7 +55,7 @@ export async function planAnswer(request: PlanRequest): Promise<AnswerPlan> {
   for (const part of plan.parts) {
     const alone = { ...plan, parts: [part] };
     const block = blockSize(data, answerShape(alone));
-    const answers = await answersOf(answerGraph(graph, alone), { ...asked, block });
+    const answers = await finiteAnswersOf(answerGraph(graph, alone), { ...asked, block });
     scales.push(unitScale(answers, plan.parts.length, plan.mask === undefined ? noPadding : paddingOf));
   }
   return { ...plan, parts: plan.parts.map((part, i) => ({ ...part, scale: scales[i] ?? 1 })) };

@@ -44,17 +44,35 @@ export interface Asked {
   readonly sessions?: SessionPool;
 }
 
-/**
- * Answers [examples, ...] of an answer graph, row i for indices[i].
- * @throws `numerical-failure` when one is not finite
- */
-export async function answersOf(graph: Graph, asked: Asked, progress?: StageProgress): Promise<Tensor> {
+/** Answers [examples, ...] of an answer graph, row i for indices[i]. Those of a level that has lost everything may not be finite. */
+export async function answersOf(graph: Graph, asked: Asked): Promise<Tensor> {
+  return askedOnce(graph, (session) => runBlocks(session, answerName(graph), asked), asked);
+}
+
+/** The same of the dense model, which all else is held to. @throws `numerical-failure` when one is not finite */
+export async function finiteAnswersOf(graph: Graph, asked: Asked, progress?: StageProgress): Promise<Tensor> {
+  const run = (session: Running) => runBlocks(session, answerName(graph), asked, assertFinite, progress);
+  return askedOnce(graph, run, asked);
+}
+
+async function askedOnce(
+  graph: Graph,
+  run: (session: Running) => Promise<Tensor>,
+  asked: Asked,
+): Promise<Tensor> {
   const session = await openSession(graph, asked);
   try {
-    return await runBlocks(session, answerName(graph), asked, progress);
+    return await run(session);
   } finally {
     await session.close();
   }
+}
+
+function assertFinite(data: Float32Array, output: string): void {
+  if (data.every(Number.isFinite)) return;
+  throw new SppError('numerical-failure', `The dense model's output ${output} is not finite on the data.`, {
+    hint: 'Check the data and its normalisation.',
+  });
 }
 
 async function openSession(
@@ -74,6 +92,7 @@ async function runBlocks(
   session: Running,
   output: string,
   { split, indices, block: most, sessions }: Asked,
+  check: (data: Float32Array, output: string) => void = () => {},
   progress?: StageProgress,
 ): Promise<Tensor> {
   const parts: Float32Array[] = [];
@@ -87,13 +106,7 @@ async function runBlocks(
     if (!(answer?.data instanceof Float32Array)) {
       throw new SppError('bad-model', `The output ${output} is not float32.`);
     }
-    if (!answer.data.every(Number.isFinite)) {
-      throw new SppError(
-        'numerical-failure',
-        `The dense model's output ${output} is not finite on the training data.`,
-        { hint: 'Check the data and its normalisation.' },
-      );
-    }
+    check(answer.data, output);
     parts.push(answer.data);
     tail = answer.dims.slice(1);
     progress?.update((places.at(-1) ?? 0) + 1);
@@ -121,20 +134,22 @@ export async function denseAnswers(
   progress?: StageProgress,
 ): Promise<Answers> {
   if (asked.indices.length * elementCount(answer) <= KEPT_ELEMENTS) {
-    const all = await answersOf(graph, asked, progress);
+    const all = await finiteAnswersOf(graph, asked, progress);
     return { rows: async (places) => takeRows(all, places), close: async () => {} };
   }
   const { sessions: _, ...own } = asked;
   return freshAnswers(graph, own);
 }
 
-/** Computed whenever asked for: for examples of which few are asked for twice. */
+/** Computed whenever asked for: for examples of which few are asked for twice. @throws as `finiteAnswersOf`, when asked */
 export async function freshAnswers(graph: Graph, asked: Asked): Promise<Answers> {
   const session = await openSession(graph, asked);
   const output = answerName(graph);
   return {
-    rows: (places) =>
-      runBlocks(session, output, { ...asked, indices: places.map((p) => asked.indices[p] as number) }),
+    rows: (places) => {
+      const indices = places.map((place) => asked.indices[place] as number);
+      return runBlocks(session, output, { ...asked, indices }, assertFinite);
+    },
     close: () => session.close(),
   };
 }

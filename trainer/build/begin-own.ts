@@ -154,7 +154,7 @@ export async function decided<State extends Pick<Beginning, 'own' | 'rates' | 'r
     const distance = (weights: OwnTensors) =>
       holdoutLoss(levelOf(level, weights), pool, holdoutTeacher, computeThreads());
     const [otherwise, compensated] = [await distance(rival.trained.weights), await distance(now.weights)];
-    const changes = otherwise <= CLOSING * compensated || Number.isNaN(compensated);
+    const changes = Number.isFinite(otherwise) && otherwise <= CLOSING * compensated;
     progress.note(
       `level ${level} goes on ${changes ? "from the search's units as they were cut" : 'from compensation'}: held out it is ${(changes ? otherwise : compensated).toPrecision(3)} from the dense model, ${(changes ? compensated : otherwise).toPrecision(3)} the other way`,
     );

@@ -16,7 +16,7 @@ import { type SessionPool, startSessionPool, weightBytes } from '../runtime/sess
 import type { Moments } from '../statistics/activation-moments.ts';
 import { answerGraph, answerName, answerShape, measuredGraph } from './answer.ts';
 import { planAnswer } from './answer-plan.ts';
-import { type Answers, answersOf, denseAnswers } from './answers.ts';
+import { type Answers, answersOf, denseAnswers, finiteAnswersOf } from './answers.ts';
 import { drawPool, measureMoments, type Pool } from './calibration.ts';
 import { checkedTokens } from './checked-tokens.ts';
 import type { BuildOptions } from './options.ts';
@@ -81,7 +81,7 @@ async function observe(
   const asked = { split: pool.data.train, block: pool.block, threads, sessions };
   const answering = progress.stage('teacher', pool.indices.length);
   const teacher = await denseAnswers(dense, { ...asked, indices: pool.indices }, pool.answer, answering);
-  const holdoutTeacher = await answersOf(dense, { ...asked, indices: pool.holdout });
+  const holdoutTeacher = await finiteAnswersOf(dense, { ...asked, indices: pool.holdout });
   answering.finish();
   return {
     model: prepared,
@@ -111,7 +111,7 @@ export async function rotated(own: CalibratedModel, sessions?: SessionPool): Pro
     const turned = rotatePairs(model.graph, model.pairs, moments, lift);
     const error = changeOf(holdoutTeacher, await answersOf(answerGraph(turned.graph, pool.task), asked));
     if (error <= EXACT) return { ...own, model: { ...model, graph: turned.graph }, moments: turned.moments };
-    least = Math.min(least, error);
+    if (error < least) least = error;
   }
   throw new SppError(
     'numerical-failure',

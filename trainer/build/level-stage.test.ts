@@ -103,32 +103,39 @@ test('a level whose distance is seen in its quality is refitted, however near it
   expect(refitted.refitted).toBe(true);
   expect(refitted.loss).toBeLessThan(0.9 * cut.loss);
 
-  // Training that has gone astray is not refitted where the level itself comes nearer.
-  const trained = (await buildLevels(calibrated, order, widths, { compensate: false }, silentProgress)).map(
-    (level) => ({
+  // Training that has gone astray, or that left no numbers, is not refitted where the level itself comes nearer.
+  const uncut = await buildLevels(calibrated, order, widths, { compensate: false }, silentProgress);
+  for (const by of [1.5, Number.NaN]) {
+    const trained = uncut.map((level) => ({
       ...level,
-      cut: { ...level.cut, initializers: astray(level.cut.initializers) },
-    }),
-  );
-  const [kept] = await buildLevels(
-    calibrated,
-    order,
-    widths,
-    { compensate: true },
-    silentProgress,
-    undefined,
-    trained,
-  );
-  expect(kept?.loss).toBeCloseTo(refitted.loss, 6);
+      cut: { ...level.cut, initializers: astray(level.cut.initializers, by) },
+    }));
+    const [kept] = await buildLevels(
+      calibrated,
+      order,
+      widths,
+      { compensate: true },
+      silentProgress,
+      undefined,
+      trained,
+    );
+    expect(kept?.loss).toBeCloseTo(refitted.loss, 6);
+  }
+  const broken = { ...prepared.graph, initializers: astray(prepared.graph.initializers, Number.NaN) };
+  expect(await holdoutLoss(broken, calibrated.pool, calibrated.holdoutTeacher, 1)).toBe(Infinity);
+  // Of the dense model, everything would be held to that.
+  await expect(
+    calibrate({ ...prepared, graph: broken }, await openDataset('mnist'), options, silentProgress),
+  ).rejects.toMatchObject({ code: 'numerical-failure' });
 });
 
-/** Every vector half as large again. */
-function astray(initializers: Graph['initializers']): Graph['initializers'] {
+/** Every vector so many times as large. */
+function astray(initializers: Graph['initializers'], by: number): Graph['initializers'] {
   return new Map(
     [...initializers].map(([name, tensor]) => {
       const { data, dims } = tensor;
       if (dims.length !== 1 || !(data instanceof Float32Array)) return [name, tensor];
-      return [name, { ...tensor, data: data.map((value) => 1.5 * value) }];
+      return [name, { ...tensor, data: data.map((value) => by * value) }];
     }),
   );
 }

@@ -151,7 +151,8 @@ export function ownTensors(
 
 /**
  * Mean over the held-out rows that are no padding of KL(dense || level), in nats, or of the squared distance. Where the dense model's scores
- * tell less than a nat, as those of a cosine classifier without its scale, KL is a share of what they tell.
+ * tell less than a nat, as those of a cosine classifier without its scale, KL is a share of what they tell. Infinite where the level's
+ * answers are no numbers: nothing is farther.
  */
 export async function holdoutLoss(
   graph: Graph,
@@ -172,7 +173,8 @@ export async function holdoutLoss(
   const all = distances(teacher, await answersOf(answerGraph(graph, pool.task), asked));
   const rows = all.filter((_, row) => !padded(row));
   const unit = pool.task.loss === 'kl' ? unitOf(teacher) : 1;
-  return rows.reduce((a, b) => a + b, 0) / rows.length / unit;
+  const loss = rows.reduce((a, b) => a + b, 0) / rows.length / unit;
+  return Number.isNaN(loss) ? Number.POSITIVE_INFINITY : loss;
 }
 
 /** Below, scores are all alike but for rounding. */

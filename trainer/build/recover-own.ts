@@ -53,7 +53,8 @@ export const ownRecoveryStateSchema: z.ZodType<OwnRecoveryState> = z.object({
     always: z.int().nonnegative(),
     between: z.int().nonnegative(),
   }),
-  begin: z.array(z.number().optional()),
+  // Infinite where a level's answers were no numbers.
+  begin: z.array(z.union([z.number(), z.literal(Number.POSITIVE_INFINITY)]).optional()),
   own: z.array(trainedSchema),
   rivals: z.array(z.object({ rate: z.number().nonnegative(), trained: trainedSchema }).optional()),
   losses: z.instanceof(Float64Array),
