@@ -23,7 +23,13 @@ export async function readBody(
     chunks.push(value);
   }
   const [only] = chunks;
-  if (only !== undefined && chunks.length === 1) return only as Uint8Array<ArrayBuffer>;
+  return only !== undefined && chunks.length === 1
+    ? (only as Uint8Array<ArrayBuffer>)
+    : joined(chunks, total);
+}
+
+/** @param total bytes of all of them */
+export function joined(chunks: readonly Uint8Array[], total: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(total);
   let offset = 0;
   for (const chunk of chunks) {

@@ -4,6 +4,7 @@
  * where its length is known: the runtime ends any other stream that breaks off as if all of it had come.
  */
 import { continued } from '../http/continued-stream.ts';
+import { joined } from '../http/read-body.ts';
 
 export type AnswerBody =
   | { readonly kind: 'whole'; readonly bytes: ArrayBuffer | Uint8Array }
@@ -46,14 +47,4 @@ function handedOn(body: ReadableStream<Uint8Array>, length: number): AnswerBody 
     stream: continued([], body, new FixedLengthStream(length), stopped.signal),
     stop: () => stopped.abort(),
   };
-}
-
-function joined(chunks: readonly Uint8Array[], total: number): Uint8Array {
-  const bytes = new Uint8Array(total);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return bytes;
 }

@@ -6,7 +6,7 @@ import { inferRequestSchema, withoutNulls } from '../../schema/protocol.ts';
 import { rowsOf } from '../../schema/sequence-length.ts';
 import { decoded } from '../http/content-coding.ts';
 import { continued } from '../http/continued-stream.ts';
-import { brokenOff, parseJson, readBody, requireLength } from '../http/read-body.ts';
+import { brokenOff, joined, parseJson, readBody, requireLength } from '../http/read-body.ts';
 import { memo } from '../state/memo.ts';
 import { firstTensor, type TensorHead } from './tensor-head.ts';
 
@@ -105,7 +105,7 @@ async function streamedUpload(body: ReadableStream<Uint8Array>, bytes: number, j
     const { done, value } = await reader.read().catch(brokenOff);
     if (done) break;
     chunks.push(value);
-    prefix = joined(prefix, value);
+    prefix = joined([prefix, value], prefix.length + value.length);
     first = firstTensor(prefix.subarray(0, jsonBytes));
   }
   reader.releaseLock();
@@ -125,13 +125,6 @@ async function streamedUpload(body: ReadableStream<Uint8Array>, bytes: number, j
     },
     body: () => continued(chunks, body, new FixedLengthStream(bytes), undefined, ended),
   };
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }
 
 /**
