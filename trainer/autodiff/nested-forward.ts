@@ -27,6 +27,7 @@ export interface NestedForward {
   readonly widths: readonly string[];
 }
 
+/** @returns the graph with an input for each pair's width; weights and shape constants are cut to it when it runs */
 export function nestForward(graph: Graph, { pairs, shapeConstants }: Nesting): NestedForward {
   const draft = draftOf(graph);
   const widths = pairs.map((_, pair) => draft.fresh(`width_${pair}`));

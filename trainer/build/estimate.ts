@@ -64,6 +64,12 @@ export interface Estimate {
 /** A level's held-out loss as cut, refitted, and with its scores' matrix refitted. */
 const OFFERS = 3;
 
+/**
+ * Times a few examples, steps and levels of the model on the data, and multiplies them out to what a build with these options does.
+ * @param prepared as a build prepares it
+ * @param now in ms
+ * @throws what a build throws of data, labels and outputs
+ */
 export async function estimateBuild(
   prepared: TracedModel,
   dataset: Dataset,

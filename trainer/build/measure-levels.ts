@@ -38,6 +38,13 @@ export interface MeasureRequest {
   readonly signal?: AbortSignal;
 }
 
+/**
+ * Quality of each level on test examples, then latency of all of them in turns. Qualities are checkpointed one by one, so that a run that
+ * goes on measures only what is missing.
+ * @param levels sparsest first
+ * @param widths kept units by pair, of each level
+ * @returns the levels as the artifact has them, in the same order
+ */
 export async function measureLevels(
   request: MeasureRequest,
   calibrated: CalibratedModel,

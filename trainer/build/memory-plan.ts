@@ -53,10 +53,12 @@ export interface MemoryPlan {
   readonly notes: readonly string[];
 }
 
+/** Whether a model is built within a budget of its own. @param weights in bytes */
 export function isLarge(weights: number): boolean {
   return weights > LARGE_BYTES;
 }
 
+/** What is trained, whether levels own it, and how many examples are computed at once, so that all of it fits. */
 export function planMemory(sizes: BuildSizes, request: PlanRequest): MemoryPlan {
   const { weights, machine, activations, workers } = sizes;
   const most = MACHINE_SHARE * machine;

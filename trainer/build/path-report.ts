@@ -80,6 +80,11 @@ export function stepsBehind(
   return recoverySteps(asked, { examples, batch: options.batch, shares, searched, draw });
 }
 
+/**
+ * What `report.json` keeps of a run.
+ * @param steps of the search, in which entry times count
+ * @param epochs by stage, as `epochsByStage` gives them; a stage without costs none
+ */
 export function reportData(
   { entry }: Pick<InclusionState, 'entry'>,
   { offsets, sizes }: UnitIndex,

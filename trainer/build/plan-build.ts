@@ -21,6 +21,10 @@ type Planned = Pick<
   'recover' | 'recoverWeights' | 'compensate' | 'backend' | 'workers' | 'levels' | 'grid' | 'lowest'
 >;
 
+/**
+ * The memory plan of a build with these options on this machine.
+ * @param options with the workers that were chosen
+ */
 export async function planBuild(
   calibrated: Pick<CalibratedModel, 'model' | 'pool'>,
   options: Planned,
@@ -28,6 +32,7 @@ export async function planBuild(
   return planOf(await buildSizes(calibrated, options), options);
 }
 
+/** The plan where sizes are known: the dry run measures them itself. */
 export function planOf(
   sizes: BuildSizes,
   { backend: asked, recover, compensate, recoverWeights }: Planned,

@@ -61,6 +61,11 @@ export function recoveryPlan(
   };
 }
 
+/**
+ * Trains what the plan says, from where an earlier run of the checkpoint had come.
+ * @returns the path in path order, its model and levels as recovery left them; the same path where the plan has no steps
+ * @throws `numerical-failure` when training diverges, `interrupted` with what was trained kept
+ */
 export async function recoverPath(
   { options, byLevel, searched, checkpoint, limits, progress, signal }: RecoveryRequest,
   path: RecoveredPath,

@@ -163,6 +163,7 @@ function withWeights(model: PreparedModel, weights: Arrays): PreparedModel {
   return { ...model, graph };
 }
 
+/** The error of a step whose loss is no number, with what to try. */
 export function diverged(loss: number, step: number, level: number): SppError {
   return new SppError(
     'numerical-failure',

@@ -29,6 +29,11 @@ export interface Fingerprints {
   readonly asked: NonNullable<RunIdentity['asked']>;
 }
 
+/**
+ * What identifies a run: the file, everything that was read of the data and how, and the options that decide the path. Workers and
+ * `recompute` decide no more than the last digits.
+ * @param sourceSha256 of the model file and its data files
+ */
 export function fingerprintsOf(sourceSha256: string, dataset: Dataset, options: BuildOptions): Fingerprints {
   const { workers: _, workerThreads: __, recompute: ___, ...deciding } = options;
   const digest = (its: unknown, ...more: unknown[]) => {
@@ -181,6 +186,7 @@ export const SECONDS = 'seconds';
 /** What the checkpoint holds of the search and before. */
 const SEARCH_STAGES = ['limits', 'curvature', 'search', SECONDS] as const;
 
+/** Begins a run of its own: chooses how steps are spread over the cores, which it keeps to when it goes on, and clears the checkpoint. */
 export async function begin(
   request: BuildRequest,
   prepared: TracedModel,

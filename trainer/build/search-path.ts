@@ -61,6 +61,12 @@ function formOf(options: SearchOptions, scales: UnitScales): SearchForm {
   };
 }
 
+/**
+ * The curvature, unless it is known, then the steps of the form that the options ask for, from where an earlier run had come.
+ * @returns the state behind the last step, whose `pathOrder` is the path
+ * @throws `backend-unavailable` or `unsupported-op` when no backend computes the model, `numerical-failure` when loss or gradients are no
+ * numbers, `interrupted` with the state kept
+ */
 export async function searchPath(
   { model, pool, teacher }: CalibratedModel,
   options: SearchOptions,

@@ -2,6 +2,7 @@
 import type { Manifest } from '../../schema/manifest.ts';
 import { textTable } from './table.ts';
 
+/** A title with the metric and its examples, and a row a level, sparsest first. */
 export function levelTable(manifest: Manifest): string {
   const further = Object.keys(manifest.levels[0]?.quality.details ?? {});
   const rows = manifest.levels.map((level) => {

@@ -9,6 +9,7 @@ export type DisposableProgress = Progress & Disposable;
 const OVER_BAR = '\r\u001b[K\u001b[?7h';
 const BELOW = '\u001b[?7l\u001b7';
 
+/** A bar on a terminal; elsewhere JSON, a line at most every second. */
 export function terminalProgress(stream: NodeJS.WriteStream = process.stderr): DisposableProgress {
   if (stream.isTTY) return barProgress(stream);
   return { ...lineProgress((line) => stream.write(`${line}\n`)), [Symbol.dispose]: () => {} };

@@ -6,6 +6,7 @@ const CHOOSING = new Set(['NonZero', 'Compress', 'Unique', 'NonMaxSuppression'])
 /** Written into their first input, chosen rows have their places again. */
 const PLACING = new Set(['ScatterND', 'ScatterElements', 'Scatter']);
 
+/** Names of the values whose rows are chosen, as far as that reaches. */
 export function chosenRows(graph: Graph): Set<string> {
   const chosen = new Set<string>();
   for (const { opType, inputs, outputs } of graph.nodes) {

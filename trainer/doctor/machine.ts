@@ -21,6 +21,7 @@ const RENDER_NODES = '/dev/dri';
 const DRIVER_FOLDERS = ['/usr/share/vulkan/icd.d', '/etc/vulkan/icd.d'];
 const ASK_TIMEOUT_MS = 5000;
 
+/** What is not there, as a driver or a device, is an empty list and no error. */
 export async function lookAtMachine(): Promise<Machine> {
   const memoryBytes = machineMemory();
   return {

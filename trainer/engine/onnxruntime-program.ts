@@ -44,6 +44,11 @@ export function gradientModel(
   return { ...ortModel(graph, [], INLINE_BYTES), ...model, names };
 }
 
+/**
+ * A session on a gradient graph, with memory of its own for gradients that are summed up.
+ * @param threads of one run
+ * @throws `bad-model` when onnxruntime cannot load the graph, `backend-unavailable` when the provider does not start
+ */
 export async function createOnnxruntimeProgram(
   model: GradientModel,
   provider: Provider = 'cpu',

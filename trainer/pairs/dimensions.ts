@@ -4,6 +4,7 @@ import type { Traces } from '../graph/trace.ts';
 import { applyRule } from './dimension-rules.ts';
 import { Flow } from './flow.ts';
 
+/** Follows every axis of every value through the graph. @param traces at several sizes, which tell free lengths from fixed ones */
 export function followDimensions(graph: Graph, traces: Traces): Flow {
   const flow = new Flow(graph, traces);
   for (const { name } of graph.inputs) flow.set(name, flow.unknown(name, `comes from the input ${name}`));

@@ -21,6 +21,10 @@ interface PlacedMask {
   readonly site: MaskSite;
 }
 
+/**
+ * The graph with a further input for each mask site, multiplied in there: masks can change from run to run.
+ * @returns the graph, and what turns masks [units] by pair into the inputs' tensors
+ */
 export function maskableGraph(graph: Graph, pairs: readonly Pair[]): MaskableGraph {
   const draft = draftOf(graph);
   const placed: PlacedMask[] = pairs.flatMap(({ maskSites }, pair) =>

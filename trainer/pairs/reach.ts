@@ -7,6 +7,7 @@ export interface Reach {
   readonly paramsPercent: number;
 }
 
+/** Of all FLOPs and parameters, in percent. */
 export function reachOfPairs(model: PreparedModel): Reach {
   const rest = sizeAt(
     model.pairs,

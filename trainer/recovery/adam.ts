@@ -15,6 +15,7 @@ const [BETA1, BETA2, EPSILON] = [0.9, 0.99, 1e-12];
 /** Of the typical size: vectors that start at zero move by at least this. */
 const LEAST_SIZE = 0.1;
 
+/** Before the first step: both running means are 0. */
 export function adamStart(weights: Arrays): AdamState {
   return { step: 0, first: zerosLike(weights), second: zerosLike(weights) };
 }

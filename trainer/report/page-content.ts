@@ -28,6 +28,7 @@ export interface PageContent {
   readonly path: ReportData | undefined;
 }
 
+/** @param path what the run kept for the report; undefined where it kept nothing */
 export function pageContent(manifest: Manifest, path: ReportData | undefined): PageContent {
   const { createdAt, task, pairs, levels, search, seed, dataSha256, inputs } = manifest;
   const { quality } = levels.at(-1) as ManifestLevel;

@@ -7,6 +7,7 @@ import { type ReportData, reportDataSchema } from './report-data.ts';
 
 const REPORT_DATA_FILE = 'report.json';
 
+/** Writes `report.json`, over one that is there. @throws `not-written` */
 export async function writeReportData(directory: string, data: ReportData): Promise<void> {
   await writeDurably(directory, REPORT_DATA_FILE, new TextEncoder().encode(`${JSON.stringify(data)}\n`));
 }

@@ -19,6 +19,7 @@ export async function writeReport(
   return join(directory, REPORT_FILE);
 }
 
+/** The page as HTML: style, script and data are within it. */
 export async function reportPage(manifest: Manifest, data: ReportData | undefined): Promise<string> {
   const [frame, style, script] = await Promise.all([
     readFile(new URL('./page/frame.html', import.meta.url), 'utf8'),

@@ -54,6 +54,7 @@ export interface UnitScales {
   readonly cost: Float64Array;
 }
 
+/** M = 1, V = G = 0, and no unit has entered. @param units of all pairs together */
 export function initialState(units: number): InclusionState {
   return {
     step: 0,

@@ -8,6 +8,7 @@ export interface UnitIndex {
   readonly sizes: readonly number[];
 }
 
+/** Where each pair's units lie among all of them: one pair behind the other. */
 export function indexUnits(pairs: readonly Pair[]): UnitIndex {
   const offsets: number[] = [];
   let total = 0;
@@ -18,12 +19,14 @@ export function indexUnits(pairs: readonly Pair[]): UnitIndex {
   return { total, offsets, sizes: pairs.map((pair) => pair.units) };
 }
 
+/** A flat array [total] as one array a pair, [units], in the float32 that engines take. */
 export function splitByPair(index: UnitIndex, flat: Float64Array): Float32Array[] {
   return index.sizes.map((size, p) =>
     Float32Array.from(flat.subarray(index.offsets[p] ?? 0, (index.offsets[p] ?? 0) + size)),
   );
 }
 
+/** One array a pair, [units], as a flat one [total]. */
 export function joinPairs(index: UnitIndex, byPair: readonly ArrayLike<number>[]): Float64Array {
   const flat = new Float64Array(index.total);
   for (const [p, values] of byPair.entries()) flat.set(Array.from(values), index.offsets[p] ?? 0);
@@ -47,6 +50,7 @@ export function orderByPair(index: UnitIndex, order: readonly number[]): number[
   return byPair;
 }
 
+/** The pair of a flat index. */
 export function pairOf(index: UnitIndex, unit: number): number {
   return index.offsets.findLastIndex((offset) => offset <= unit);
 }

@@ -29,6 +29,10 @@ const LEAST_BYTES_PER_S = 50_000;
 
 const problemSchema = z.looseObject({ code: z.string(), detail: z.string(), hint: z.string().optional() });
 
+/**
+ * Requests to a gateway's artifact routes, with an operator's token; those that do not arrive are tried again.
+ * @throws `usage` when the URL is none
+ */
 export function gatewayClient(options: GatewayClientOptions): GatewayClient {
   const origin = originOf(options.url);
   const send = (method: string, path: string, init: { body?: Blob; headers?: Record<string, string> } = {}) =>

@@ -15,10 +15,15 @@ export interface UnitMatrix {
 /** Initializers by name, being replaced one after the other. */
 export type Weights = Map<string, Tensor>;
 
+/** A graph's initializers to be replaced one by one; the graph keeps its own. */
 export function weightsOf(graph: Graph): Weights {
   return new Map(graph.initializers);
 }
 
+/**
+ * @returns the map's matrix with its unit axis last, however it is stored
+ * @throws `bad-model` when it is missing, not float32, or has more than the two axes
+ */
 export function readMatrix(weights: Weights, map: LinearMap): UnitMatrix {
   const tensor = floatTensor(weights, map.weight.tensor);
   const { rows, cols, rowStride, colStride } = matrixLayout(tensor, map);
@@ -29,6 +34,7 @@ export function readMatrix(weights: Weights, map: LinearMap): UnitMatrix {
   return { rows, cols, data };
 }
 
+/** Puts a matrix back in the layout of the one that it replaces, rounded to float32. @throws as `readMatrix` */
 export function writeMatrix(weights: Weights, map: LinearMap, matrix: UnitMatrix): void {
   const old = weights.get(map.weight.tensor);
   const tensor = floatTensor(weights, map.weight.tensor);
@@ -46,10 +52,12 @@ export function readBias(weights: Weights, bias: UnitAxisOf | undefined): Float6
   return bias === undefined ? undefined : Float64Array.from(floatTensor(weights, bias.tensor).data);
 }
 
+/** Puts a bias back, rounded to float32, in the shape of the one that it replaces. */
 export function writeBias(weights: Weights, bias: UnitAxisOf, values: Float64Array): void {
   weights.set(bias.tensor, { ...floatTensor(weights, bias.tensor), data: Float32Array.from(values) });
 }
 
+/** @throws `bad-model` when there is no float32 initializer of this name */
 export function floatTensor(
   weights: ReadonlyMap<string, Tensor>,
   name: string,
