@@ -378,3 +378,28 @@ test('drops the session that a thread was making of a level when that was unload
   thread.emit('message', { kind: 'prepared', loadMs: 1 });
   await upkeep;
 });
+
+test('gives a thread the model again where a run of it could not be sent', async () => {
+  const asked: ToThread[] = [];
+  let full = true;
+  const thread: EventEmitter & Thread = Object.assign(new EventEmitter(), {
+    postMessage(message: ToThread) {
+      if (message.kind === 'run' && full) throw new Error('out of memory');
+      asked.push(message);
+      if (message.kind === 'end') queueMicrotask(() => thread.emit('exit', 0));
+    },
+  });
+  const { pool } = open({ spawn: () => thread });
+  thread.emit('message', { kind: 'ready' });
+  const task: Task = {
+    model: { level: 0, data: { kind: 'views', path: 'unread.onnx' } },
+    feeds: [],
+    outputs: [],
+  };
+  await expect(pool.start(task)).rejects.toThrow('out of memory');
+  full = false;
+  const second = pool.start(task);
+  expect(asked).toMatchObject([{ kind: 'run', model: { data: { path: 'unread.onnx' } } }]);
+  thread.emit('message', { kind: 'done', outputs: [], loadMs: 0, runMs: 1, spare: [] });
+  await second;
+});

@@ -153,7 +153,7 @@ export function workerPool(options: PoolOptions): WorkerPool {
     const packed = packedAs(model);
     if (!held) slot.levels.set(level, packed);
     models.set(level, model);
-    const { message: answer, afterMs } = await slot.thread.ask(
+    const asked = slot.thread.ask(
       {
         kind: 'run',
         level,
@@ -166,6 +166,11 @@ export function workerPool(options: PoolOptions): WorkerPool {
       },
       reuse !== undefined ? feeds.map(({ data }) => data.buffer) : [],
     );
+    const { message: answer, afterMs } = await asked.catch((error: unknown) => {
+      // What was not sent, or not answered, has made no session.
+      if (!held) slot.levels.delete(level);
+      throw error;
+    });
     if (answer.kind === 'done') {
       for (const buffer of answer.spare) reuse?.(buffer);
       const { outputs: results, loadMs, runMs } = answer;
