@@ -1,4 +1,4 @@
-/** The README's table is the map of this folder: one that lacks a folder sends readers the wrong way. */
+/** READMEs are the maps of these folders: one that lacks a part sends readers the wrong way. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -16,4 +16,11 @@ test('names each folder, and no other', () => {
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => name);
   expect(named.toSorted()).toEqual(folders.toSorted());
+});
+
+test('that of the stages names each file, and no other', () => {
+  const folder = join(HERE, 'build');
+  const named = [...readFileSync(join(folder, 'README.md'), 'utf8').matchAll(/`([\w-]+\.ts)`/g)];
+  const files = readdirSync(folder).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'));
+  expect([...new Set(named.map(([, name]) => name))].toSorted()).toEqual(files.toSorted());
 });
