@@ -131,7 +131,7 @@ export function createGateway(
     now,
     at: steady.at,
   });
-  const policies = held('policy', () => policyInForce(db), samePolicies);
+  const policies = held('policy', (known) => policyInForce(db, known), samePolicies);
   const catalogs = held('catalog', (known) => loadCatalog(db, known), sameCatalogs);
   return {
     settings,

@@ -100,7 +100,9 @@ export function fleet({ nodes, fetchReport, now, pause = timeout }: FleetOptions
     const before = node.report?.document;
     if (before !== undefined && before.startedAtMs !== document.startedAtMs) forget(node);
     node.report = { document, atMs, ownInFlight };
-    if (JSON.stringify(before?.models) !== JSON.stringify(document.models)) revise(node, now());
+    const models = JSON.stringify(document.models);
+    if (models !== node.reportedModels) revise(node, now());
+    node.reportedModels = models;
     if (before?.workers !== document.workers) revise(node, now());
   };
 

@@ -24,6 +24,8 @@ export interface NodeRecord {
   times: MeasuredTimes;
   breaker: Breaker;
   report?: { readonly document: NodeReport; readonly atMs: number; readonly ownInFlight: number };
+  /** What the report says of models, as text: it is long, and mostly as it was before. */
+  reportedModels: string;
   /** Why it was last found unusable; undefined while it answers. */
   down?: { readonly reason: string; readonly sinceMs: number };
   /** The same requests as `ownInFlight` counts, and how long they will keep the node busy. */
@@ -58,6 +60,7 @@ export function nodeRecord(address: NodeAddress): NodeRecord {
     times: measuredTimes(),
     breaker: breaker(),
     work: workAhead(),
+    reportedModels: '',
     ownInFlight: 0,
     underWay: new Set(),
     probesInFlight: 0,

@@ -1,8 +1,9 @@
-/** A policy that was written by another version of the gateway, and is none to this one. */
+/** Policies as they are read: above all one that was written by another version of the gateway, and is none to this one. */
 import { beforeAll, expect, test } from 'vitest';
 import { policies } from '../../schema/db/tables.ts';
 import { defaultPolicy, type Policy } from '../../schema/policy.ts';
 import { deployment, type Isolate, isolate, secrets } from '../isolate.fixture.ts';
+import { policyInForce } from './policies.ts';
 
 let here: Isolate;
 
@@ -53,4 +54,13 @@ test('of which only what has a default by now is missing is one, and the default
   await written(5, older);
   const tried = await ask('POST', '/v1/policy/validate', { ...defaultPolicy, reserveMs: 7 });
   expect(await tried.json()).toMatchObject({ against: 5, changes: [{ path: 'reserveMs', to: 7 }] });
+});
+
+test('in force is read anew once another one is, and not before', async () => {
+  const { db } = here.gateway;
+  await written(6, defaultPolicy);
+  const known = await policyInForce(db);
+  expect(await policyInForce(db, known)).toBe(known);
+  await written(7, { ...defaultPolicy, reserveMs: 9 });
+  expect(await policyInForce(db, known)).toMatchObject({ version: 7, document: { reserveMs: 9 } });
 });

@@ -1,5 +1,5 @@
 /** Policies by version. Version 0 is the default of the code; each replacement adds a row, none is ever changed. */
-import { desc, eq, lt } from 'drizzle-orm';
+import { desc, eq, lt, max } from 'drizzle-orm';
 import { policies } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import { defaultPolicy, type Policy, policySchema } from '../../schema/policy.ts';
@@ -50,8 +50,13 @@ export async function standingPolicy(
   return parsed.success ? { ...row, document: parsed.data } : row;
 }
 
-/** @throws `not-ready` where it is not valid: no request is to blame for that */
-export async function policyInForce(db: Database): Promise<PolicyInForce> {
+/**
+ * @param known is returned as it is where no other version is in force since: versions never change, and while a long document is read
+ *   anew nobody is answered
+ * @throws `not-ready` where it is not valid: no request is to blame for that
+ */
+export async function policyInForce(db: Database, known?: PolicyInForce): Promise<PolicyInForce> {
+  if (known !== undefined && (await newestVersion(db)) === known.version) return known;
   try {
     const current = await currentPolicy(db);
     const { canary } = current.document;
@@ -65,6 +70,11 @@ export async function policyInForce(db: Database): Promise<PolicyInForce> {
       cause,
     });
   }
+}
+
+async function newestVersion(db: Database): Promise<number> {
+  const [row] = await db.select({ version: max(policies.version) }).from(policies);
+  return row?.version ?? original.version;
 }
 
 /** A version never changes, so its number tells. */
