@@ -136,7 +136,10 @@ export function buildPathCommand(): Command {
     )
     .option('--recompute', 'compute activations twice instead of keeping them, where memory is short', false)
     .option('--dry-run', 'only estimate time and memory, on a few examples', false)
-    .option('--resume', 'go on with an interrupted build', false)
+    .addOption(
+      // Replaced, there would be nothing to go on with.
+      new Option('--resume', 'go on with an interrupted build').default(false).conflicts('force'),
+    )
     .option('--force', 'replace what the directory holds', false)
     .option('--json', 'print the levels as JSON', false)
     .action(async (model: string, flags: Record<string, unknown>) => {
