@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { disposables } from '../../test/support/node-client.ts';
 import { gatewayClient } from './gateway-client.ts';
+import { uploadArtifact } from './upload-artifact.ts';
 
 const scope = disposables();
 afterEach(() => scope.dispose());
@@ -45,4 +46,21 @@ test('a large file has the time that a slow line takes for it', async () => {
   const file = new Blob([new Uint8Array(50_000)]);
   expect(await put('/v1/artifacts/m/v/f', file, '0', 'application/octet-stream')).toBe(201);
   expect(asked()).toBe(1);
+});
+
+test.each([
+  'gateway',
+  'ftp://127.0.0.1',
+  'http://127.0.0.1:8787/v1',
+  'http://127.0.0.1/?a',
+  'http://me@127.0.0.1',
+])('%s is no origin of a gateway, of which a part would be passed over', (url) => {
+  expect(() => gatewayClient({ url, token: 'token' })).toThrow(
+    expect.objectContaining({ code: 'usage', message: `"${url}" is not the URL of a gateway.` }),
+  );
+});
+
+test('a URL that is wrong is said before the artifact is read', async () => {
+  const upload = uploadArtifact({ dir: 'missing', url: 'gateway', token: 'token' });
+  await expect(upload).rejects.toMatchObject({ code: 'usage' });
 });

@@ -60,10 +60,11 @@ export function gatewayClient(options: GatewayClientOptions): GatewayClient {
   };
 }
 
-/** @throws `usage` when it is no http(s) URL */
+/** @throws `usage` when it is no http(s) URL, or more than an origin: what is behind that would be lost */
 function originOf(text: string): string {
   const url = URL.parse(text);
-  if (url === null || !/^https?:$/.test(url.protocol))
+  const isOrigin = url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`;
+  if (!isOrigin)
     throw new SppError('usage', `${JSON.stringify(text)} is not the URL of a gateway.`, {
       hint: 'Give its origin, such as http://127.0.0.1:8787.',
     });

@@ -43,6 +43,8 @@ export interface UploadResult {
  */
 export async function uploadArtifact(request: UploadRequest): Promise<UploadResult> {
   const { dir, onProgress = () => {} } = request;
+  // A wrong URL is said before every byte is read.
+  const client = gatewayClient(request);
   const artifact = await openArtifact(dir);
   const { files, model } = artifact.manifest;
   for (const { path } of files) {
@@ -50,7 +52,6 @@ export async function uploadArtifact(request: UploadRequest): Promise<UploadResu
     await artifact.read(path);
   }
 
-  const client = gatewayClient(request);
   const address = (path: string) => `/v1/artifacts/${model.id}/${model.version}/${path}`;
   const totalBytes = files.reduce((sum, file) => sum + file.bytes, 0);
   let [doneBytes, sentBytes, sentFiles] = [0, 0, 0];
