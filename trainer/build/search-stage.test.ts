@@ -37,17 +37,20 @@ const data: BoundDataset = {
   length: 1,
 };
 
-/** An engine whose loss is NaN from a given step on, as a diverging model's is. */
-function divergingEngine(after: number): MaskEngine {
+/** An engine whose loss, or one of its gradients, is NaN from a given step on, as a diverging model's is. */
+function divergingEngine(after: number, what: 'loss' | 'gradient'): MaskEngine {
   let step = 0;
   return {
     backend: 'test',
     passedOver: [],
     workers: 1,
-    step: async () => ({
-      loss: step++ < after ? 1 : Number.NaN,
-      gradients: [Float32Array.of(0.1, 0.2, 0.3)],
-    }),
+    async step() {
+      const lost = step++ < after ? 0 : Number.NaN;
+      return {
+        loss: 1 + (what === 'loss' ? lost : 0),
+        gradients: [Float32Array.of(0.1, 0.2 + (what === 'gradient' ? lost : 0), 0.3)],
+      };
+    },
     limits: () => ({ recompute: false }),
     limit: () => {},
     close: async () => {},
@@ -132,25 +135,36 @@ describe('search stage', () => {
     expect(forgetful.dual).not.toEqual(whole.dual);
   });
 
-  test('a loss that is not a number stops with the step, and the last good state is kept', async () => {
-    const saved: number[] = [];
-    const context = contextOf(divergingEngine(5));
-    const scales = { curvature: Float64Array.of(1, 1, 1), cost: Float64Array.of(1, 1, 1) };
-    const run = runSearch(
-      context,
-      {
-        steps: defaultInclusion.steps,
-        step: (state, gradient) => inclusionStep(state, gradient, scales, defaultInclusion),
-      },
-      undefined,
-      async (state) => void saved.push(state.step),
-      silentProgress.stage('search', 1),
-    );
-    await expect(run).rejects.toMatchObject({
+  test.each(['loss', 'gradient'] as const)(
+    'a %s that is not a number stops with the step, and the last good state is kept',
+    async (what) => {
+      const saved: number[] = [];
+      const context = contextOf(divergingEngine(5, what));
+      const scales = { curvature: Float64Array.of(1, 1, 1), cost: Float64Array.of(1, 1, 1) };
+      const run = runSearch(
+        context,
+        {
+          steps: defaultInclusion.steps,
+          step: (state, gradient) => inclusionStep(state, gradient, scales, defaultInclusion),
+        },
+        undefined,
+        async (state) => void saved.push(state.step),
+        silentProgress.stage('search', 1),
+      );
+      await expect(run).rejects.toMatchObject({
+        code: 'numerical-failure',
+        message: expect.stringContaining('step 5'),
+      });
+      expect(saved.at(-1)).toBe(5);
+    },
+  );
+
+  test('a curvature that is not a number is said before it is kept', async () => {
+    const context = contextOf(divergingEngine(3, 'gradient'));
+    await expect(estimateCurvature(context, silentProgress.stage('curvature', 1))).rejects.toMatchObject({
       code: 'numerical-failure',
-      message: expect.stringContaining('step 5'),
+      message: 'The gradient of unit 1 is not finite in batch 3 of the curvature.',
     });
-    expect(saved.at(-1)).toBe(5);
   });
 
   test('labels are drawn with the probabilities that the logits say', () => {

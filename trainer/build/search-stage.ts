@@ -5,7 +5,13 @@ import type { MaskEngine, MaskStep } from '../engine/mask-engine.ts';
 import { type LimitLog, noLimitLog } from '../engine/memory-limits.ts';
 import type { Tensor } from '../graph/graph.ts';
 import type { Pair } from '../pairs/pair.ts';
-import { type InclusionState, initialState, supportShare, type UnitScales } from '../search/inclusion.ts';
+import {
+  assertFinite,
+  type InclusionState,
+  initialState,
+  supportShare,
+  type UnitScales,
+} from '../search/inclusion.ts';
 import { randomSource, sampleIndices, streams } from '../search/random.ts';
 import { indexUnits, joinPairs, splitByPair, unitCosts } from '../search/units.ts';
 import type { Answers } from './answers.ts';
@@ -59,6 +65,7 @@ export interface SearchForm {
  * labels are needed: classes from the softmax of scores; of other answers a, a + r with signs r at random, which has the
  * covariance of the unit Gaussian whose -log p is the squared distance: E[(r . da/dM_j)^2] = |da/dM_j|^2, the
  * Gauss-Newton diagonal. With the task's loss, y is the label.
+ * @throws `numerical-failure` when a gradient is no number
  */
 export async function estimateCurvature(
   context: SearchContext,
@@ -80,6 +87,8 @@ export async function estimateCurvature(
     const result = await engine.step(step);
     await limits.after(LIMITS, batch - FISHER_BATCHES, engine);
     const gradient = joinPairs(index, result.gradients);
+    // Kept in a checkpoint, one that is no number would fail every run that goes on.
+    assertFinite(gradient, `in batch ${batch} of the curvature`);
     for (const [j, g] of gradient.entries()) sum[j] = (sum[j] as number) + g * g;
     progress.update(batch + 1, { loss: result.loss });
   }
@@ -99,7 +108,11 @@ export function unitScales(pairs: readonly Pair[], curvature: Float64Array): Uni
   return { curvature: curvature.map((h) => Math.max(h, largest * 1e-12)), cost: cost.map((c) => c / mean) };
 }
 
-/** Runs the search from `from` (or its start) to the end. `save` is awaited every few steps and on interruption. */
+/**
+ * Runs the search from `from` (or its start) to the end. `save` is awaited every few steps, on interruption, and with the last good state
+ * before an error.
+ * @throws `numerical-failure` when a loss or a gradient is no number, `interrupted`
+ */
 export async function runSearch(
   context: SearchContext,
   form: SearchForm,
@@ -134,7 +147,13 @@ export async function runSearch(
         hint: 'Check the data and its normalisation, or try another --backend, and start over with --force. The last good state is kept: --resume tries the step again, which helps where a device failed.',
       });
     }
-    state = form.step(state, joinPairs(index, gradients));
+    const before = state;
+    try {
+      state = form.step(before, joinPairs(index, gradients));
+    } catch (error) {
+      await save(before);
+      throw error;
+    }
     if (state.step % CHECKPOINT_EVERY === 0) await save(state);
     progress.update(state.step, { loss, support: supportShare(state) });
   }

@@ -76,6 +76,7 @@ export function inclusionStep(
   scales: UnitScales,
   options: InclusionOptions,
 ): InclusionState {
+  assertFinite(gradient, `at step ${state.step}`);
   const c0 = couplingAt(state.step, scales, options);
   const dt = (2 * options.lambda) / options.steps;
   const units = state.masks.length;
@@ -90,15 +91,6 @@ export function inclusionStep(
     const m = at(state.masks, j);
     const g = at(state.gamma, j);
     const slope = at(gradient, j);
-    if (!Number.isFinite(slope)) {
-      throw new SppError(
-        'numerical-failure',
-        `The gradient of unit ${j} is not finite at step ${state.step}.`,
-        {
-          hint: 'Check the data and its normalisation, or try another --backend.',
-        },
-      );
-    }
     const c = c0 * at(scales.cost, j);
     const move = (options.stepSize * (slope + c * (m - g))) / (at(scales.curvature, j) + c);
     next.masks[j] = clamp(m - clamp(move, -options.stepSize, options.stepSize), 0, 1.5);
@@ -111,6 +103,15 @@ export function inclusionStep(
     }
   }
   return next;
+}
+
+/** @param where it was computed, as in "at step 3" @throws `numerical-failure` naming the unit */
+export function assertFinite(gradient: Float64Array, where: string): void {
+  const stray = gradient.findIndex((slope) => !Number.isFinite(slope));
+  if (stray < 0) return;
+  throw new SppError('numerical-failure', `The gradient of unit ${stray} is not finite ${where}.`, {
+    hint: 'Check the data and its normalisation, or try another --backend.',
+  });
 }
 
 /** c0 at a step: log-linear between the two quantiles of curvature per cost. */

@@ -2,8 +2,7 @@
  * The inclusion as the paper's code runs it (SPP, ICLR 2025), for comparison: Adam on the masks with the loss alone (no
  * coupling, nu = infinity), V <- V + lr kappa (M - G), G <- max(0, V - lambda), with lambda = 3 and kappa = 20.
  */
-import { SppError } from '../../schema/errors.ts';
-import type { InclusionState } from './inclusion.ts';
+import { assertFinite, type InclusionState } from './inclusion.ts';
 
 export interface PublishedOptions {
   readonly steps: number;
@@ -38,13 +37,7 @@ export function publishedStep(
   gradient: Float64Array,
   { learningRate, kappa, lambda }: PublishedOptions,
 ): PublishedState {
-  const stray = gradient.findIndex((slope) => !Number.isFinite(slope));
-  if (stray >= 0)
-    throw new SppError(
-      'numerical-failure',
-      `The gradient of unit ${stray} is not finite at step ${state.step}.`,
-      { hint: 'Check the data and its normalisation.' },
-    );
+  assertFinite(gradient, `at step ${state.step}`);
   const step = state.step + 1;
   const first = state.first.map((m, j) => BETA1 * m + (1 - BETA1) * (gradient[j] as number));
   const second = state.second.map((v, j) => BETA2 * v + (1 - BETA2) * (gradient[j] as number) ** 2);
