@@ -21,6 +21,6 @@ test('names each folder, and no other', () => {
 test('that of the stages names each file, and no other', () => {
   const folder = join(HERE, 'build');
   const named = [...readFileSync(join(folder, 'README.md'), 'utf8').matchAll(/`([\w-]+\.ts)`/g)];
-  const files = readdirSync(folder).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'));
+  const files = readdirSync(folder).filter((name) => /(?<!\.(test|fixture))\.ts$/.test(name));
   expect([...new Set(named.map(([, name]) => name))].toSorted()).toEqual(files.toSorted());
 });

@@ -1,14 +1,10 @@
 /** Joint recovery of levels that own some tensors, on the digits model and a few steps. */
-import { readFile } from 'node:fs/promises';
 import { beforeAll, expect, test } from 'vitest';
-import { openDataset } from '../data/open-dataset.ts';
 import type { Graph } from '../graph/graph.ts';
-import { prepareModel } from '../pairs/prepare.ts';
 import { need } from '../recovery/plan.ts';
 import { trialSteps } from './begin-own.ts';
-import { type CalibratedModel, calibrate } from './calibrate-model.ts';
+import type { CalibratedModel } from './calibrate-model.ts';
 import { buildLevels, holdoutLoss } from './level-stage.ts';
-import { buildOptionsSchema } from './options.ts';
 import { silentProgress } from './progress.ts';
 import {
   type OwnRecoveryRequest,
@@ -16,29 +12,17 @@ import {
   ownRecoveryStateSchema,
   recoverOwn,
 } from './recover-own.ts';
+import { digitsOptions, orderedDigits } from './recovery.fixture.ts';
 
-const options = buildOptionsSchema.parse({
-  id: 'digits',
-  backend: 'onnxruntime',
-  workers: 1,
-  batch: 16,
-  calibration: 256,
-});
+const options = digitsOptions;
 let calibrated: CalibratedModel;
 let order: number[][];
 let widths: number[][];
 
 beforeAll(async () => {
-  const file = new URL('../../examples/digits/digits.onnx', import.meta.url);
-  const prepared = await prepareModel(await readFile(file), 'digits');
-  calibrated = await calibrate(prepared, await openDataset('mnist'), options, silentProgress);
-  // Backwards within the MLPs, so that path order is not the order in the file.
-  order = prepared.pairs.map(({ units, kind }) => {
-    const inPlace = Array.from({ length: units }, (_, unit) => unit);
-    return kind === 'sequential' ? inPlace.toReversed() : inPlace;
-  });
+  ({ calibrated, order } = await orderedDigits());
   widths = [0.15, 0.5, 1].map((share) =>
-    prepared.pairs.map(({ units }) => Math.max(1, Math.round(share * units))),
+    calibrated.model.pairs.map(({ units }) => Math.max(1, Math.round(share * units))),
   );
 });
 

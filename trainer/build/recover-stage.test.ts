@@ -1,37 +1,22 @@
 /** Refitting and joint recovery on the digits model: what they promise, on a few steps. */
-import { readFile } from 'node:fs/promises';
 import { beforeAll, expect, test } from 'vitest';
-import { openDataset } from '../data/open-dataset.ts';
 import { cutGraph } from '../pairs/cut.ts';
-import { prepareModel } from '../pairs/prepare.ts';
 import { defaultRecovery } from '../recovery/plan.ts';
 import { allocateLevels } from '../search/allocate.ts';
-import { type CalibratedModel, calibrate } from './calibrate-model.ts';
+import type { CalibratedModel } from './calibrate-model.ts';
 import { buildLevels, holdoutLoss } from './level-stage.ts';
-import { type BuildOptions, buildOptionsSchema } from './options.ts';
 import { silentProgress } from './progress.ts';
 import { forgetful, type RecoveryState, recover } from './recover-stage.ts';
+import { digitsOptions, orderedDigits } from './recovery.fixture.ts';
 
-const options: BuildOptions = buildOptionsSchema.parse({
-  id: 'digits',
-  backend: 'onnxruntime',
-  workers: 1,
-  batch: 16,
-  calibration: 256,
-});
+const options = digitsOptions;
 let calibrated: CalibratedModel;
 let order: number[][];
 let widths: number[][];
 
 beforeAll(async () => {
-  const file = new URL('../../examples/digits/digits.onnx', import.meta.url);
-  const prepared = await prepareModel(await readFile(file), 'digits');
-  calibrated = await calibrate(prepared, await openDataset('mnist'), options, silentProgress);
-  // Backwards within the MLPs, so that path order is not the order in the file.
-  order = prepared.pairs.map(({ units, kind }) => {
-    const inPlace = Array.from({ length: units }, (_, unit) => unit);
-    return kind === 'sequential' ? inPlace.toReversed() : inPlace;
-  });
+  ({ calibrated, order } = await orderedDigits());
+  const prepared = calibrated.model;
   const shares = [0.2, 0.5, 1];
   const ranked = prepared.pairs.flatMap(({ units }, p) =>
     (order[p] ?? []).map((unit, place) => [unit, p, (place + 0.5) / units] as const),
