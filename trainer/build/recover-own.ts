@@ -93,7 +93,7 @@ const LATELY = 0.2;
 /** Of a level. */
 const MOST_BEGINNINGS = 2;
 
-/** @throws `numerical-failure` with the step and the level; the last good state is kept */
+/** @throws `numerical-failure` with the step and the level; the state before that step is kept */
 export async function recoverOwn(request: OwnRecoveryRequest): Promise<RecoveredLevels> {
   const { calibrated, order, plan, options, memory, progress, signal } = request;
   const { model, pool } = calibrated;

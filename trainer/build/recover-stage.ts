@@ -53,7 +53,7 @@ export const LIMITS = 'recover';
 /**
  * @param order units of each pair in path order
  * @returns the model in path order with recovered weights: level k is its first `widths[k]` units
- * @throws `numerical-failure` with the step and the level; the last good state is kept
+ * @throws `numerical-failure` with the step and the level; the state before that step is kept
  */
 export async function recover(
   calibrated: CalibratedModel,

@@ -35,7 +35,7 @@ export interface Fingerprints {
  * @param sourceSha256 of the model file and its data files
  */
 export function fingerprintsOf(sourceSha256: string, dataset: Dataset, options: BuildOptions): Fingerprints {
-  const { workers: _, workerThreads: __, recompute: ___, ...deciding } = options;
+  const { workers: _workers, workerThreads: _threads, recompute: _recompute, ...deciding } = options;
   const digest = (its: unknown, ...more: unknown[]) => {
     const { sha256, recipe, fields } = dataset;
     const isPadded = fields.some((field) => isTokenMask(field));
@@ -51,7 +51,7 @@ export function fingerprintsOf(sourceSha256: string, dataset: Dataset, options: 
     ]);
     return createHash('sha256').update(text).digest('hex');
   };
-  const { id, levels, lowest, grid, align, frontier: ____, ...rest } = deciding;
+  const { id, levels, lowest, grid, align, frontier, ...rest } = deciding;
   const { recover, recoverWeights, recoverRate, testSamples, latencyRounds, ...searching } = rest;
   return {
     asked: {

@@ -1,3 +1,4 @@
+/** What a model that does not run on texts is told with: they may be too long for it. */
 import { SppError } from '../../schema/errors.ts';
 
 /**
