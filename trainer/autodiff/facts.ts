@@ -1,7 +1,7 @@
 /** What is known of a graph's values before it runs: lengths that no input size changes, and element types. */
 import { SppError } from '../../schema/errors.ts';
 import type { Dtype } from '../graph/graph.ts';
-import type { Trace } from '../graph/trace.ts';
+import type { Trace } from '../graph/traces.ts';
 
 /** A length that was the same at every traced size, or undefined where it is free. */
 export type AxisLength = number | undefined;

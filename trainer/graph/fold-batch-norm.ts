@@ -19,7 +19,7 @@ import { applyLayout, type IndexTensor, lastAxisIndices } from './index-tensor.t
 import { findLinears, type Linear } from './linear.ts';
 import { LAYOUT } from './op-classes.ts';
 import { draftOf, rename, withoutDeadCode } from './rewrite.ts';
-import type { Trace } from './trace.ts';
+import type { Trace } from './traces.ts';
 
 /** ONNX's default. */
 const EPSILON = 1e-5;

@@ -2,7 +2,7 @@
 import { readsOf } from './branch.ts';
 import type { Graph, GraphNode, Tensor } from './graph.ts';
 import { withoutDeadCode } from './rewrite.ts';
-import type { Traces } from './trace.ts';
+import type { Traces } from './traces.ts';
 
 /** Operators whose result depends on shapes alone. */
 const READS_SHAPE = new Set(['Shape', 'Size']);

@@ -4,7 +4,7 @@
  */
 import { type Graph, type GraphNode, intsAttribute, producers } from './graph.ts';
 import { integers, withoutDeadCode } from './rewrite.ts';
-import type { Traces } from './trace.ts';
+import type { Traces } from './traces.ts';
 
 /** Before, Softmax flattened everything behind its axis. */
 const SOFTMAX_OPSET = 13;

@@ -21,7 +21,8 @@ import { normaliseShapes } from './shape-arguments.ts';
 import { readShapesDirectly } from './shape-reads.ts';
 import { splitFusedLinears } from './split-fused.ts';
 import { type StandIns, standIns } from './stand-in.ts';
-import { type TraceSizes, type Traces, traceGraph, traceOnce, traceSingles } from './trace.ts';
+import { type TraceSizes, traceGraph, traceOnce, traceSingles } from './trace.ts';
+import type { Traces } from './traces.ts';
 import { isFused, unfuse } from './unfuse/unfuse.ts';
 import { joinWindowWrites } from './window-writes.ts';
 

@@ -4,7 +4,7 @@
  */
 import { type Graph, type GraphNode, intAttribute, intsAttribute, stringAttribute } from './graph.ts';
 import { type Draft, draftOf, int64 } from './rewrite.ts';
-import type { Traces } from './trace.ts';
+import type { Traces } from './traces.ts';
 
 const RAISED = [11, 12];
 const TO = 13;

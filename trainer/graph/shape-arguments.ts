@@ -14,7 +14,7 @@ import {
   shapeVector,
   withoutDeadCode,
 } from './rewrite.ts';
-import type { Traces } from './trace.ts';
+import type { Traces } from './traces.ts';
 
 /** Slice takes its bounds as inputs from this opset on, Squeeze its axes from `SQUEEZE_INPUT`. */
 const SLICE_INPUTS = 10;

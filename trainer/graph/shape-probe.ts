@@ -7,15 +7,7 @@ import { createOrtSession, type OrtSession } from '../runtime/ort-session.ts';
 import { type Dtype, type Graph, type GraphNode, intAttribute, type Tensor } from './graph.ts';
 import { ortModel } from './ort-model.ts';
 import { type Draft, draftOf, int64, withoutDeadCode } from './rewrite.ts';
-
-/** Values of one run. */
-export interface Trace {
-  /** Of every value: inputs, initializers, node outputs of element types that Tensor knows. */
-  readonly dims: ReadonlyMap<string, readonly number[]>;
-  readonly dtypes: ReadonlyMap<string, Dtype>;
-  /** Contents of the values that were asked to be kept. */
-  readonly kept: ReadonlyMap<string, Tensor>;
-}
+import type { Trace } from './traces.ts';
 
 export interface Probe {
   /** @throws `bad-model` when the graph does not run on these inputs */

@@ -29,7 +29,7 @@ import {
   shapeVector,
   withoutDeadCode,
 } from './rewrite.ts';
-import type { Trace } from './trace.ts';
+import type { Trace } from './traces.ts';
 
 /** One slice: the operators from the linear's output up to it, and what it reads. */
 interface Branch {

@@ -9,7 +9,8 @@ import { gather } from './gather.ts';
 import { elementCount, type Graph, type GraphNode, intAttribute } from './graph.ts';
 import { ELEMENTWISE } from './op-classes.ts';
 import { draftOf, withoutDeadCode } from './rewrite.ts';
-import { fixedLength, type Traces } from './trace.ts';
+import { fixedLength } from './trace.ts';
+import type { Traces } from './traces.ts';
 
 export interface JoinedLinear {
   readonly node: GraphNode;

@@ -7,10 +7,9 @@ import { hasOpenSides, likelySides } from '../runtime/image-inputs.ts';
 import { type FreeSizes, sampleInputs, takesCaches } from '../runtime/sample-inputs.ts';
 import { type Graph, type GraphNode, intsAttribute, type Tensor } from './graph.ts';
 import { resolveOps } from './ops/index.ts';
-import { openProbe, type Trace } from './shape-probe.ts';
+import { openProbe } from './shape-probe.ts';
+import type { Trace, Traces } from './traces.ts';
 import { canUnfuse } from './unfuse/unfuse.ts';
-
-export type { Trace };
 
 /**
  * Lengths of the free dimensions, tried in order until the model runs: three for traces, so that padding to windows or patches is
@@ -35,9 +34,6 @@ export interface TraceSizes {
   readonly traced: readonly [FreeSizes, FreeSizes, FreeSizes];
   readonly unseen: FreeSizes;
 }
-
-/** Behind the three of `TraceSizes` one more where lengths are free and the model takes a third one. */
-export type Traces = readonly [first: Trace, second: Trace, single: Trace, ...more: Trace[]];
 
 interface Traced {
   readonly traces: Traces;

@@ -5,7 +5,7 @@
 import type { Graph, GraphNode } from './graph.ts';
 import { intsAttribute, stringAttribute } from './graph.ts';
 import { type Draft, draftOf, int64, integers, rename, withoutDeadCode } from './rewrite.ts';
-import type { Trace, Traces } from './trace.ts';
+import type { Trace, Traces } from './traces.ts';
 
 /** Slice takes its bounds as inputs from this opset on. */
 const SLICE_INPUTS = 10;

@@ -1,7 +1,7 @@
 /** From candidates to the contract of pair.ts: private constants, unit axes, mask sites, linears, costs, names. */
 import { elementCount, type Graph } from '../graph/graph.ts';
 import type { Linear } from '../graph/linear.ts';
-import type { Trace } from '../graph/trace.ts';
+import type { Trace } from '../graph/traces.ts';
 import type { Candidate } from './candidates.ts';
 import { type Carriers, countedAt, sharedBy } from './costs.ts';
 import type { Flow } from './flow.ts';

@@ -1,6 +1,6 @@
 /** What units cost: the FLOPs of all products that carry them, at the sizes of one run. */
 import type { Graph } from '../graph/graph.ts';
-import type { Trace } from '../graph/trace.ts';
+import type { Trace } from '../graph/traces.ts';
 import { flopsByNode } from './flops.ts';
 import type { Pair, SharedCost } from './pair.ts';
 

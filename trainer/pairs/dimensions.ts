@@ -1,6 +1,6 @@
 /** Follows every axis of a graph from its inputs to its outputs. */
 import type { Graph } from '../graph/graph.ts';
-import type { Traces } from '../graph/trace.ts';
+import type { Traces } from '../graph/traces.ts';
 import { applyRule } from './dimension-rules.ts';
 import { Flow } from './flow.ts';
 

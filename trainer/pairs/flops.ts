@@ -1,7 +1,7 @@
 /** FLOPs of products and convolutions, one multiply-add counted as two. */
 import { type Graph, type GraphNode, intAttribute, stringAttribute } from '../graph/graph.ts';
 import { isTap } from '../graph/plain/depthwise-convolution.ts';
-import type { Trace } from '../graph/trace.ts';
+import type { Trace } from '../graph/traces.ts';
 
 type Count = (node: GraphNode, dims: (value: string | undefined) => readonly number[]) => number;
 

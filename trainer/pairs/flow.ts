@@ -3,7 +3,7 @@ import { shapeOnlyValues } from '../graph/fold.ts';
 import { consumers, type Graph, type GraphNode } from '../graph/graph.ts';
 import { isOuterProduct } from '../graph/linear.ts';
 import { integers } from '../graph/rewrite.ts';
-import type { Traces } from '../graph/trace.ts';
+import type { Traces } from '../graph/traces.ts';
 import { Atoms, type Axis, type Size } from './atoms.ts';
 
 /** A product that sums over an axis that both operands carry. */

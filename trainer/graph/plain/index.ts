@@ -4,7 +4,8 @@
  */
 import type { Graph } from '../graph.ts';
 import { draftOf, withoutDeadCode } from '../rewrite.ts';
-import { fixedLength, type Traces } from '../trace.ts';
+import { fixedLength } from '../trace.ts';
+import type { Traces } from '../traces.ts';
 import { depthwiseConvolution } from './depthwise-convolution.ts';
 import { layerNormalisation, lpNormalisation, mean, rmsNormalisation } from './normalisation.ts';
 import { type PlainForm, siteOf } from './plain-form.ts';

@@ -1,7 +1,7 @@
 /** What takes one operator apart: plain ONNX nodes in its place, named after it, in the form that the graph's opset wants. */
 import type { Attribute, Dtype, Graph, GraphNode, Tensor } from '../graph.ts';
 import { type Draft, int64 } from '../rewrite.ts';
-import type { Trace } from '../trace.ts';
+import type { Trace } from '../traces.ts';
 
 /** Axes and sizes are inputs from this opset on, those of reductions (but ReduceSum) from `REDUCTION_INPUT`. */
 const AXES_INPUT = 13;
