@@ -29,7 +29,7 @@ export interface ThroughputOptions {
 /** Between requests of a client that has time: cores have gone to sleep by then. */
 const PAUSE_MS = 10;
 /** Until the server's code is compiled the way it stays. */
-const WARM_UP_MS = 5000;
+const WARM_UP_MS = 20_000;
 
 export async function throughput(options: ThroughputOptions) {
   const { workers, maxBatch, rounds, seconds } = options;

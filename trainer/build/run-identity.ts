@@ -16,7 +16,7 @@ import { chosenLayout } from './chosen-layout.ts';
 import type { BuildOptions } from './options.ts';
 
 /** Raised when the same options lead to another path, so that no checkpoint is gone on with that the rest would not follow from. */
-const METHOD_REVISION = 10;
+const METHOD_REVISION = 11;
 /** The same for data that says what is padding: what the rest leads to stays what it was. */
 const PADDED_REVISION = 1;
 
