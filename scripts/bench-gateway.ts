@@ -1,9 +1,9 @@
 /**
  * The gateway in workerd beside a bare Hono pass-through in workerd and, if it can be had, Portkey's gateway in Node, all
- * before the same node that answers at once. Beside them a worker that asks of the runtime what the gateway asks and does
+ * before the same node that answers at once. What the bare one fetches Miniflare sends through a worker of its own, which the gateway passes by;
+ * so does `straight`, the bare one otherwise. Beside them a worker that asks of the runtime what the gateway asks and does
  * nothing else (`least`), and the same without having bodies whole (`unheld`), which could keep none of the promises that
- * are kept by them. All of these reach the node straight; `usual` is the bare one as it is written mostly, with `fetch`, which Miniflare
- * sends through a worker of its own. Closed loops of 1, 16 and 128 connections in alternating rounds, one run. Client, node and gateways share
+ * are kept by them. Closed loops of 1, 16 and 128 connections in alternating rounds, one run. Client, node and gateways share
  * this machine's cores.
  *
  * Then how late the end of a latency budget is told, beside the runtime's own timer.
@@ -95,11 +95,11 @@ try {
   const node = `http://127.0.0.1:${nodePort}`;
   const targets: Record<string, Target> = {
     bare: await started(async () => ({
-      port: await workerBefore(node, 'bare-worker.ts', 'straight'),
+      port: await workerBefore(node, 'bare-worker.ts', 'fetched'),
       request: request(PATH, {}),
     })),
-    usual: await started(async () => ({
-      port: await workerBefore(node, 'bare-worker.ts', 'usual'),
+    straight: await started(async () => ({
+      port: await workerBefore(node, 'bare-worker.ts', 'straight'),
       request: request(PATH, {}),
     })),
     least: await started(() => leastBefore(node, 'held')),
@@ -193,7 +193,7 @@ async function leastBefore(node: string, bodies: 'held' | 'unheld') {
 async function workerBefore(
   node: string,
   file: string,
-  way: 'straight' | 'usual',
+  way: 'straight' | 'fetched',
   bindings: Record<string, string> = {},
 ): Promise<number> {
   const miniflare = new Miniflare({

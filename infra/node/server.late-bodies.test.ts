@@ -80,7 +80,7 @@ test('a body that takes longer to come than the version it began with stays is a
   const version = async () =>
     (await inferOk(`${node.url}/v2/models/tiny/infer`, BODY)).response.headers.get('x-artifact-version');
   await expect.poll(version, { timeout: 10_000 }).toBe('v2');
-  await expect.poll(() => threadsEnded, { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => threadsEnded, { timeout: 20_000 }).toBe(1);
   socket.write(BODY.slice(20));
   await expect.poll(() => seen.text).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*x-artifact-version: v2/);
   const answer = JSON.parse(seen.text.slice(seen.text.indexOf('{'))) as { outputs: { data: number[] }[] };

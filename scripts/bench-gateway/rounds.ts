@@ -74,13 +74,13 @@ export async function measure(
       failures: all.reduce((sum, s) => sum + s.failures, 0),
     };
   };
-  const ratio = (name: string, to: 'bare' | 'usual', pick: (measured: Measured) => number) =>
+  const ratio = (name: string, to: 'bare' | 'straight', pick: (measured: Measured) => number) =>
     median((samples[name] ?? []).map((side, i) => pick(side) / pick(samples[to]?.[i] as Measured)));
   const ratios = (name: string) => ({
     p50ToBare: ratio(name, 'bare', (m) => m.p50Ms),
     throughputToBare: ratio(name, 'bare', (m) => m.perSecond),
-    p50ToUsual: ratio(name, 'usual', (m) => m.p50Ms),
-    throughputToUsual: ratio(name, 'usual', (m) => m.perSecond),
+    p50ToStraight: ratio(name, 'straight', (m) => m.p50Ms),
+    throughputToStraight: ratio(name, 'straight', (m) => m.perSecond),
   });
   return {
     connections: count,
@@ -92,8 +92,8 @@ export function report(result: Awaited<ReturnType<typeof measure>>): string {
   const rows = Object.entries(result.of).map(
     ([name, { p50Ms, p99Ms, p999Ms, perSecond, cpuUs, failures, ...to }]) =>
       [
-        `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms (${to.p50ToBare.toFixed(2)} x bare, ${to.p50ToUsual.toFixed(2)} x usual)  p99 ${p99Ms.toFixed(2)} ms  p99.9 ${p999Ms.toFixed(2)} ms`,
-        `${perSecond.toFixed(0)} requests/s (${to.throughputToBare.toFixed(2)}, ${to.throughputToUsual.toFixed(2)} x)`,
+        `  ${name.padEnd(8)} p50 ${p50Ms.toFixed(2)} ms (${to.p50ToBare.toFixed(2)} x bare, ${to.p50ToStraight.toFixed(2)} x straight)  p99 ${p99Ms.toFixed(2)} ms  p99.9 ${p999Ms.toFixed(2)} ms`,
+        `${perSecond.toFixed(0)} requests/s (${to.throughputToBare.toFixed(2)}, ${to.throughputToStraight.toFixed(2)} x)`,
         // The node itself is in this process.
         ...(Number.isNaN(cpuUs) ? [] : [`${cpuUs.toFixed(0)} us of a core each`]),
         ...(failures === 0 ? [] : [`${failures} FAILED`]),
