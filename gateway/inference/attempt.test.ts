@@ -5,6 +5,7 @@ import { nodeSecrets } from '../nodes/node-secrets.ts';
 import { free } from '../selector/candidates.ts';
 import { type AttemptContext, type AttemptRequest, attempt } from './attempt.ts';
 import { Deadline } from './deadline.ts';
+import { smallUpload } from './upload.fixture.ts';
 
 const background = { waitUntil: () => {} };
 
@@ -30,17 +31,7 @@ function bench() {
     version: 'v1',
     batch: 1,
     length: 0,
-    upload: {
-      bytes: 10,
-      first: { name: 'x', shape: [1] },
-      batch: 1,
-      contentType: 'application/json',
-      headerLength: null,
-      repeatable: false,
-      arrived: () => false,
-      onArrived: () => {},
-      body: () => '',
-    },
+    upload: smallUpload({ bytes: 10, repeatable: false, arrived: () => false, body: () => '' }),
     trace: { requestId: 'r', parent: '', state: null },
     deadline: new Deadline(Date.now(), 10_000, Date.now),
     reservation,

@@ -12,6 +12,7 @@ import type { DecisionRecord } from './decision-record.ts';
 import { dispatch } from './dispatch.ts';
 import { hedgeCredit } from './hedging.ts';
 import type { DispatchContext, InferenceRequest } from './inference-request.ts';
+import { smallUpload } from './upload.fixture.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -49,17 +50,7 @@ async function bench(over: Partial<InferenceRequest> = {}, rules: Partial<Infere
     pinnedLevel: undefined,
     rules: { ...open, budgetMs: BUDGET_MS, hedgeShare: 1, ...rules },
     askedBudgetMs: BUDGET_MS,
-    upload: {
-      bytes: 10,
-      first: { name: 'x', shape: [1] },
-      batch: 1,
-      contentType: 'application/json',
-      headerLength: null,
-      repeatable: true,
-      arrived: () => true,
-      onArrived: () => {},
-      body: () => '{}',
-    },
+    upload: smallUpload({ bytes: 10 }),
     trace: { requestId: 'r', parent: '', state: null },
     deadline: new Deadline(Date.now(), BUDGET_MS, Date.now),
     abortable: false,

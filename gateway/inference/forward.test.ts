@@ -2,6 +2,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { nodeSecrets } from '../nodes/node-secrets.ts';
 import { Deadline } from './deadline.ts';
 import { type Forwarded, type ForwardRequest, forward } from './forward.ts';
+import { smallUpload } from './upload.fixture.ts';
 
 /** A request to a node that answers at once. @param asked told with what */
 function requestTo(
@@ -25,17 +26,7 @@ function requestTo(
     minLevel: 0,
     batch: 1,
     length: 0,
-    upload: {
-      bytes: 2,
-      first: { name: 'x', shape: [1] },
-      batch: 1,
-      contentType: 'application/json',
-      headerLength: null,
-      repeatable: true,
-      arrived: () => true,
-      onArrived: () => {},
-      body: () => '{}',
-    },
+    upload: smallUpload(),
     trace: { requestId: 'r', parent: 'p', state: null },
     deadline,
     quickestWayMs,
