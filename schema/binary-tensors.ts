@@ -32,6 +32,8 @@ export interface BinaryTensor {
   readonly parameters?: Readonly<Record<string, unknown>> | undefined;
 }
 
+const utf8 = new TextEncoder();
+
 type ArrayOf = new (buffer: ArrayBuffer, offset: number, length: number) => TensorArray;
 
 /** Arrays that see a tensor's bytes as its elements; FP16 as its bits; null where elements differ in length. */
@@ -163,7 +165,7 @@ export function joinBody(
   header: unknown,
   tails: readonly Uint8Array[],
 ): { body: Uint8Array<ArrayBuffer>; headerLength: number } {
-  const json = new TextEncoder().encode(JSON.stringify(header));
+  const json = utf8.encode(JSON.stringify(header));
   const body = new Uint8Array(tails.reduce((sum, tail) => sum + tail.length, json.length));
   body.set(json);
   let offset = json.length;

@@ -90,7 +90,11 @@ export function formatWork(batch: number, length: number): string {
 
 /** Milliseconds as a header value: at most three decimals, never an exponent. */
 export function formatMs(ms: number): string {
-  return String(Math.round(Math.max(0, ms) * 1000) / 1000);
+  // `String` of a fraction would be remembered by the engine, in memory that is collected with all of the heap only.
+  const text = Math.max(0, ms).toFixed(3);
+  let end = text.length;
+  while (text.charCodeAt(end - 1) === ZERO) end--;
+  return text.slice(0, text.charCodeAt(end - 1) === DOT ? end - 1 : end);
 }
 
 /** Entries of a `Server-Timing` header (W3C), durations in ms. */
@@ -120,7 +124,7 @@ export function serverTiming(text: string, name: string): number | undefined {
   return undefined;
 }
 
-const [SPACE, COMMA, DOT, SEMICOLON] = [0x20, 0x2c, 0x2e, 0x3b];
+const [SPACE, COMMA, DOT, SEMICOLON, ZERO] = [0x20, 0x2c, 0x2e, 0x3b, 0x30];
 const DURATION_PARAMETER = 'dur=';
 
 /** The first `dur` that is a number, of the parameters from a semicolon on. */

@@ -3,7 +3,7 @@
 export interface InFlight {
   readonly count: number;
   /** Counts `work` until it settles. */
-  track<T>(work: () => Promise<T>): Promise<T>;
+  track<T>(work: () => T | Promise<T>): Promise<T>;
   /** Resolves true when nothing is in flight, false when `limitMs` pass before. */
   idle(limitMs: number): Promise<boolean>;
 }

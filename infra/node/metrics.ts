@@ -1,6 +1,7 @@
 /** What the node counts for Prometheus: what waits, what runs, at which levels, in which batches, and whose deadline was kept. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ProblemCode } from '../../schema/errors.ts';
+import type { CollectionKind } from './collections.ts';
 
 /** One inference request that was answered. Times in ms. */
 export interface Answered {
@@ -24,6 +25,8 @@ export interface NodeMetrics {
    * @param hadDeadline whether the request stated a latency budget
    */
   refused(code: ProblemCode | 'client-gone', hadDeadline: boolean): void;
+  /** A collection of garbage on the main thread. */
+  collected(kind: CollectionKind, seconds: number): void;
   /** The text that Prometheus reads, and its content type. */
   expose(): Promise<{ readonly text: string; readonly contentType: string }>;
 }
@@ -104,6 +107,15 @@ export function nodeMetrics(gauges: () => NodeGauges): NodeMetrics {
   const executed = histogram('execute_seconds', 'Runs, as they are seen by who waits, by level.', SECONDS);
   const batches = histogram('batch_rows', 'Rows of a run, by level.', ROWS);
 
+  const collections = new Histogram({
+    name: 'spp_node_gc_seconds',
+    help: 'Collections of garbage on the main thread: major of all of the heap, step a part of one ahead, minor of what is new.',
+    labelNames: ['kind'],
+    buckets: SECONDS,
+    registers,
+  });
+  for (const kind of ['major', 'minor', 'step']) collections.zero({ kind });
+
   return {
     answered({ level, asked, runRows, leads, queueMs, executeMs, leftMs }) {
       const labels = { level: String(level) };
@@ -119,6 +131,7 @@ export function nodeMetrics(gauges: () => NodeGauges): NodeMetrics {
       refusals.inc({ code });
       if (hadDeadline && deadlineLost.has(code)) deadlines.inc({ outcome: 'refused' });
     },
+    collected: (kind, seconds) => collections.observe({ kind }, seconds),
     expose: async () => ({ text: await registry.metrics(), contentType: registry.contentType }),
   };
 }

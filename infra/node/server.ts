@@ -9,11 +9,13 @@ import { SppError } from '../../schema/errors.ts';
 import { flushSubnormals } from '../../schema/flush-subnormals.ts';
 import { keepFullPrecision } from '../../schema/full-precision.ts';
 import type { NodeReport, NodeState } from '../../schema/node-report.ts';
+import { observeCollections } from './collections.ts';
 import type { SpawnThread } from './execution/asked-thread.ts';
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
 import { nodeApp } from './http/app.ts';
 import { answerConnectionFaults } from './http/connection-faults.ts';
 import type { NodeView } from './http/routes.ts';
+import { unansweredRequests } from './http/unanswered.ts';
 import { type InFlight, inFlight } from './in-flight.ts';
 import { createLogger } from './log.ts';
 import { nodeMetrics } from './metrics.ts';
@@ -198,12 +200,15 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     residentLevels: current?.model.residentLevels ?? 0,
     levelBytes: current?.model.levelBytes ?? 0,
   }));
+  const unanswered = unansweredRequests();
+  const ignoreCollections = observeCollections(metrics.collected);
   const app = nodeApp({
     node,
     name: settings.name,
     maxBodyBytes: settings.maxBodyBytes,
     maxBodiesBytes: settings.maxBodiesMb * 2 ** 20,
     token: settings.auth === 'token' ? settings.token : undefined,
+    unanswered,
     unreadMs: settings.requestTimeoutMs,
     metrics,
     log,
@@ -222,7 +227,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     app,
   );
   server.on('checkContinue', app);
-  answerConnectionFaults(server, log);
+  answerConnectionFaults(server, unanswered, log);
   const url = await listen(server, settings.host, settings.port);
   log.info({ url, artifact: settings.artifact, workers: settings.workers, ep: settings.ep }, 'listening');
 
@@ -257,6 +262,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     state = 'draining';
     usable.reject(new SppError('interrupted', 'The node was stopped before it was ready.'));
     clearInterval(mending);
+    ignoreCollections();
     for (const timer of superseded.values()) clearTimeout(timer);
     stop.abort();
     const goodbye = heartbeat?.goodbye();

@@ -8,11 +8,14 @@ import { bodyRoom } from './body-room.ts';
 import { type Answer, exchangeOf, problemAnswer, send } from './exchange.ts';
 import { MOST_AHEAD, pipelineLimit } from './pipeline-limit.ts';
 import { nodeRoutes, type RouteOptions, routeMatcher } from './routes.ts';
+import type { Unanswered } from './unanswered.ts';
 import { giveUpUnread } from './unread-answers.ts';
 
 export interface AppOptions extends RouteOptions {
   /** Asked of callers; undefined lets everyone in. */
   readonly token: string | undefined;
+  /** Counts the requests of each connection. */
+  readonly unanswered: Unanswered;
   /** What bodies of requests without an answer may take together. */
   readonly maxBodiesBytes: number;
   /** How long a client may take nothing of its answer. */
@@ -28,7 +31,7 @@ export function nodeApp(options: AppOptions): RequestListener {
   const { node, log } = options;
   const checkToken = options.token === undefined ? () => {} : bearerCheck(options.token);
   const match = routeMatcher(nodeRoutes(options));
-  const placeOf = pipelineLimit();
+  const placeOf = pipelineLimit(options.unanswered);
   const room = bodyRoom(options.maxBodiesBytes);
 
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
@@ -43,7 +46,7 @@ export function nodeApp(options: AppOptions): RequestListener {
       if (request.httpVersion === '1.1' && hostsOf(request) !== 1) throw notOneHost();
       if (!route?.open) checkToken(exchange.header('authorization'));
       if (route === undefined) throw notHere(method, path, allow);
-      result = await node.accepted.track(async () => route.handle(exchange, params));
+      result = await node.accepted.track(() => route.handle(exchange, params));
     } catch (error) {
       failure = error;
       route?.refused?.(error, exchange);

@@ -5,25 +5,17 @@ import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { problemDocument, SppError } from '../../../schema/errors.ts';
 import { problemAnswer, send } from './exchange.ts';
+import type { Unanswered } from './unanswered.ts';
 
-export function answerConnectionFaults(server: Server, log: Logger): void {
-  /** By connection, in the order in which they came. */
-  const unanswered = new WeakMap<Duplex, Map<ServerResponse, IncomingMessage>>();
-  const remember = (request: IncomingMessage, response: ServerResponse) => {
-    const { socket } = request;
-    const requests = unanswered.get(socket) ?? new Map<ServerResponse, IncomingMessage>();
-    unanswered.set(socket, requests.set(response, request));
-    response.once('close', () => requests.delete(response));
-  };
-  server.on('request', remember);
-  server.on('checkContinue', remember);
+/** @param unanswered what the server's requests are counted by */
+export function answerConnectionFaults(server: Server, unanswered: Unanswered, log: Logger): void {
   /** What came whole before it is answered first: a client takes the first answer for that to its first request. */
   const refuseInTurn = (socket: Duplex, fault: SppError) => {
-    const requests = [...(unanswered.get(socket) ?? [])];
-    const partial = requests.find(([, request]) => !request.complete)?.[0];
+    const responses = unanswered.of(socket);
+    const partial = responses.find(({ req }) => !req.complete);
     // It has its answer, which did not wait for the rest.
     if (partial?.headersSent) return partial.once('close', () => socket.end());
-    const last = requests.findLast(([, request]) => request.complete)?.[0];
+    const last = responses.findLast(({ req }) => req.complete);
     if (last === undefined) return refuse(socket, fault, log);
     last.once('close', () => refuse(socket, fault, log));
   };

@@ -48,44 +48,111 @@ export function problemAnswer(error: unknown, headers: Readonly<Record<string, s
 
 /** @param room for its body, beside those of others */
 export function exchangeOf(request: IncomingMessage, response: ServerResponse, room: BodyRoom): Exchange {
-  const gone = new AbortController();
-  const leave = () => {
-    if (!gone.signal.aborted) gone.abort(new Error('the client went away'));
-  };
-  request.on('error', leave);
-  response.on('error', leave);
-  response.on('close', () => {
-    if (!response.writableFinished) leave();
-  });
-  // Other expectations are refused before there is an exchange.
-  let holdsBody = request.headers.expect !== undefined && request.httpVersion === '1.1';
-  let held = 0;
-  const hold = (bytes: number) => {
-    room.take(bytes, held);
-    held += bytes;
-  };
-  return {
-    method: request.method ?? 'GET',
-    path: pathOf(request.url ?? '/'),
-    arrivedMs: performance.now(),
-    signal: gone.signal,
-    get holdsBody() {
-      return holdsBody;
-    },
-    header(name) {
-      const value = request.headers[name];
-      return Array.isArray(value) ? value.join(', ') : value;
-    },
-    body(maxBytes, alignAt) {
-      const length = Number(request.headers['content-length'] ?? 0);
-      if (length > maxBytes) return Promise.reject(tooLarge(maxBytes));
-      if (holdsBody) response.writeContinue();
-      holdsBody = false;
-      return readBody(request, gone.signal, maxBytes, hold, alignAt);
-    },
-    hold,
-    letGo: () => hold(-held),
-  };
+  return new HttpExchange(request, response, room);
+}
+
+/** A class, as each request makes one: its methods are made once. */
+class HttpExchange implements Exchange {
+  readonly arrivedMs = performance.now();
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #room: BodyRoom;
+  readonly #gone = new AbortController();
+  #holdsBody: boolean;
+  #held = 0;
+  /** While the body is being read. */
+  #giveUpBody: ((error: unknown) => void) | undefined;
+
+  constructor(request: IncomingMessage, response: ServerResponse, room: BodyRoom) {
+    this.#request = request;
+    this.#response = response;
+    this.#room = room;
+    // Other expectations are refused before there is an exchange.
+    this.#holdsBody = request.headers.expect !== undefined && request.httpVersion === '1.1';
+    const leave = () => this.#leave();
+    request.on('error', leave);
+    response.on('error', leave);
+    response.on('close', () => {
+      if (!response.writableFinished) leave();
+    });
+  }
+
+  get method(): string {
+    return this.#request.method ?? 'GET';
+  }
+
+  get path(): string {
+    return pathOf(this.#request.url ?? '/');
+  }
+
+  get signal(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  get holdsBody(): boolean {
+    return this.#holdsBody;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#request.headers[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  }
+
+  async body(maxBytes: number, alignAt = 0): Promise<Uint8Array<ArrayBuffer>> {
+    const length = Number(this.#request.headers['content-length'] ?? 0);
+    if (length > maxBytes) throw tooLarge(maxBytes);
+    if (this.#holdsBody) this.#response.writeContinue();
+    this.#holdsBody = false;
+    const chunks = await this.#chunks(maxBytes);
+    // Here and not on `end`: what fails in an event's listener, as for want of memory, ends the process.
+    return joined(chunks, alignAt);
+  }
+
+  hold(bytes: number): void {
+    this.#room.take(bytes, this.#held);
+    this.#held += bytes;
+  }
+
+  letGo(): void {
+    this.hold(-this.#held);
+  }
+
+  #leave(): void {
+    const { signal } = this.#gone;
+    if (!signal.aborted) this.#gone.abort(new Error('the client went away'));
+    this.#giveUpBody?.(signal.reason);
+  }
+
+  #chunks(maxBytes: number): Promise<Uint8Array<ArrayBuffer>[]> {
+    const request = this.#request;
+    const chunks: Uint8Array<ArrayBuffer>[] = [];
+    let total = 0;
+    return new Promise((resolve, reject) => {
+      const giveUp = (error: unknown) => {
+        request.off('data', onData).off('end', onEnd);
+        this.#giveUpBody = undefined;
+        reject(error);
+      };
+      const onData = (chunk: Uint8Array<ArrayBuffer>) => {
+        total += chunk.length;
+        // The rest is read and let go once the answer is out, so that no reset takes the answer away.
+        if (total > maxBytes) return giveUp(tooLarge(maxBytes));
+        try {
+          this.hold(chunk.length);
+        } catch (error) {
+          return giveUp(error);
+        }
+        chunks.push(chunk);
+      };
+      const onEnd = () => {
+        this.#giveUpBody = undefined;
+        resolve(chunks);
+      };
+      this.#giveUpBody = giveUp;
+      if (this.#gone.signal.aborted) return giveUp(this.#gone.signal.reason);
+      request.on('data', onData).on('end', onEnd);
+    });
+  }
 }
 
 /** Sends an answer; nothing where nobody is there to take it. */
@@ -112,48 +179,12 @@ export function tooLarge(maxBytes: number): SppError {
   });
 }
 
-async function readBody(
-  request: IncomingMessage,
-  signal: AbortSignal,
-  maxBytes: number,
-  hold: (bytes: number) => void,
-  alignAt = 0,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  let total = 0;
-  await new Promise<void>((resolve, reject) => {
-    const settle = (act: () => void) => {
-      request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone);
-      act();
-    };
-    const onData = (chunk: Uint8Array<ArrayBuffer>) => {
-      total += chunk.length;
-      // The rest is read and let go once the answer is out, so that no reset takes the answer away.
-      if (total > maxBytes) return settle(() => reject(tooLarge(maxBytes)));
-      try {
-        hold(chunk.length);
-      } catch (error) {
-        return settle(() => reject(error));
-      }
-      chunks.push(chunk);
-    };
-    const onEnd = () => settle(resolve);
-    const onGone = (cause?: unknown) => settle(() => reject(signal.reason ?? cause ?? new Error('closed')));
-    request.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone);
-  });
-  // Here and not on `end`: what fails in an event's listener, as for want of memory, ends the process.
-  return joined(chunks, total, alignAt);
-}
-
 /** In memory of its own: what comes from the line may lie in buffers that hold other things too. */
-function joined(
-  chunks: readonly Uint8Array<ArrayBuffer>[],
-  total: number,
-  alignAt: number,
-): Uint8Array<ArrayBuffer> {
+function joined(chunks: readonly Uint8Array<ArrayBuffer>[], alignAt: number): Uint8Array<ArrayBuffer> {
   const [first] = chunks;
   if (chunks.length === 1 && first !== undefined && isAlone(first, alignAt)) return viewOf(first);
   const shift = (8 - (alignAt % 8)) % 8;
+  const total = chunks.reduce((sum, { length }) => sum + length, 0);
   // Not cleared, as all of it but the shift is written.
   const whole = viewOf(Buffer.allocUnsafeSlow(shift + total)).subarray(shift);
   let offset = 0;

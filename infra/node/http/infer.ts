@@ -41,7 +41,7 @@ export async function answerInfer(
   const body = await readInferBody(exchange, maxBodyBytes);
   // A body may take longer to come than a version stays that another has taken the place of.
   const { model, level, inFlight } = target();
-  return inFlight.track(() => inferOn(model, level, body, deadlineMs, exchange, metrics));
+  return await inFlight.track(() => inferOn(model, level, body, deadlineMs, exchange, metrics));
 }
 
 async function inferOn(

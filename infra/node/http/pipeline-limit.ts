@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Unanswered } from './unanswered.ts';
 
 /** More than any client that means well sends ahead. */
 export const MOST_AHEAD = 32;
@@ -11,18 +12,17 @@ export const MOST_AHEAD = 32;
 /** `last`: to be refused, and the connection ended with that. `none`: what came behind it, never to be answered. */
 export type Place = 'taken' | 'last' | 'none';
 
-export function pipelineLimit(): (request: IncomingMessage, response: ServerResponse) => Place {
-  const unanswered = new WeakMap<Socket, number>();
-  return ({ socket }, response) => {
-    const count = (unanswered.get(socket) ?? 0) + 1;
-    unanswered.set(socket, count);
-    if (count > MOST_AHEAD + 1) return 'none';
-    // What was refused stays counted, so that nothing behind it is taken any more.
-    if (count > MOST_AHEAD) return 'last';
-    response.once('close', () => {
-      const now = unanswered.get(socket) ?? 0;
-      if (now <= MOST_AHEAD) unanswered.set(socket, now - 1);
-    });
-    return 'taken';
+export function pipelineLimit(
+  unanswered: Unanswered,
+): (request: IncomingMessage, response: ServerResponse) => Place {
+  /** Connections that end: nothing behind what was refused is taken, though there is room again. */
+  const ending = new WeakSet<Socket>();
+  return (request, response) => {
+    const { socket } = request;
+    const ahead = unanswered.add(request, response);
+    if (ahead <= MOST_AHEAD && !ending.has(socket)) return 'taken';
+    if (ending.has(socket)) return 'none';
+    ending.add(socket);
+    return 'last';
   };
 }

@@ -133,7 +133,7 @@ export function nodeRoutes({ node, name, maxBodyBytes, metrics }: RouteOptions):
         retryAfterS: 5,
       });
   };
-  const infer = async (
+  const infer = (
     exchange: Exchange,
     params: PathParams,
     levelOf: (model: ServedModel) => number,

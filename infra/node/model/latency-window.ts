@@ -84,16 +84,17 @@ export function latencyWindows(
   const handover = emptyWindow();
 
   const windowOf = (level: number, length: number, batch: number) => {
-    const lengths = levels.get(level) ?? new Map<number, Map<number, Window>>();
-    levels.set(level, lengths);
-    const batches = lengths.get(length) ?? new Map<number, Window>();
-    lengths.set(length, batches);
-    const window = batches.get(batch) ?? emptyWindow();
-    // Set anew, so that the batch size recorded longest ago stands first.
-    batches.delete(batch);
+    const lengths = made(levels, level, () => new Map<number, Map<number, Window>>());
+    const batches = made(lengths, length, () => new Map<number, Window>());
+    const known = batches.get(batch);
+    if (known !== undefined) return known;
+    const others = [...batches].filter(([size]) => !kept.includes(size));
+    if (!kept.includes(batch) && others.length >= MAX_BATCHES) {
+      const [longestAgo] = others.toSorted(([, a], [, b]) => a.lastMs - b.lastMs);
+      if (longestAgo !== undefined) batches.delete(longestAgo[0]);
+    }
+    const window = emptyWindow();
     batches.set(batch, window);
-    const others = [...batches.keys()].filter((size) => !kept.includes(size));
-    if (others.length > MAX_BATCHES && others[0] !== undefined) batches.delete(others[0]);
     return window;
   };
 
@@ -252,6 +253,14 @@ export function latencyWindows(
         ...[...(levels.get(level)?.values() ?? [])].map((batches) => batches.get(1)?.restored ?? 0),
       ),
   };
+}
+
+function made<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const value = make();
+  map.set(key, value);
+  return value;
 }
 
 /** The fastest time stays. */

@@ -18,9 +18,12 @@ const TOLERANCE = 1e-4;
 const TRIED = [3, 5, 8];
 const FILLED = 16;
 
-/** The length of a request's sequences; 0 where the model takes none, or they differ. */
-export function lengthOf(ports: readonly Port[], feeds: readonly RawTensor[]): number {
-  const sequences = new Set(sequencePorts(ports).map(({ name }) => name));
+/**
+ * The length of a request's sequences; 0 where the model takes none, or they differ.
+ * @param sequences names of the inputs that are sequences
+ */
+export function lengthOf(sequences: ReadonlySet<string>, feeds: readonly RawTensor[]): number {
+  if (sequences.size === 0) return 0;
   const lengths = new Set(feeds.filter(({ name }) => sequences.has(name)).map(({ dims }) => dims[1] ?? 0));
   const [length] = lengths;
   return lengths.size === 1 && length !== undefined ? length : 0;

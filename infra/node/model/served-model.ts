@@ -105,6 +105,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     onLost: (reason) => log.error({ reason }, 'a worker thread was lost and is replaced'),
     ...(options.spawn ? { spawn: options.spawn } : {}),
   });
+  const sequences = new Set(sequencePorts(manifest.inputs).map(({ name }) => name));
   const trial = modelTrial(
     manifest,
     shareableSizes.length > 0,
@@ -157,8 +158,15 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   tick.unref();
 
   /** The level asked for once it is there; where time counts and a sparser one is allowed, the densest that is there already. */
-  const atHand = async ({ level, minLevel, deadlineMs, signal }: LevelRequest): Promise<SizedLevel> => {
-    if (!cache.has(level) && deadlineMs !== undefined)
+  const atHand = ({
+    level,
+    minLevel,
+    deadlineMs,
+    signal,
+  }: LevelRequest): SizedLevel | Promise<SizedLevel> => {
+    const there = cache.peek(level);
+    if (there !== undefined) return there;
+    if (deadlineMs !== undefined)
       for (let sparser = level - 1; sparser >= minLevel; sparser--) {
         const model = cache.peek(sparser);
         if (model === undefined) continue;
@@ -166,16 +174,18 @@ export function servedModel(options: ServedModelOptions): ServedModel {
         cache.get(level).catch(() => {});
         return model;
       }
-    return cache.has(level) ? cache.get(level) : before(deadlineMs, signal, cache.get(level));
+    return before(deadlineMs, signal, cache.get(level));
   };
 
   const infer = async (request: LevelRequest) => {
     const { inputs, outputs } = request;
-    const length = lengthBucket(lengthOf(manifest.inputs, inputs.feeds));
+    const length = lengthBucket(lengthOf(sequences, inputs.feeds));
     const result = await reloading(cache, async (using) => {
-      const model = await atHand(request);
+      const found = atHand(request);
+      // A level that is there, as nearly all are, takes no turn.
+      const model = found instanceof Promise ? await found : found;
       const { level } = model;
-      return jobs.submit({
+      return await jobs.submit({
         level,
         minLevel: request.minLevel,
         rows: inputs.batch,
@@ -210,7 +220,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
         level,
         minLevel: level,
         rows: inputs.batch,
-        length: lengthBucket(lengthOf(manifest.inputs, inputs.feeds)),
+        length: lengthBucket(lengthOf(sequences, inputs.feeds)),
         shareKey: undefined,
         feeds: inputs.feeds,
         outputs: manifest.outputs.map((port) => port.name),
@@ -229,7 +239,7 @@ export function servedModel(options: ServedModelOptions): ServedModel {
     whole: options.whole ?? false,
     sizes: shareableSizes,
     size: () => trial.size,
-    lengths: sequencePorts(manifest.inputs).length > 0 ? LENGTHS : [],
+    lengths: sequences.size > 0 ? LENGTHS : [],
     isLost: (level) => cache.faultOf(level) !== undefined,
     isKnown: (level) => windows.restoredRuns(level) >= KNOWN_RUNS,
     prefetch,

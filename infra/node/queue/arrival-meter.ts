@@ -34,31 +34,40 @@ const FADES_MS = 1000;
 /** What came longer ago says nothing about what comes. */
 const WINDOW_MS = 1000;
 
-interface Arrival {
-  readonly atMs: number;
-  readonly rows: number;
-  readonly budgetMs: number;
+/** The latest last. In arrays of numbers: objects that live this long are collected with all of the heap only, for which runs wait. */
+interface Arrivals {
+  readonly atMs: Float64Array;
+  readonly rows: Float64Array;
+  readonly budgetsMs: Float64Array;
+  count: number;
 }
 
 /** Asked at each decision, so nothing is copied. */
 export function arrivalMeter(): ArrivalMeter {
-  /** The latest last. */
-  let kept: Arrival[] = [];
+  const kept: Arrivals = {
+    atMs: new Float64Array(2 * KEPT),
+    rows: new Float64Array(2 * KEPT),
+    budgetsMs: new Float64Array(2 * KEPT),
+    count: 0,
+  };
   let lastBudgetAtMs = Number.NEGATIVE_INFINITY;
   let burst = 0;
   let burstAtMs = 0;
   return {
     arrived(rows, budgetMs = Number.POSITIVE_INFINITY, nowMs) {
-      kept.push({ atMs: nowMs, rows, budgetMs });
+      // Moved rarely, so that an arrival costs next to nothing.
+      if (kept.count === 2 * KEPT) keepLatest(kept);
+      kept.atMs[kept.count] = nowMs;
+      kept.rows[kept.count] = rows;
+      kept.budgetsMs[kept.count] = budgetMs;
+      kept.count++;
       if (budgetMs < Number.POSITIVE_INFINITY) lastBudgetAtMs = nowMs;
-      // Cut rarely, so that an arrival costs next to nothing.
-      if (kept.length >= 2 * KEPT) kept = kept.slice(-KEPT);
     },
     rates(nowMs) {
-      const latest = firstWithin(kept, WINDOW_MS, nowMs, Math.max(0, kept.length - KEPT));
+      const latest = firstWithin(kept, WINDOW_MS, nowMs, Math.max(0, kept.count - KEPT));
       const budgetMs = meanBudget(kept, latest);
       const inBudget = firstWithin(kept, budgetMs, nowMs, latest);
-      const count = kept.length - inBudget;
+      const count = kept.count - inBudget;
       // Where more came than is kept, in as long as that took.
       const within = rateSince(kept, inBudget, count < KEPT ? budgetMs : sinceFirst(kept, inBudget, nowMs));
       const sure = within * Math.max(0, 1 - CHANCE / Math.sqrt(count));
@@ -73,41 +82,46 @@ export function arrivalMeter(): ArrivalMeter {
     shortestBudgetMs(nowMs) {
       let least = Number.POSITIVE_INFINITY;
       if (nowMs - lastBudgetAtMs > WINDOW_MS) return least;
-      for (let i = firstWithin(kept, WINDOW_MS, nowMs, 0); i < kept.length; i++)
-        least = Math.min(least, kept[i]?.budgetMs ?? least);
+      for (let i = firstWithin(kept, WINDOW_MS, nowMs, 0); i < kept.count; i++)
+        least = Math.min(least, kept.budgetsMs[i] ?? least);
       return least;
     },
   };
 }
 
+function keepLatest(arrivals: Arrivals): void {
+  for (const numbers of [arrivals.atMs, arrivals.rows, arrivals.budgetsMs]) numbers.copyWithin(0, KEPT);
+  arrivals.count = KEPT;
+}
+
 /** Where those begin, from a place on, that came within so many ms. */
-function firstWithin(arrivals: readonly Arrival[], ms: number, nowMs: number, from: number): number {
+function firstWithin({ atMs, count }: Arrivals, ms: number, nowMs: number, from: number): number {
   let first = from;
-  while (first < arrivals.length && nowMs - (arrivals[first]?.atMs ?? nowMs) > ms) first++;
+  while (first < count && nowMs - (atMs[first] ?? nowMs) > ms) first++;
   return first;
 }
 
-function sinceFirst(arrivals: readonly Arrival[], from: number, nowMs: number): number {
-  return nowMs - (arrivals[from]?.atMs ?? nowMs);
+function sinceFirst({ atMs, count }: Arrivals, from: number, nowMs: number): number {
+  return from < count ? nowMs - (atMs[from] ?? nowMs) : 0;
 }
 
 /** Rows a millisecond of those from a place on. */
-function rateSince(arrivals: readonly Arrival[], from: number, spanMs: number): number {
-  if (arrivals.length - from < FEWEST || spanMs <= 0) return 0;
+function rateSince(arrivals: Arrivals, from: number, spanMs: number): number {
+  if (arrivals.count - from < FEWEST || spanMs <= 0) return 0;
   let rows = 0;
-  for (let i = from; i < arrivals.length; i++) rows += arrivals[i]?.rows ?? 0;
+  for (let i = from; i < arrivals.count; i++) rows += arrivals.rows[i] ?? 0;
   return rows / spanMs;
 }
 
 /** Of those from a place on that have one; 0 where none has. */
-function meanBudget(arrivals: readonly Arrival[], from: number): number {
+function meanBudget({ budgetsMs, count }: Arrivals, from: number): number {
   let sum = 0;
-  let count = 0;
-  for (let i = from; i < arrivals.length; i++) {
-    const { budgetMs = Number.POSITIVE_INFINITY } = arrivals[i] ?? {};
+  let budgets = 0;
+  for (let i = from; i < count; i++) {
+    const budgetMs = budgetsMs[i] ?? Number.POSITIVE_INFINITY;
     if (!Number.isFinite(budgetMs)) continue;
     sum += budgetMs;
-    count++;
+    budgets++;
   }
-  return sum / Math.max(1, count);
+  return sum / Math.max(1, budgets);
 }

@@ -34,33 +34,47 @@ const MOST = 3;
 const KEPT = 1024;
 
 export function excessWork(): ExcessWork {
-  const underWay = new Set<Excess>();
-  /** The latest last. */
-  let ended: (Excess & { readonly atMs: number })[] = [];
+  /** As many as there are threads. */
+  const underWay: Excess[] = [];
+  /** The latest last. In arrays of numbers: objects that live this long are collected with all of the heap only, for which runs wait. */
+  const endedAtMs = new Float64Array(2 * KEPT);
+  const endedExcessMs = new Float64Array(2 * KEPT);
+  const endedBoldMs = new Float64Array(2 * KEPT);
+  let count = 0;
+  const keep = (atMs: number, excessMs: number, boldMs: number) => {
+    if (count === 2 * KEPT) {
+      for (const numbers of [endedAtMs, endedExcessMs, endedBoldMs]) numbers.copyWithin(0, KEPT);
+      count = KEPT;
+    }
+    endedAtMs[count] = atMs;
+    endedExcessMs[count] = excessMs;
+    endedBoldMs[count] = boldMs;
+    count++;
+  };
   return {
     began(expectedMs, leastMs, reserve) {
       const excessMs = Math.max(0, expectedMs - leastMs);
       // With all the reserve there is, only requests that allow nothing sparser run at more.
       const run = { excessMs, boldMs: reserve < 1 ? excessMs / (1 - reserve) : excessMs };
-      underWay.add(run);
+      underWay.push(run);
       return (tookMs, nowMs) => {
-        if (!underWay.delete(run) || excessMs === 0) return;
+        const at = underWay.indexOf(run);
+        if (at < 0) return;
+        underWay.splice(at, 1);
+        if (excessMs === 0) return;
         const slower = Math.min(MOST, tookMs / expectedMs);
-        ended.push({ atMs: nowMs, excessMs: run.excessMs * slower, boldMs: run.boldMs * slower });
-        if (ended.length >= 2 * KEPT) ended = ended.slice(-KEPT);
+        keep(nowMs, run.excessMs * slower, run.boldMs * slower);
       };
     },
     since(atMs) {
       let [excessMs, boldMs] = [0, 0];
-      const add = (run: Excess) => {
+      for (const run of underWay) {
         excessMs += run.excessMs;
         boldMs += run.boldMs;
-      };
-      for (const run of underWay) add(run);
-      for (let i = ended.length - 1; i >= 0; i--) {
-        const run = ended[i];
-        if (run === undefined || run.atMs < atMs) break;
-        add(run);
+      }
+      for (let i = count - 1; i >= 0 && (endedAtMs[i] ?? 0) >= atMs; i--) {
+        excessMs += endedExcessMs[i] ?? 0;
+        boldMs += endedBoldMs[i] ?? 0;
       }
       return { excessMs, boldMs };
     },
