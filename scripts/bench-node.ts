@@ -136,7 +136,7 @@ benchOf(
 )
   .addOption(loadOption())
   .addOption(secondsOption('of each load', 10))
-  .option('--slice <s>', 'of a load that one policy serves before the next has its turn', positive, 10)
+  .option('--slice <s>', 'of a load that one policy serves before the next has its turn', positive, 2)
   .option(
     '--budgets-ms <ms>',
     'asked for in equal shares, with commas between (default: 3, 6 and 12 times what one row takes at the dense level)',
