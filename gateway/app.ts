@@ -24,6 +24,7 @@ import { operationRoutes } from './routes/operations.ts';
 import { operatorTokenRoutes } from './routes/operator-tokens.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { problemRoutes } from './routes/problems.ts';
+import { uploadRoutes } from './routes/uploads.ts';
 import { RequestBackground } from './state/background.ts';
 import type { Background } from './state/cell.ts';
 import { memo } from './state/memo.ts';
@@ -40,6 +41,7 @@ const described: readonly Route[] = [
   ...operationRoutes,
   ...metricsRoutes,
   ...artifactRoutes,
+  ...uploadRoutes,
   ...problemRoutes,
   ...consoleRoutes,
 ];

@@ -278,6 +278,21 @@ export const artifactIndexSchema = z.strictObject({
   next: nextNumber,
 });
 
+export const uploadsSchema = z.strictObject({
+  uploads: z.array(
+    z.strictObject({
+      model: z.string(),
+      version: z.string(),
+      /** Up to 10,000 are counted. */
+      files: z.int().positive(),
+      bytes: z.int().nonnegative(),
+      lastWrittenAtMs: timeMs,
+    }),
+  ),
+  /** `before` of the next page, `model/version`. */
+  next: nextId,
+});
+
 export const artifactFileAnswerSchema = z.strictObject({
   model: z.string(),
   version: z.string(),

@@ -10,6 +10,7 @@ import { nodesQuerySchema } from '../routes/nodes.ts';
 import { newOperatorTokenSchema } from '../routes/operator-tokens.ts';
 import { followedPageSchema, idPageSchema, numberedPageSchema } from '../routes/page.ts';
 import { dryRunQuerySchema, rollbackSchema } from '../routes/policy.ts';
+import { uploadsQuerySchema } from '../routes/uploads.ts';
 import * as answers from './answers.ts';
 import { inferenceOperations } from './inference-operations.ts';
 import type { Operation } from './operation.ts';
@@ -264,6 +265,14 @@ export const operations: Readonly<Record<string, Operation>> = {
       201: { json: z.union([answers.artifactFileAnswerSchema, answers.activationSchema]) },
     },
     problems: ['bad-header', 'bad-artifact', 'upload-incomplete', 'conflict'],
+  },
+  'GET /v1/uploads': {
+    tag: 'artifacts',
+    summary:
+      'Files of no complete version, by version in the order of their names: uploads that go on or were broken off, and what deletions left that were. Pages may be short, or empty, with others behind them',
+    query: uploadsQuerySchema,
+    answers: { 200: { json: answers.uploadsSchema } },
+    problems: ['bad-request'],
   },
   'GET /problems': {
     tag: 'documents',

@@ -25,7 +25,7 @@ export async function deleteVersion(call: Call, address: VersionAddress): Promis
   const { db, bucket } = gateway;
   if (!(await isKnownVersion(db, address)) && !(await hasFiles(bucket, address)))
     throw new SppError('unknown-artifact', `There is no ${address.model}/${address.version}.`, {
-      hint: 'GET /v1/artifacts/{model} lists the versions that are complete.',
+      hint: 'GET /v1/artifacts/{model} lists the versions that are complete, GET /v1/uploads what there is of others.',
     });
   const served = await servedMeanwhile(call, address);
   if (served !== undefined) throw inUse(address, [served]);

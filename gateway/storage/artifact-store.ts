@@ -20,8 +20,11 @@ export interface PutFile extends StoredFile {
   readonly body: ReadableStream | Uint8Array<ArrayBuffer>;
 }
 
+/** What all keys of files begin with. */
+export const ARTIFACTS = 'artifacts/';
+
 function objectKey({ model, version, file }: ArtifactAddress): string {
-  return `artifacts/${model}/${version}/${file}`;
+  return `${ARTIFACTS}${model}/${version}/${file}`;
 }
 
 /** What lies at an address, undefined when nothing does. */
