@@ -102,8 +102,15 @@ describe('deleting a version', () => {
 
   test('removes what there is of an upload that was never complete', async () => {
     const { dir, manifest } = await artifact('half');
-    await put(`half/${manifest.graph}`, await readFile(join(dir, manifest.graph)));
+    const graph = await readFile(join(dir, manifest.graph));
+    await put(`half/${manifest.graph}`, graph);
+    const uploads = async () => (await gateway.operator('GET', '/v1/uploads')).json();
+    expect(await uploads()).toMatchObject({
+      uploads: [{ model: 'tiny', version: 'half', files: 1, bytes: graph.length }],
+      next: null,
+    });
     expect((await remove(gateway, 'half')).status).toBe(204);
+    expect(await uploads()).toMatchObject({ uploads: [] });
     expect(await statusOf(`half/${manifest.graph}`)).toBe(404);
     expect((await put(`half/${manifest.graph}`, 'another graph')).status).toBe(409);
     expect((await remove(gateway, 'half')).status).toBe(204);

@@ -239,7 +239,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   'DELETE /v1/artifacts/:model/:version': {
     tag: 'artifacts',
     summary:
-      'Delete a version, or what there is of an upload that was never complete; sent again, it finishes what was begun. The name stays taken',
+      'Delete a version, or what there is of an upload that was never complete; sent again, it finishes what was begun. The name of a version stays taken, that of an upload without a manifest for a minute',
     answers: { 204: null },
     problems: ['unknown-artifact', 'in-use'],
   },

@@ -9,7 +9,7 @@ import {
 import { parseRange } from '../http/byte-range.ts';
 import type { Call, Route } from '../route.ts';
 import { type ArtifactAddress, getFile, putFile, statFile, storedFile } from '../storage/artifact-store.ts';
-import { requireNameFree } from '../storage/deleted-versions.ts';
+import { requireNameFree } from '../storage/free-names.ts';
 import { deleteVersion } from './delete-version.ts';
 import { nextOf, numberedPageSchema, pageOf } from './page.ts';
 import { SHA256_HEADER, uploadManifest } from './upload-manifest.ts';
@@ -88,7 +88,7 @@ async function writeFile(call: Call): Promise<Response> {
   const { gateway, request } = call;
   const address = readAddress(call, 'bad-request');
   const sha256 = announcedSha256(request);
-  await requireNameFree(gateway.db, address);
+  await requireNameFree(gateway.db, address, gateway.now());
   if (address.file === MANIFEST_FILE) return uploadManifest(call, address, sha256);
 
   const length = request.headers.get('content-length');

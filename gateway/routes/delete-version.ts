@@ -6,7 +6,7 @@ import { SppError } from '../../schema/errors.ts';
 import { actorOf } from '../auth/identity.ts';
 import { routedVersion } from '../inference/routing.ts';
 import type { Call } from '../route.ts';
-import { hasFiles, removeFiles } from '../storage/artifact-store.ts';
+import { removeFiles } from '../storage/artifact-store.ts';
 import { loadCatalog } from '../storage/catalog.ts';
 import {
   type Holder,
@@ -14,6 +14,7 @@ import {
   markDeleted,
   type VersionAddress,
 } from '../storage/deleted-versions.ts';
+import { removeUpload } from './remove-upload.ts';
 
 type Hold = Holder | { readonly kind: 'fleet'; readonly until: string };
 
@@ -23,10 +24,8 @@ type Hold = Holder | { readonly kind: 'fleet'; readonly until: string };
 export async function deleteVersion(call: Call, address: VersionAddress): Promise<Response> {
   const { gateway, identity } = call;
   const { db, bucket } = gateway;
-  if (!(await isKnownVersion(db, address)) && !(await hasFiles(bucket, address)))
-    throw new SppError('unknown-artifact', `There is no ${address.model}/${address.version}.`, {
-      hint: 'GET /v1/artifacts/{model} lists the versions that are complete, GET /v1/uploads what there is of others.',
-    });
+  if (!(await isKnownVersion(db, address)) && (await removeUpload(call, address)))
+    return new Response(null, { status: 204 });
   const served = await servedMeanwhile(call, address);
   if (served !== undefined) throw inUse(address, [served]);
   const held = await markDeleted(db, { ...address, actor: actorOf(identity), nowMs: gateway.now() });

@@ -9,10 +9,12 @@ import {
   type ArtifactAddress,
   listFiles,
   putFile,
+  removeFile,
   type StoredFile,
   statFile,
 } from '../storage/artifact-store.ts';
 import { activateVersion, loadCatalog, otherManifest } from '../storage/catalog.ts';
+import { mayRemove } from '../storage/free-names.ts';
 
 export const SHA256_HEADER = 'x-content-sha256';
 
@@ -40,16 +42,19 @@ export async function uploadManifest(
     );
   const manifest = validated(parseJson(bytes), manifestSchema, 'bad-artifact', 'The manifest');
   requireSameName(manifest, address);
+  // What is removed from now on is not taken for what is there.
+  const nowMs = gateway.now();
   const there = await statFile(gateway.bucket, address);
   if (there !== undefined && there.sha256 !== sha256) throw otherManifest(address.model, address.version);
   requireComplete(manifest, await listFiles(gateway.bucket, address));
 
-  await putFile(gateway.bucket, { address, body: bytes, bytes: bytes.length, sha256 });
-  const changed = await activateVersion(gateway.db, {
-    manifest,
-    manifestSha256: sha256,
-    actor: actorOf(identity),
-    nowMs: gateway.now(),
+  const created = await putFile(gateway.bucket, { address, body: bytes, bytes: bytes.length, sha256 });
+  const activation = { manifest, manifestSha256: sha256, actor: actorOf(identity), nowMs };
+  const changed = await activateVersion(gateway.db, activation).catch(async (error: unknown) => {
+    // Removed meanwhile: a manifest whose files are gone is nothing to leave behind.
+    if (created && (await mayRemove(gateway.db, address, gateway.now())))
+      await removeFile(gateway.bucket, address);
+    throw error;
   });
   gateway.catalog.set(await loadCatalog(gateway.db));
   return Response.json(

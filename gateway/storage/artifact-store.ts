@@ -120,13 +120,26 @@ export async function hasFiles(bucket: R2Bucket, address: Omit<ArtifactAddress, 
   return objects.length > 0;
 }
 
-/** Removes what there is of a version, the manifest first: without it nobody begins to read the rest. */
-export async function removeFiles(bucket: R2Bucket, address: Omit<ArtifactAddress, 'file'>): Promise<void> {
-  await ofStore('bucket', bucket.delete(objectKey({ ...address, file: MANIFEST_FILE })));
+export async function removeFile(bucket: R2Bucket, address: ArtifactAddress): Promise<void> {
+  await ofStore('bucket', bucket.delete(objectKey(address)));
+}
+
+/**
+ * Removes what there is of a version, the manifest first: without it nobody begins to read the rest.
+ * @param requireTime throws when nothing more may be removed
+ */
+export async function removeFiles(
+  bucket: R2Bucket,
+  address: Omit<ArtifactAddress, 'file'>,
+  requireTime: () => void = () => {},
+): Promise<void> {
+  requireTime();
+  await removeFile(bucket, { ...address, file: MANIFEST_FILE });
   const prefix = objectKey({ ...address, file: '' });
   for (let more = true; more; ) {
     // From the beginning each time: what was listed before is gone.
     const { objects, truncated } = await ofStore('bucket', bucket.list({ prefix }));
+    requireTime();
     if (objects.length > 0) await ofStore('bucket', bucket.delete(objects.map(({ key }) => key)));
     more = truncated;
   }

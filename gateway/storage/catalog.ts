@@ -11,7 +11,7 @@ import { SppError } from '../../schema/errors.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import { auditStatement } from './audit.ts';
 import { type Database, isTaken } from './database.ts';
-import { requireNameFree, unlessDeleted } from './deleted-versions.ts';
+import { requireNameFree, unlessTaken } from './free-names.ts';
 
 export interface CatalogVersion extends ArtifactVersionRow {
   /** By level, the sparsest first. */
@@ -86,6 +86,7 @@ export interface Activation {
   readonly manifest: Manifest;
   readonly manifestSha256: string;
   readonly actor: string;
+  /** Before its files were found to be there. */
   readonly nowMs: number;
 }
 
@@ -93,7 +94,7 @@ export interface Activation {
  * Makes an uploaded version the active one: its rows, the switch and the audit row, all or none. Doing so again changes
  * nothing; a version that is known but not active becomes active again.
  * @returns whether anything changed
- * @throws `conflict` when the version is known with another manifest, or was deleted
+ * @throws `conflict` when the version is known with another manifest, was deleted, or its files were removed since `nowMs`
  */
 export async function activateVersion(db: Database, activation: Activation): Promise<boolean> {
   const { manifest, manifestSha256, actor, nowMs } = activation;
@@ -122,9 +123,9 @@ export async function activateVersion(db: Database, activation: Activation): Pro
   });
   const added = known === undefined ? newRows(db, activation) : [];
   try {
-    await db.batch([unlessDeleted(db, { model, version }), audit, activate, ...added]);
+    await db.batch([...unlessTaken(db, { model, version }, nowMs), audit, activate, ...added]);
   } catch (error) {
-    if (isTaken(error)) await requireNameFree(db, { model, version });
+    if (isTaken(error)) await requireNameFree(db, { model, version }, nowMs);
     // Someone uploads the same version at this moment; which of the two came first is for the next look to tell.
     if (isTaken(error))
       throw new SppError('conflict', `${model}/${version} is being activated by another upload.`, {

@@ -1,7 +1,6 @@
 /** Versions that operators have deleted: the database says so before any file goes, and their names stay taken. */
 import { and, eq, exists, type SQL, sql } from 'drizzle-orm';
 import { artifactVersions, deletedVersions, levels, models, policies } from '../../schema/db/tables.ts';
-import { SppError } from '../../schema/errors.ts';
 import type { ArtifactAddress } from './artifact-store.ts';
 import { auditWhere } from './audit.ts';
 import type { Database } from './database.ts';
@@ -15,11 +14,14 @@ export type Holder =
 
 /** Whether there is, or was, such a version; one that was never complete is in the bucket alone. */
 export async function isKnownVersion(db: Database, address: VersionAddress): Promise<boolean> {
-  const [there, gone] = await db.batch([
-    db.select({ version: artifactVersions.version }).from(artifactVersions).where(rowOf(address)),
-    tombstone(db, address),
-  ]);
-  return there.length + gone.length > 0;
+  const [row] = await db.select({ known: isKnown(db, address) }).from(sql`(select 1)`);
+  return row?.known === 1;
+}
+
+/** The same as a condition, in brackets. */
+export function isKnown(db: Database, address: VersionAddress): SQL<number> {
+  const there = db.select({ version: artifactVersions.version }).from(artifactVersions).where(rowOf(address));
+  return sql<number>`(${exists(there)} or ${exists(tombstone(db, address))})`;
 }
 
 export interface Deletion extends VersionAddress {
@@ -68,26 +70,8 @@ export async function markDeleted(db: Database, deletion: Deletion): Promise<rea
   );
 }
 
-/** @throws `conflict` for a name whose version was deleted, whatever its content was */
-export async function requireNameFree(db: Database, address: VersionAddress): Promise<void> {
-  const [gone] = await tombstone(db, address);
-  if (gone === undefined) return;
-  throw new SppError(
-    'conflict',
-    `${address.model}/${address.version} was deleted, and its name stays taken.`,
-    {
-      hint: 'Files are cached by the names of their versions. Upload it under another one, which `model.version` in its manifest.json says.',
-      details: { deletedAtMs: gone.deletedAtMs },
-    },
-  );
-}
-
-/** Has a batch fail as a whole, by a key that is taken, where the version has been deleted; else it does nothing. */
-export function unlessDeleted(db: Database, address: VersionAddress) {
-  return db.insert(deletedVersions).select(tombstone(db, address));
-}
-
-function tombstone(db: Database, { model, version }: VersionAddress) {
+/** The row of a name whose version was deleted. */
+export function tombstone(db: Database, { model, version }: VersionAddress) {
   return db
     .select()
     .from(deletedVersions)

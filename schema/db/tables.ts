@@ -40,12 +40,22 @@ export const artifactVersions = sqliteTable(
 );
 
 /**
- * Names of versions that have been deleted, complete ones or not, which stay taken: files are cached by them. A table of its own, as a
- * Worker that does not know it must not take deleted versions for ones that are there.
+ * Names of versions that have been deleted, which stay taken: files are cached by them. A table of its own, as a Worker that does not know
+ * it must not take deleted versions for ones that are there.
  */
 export const deletedVersions = sqliteTable(
   'deleted_versions',
   { model: text().notNull(), version: text().notNull(), deletedAtMs: integer().notNull() },
+  (table) => [primaryKey({ columns: [table.model, table.version] })],
+);
+
+/**
+ * Uploads without a manifest whose files are removed: until then their names are held, so that no file of a next upload is removed with
+ * them. Rows are kept for a while behind that, for requests that began before.
+ */
+export const removedUploads = sqliteTable(
+  'removed_uploads',
+  { model: text().notNull(), version: text().notNull(), heldUntilMs: integer().notNull() },
   (table) => [primaryKey({ columns: [table.model, table.version] })],
 );
 
