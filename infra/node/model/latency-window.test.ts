@@ -54,6 +54,19 @@ describe('latency windows', () => {
     expect(kept).toEqual([1, 93, 94, 95, 96, 97, 98, 99, 100]);
   });
 
+  test('the batch size recorded longest ago goes first, whenever it came, also after a restart', () => {
+    let ms = 0;
+    const windowsAt = () => latencyWindows('cpu', 1, [1], () => ms++);
+    const windows = windowsAt();
+    for (const batch of [2, 3, 4, 5, 6, 7, 8, 9, 2]) windows.record(0, batch, batch);
+    const restarted = windowsAt();
+    restarted.restore(windows.dump());
+    for (const each of [windows, restarted]) {
+      each.record(0, 10, 10);
+      expect(each.profiles(0).map(({ batch }) => batch)).toEqual([2, 4, 5, 6, 7, 8, 9, 10]);
+    }
+  });
+
   test('sizes that are kept for good are not pushed out', () => {
     const windows = latencyWindows('cpu', 1, [1, 4]);
     for (let batch = 1; batch <= 100; batch++) windows.record(0, batch, batch);

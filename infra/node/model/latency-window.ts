@@ -36,7 +36,7 @@ export interface LatencyWindows {
   times(level: number, rows: number, length?: number): RunTimes | undefined;
   /** Of runs of exactly this size and length; undefined where there were hardly any. */
   median(level: number, batch: number, length?: number): number | undefined;
-  /** The latest times, to be restored in another process. */
+  /** The latest times, to be restored in another process; of the batch sizes of a level and length those recorded last stand last. */
   dump(): RecordedTimes[];
   /** Times from elsewhere; they go as soon as runs here contradict them. */
   restore(recorded: readonly RecordedTimes[]): void;
@@ -88,14 +88,16 @@ export function latencyWindows(
     const batches = made(lengths, length, () => new Map<number, Window>());
     const known = batches.get(batch);
     if (known !== undefined) return known;
-    const others = [...batches].filter(([size]) => !kept.includes(size));
-    if (!kept.includes(batch) && others.length >= MAX_BATCHES) {
-      const [longestAgo] = others.toSorted(([, a], [, b]) => a.lastMs - b.lastMs);
-      if (longestAgo !== undefined) batches.delete(longestAgo[0]);
-    }
+    if (!kept.includes(batch)) makeRoom(batches);
     const window = emptyWindow();
     batches.set(batch, window);
     return window;
+  };
+
+  /** For one more batch size. */
+  const makeRoom = (batches: Map<number, Window>) => {
+    const others = longestAgoFirst(batches).filter(([size]) => !kept.includes(size));
+    if (others.length >= MAX_BATCHES && others[0] !== undefined) batches.delete(others[0][0]);
   };
 
   const isOld = (window: Window) => now() - window.lastMs > OLD_AFTER_MS;
@@ -230,7 +232,7 @@ export function latencyWindows(
     dump: () =>
       [...levels].flatMap(([level, lengths]) =>
         [...lengths].flatMap(([length, batches]) =>
-          [...batches].map(([batch, window]) => ({
+          longestAgoFirst(batches).map(([batch, window]) => ({
             level,
             length,
             batch,
@@ -253,6 +255,10 @@ export function latencyWindows(
         ...[...(levels.get(level)?.values() ?? [])].map((batches) => batches.get(1)?.restored ?? 0),
       ),
   };
+}
+
+function longestAgoFirst(batches: ReadonlyMap<number, Window>): [number, Window][] {
+  return [...batches].toSorted(([, a], [, b]) => a.lastMs - b.lastMs);
 }
 
 function made<K, V>(map: Map<K, V>, key: K, make: () => V): V {
