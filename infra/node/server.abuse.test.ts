@@ -100,6 +100,12 @@ test.each([
     'POST /v2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
     405,
   ],
+  // Refused for that, and what comes behind a refusal that ends its connection is not answered at all.
+  [
+    'an expectation that nobody knows',
+    'POST /v2 HTTP/1.1\r\nHost: x\r\nExpect: tea\r\nContent-Length: 2\r\n\r\n{}rubbish\r\n\r\n',
+    400,
+  ],
 ])('requests before %s are answered first, in their order', async (_, rubbish, status) => {
   const node = await readyNode(scope, { artifact });
   const body = JSON.stringify(tinyRequest([[1, 2, 3, 4]], [0]));
@@ -114,6 +120,27 @@ test.each([
   await closed;
   const statuses = received.match(/(?<=HTTP\/1\.1 )\d+/g)?.map(Number);
   expect(statuses).toEqual([200, 200, 200, status]);
+});
+
+test.each([
+  ['whose body stays away', 'POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n', 'some'],
+  [
+    'whose body turns out to be none',
+    'POST /v2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n',
+    'zz\r\n',
+  ],
+])('a refused request %s has no second answer', async (_, request, behind) => {
+  const node = await readyNode(scope, { artifact, requestTimeoutMs: 200 });
+  const socket = await connect(Number(new URL(node.url).port));
+  let received = '';
+  socket.on('data', (chunk: Buffer) => {
+    received += chunk.toString('latin1');
+  });
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  socket.once('data', () => socket.write(behind));
+  socket.write(request);
+  await closed;
+  expect(received.match(/(?<=HTTP\/1\.1 )\d+/g)?.map(Number)).toEqual([405]);
 });
 
 test('a connection goes on after a refusal, whatever of the refused body was still to come', async () => {

@@ -11,9 +11,10 @@ import type { Unanswered } from './unanswered.ts';
 export function answerConnectionFaults(server: Server, unanswered: Unanswered, log: Logger): void {
   /** What came whole before it is answered first: a client takes the first answer for that to its first request. */
   const refuseInTurn = (socket: Duplex, fault: SppError) => {
+    // What is wrong is the rest of a request that has its answer, which did not wait for that.
+    if (unanswered.isBehindAnswer(socket)) return socket.end();
     const responses = unanswered.of(socket);
     const partial = responses.find(({ req }) => !req.complete);
-    // It has its answer, which did not wait for the rest.
     if (partial?.headersSent) return partial.once('close', () => socket.end());
     const last = responses.findLast(({ req }) => req.complete);
     if (last === undefined) return refuse(socket, fault, log);
@@ -34,6 +35,7 @@ export function answerConnectionFaults(server: Server, unanswered: Unanswered, l
       details: { header: 'Expect' },
     });
     log.info({ reason: fault.message }, 'connection refused');
+    unanswered.add(request, response);
     send(response, problemAnswer(fault, { connection: 'close' }));
   });
 }
