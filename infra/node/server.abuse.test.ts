@@ -1,4 +1,6 @@
 /** Senders that mean no good, or do not know better: slow, overlong, half, or many; each gets a problem or is let go. */
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connect, exchange } from '../../scripts/bench-node/http-exchange.ts';
 import { soak } from '../../scripts/soak-node/soak.ts';
@@ -120,6 +122,22 @@ test.each([
   await closed;
   const statuses = received.match(/(?<=HTTP\/1\.1 )\d+/g)?.map(Number);
   expect(statuses).toEqual([200, 200, 200, status]);
+});
+
+test.each([
+  ['wanted a tunnel', 'CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n'],
+  [
+    'sent too slowly',
+    'POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"inputs"',
+  ],
+])('a client that %s and keeps its side open does not keep the node from ending', async (_, text) => {
+  const node = await readyNode(scope, { artifact, requestTimeoutMs: 200 });
+  const port = Number(new URL(node.url).port);
+  const socket = createConnection({ port, host: '127.0.0.1', allowHalfOpen: true });
+  scope.onDispose(async () => socket.destroy());
+  socket.resume().write(text);
+  await once(socket, 'end');
+  await node.close();
 });
 
 test.each([

@@ -7,15 +7,18 @@ import { problemDocument, SppError } from '../../../schema/errors.ts';
 import { problemAnswer, send } from './exchange.ts';
 import type { Unanswered } from './unanswered.ts';
 
+/** That a client has to take what it was answered. */
+const LINGER_MS = 1000;
+
 /** @param unanswered what the server's requests are counted by */
 export function answerConnectionFaults(server: Server, unanswered: Unanswered, log: Logger): void {
   /** What came whole before it is answered first: a client takes the first answer for that to its first request. */
   const refuseInTurn = (socket: Duplex, fault: SppError) => {
     // What is wrong is the rest of a request that has its answer, which did not wait for that.
-    if (unanswered.isBehindAnswer(socket)) return socket.end();
+    if (unanswered.isBehindAnswer(socket)) return endSoon(socket);
     const responses = unanswered.of(socket);
     const partial = responses.find(({ req }) => !req.complete);
-    if (partial?.headersSent) return partial.once('close', () => socket.end());
+    if (partial?.headersSent) return partial.once('close', () => endSoon(socket));
     const last = responses.findLast(({ req }) => req.complete);
     if (last === undefined) return refuse(socket, fault, log);
     last.once('close', () => refuse(socket, fault, log));
@@ -52,7 +55,16 @@ function refuse(socket: Duplex, fault: SppError, log: Logger): void {
     'Connection: close',
   ];
   socket.on('error', () => {});
-  socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`);
+  endSoon(socket, `${lines.join('\r\n')}\r\n\r\n${body}`);
+}
+
+/** Whether the client ends its side or not: the server does not know all of these connections any more, and could not end itself. */
+function endSoon(socket: Duplex, text = ''): void {
+  socket.end(text);
+  // Of one that asked for a tunnel nothing else is read, not even its end.
+  socket.resume();
+  const lingering = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(lingering));
 }
 
 function faultOf({ code }: NodeJS.ErrnoException): SppError {
