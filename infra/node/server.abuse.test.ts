@@ -4,6 +4,7 @@ import { createConnection } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connect, exchange } from '../../scripts/bench-node/http-exchange.ts';
 import { soak } from '../../scripts/soak-node/soak.ts';
+import { gatedThreads } from '../../test/support/gated-threads.ts';
 import {
   disposables,
   inferOk,
@@ -159,6 +160,22 @@ test.each([
   socket.write(request);
   await closed;
   expect(received.match(/(?<=HTTP\/1\.1 )\d+/g)?.map(Number)).toEqual([405]);
+});
+
+test('a client that wanted a tunnel behind a request, and resets its connection, takes nothing else with it', async () => {
+  const threads = gatedThreads();
+  const node = await readyNode(scope, { artifact }, { spawn: threads.spawn });
+  const request = tinyRequest([[1, 2, 3, 4]], [0]);
+  const body = JSON.stringify(request);
+  const socket = await connect(Number(new URL(node.url).port));
+  threads.hold();
+  const infer = `POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  socket.write(`${infer}CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await threads.held(1);
+  socket.resetAndDestroy();
+  threads.release();
+  // An error that nobody listens to fails the test from outside.
+  await inferOk(`${node.url}/v2/models/tiny/infer`, request);
 });
 
 test('a connection goes on after a refusal, whatever of the refused body was still to come', async () => {

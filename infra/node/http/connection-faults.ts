@@ -28,6 +28,8 @@ export function answerConnectionFaults(server: Server, unanswered: Unanswered, l
     refuseInTurn(socket, faultOf(error));
   });
   server.on('connect', (_: IncomingMessage, socket: Duplex) => {
+    // The server listens to none of these any more: a client that resets its connection would end the process.
+    socket.on('error', () => {});
     const hint = 'The interface is the Open Inference Protocol; this is no proxy.';
     refuseInTurn(socket, new SppError('method-not-allowed', 'CONNECT is not taken here.', { hint }));
   });
@@ -54,7 +56,6 @@ function refuse(socket: Duplex, fault: SppError, log: Logger): void {
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',
   ];
-  socket.on('error', () => {});
   endSoon(socket, `${lines.join('\r\n')}\r\n\r\n${body}`);
 }
 
