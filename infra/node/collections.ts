@@ -1,13 +1,13 @@
 /** Collections of garbage on the calling thread: what waits stands still meanwhile. */
 import { constants, PerformanceObserver } from 'node:perf_hooks';
 
-/** `major` looks at all of the heap, `minor` at what is new; `step` is a part of a major one that is done ahead. */
-export type CollectionKind = 'major' | 'minor' | 'step';
+/** `major` looks at all of the heap, `minor` at what is new; `start` begins a major one ahead, which goes on between other work, unseen. */
+export type CollectionKind = 'major' | 'minor' | 'start';
 
 const KINDS: ReadonlyMap<unknown, CollectionKind> = new Map<unknown, CollectionKind>([
   [constants.NODE_PERFORMANCE_GC_MAJOR, 'major'],
   [constants.NODE_PERFORMANCE_GC_MINOR, 'minor'],
-  [constants.NODE_PERFORMANCE_GC_INCREMENTAL, 'step'],
+  [constants.NODE_PERFORMANCE_GC_INCREMENTAL, 'start'],
 ]);
 
 /**

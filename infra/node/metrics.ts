@@ -109,12 +109,12 @@ export function nodeMetrics(gauges: () => NodeGauges): NodeMetrics {
 
   const collections = new Histogram({
     name: 'spp_node_gc_seconds',
-    help: 'Collections of garbage on the main thread: major of all of the heap, step a part of one ahead, minor of what is new.',
+    help: 'Collections of garbage on the main thread: major of all of the heap, start where one begins ahead, minor of what is new.',
     labelNames: ['kind'],
     buckets: SECONDS,
     registers,
   });
-  for (const kind of ['major', 'minor', 'step']) collections.zero({ kind });
+  for (const kind of ['major', 'minor', 'start']) collections.zero({ kind });
 
   return {
     answered({ level, asked, runRows, leads, queueMs, executeMs, leftMs }) {

@@ -201,7 +201,6 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     levelBytes: current?.model.levelBytes ?? 0,
   }));
   const unanswered = unansweredRequests();
-  const ignoreCollections = observeCollections(metrics.collected);
   const app = nodeApp({
     node,
     name: settings.name,
@@ -229,6 +228,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   server.on('checkContinue', app);
   answerConnectionFaults(server, unanswered, log);
   const url = await listen(server, settings.host, settings.port);
+  const ignoreCollections = observeCollections(metrics.collected);
   log.info({ url, artifact: settings.artifact, workers: settings.workers, ep: settings.ep }, 'listening');
 
   const { gateway, registrationToken, heartbeatMs } = settings;
