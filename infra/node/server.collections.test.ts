@@ -1,45 +1,29 @@
 /** What requests leave behind: nothing that all of the heap would have to be collected for, as everything waits for that. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import { openArtifact } from '../../schema/artifact/store.ts';
 import { connect, exchange } from '../../scripts/bench-node/http-exchange.ts';
 import { binaryRequest } from '../../scripts/bench-node/requests.ts';
 import { disposables, tinyArtifact } from '../../test/support/node-client.ts';
+import { nodeProcess } from '../../test/support/node-process.ts';
 import { zeroInputs } from './tensors.ts';
 
 const scope = disposables();
 afterEach(() => scope.dispose());
 
-const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const CONNECTIONS = 32;
-
-async function nodeProcess(artifact: string): Promise<string> {
-  const child = spawn(process.execPath, [MAIN, '--artifact', artifact, '--port', '0', '--workers', '1'], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  scope.onDispose(async () => {
-    child.kill('SIGKILL');
-    await once(child, 'close');
-  });
-  for await (const line of createInterface({ input: child.stdout })) {
-    const url = /^ready (\S+)/.exec(line)?.[1];
-    if (url !== undefined) return url;
-  }
-  throw new Error('the node ended before it was ready');
-}
 
 async function collectionsOf(url: string, kind: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
-  return Number(new RegExp(`^spp_node_gc_seconds_count\\{kind="${kind}"\\} (\\d+)`, 'm').exec(text)?.[1]);
+  const [, count] = new RegExp(`^spp_node_gc_seconds_count\\{kind="${kind}"\\} (\\d+)`, 'm').exec(text) ?? [];
+  if (count === undefined) throw new Error(`the node counts no ${kind} collections: ${text}`);
+  return Number(count);
 }
 
 test('thousands of requests with deadlines leave nothing that has grown old', async () => {
   const directory = await tinyArtifact(scope);
   const { manifest } = await openArtifact(directory);
-  const url = await nodeProcess(directory);
+  const flags = ['--artifact', directory, '--port', '0', '--workers', '1'];
+  const url = await nodeProcess(scope, flags, 'secret').ready;
   const request = binaryRequest(manifest, zeroInputs(manifest.inputs), 1, {
     'X-Latency-Budget': '5s',
     'X-Path-Min-Level': '0',

@@ -8,8 +8,8 @@ import type { Disposable } from './node-client.ts';
 const MAIN = fileURLToPath(new URL('../../infra/node/main.ts', import.meta.url));
 
 export interface NodeProcess {
-  /** Resolves when it has said that it is ready. */
-  readonly ready: Promise<void>;
+  /** Its URL, once it has said that it is ready. */
+  readonly ready: Promise<string>;
   /** SIGTERM; resolves when it has drained and is gone. */
   stop(): Promise<void>;
   /** SIGKILL; resolves when it is gone. */
@@ -33,11 +33,14 @@ export function nodeProcess(
   };
   const kill = end('SIGKILL');
   scope.onDispose(kill);
-  return { ready: saysReady(child), stop: end('SIGTERM'), kill };
+  return { ready: urlWhenReady(child), stop: end('SIGTERM'), kill };
 }
 
-async function saysReady(child: ChildProcess): Promise<void> {
+async function urlWhenReady(child: ChildProcess): Promise<string> {
   if (child.stdout === null) throw new Error('The node has no stdout.');
-  for await (const line of createInterface({ input: child.stdout })) if (line.startsWith('ready')) return;
+  for await (const line of createInterface({ input: child.stdout })) {
+    const url = /^ready (\S+)/.exec(line)?.[1];
+    if (url !== undefined) return url;
+  }
   throw new Error(`The node ended before it was ready: ${child.signalCode ?? child.exitCode}.`);
 }
