@@ -10,7 +10,10 @@ import { createLogger } from './log.ts';
 import { startNode } from './server.ts';
 
 const scope = disposables();
-afterEach(() => scope.dispose());
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await scope.dispose();
+});
 
 /** What `--expose-gc` gives contexts made from then on. */
 function collector(): (options: { type: 'major' | 'minor' }) => void {

@@ -1,7 +1,7 @@
 /** Senders that mean no good, or do not know better: slow, overlong, half, or many; each gets a problem or is let go. */
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { connect, exchange } from '../../scripts/bench-node/http-exchange.ts';
 import { soak } from '../../scripts/soak-node/soak.ts';
 import { gatedThreads } from '../../test/support/gated-threads.ts';
@@ -160,6 +160,29 @@ test.each([
   socket.write(request);
   await closed;
   expect(received.match(/(?<=HTTP\/1\.1 )\d+/g)?.map(Number)).toEqual([405]);
+});
+
+test('rubbish that goes on and on behind a request leaves nothing more than its beginning did', async () => {
+  const warned = vi.spyOn(process, 'emitWarning');
+  scope.onDispose(async () => warned.mockRestore());
+  const threads = gatedThreads();
+  const node = await readyNode(scope, { artifact }, { spawn: threads.spawn });
+  const body = JSON.stringify(tinyRequest([[1, 2, 3, 4]], [0]));
+  const socket = await connect(Number(new URL(node.url).port));
+  const closed = once(socket.resume(), 'close');
+  threads.hold();
+  socket.write(
+    `POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  await threads.held(1);
+  for (let i = 0; i < 100; i++) {
+    socket.write('rubbish\r\n\r\n');
+    // Another request's way, so that the server has read it.
+    await (await fetch(`${node.url}/v2/health/live`)).arrayBuffer();
+  }
+  threads.release();
+  await closed;
+  expect(warned).not.toHaveBeenCalled();
 });
 
 test('a client that wanted a tunnel behind a request, and resets its connection, takes nothing else with it', async () => {

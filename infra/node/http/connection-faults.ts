@@ -12,8 +12,12 @@ const LINGER_MS = 1000;
 
 /** @param unanswered what the server's requests are counted by */
 export function answerConnectionFaults(server: Server, unanswered: Unanswered, log: Logger): void {
+  /** Connections with a fault: what comes behind it is one more of the same. */
+  const faulty = new WeakSet<Duplex>();
   /** What came whole before it is answered first: a client takes the first answer for that to its first request. */
   const refuseInTurn = (socket: Duplex, fault: SppError) => {
+    if (faulty.has(socket)) return;
+    faulty.add(socket);
     // What is wrong is the rest of a request that has its answer, which did not wait for that.
     if (unanswered.isBehindAnswer(socket)) return endSoon(socket);
     const responses = unanswered.of(socket);
