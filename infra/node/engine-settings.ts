@@ -10,8 +10,8 @@ import { letHelpersGiveWay } from './execution/give-way.ts';
 const HEAP_GROWING_PERCENT = 200;
 
 /**
- * From which share of that on, in percent, it begins to be collected. By V8's own rule that is when less is left than the youngest objects
- * may take, which is nearly always: every six seconds at a thousand requests a second. It marks what lives on other threads meanwhile, on
+ * How much of that growth, in percent, there has been when collecting begins. By V8's own rule that is when less is left than the youngest objects
+ * may take, which is nearly always: it came every six seconds at a thousand requests a second. Collecting marks what lives on other threads meanwhile, on
  * cores that runs need, for some 30 ms in which everything takes twice as long.
  */
 const COLLECTS_FROM_PERCENT = 90;
