@@ -2,12 +2,11 @@
 import { createHash } from 'node:crypto';
 import { beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { Manifest } from '../../schema/manifest.ts';
-import { reportLevel, reportManifest } from '../../test/support/report-manifest.ts';
+import { plainManifest } from '../../test/support/report-manifest.ts';
 import { deployment, type Isolate, isolate, secrets } from '../isolate.fixture.ts';
 import { listAudit } from '../storage/audit.ts';
 
-const quality = { metric: 'accuracy' as const, value: 0.9, low: 0.8, high: 1, samples: 10 };
-const plain = reportManifest([reportLevel({ level: 0, relativeFlops: 1 }, { quality, latency: [] })]);
+const plain = plainManifest();
 const FILES = ['graph.onnx', 'weights-00.bin'];
 /** For how long a name is held, and for how long of that its files may be removed. */
 const HELD_MS = 60_000;

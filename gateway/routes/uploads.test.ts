@@ -1,11 +1,10 @@
 /** What the bucket holds and no version lists, told from its own listing. */
 import { beforeAll, beforeEach, expect, test } from 'vitest';
-import { reportLevel, reportManifest } from '../../test/support/report-manifest.ts';
+import { plainManifest } from '../../test/support/report-manifest.ts';
 import { deployment, type Isolate, isolate, secrets } from '../isolate.fixture.ts';
 import { activateVersion } from '../storage/catalog.ts';
 
-const quality = { metric: 'accuracy' as const, value: 0.9, low: 0.8, high: 1, samples: 10 };
-const manifest = reportManifest([reportLevel({ level: 0, relativeFlops: 1 }, { quality, latency: [] })]);
+const manifest = plainManifest();
 
 /** So many objects a listing. */
 let page: number;

@@ -1,13 +1,12 @@
 /** Versions of a model that several uploads activate at once. */
 import { beforeAll, expect, test, vi } from 'vitest';
-import { reportLevel, reportManifest } from '../../test/support/report-manifest.ts';
+import { plainManifest } from '../../test/support/report-manifest.ts';
 import { deployment, type Isolate, isolate } from '../isolate.fixture.ts';
 import { listAudit } from './audit.ts';
 import { activateVersion, loadCatalog, sameCatalogs } from './catalog.ts';
 import { markDeleted } from './deleted-versions.ts';
 
-const quality = { metric: 'accuracy' as const, value: 0.9, low: 0.8, high: 1, samples: 10 };
-const manifest = reportManifest([reportLevel({ level: 0, relativeFlops: 1 }, { quality, latency: [] })]);
+const manifest = plainManifest();
 
 let here: Isolate;
 

@@ -1,11 +1,10 @@
 /** A deletion that breaks off between the database and the bucket, and in the bucket. */
 import { beforeAll, expect, test, vi } from 'vitest';
-import { reportLevel, reportManifest } from '../../test/support/report-manifest.ts';
+import { plainManifest } from '../../test/support/report-manifest.ts';
 import { deployment, type Isolate, isolate, secrets } from '../isolate.fixture.ts';
 import { activateVersion } from './catalog.ts';
 
-const quality = { metric: 'accuracy' as const, value: 0.9, low: 0.8, high: 1, samples: 10 };
-const manifest = reportManifest([reportLevel({ level: 0, relativeFlops: 1 }, { quality, latency: [] })]);
+const manifest = plainManifest();
 
 /** So many objects a page, and so many deletions that reach the bucket. */
 const PAGE = 2;

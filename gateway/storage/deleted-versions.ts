@@ -2,7 +2,7 @@
 import { and, eq, exists, type SQL, sql } from 'drizzle-orm';
 import { artifactVersions, deletedVersions, levels, models, policies } from '../../schema/db/tables.ts';
 import type { ArtifactAddress } from './artifact-store.ts';
-import { auditWhere } from './audit.ts';
+import { type AuditEntry, auditWhere } from './audit.ts';
 import type { Database } from './database.ts';
 
 export type VersionAddress = Omit<ArtifactAddress, 'file'>;
@@ -34,22 +34,17 @@ export interface Deletion extends VersionAddress {
  * @returns what holds it, where it stays; empty when it is gone
  */
 export async function markDeleted(db: Database, deletion: Deletion): Promise<readonly Holder[]> {
-  const { model, version, actor, nowMs } = deletion;
+  const { model, version, nowMs } = deletion;
   const gone = exists(tombstone(db, deletion));
   const free = sql`not ${gone} and not exists (${holdersOf(deletion)})`;
   const from = sql`from ${artifactVersions} where ${rowOf(deletion)}`;
   const { manifestSha256, bytes } = artifactVersions;
   const [, , , , , holders, marked] = await db.batch([
-    auditWhere(
+    auditOfDeletion(
       db,
-      {
-        atMs: nowMs,
-        actor,
-        action: 'artifact.delete',
-        target: `${model}/${version}`,
-        // Both null of an upload that was never complete.
-        detail: sql`json_object('manifestSha256', (select ${manifestSha256} ${from}), 'bytes', (select ${bytes} ${from}))`,
-      },
+      deletion,
+      // Both null of an upload that was never complete.
+      sql`json_object('manifestSha256', (select ${manifestSha256} ${from}), 'bytes', (select ${bytes} ${from}))`,
       free,
     ),
     db.insert(deletedVersions).select(sql`select ${model}, ${version}, ${nowMs} where ${free}`),
@@ -68,6 +63,17 @@ export async function markDeleted(db: Database, deletion: Deletion): Promise<rea
   return holders.map(({ policy, side }) =>
     policy === null ? { kind: 'active' } : { kind: 'policy', version: policy, side },
   );
+}
+
+/** The audit row, on a condition. @param detail of what went */
+export function auditOfDeletion(
+  db: Database,
+  { model, version, actor, nowMs }: Deletion,
+  detail: AuditEntry['detail'] | SQL,
+  condition: SQL,
+) {
+  const target = `${model}/${version}`;
+  return auditWhere(db, { atMs: nowMs, actor, action: 'artifact.delete', target, detail }, condition);
 }
 
 /** The row of a name whose version was deleted. */

@@ -5,9 +5,8 @@
  */
 import { and, eq, exists, gt, lt, sql } from 'drizzle-orm';
 import { removedUploads } from '../../schema/db/tables.ts';
-import { auditWhere } from './audit.ts';
 import type { Database } from './database.ts';
-import { type Deletion, isKnown, type VersionAddress } from './deleted-versions.ts';
+import { auditOfDeletion, type Deletion, isKnown, type VersionAddress } from './deleted-versions.ts';
 
 const HELD_MS = 60_000;
 /** How long files of a held name may be removed: the rest is for a call of the bucket that is slow, and clocks that differ. */
@@ -20,23 +19,13 @@ const KEPT_MS = 24 * 3_600_000;
  * @returns whether files may be removed, for `REMOVING_MS` from `nowMs` on; not those of a version that is complete, or deleted, by now
  */
 export async function holdRemoved(db: Database, removal: Deletion): Promise<boolean> {
-  const { model, version, actor, nowMs } = removal;
+  const { model, version, nowMs } = removal;
   const { heldUntilMs } = removedUploads;
   const unknown = sql`not ${isKnown(db, removal)}`;
   const held = exists(holdOf(db, removal, nowMs));
   const [, , marked] = await db.batch([
     db.delete(removedUploads).where(lt(heldUntilMs, nowMs - KEPT_MS)),
-    auditWhere(
-      db,
-      {
-        atMs: nowMs,
-        actor,
-        action: 'artifact.delete',
-        target: `${model}/${version}`,
-        detail: { manifestSha256: null, bytes: null },
-      },
-      sql`${unknown} and not ${held}`,
-    ),
+    auditOfDeletion(db, removal, { manifestSha256: null, bytes: null }, sql`${unknown} and not ${held}`),
     db
       .insert(removedUploads)
       .select(sql`select ${model}, ${version}, ${nowMs + HELD_MS} where ${unknown}`)

@@ -53,3 +53,9 @@ export function reportManifest(
     dataSha256: '0'.repeat(64),
   };
 }
+
+/** Of one level, of which nothing is told but its quality. */
+export function plainManifest(): Manifest {
+  const quality = { metric: 'accuracy', value: 0.9, low: 0.8, high: 1, samples: 10 } as const;
+  return reportManifest([reportLevel({ level: 0, relativeFlops: 1 }, { quality, latency: [] })]);
+}
