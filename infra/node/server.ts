@@ -14,6 +14,7 @@ import type { SpawnThread } from './execution/asked-thread.ts';
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
 import { nodeApp } from './http/app.ts';
 import { answerConnectionFaults } from './http/connection-faults.ts';
+import { answerHalfClosed } from './http/half-closed.ts';
 import type { NodeView } from './http/routes.ts';
 import { unansweredRequests } from './http/unanswered.ts';
 import { type InFlight, inFlight } from './in-flight.ts';
@@ -227,6 +228,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   );
   server.on('checkContinue', app);
   answerConnectionFaults(server, unanswered, log);
+  answerHalfClosed(server, unanswered);
   const url = await listen(server, settings.host, settings.port);
   const ignoreCollections = observeCollections(metrics.collected);
   log.info({ url, artifact: settings.artifact, workers: settings.workers, ep: settings.ep }, 'listening');
