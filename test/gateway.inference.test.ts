@@ -1,4 +1,5 @@
 /** Choosing level and node through the real runtime, on nodes whose times the test sets. */
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { operatorModelsSchema } from '../gateway/openapi/answers.ts';
@@ -248,6 +249,35 @@ describe('the deadline', () => {
     expect(seen?.headers.authorization).toBe(`Bearer ${secrets.nodeToken}`);
     // What went through Miniflare's own worker, which takes a third of a request's time, has its mark.
     expect(seen?.headers).not.toHaveProperty('cf-worker');
+  });
+
+  const sampled = '0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+  const long = 'x'.repeat(20_000);
+  test.each([
+    { traceparent: `00-${sampled}`, tracestate: `a=${long}` },
+    { traceparent: `00-${sampled}`, tracestate: 'a=\x01' },
+    { traceparent: `01-${sampled}-${long}` },
+    { 'content-type': `application/${long}+json` },
+    { 'content-type': 'application/\x01+json' },
+  ])('travels with nothing of its headers that a node would refuse: case %#', async (headers) => {
+    const url = new URL(gateway.url);
+    const body = JSON.stringify(tinyRequest(fleetInput, [2]));
+    const socket = connect(Number(url.port), url.hostname);
+    // What `fetch` would not send.
+    const lines = Object.entries({
+      'content-type': 'application/json',
+      ...headers,
+      host: url.host,
+      authorization: `Bearer ${gateway.clientKey}`,
+      'content-length': body.length,
+      connection: 'close',
+      'x-latency-budget': '15s',
+    }).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.write(`POST /v2/models/tiny/infer HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
+    const [heard] = await once(socket, 'data');
+    socket.destroy();
+    expect(String(heard)).toMatch(/^HTTP\/1.1 200 /);
+    expect(a.seen.length + b.seen.length).toBe(1);
   });
 });
 

@@ -168,11 +168,15 @@ function parsedTensor(json: Uint8Array): FirstTensor {
 /** Without parameters, and in small letters. */
 const essence = memo(64, (contentType: string) => contentType.split(';')[0]?.trim().toLowerCase() ?? '');
 
-/** No type at all is what the usual clients of the protocol send, or that of bytes, for JSON alone too: it goes to nodes as what it is. */
+/**
+ * No type at all is what the usual clients of the protocol send, or that of bytes, for JSON alone too: it goes to nodes as what it is. So
+ * does whatever else is JSON: what a client may write there, for as long as it likes, is not for nodes to refuse.
+ */
 function mediaType(headers: Headers, binary: boolean): string {
   const given = headers.get('content-type');
   const type = given === null ? (binary ? 'application/octet-stream' : 'application/json') : essence(given);
-  if (type !== 'application/json' && !type.endsWith('+json') && type !== 'application/octet-stream')
+  if (type === 'application/octet-stream') return binary ? type : 'application/json';
+  if (type !== 'application/json' && !type.endsWith('+json'))
     throw new SppError(
       'unsupported-media-type',
       `The Content-Type ${JSON.stringify(type.slice(0, 80))} is not understood.`,
@@ -180,5 +184,5 @@ function mediaType(headers: Headers, binary: boolean): string {
         hint: 'Send Content-Type: application/json, or with binary data application/octet-stream and Inference-Header-Content-Length.',
       },
     );
-  return type === 'application/octet-stream' && !binary ? 'application/json' : type;
+  return 'application/json';
 }
