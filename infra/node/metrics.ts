@@ -3,8 +3,8 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ProblemCode } from '../../schema/errors.ts';
 import type { CollectionKind } from './collections.ts';
 
-/** One inference request that was answered. Times in ms. */
-export interface Answered {
+/** One inference request that was run. Times in ms. */
+export interface Ran {
   readonly level: number;
   /** The level asked for. */
   readonly asked: number;
@@ -16,10 +16,13 @@ export interface Answered {
   readonly executeMs: number;
   /** What was left of its budget when the answer was ready; undefined where it had none. */
   readonly leftMs: number | undefined;
+  /** Whether somebody still waited for the answer. */
+  readonly heard: boolean;
 }
 
 export interface NodeMetrics {
-  answered(request: Answered): void;
+  /** To be called for all that are run; those that nobody waits for any more are refused with `client-gone` besides. */
+  ran(request: Ran): void;
   /**
    * @param code of the problem; `client-gone` when nobody waited for the answer any more
    * @param hadDeadline whether the request stated a latency budget
@@ -117,15 +120,18 @@ export function nodeMetrics(gauges: () => NodeGauges): NodeMetrics {
   for (const kind of ['major', 'minor', 'start']) collections.zero({ kind });
 
   return {
-    answered({ level, asked, runRows, leads, queueMs, executeMs, leftMs }) {
+    ran({ level, asked, runRows, leads, queueMs, executeMs, leftMs, heard }) {
       const labels = { level: String(level) };
-      requests.inc({ ...labels, asked: String(asked) });
+      if (heard) requests.inc({ ...labels, asked: String(asked) });
       queued.observe(labels, queueMs / 1000);
       if (leads) {
         executed.observe(labels, executeMs / 1000);
         batches.observe(labels, runRows);
       }
-      if (leftMs !== undefined) deadlines.inc({ outcome: leftMs >= 0 ? 'kept' : 'missed' });
+      if (leftMs === undefined) return;
+      // Who leaves at the deadline has missed it; who leaves before has neither kept nor missed it.
+      if (leftMs < 0) deadlines.inc({ outcome: 'missed' });
+      else if (heard) deadlines.inc({ outcome: 'kept' });
     },
     refused(code, hadDeadline) {
       refusals.inc({ code });

@@ -1,5 +1,7 @@
 /** /metrics of a real node: what its requests were, as Prometheus reads it. */
 import { afterEach, expect, test } from 'vitest';
+import { connect } from '../../scripts/bench-node/http-exchange.ts';
+import { gatedThreads } from '../../test/support/gated-threads.ts';
 import {
   disposables,
   inferOk,
@@ -40,6 +42,37 @@ test('the node counts answers, kept deadlines and refusals, and tells nobody wit
       'spp_node_refusals_total{code="unauthorized"} 1',
       'spp_node_resident_levels 3',
       'spp_node_ready 1',
+    ]),
+  );
+});
+
+test('who leaves while the run is on is not counted as answered', async () => {
+  const threads = gatedThreads();
+  const node = await readyNode(scope, { artifact: await tinyArtifact(scope) }, { spawn: threads.spawn });
+  const url = `${node.url}/v2/models/tiny/infer`;
+  const request = tinyRequest([[1, 2, 3, 4]], [0]);
+  const body = JSON.stringify(request);
+  const leaves = await connect(Number(new URL(node.url).port));
+  threads.hold();
+  leaves.write(
+    `POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nX-Latency-Budget: 20s\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  await threads.held(1);
+  leaves.resetAndDestroy();
+  const stays = inferOk(url, request, { 'x-latency-budget': '20s' });
+  await expect.poll(() => node.report().queueLength).toBe(1);
+  // Another request's way, so that the server has read the reset.
+  await (await fetch(`${node.url}/v2/health/live`)).arrayBuffer();
+  threads.release();
+  await stays;
+  const counted = async () => (await (await fetch(`${node.url}/metrics`)).text()).split('\n');
+  expect(await counted()).toEqual(
+    expect.arrayContaining([
+      'spp_node_requests_total{level="2",asked="2"} 1',
+      'spp_node_refusals_total{code="client-gone"} 1',
+      'spp_node_deadlines_total{outcome="kept"} 1',
+      'spp_node_deadlines_total{outcome="missed"} 0',
+      'spp_node_execute_seconds_count{level="2"} 2',
     ]),
   );
 });

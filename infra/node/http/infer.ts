@@ -58,6 +58,7 @@ async function inferOn(
   requireWork(exchange, body, manifest);
   const bytes = binaryParts(body.inputs, tail);
   const wanted = selectOutputs(manifest.outputs, body);
+  const { signal } = exchange;
   const result = await model.infer({
     level,
     minLevel,
@@ -68,7 +69,7 @@ async function inferOn(
     ),
     outputs: wanted.map(({ name }) => name),
     deadlineMs,
-    signal: exchange.signal,
+    signal,
   });
   const { queueMs, loadMs, executeMs } = result;
   const { outputs, tails } = unpackOutputs(manifest.outputs, wanted, result.outputs);
@@ -88,11 +89,9 @@ async function inferOn(
     [headerNames.pathLevel]: String(result.level),
     ...(result.level === level ? {} : { [headerNames.steppedFrom]: String(level) }),
   };
-  metrics.answered({
-    ...result,
-    asked: level,
-    leftMs: deadlineMs === undefined ? undefined : deadlineMs - performance.now(),
-  });
+  const leftMs = deadlineMs === undefined ? undefined : deadlineMs - performance.now();
+  metrics.ran({ ...result, asked: level, leftMs, heard: !signal.aborted });
+  signal.throwIfAborted();
   return tails.length === 0 ? jsonAnswer(header, headers) : binaryAnswer(header, tails, headers);
 }
 
