@@ -6,7 +6,7 @@ import { problemDocument, SppError } from '../../../schema/errors.ts';
 import { bearerCheck } from './auth.ts';
 import { bodyRoom } from './body-room.ts';
 import { type Answer, exchangeOf, problemAnswer, send } from './exchange.ts';
-import { MOST_AHEAD, pipelineLimit } from './pipeline-limit.ts';
+import { pipelineLimit } from './pipeline-limit.ts';
 import { nodeRoutes, type RouteOptions, routeMatcher } from './routes.ts';
 import type { Unanswered } from './unanswered.ts';
 import { giveUpUnread } from './unread-answers.ts';
@@ -31,18 +31,25 @@ export function nodeApp(options: AppOptions): RequestListener {
   const { node, log } = options;
   const checkToken = options.token === undefined ? () => {} : bearerCheck(options.token);
   const match = routeMatcher(nodeRoutes(options));
-  const placeOf = pipelineLimit(options.unanswered);
+  const placeOf = pipelineLimit();
   const room = bodyRoom(options.maxBodiesBytes);
 
-  const answer = async (request: IncomingMessage, response: ServerResponse) => {
-    const exchange = exchangeOf(request, response, room);
-    const { method, path, arrivedMs } = exchange;
+  /** @param fault of its connection, which ends with this answer */
+  const answer = async (
+    request: IncomingMessage,
+    response: ServerResponse,
+    arrivedMs: number,
+    fault?: SppError,
+  ) => {
+    const exchange = exchangeOf(request, response, room, arrivedMs);
+    const { method, path } = exchange;
     const given = exchange.header(REQUEST_ID_HEADER);
     const requestId = given !== undefined && REQUEST_ID.test(given) ? given : randomUUID();
     const { route, params, allow } = match(method, path);
     let result: Answer;
     let failure: unknown;
     try {
+      if (fault !== undefined) throw fault;
       if (request.httpVersion === '1.1' && hostsOf(request) !== 1) throw notOneHost();
       if (!route?.open) checkToken(exchange.header('authorization'));
       if (route === undefined) throw notHere(method, path, allow);
@@ -65,7 +72,9 @@ export function nodeApp(options: AppOptions): RequestListener {
         ...(method === 'POST' ? {} : { 'cache-control': 'no-store' }),
         // A kept connection would hold up the end of the server, and bring its client back to a node that refuses. A client that was
         // not told to send its body may send it, or the next request: nobody could tell them apart.
-        ...(node.state === 'draining' || exchange.holdsBody ? { connection: 'close' } : {}),
+        ...(node.state === 'draining' || exchange.holdsBody || fault !== undefined
+          ? { connection: 'close' }
+          : {}),
       },
     });
     giveUpUnread(response, options.unreadMs, () =>
@@ -89,16 +98,15 @@ export function nodeApp(options: AppOptions): RequestListener {
   };
 
   return (request, response) => {
-    const place = placeOf(request, response);
-    if (place === 'none') return;
-    if (place === 'last') {
-      log.info({ reason: 'too many requests ahead of their answers' }, 'connection refused');
-      return send(response, problemAnswer(tooFarAhead(), { connection: 'close' }));
-    }
-    answer(request, response).catch((error: unknown) => {
-      log.error({ err: error }, 'request failed outside of its route');
-      response.destroy();
-    });
+    const arrivedMs = performance.now();
+    const begin = (fault?: SppError) => {
+      answer(request, response, arrivedMs, fault).catch((error: unknown) => {
+        log.error({ err: error }, 'request failed outside of its route');
+        response.destroy();
+      });
+    };
+    options.unanswered.add(request, response);
+    if (placeOf(request, response, begin) === 'last') begin(tooFarAhead());
   };
 }
 
@@ -112,8 +120,7 @@ function reasonOf(failure: unknown): { code: string; reason: string } {
 }
 
 function tooFarAhead(): SppError {
-  const message = `${MOST_AHEAD} requests of this connection have no answer yet, which is the limit.`;
-  return new SppError('queue-full', message, {
+  return new SppError('queue-full', 'Too many requests that were sent ahead of their answers wait here.', {
     hint: 'Fetch answers before sending more, or open more connections.',
     retryAfterS: 1,
   });

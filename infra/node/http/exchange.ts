@@ -46,14 +46,22 @@ export function problemAnswer(error: unknown, headers: Readonly<Record<string, s
   return { status, headers: { ...headers, ...own }, body };
 }
 
-/** @param room for its body, beside those of others */
-export function exchangeOf(request: IncomingMessage, response: ServerResponse, room: BodyRoom): Exchange {
-  return new HttpExchange(request, response, room);
+/**
+ * @param room for its body, beside those of others
+ * @param arrivedMs when it came; now unless told
+ */
+export function exchangeOf(
+  request: IncomingMessage,
+  response: ServerResponse,
+  room: BodyRoom,
+  arrivedMs = performance.now(),
+): Exchange {
+  return new HttpExchange(request, response, room, arrivedMs);
 }
 
 /** A class, as each request makes one: its methods are made once. */
 class HttpExchange implements Exchange {
-  readonly arrivedMs = performance.now();
+  readonly arrivedMs: number;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #room: BodyRoom;
@@ -63,7 +71,8 @@ class HttpExchange implements Exchange {
   /** While the body is being read. */
   #giveUpBody: ((error: unknown) => void) | undefined;
 
-  constructor(request: IncomingMessage, response: ServerResponse, room: BodyRoom) {
+  constructor(request: IncomingMessage, response: ServerResponse, room: BodyRoom, arrivedMs: number) {
+    this.arrivedMs = arrivedMs;
     this.#request = request;
     this.#response = response;
     this.#room = room;

@@ -3,8 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 
 export interface Unanswered {
-  /** Counts a request until its response is closed. @returns how many its connection has with it */
-  add(request: IncomingMessage, response: ServerResponse): number;
+  /** Counts a request until its response is closed. */
+  add(request: IncomingMessage, response: ServerResponse): void;
   /** Their responses, in the order in which they came. */
   of(socket: Duplex): readonly ServerResponse[];
   /** Whether the body of a request that has had its answer is still coming. */
@@ -27,7 +27,6 @@ export function unansweredRequests(): Unanswered {
         responses.splice(responses.indexOf(response), 1);
         if (!request.complete) answeredEarly.set(socket, request);
       });
-      return responses.length;
     },
     of: (socket) => [...(byConnection.get(socket) ?? [])],
     isBehindAnswer: (socket) => answeredEarly.get(socket)?.complete === false,
