@@ -2,6 +2,8 @@
 
 export interface InFlight {
   readonly count: number;
+  /** Counts as much more, or less where it is negative. */
+  add(count: number): void;
   /** Counts `work` until it settles. */
   track<T>(work: () => T | Promise<T>): Promise<T>;
   /** Resolves true when nothing is in flight, false when `limitMs` pass before. */
@@ -11,17 +13,21 @@ export interface InFlight {
 export function inFlight(): InFlight {
   const waiting = new Set<() => void>();
   let count = 0;
+  const add = (more: number) => {
+    count += more;
+    if (count === 0) for (const wake of waiting) wake();
+  };
   return {
     get count() {
       return count;
     },
+    add,
     async track(work) {
-      count++;
+      add(1);
       try {
         return await work();
       } finally {
-        count--;
-        if (count === 0) for (const wake of waiting) wake();
+        add(-1);
       }
     },
     idle: (limitMs) =>

@@ -1,17 +1,22 @@
+import { once } from 'node:events';
 import { open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
+import type { InferResponse } from '../../schema/protocol.ts';
+import { connect } from '../../scripts/bench-node/http-exchange.ts';
 import { gatedThreads } from '../../test/support/gated-threads.ts';
 import {
   disposables,
   inferOk,
   post,
+  postBytes,
   problemOf,
   readyNode,
   temporaryDirectory,
   tinyArtifact,
+  tinyBinaryRequest,
   tinyRequest,
 } from '../../test/support/node-client.ts';
 import { tinyReference } from '../../test/support/tiny-model.ts';
@@ -153,6 +158,45 @@ describe('stopping', () => {
     expect((await Promise.all([running, waiting])).map(({ status }) => status)).toEqual([200, 200]);
     await closed;
     await expect(fetch(`${node.url}/v2`)).rejects.toThrow();
+  });
+
+  test('ends behind the last answer of each connection, once that has been taken', async () => {
+    const gate = gatedThreads();
+    const node = await readyNode(scope, { artifact: await tinyArtifact(scope) }, { spawn: gate.spawn });
+    const body = JSON.stringify(tinyRequest(X, TOKEN));
+    const socket = await connect(Number(new URL(node.url).port));
+    let received = '';
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.toString('latin1');
+    });
+    const ended = once(socket, 'close');
+    gate.hold();
+    const head = 'POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\n';
+    socket.write(`${head}Content-Length: ${body.length}\r\n\r\n${body}`.repeat(40));
+    await gate.held(1);
+    // 32 are worked on; those that have not begun are refused.
+    await expect.poll(() => node.report().queueLength + node.report().inFlight).toBe(32);
+    const closed = node.close();
+    gate.release();
+    await Promise.all([closed, ended]);
+    const statuses = received.match(/(?<=HTTP\/1\.1 )\d+/g)?.map(Number);
+    expect(statuses).toEqual([...Array(32).fill(200), ...Array(8).fill(503)]);
+  });
+
+  test('waits for a client that takes its answer slowly', async () => {
+    const node = await readyNode(scope, { artifact: await tinyArtifact(scope) });
+    const rows = 200_000;
+    // More than the system holds for a client that does not read.
+    const { body, headerLength } = tinyBinaryRequest(
+      Array(rows).fill([0.1, 0.2, 0.3, 0.4]),
+      Array(rows).fill(0),
+    );
+    const response = await postBytes(`${node.url}/v2/models/tiny/infer`, body, String(headerLength));
+    const closed = node.close();
+    expect((await fetch(`${node.url}/v2/health/ready`)).status).toBe(503);
+    const answer = (await response.json()) as InferResponse;
+    expect(answer.outputs[1]?.data.length).toBe(rows);
+    await closed;
   });
 
   test('refuses what does not finish in time', async () => {

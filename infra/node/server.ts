@@ -79,6 +79,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
   let current: Service | undefined;
   /** Whose place another one took lately, each with what ends it. */
   const superseded = new Map<Service, NodeJS.Timeout>();
+  /** Requests until their answers have been taken. */
   const accepted = inFlight();
   const usable = Promise.withResolvers<void>();
   // Callers that only close the node need not listen.
@@ -192,7 +193,6 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     get superseded() {
       return [...superseded.keys()];
     },
-    accepted,
     report,
   };
   const metrics = nodeMetrics(() => ({
@@ -201,7 +201,7 @@ export async function startNode(options: NodeOptions, parts: NodeParts = {}): Pr
     residentLevels: current?.model.residentLevels ?? 0,
     levelBytes: current?.model.levelBytes ?? 0,
   }));
-  const unanswered = unansweredRequests();
+  const unanswered = unansweredRequests(accepted);
   const app = nodeApp({
     node,
     name: settings.name,

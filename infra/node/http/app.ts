@@ -34,6 +34,10 @@ export function nodeApp(options: AppOptions): RequestListener {
   const placeOf = pipelineLimit();
   const room = bodyRoom(options.maxBodiesBytes);
 
+  /** A kept connection would hold up the end of the server, and bring its client back to a node that refuses. */
+  const isLastWhileDraining = ({ socket }: IncomingMessage, response: ServerResponse) =>
+    node.state === 'draining' && options.unanswered.of(socket).at(-1) === response;
+
   /** @param fault of its connection, which ends with this answer */
   const answer = async (
     request: IncomingMessage,
@@ -53,7 +57,7 @@ export function nodeApp(options: AppOptions): RequestListener {
       if (request.httpVersion === '1.1' && hostsOf(request) !== 1) throw notOneHost();
       if (!route?.open) checkToken(exchange.header('authorization'));
       if (route === undefined) throw notHere(method, path, allow);
-      result = await node.accepted.track(() => route.handle(exchange, params));
+      result = await route.handle(exchange, params);
     } catch (error) {
       failure = error;
       route?.refused?.(error, exchange);
@@ -70,9 +74,8 @@ export function nodeApp(options: AppOptions): RequestListener {
         [REQUEST_ID_HEADER]: requestId,
         // Who is asked how it is, is not to be answered for by a proxy that keeps what it said.
         ...(method === 'POST' ? {} : { 'cache-control': 'no-store' }),
-        // A kept connection would hold up the end of the server, and bring its client back to a node that refuses. A client that was
-        // not told to send its body may send it, or the next request: nobody could tell them apart.
-        ...(node.state === 'draining' || exchange.holdsBody || fault !== undefined
+        // A client that was not told to send its body may send it, or the next request: nobody could tell them apart.
+        ...(fault !== undefined || exchange.holdsBody || isLastWhileDraining(request, response)
           ? { connection: 'close' }
           : {}),
       },

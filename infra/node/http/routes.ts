@@ -24,7 +24,6 @@ export interface NodeView {
   readonly current: VersionInService | undefined;
   /** Those before it, for who names them, for a while each. */
   readonly superseded: readonly VersionInService[];
-  readonly accepted: InFlight;
   report(): NodeReport;
 }
 

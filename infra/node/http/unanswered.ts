@@ -1,6 +1,7 @@
 /** Requests without an answer, by connection: HTTP/1.1 lets a client send several before it has the first answer. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { InFlight } from '../in-flight.ts';
 
 export interface Unanswered {
   /** Counts a request until its response is closed. */
@@ -11,20 +12,30 @@ export interface Unanswered {
   isBehindAnswer(socket: Duplex): boolean;
 }
 
-export function unansweredRequests(): Unanswered {
+/** @param all counts those of all connections */
+export function unansweredRequests(all: Pick<InFlight, 'add'>): Unanswered {
   // Arrays, which take no memory as few come and go: a Map that lives as long as a connection is made anew every few requests.
   const byConnection = new WeakMap<Duplex, ServerResponse[]>();
   /** Their latest request of which something was still to come when it had been answered. */
   const answeredEarly = new WeakMap<Duplex, IncomingMessage>();
+  const opened = (socket: Duplex): ServerResponse[] => {
+    const responses: ServerResponse[] = [];
+    byConnection.set(socket, responses);
+    // A response whose turn never came is not closed with its connection.
+    socket.once('close', () => all.add(-responses.splice(0).length));
+    return responses;
+  };
   return {
     add(request, response) {
       const { socket } = request;
-      const known = byConnection.get(socket);
-      const responses = known ?? [];
-      if (known === undefined) byConnection.set(socket, responses);
+      const responses = byConnection.get(socket) ?? opened(socket);
       responses.push(response);
+      all.add(1);
       response.on('close', () => {
-        responses.splice(responses.indexOf(response), 1);
+        const at = responses.indexOf(response);
+        if (at < 0) return;
+        responses.splice(at, 1);
+        all.add(-1);
         if (!request.complete) answeredEarly.set(socket, request);
       });
     },
