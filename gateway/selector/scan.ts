@@ -4,12 +4,14 @@
  *
  * A level is taken when its run would fit even if it took longer, by as much as the fleet is busy (`stretchOf`): short runs
  * leave room for those who come next, and a burst goes down the path together instead of failing its last. Where no level
- * leaves that much, the sparsest that is in time is taken: nobody is refused for others' sake.
+ * leaves that much, the sparsest that is in time is taken: nobody is refused for others' sake. What a smaller budget gets so, a larger
+ * one gets too: a level that is quicker than all sparser ones is taken without room where those with room are worse.
  *
  * Within a row the quality is the same, so under every objective the cheaper node is better, then the quicker. Each row
  * therefore only brings its two best, which are then held against those of the rows before.
  */
 import type { CandidateTable } from './candidate-table.ts';
+import type { LevelOption } from './candidates.ts';
 import type { SelectionRequest } from './selection-request.ts';
 
 export const NONE = -1;
@@ -18,7 +20,7 @@ export const NONE = -1;
 export interface Scan {
   readonly best: number;
   readonly second: number;
-  /** Of what is over the latency budget, while nothing fits: the sparsest, then by the quantile's time. */
+  /** Of what is too late, or leaves too little room, while nothing fits: the sparsest, then by the quantile's time. */
   readonly sparsest: number;
   readonly sparsestNext: number;
   /** The same by the usual time: where nothing is promised, what mostly is in time is better than what seldom is very late. */
@@ -31,8 +33,9 @@ export interface Scan {
   readonly considered: number;
   readonly overLatency: number;
   readonly overCost: number;
-  /** Some of what is over the latency budget is so only for the room that it should leave. */
-  readonly tight: boolean;
+  /** Of what is over the latency budget only for the room that it should leave: the least time, and the most sparsity. */
+  readonly tightMs: number;
+  readonly tightSparsity: number;
 }
 
 /** For each request that a worker has already, a run has to fit as if it took this much of itself longer. */
@@ -44,21 +47,62 @@ export function stretchOf({ pressure = 0, caution = 1 }: SelectionRequest): numb
 }
 
 export function scan(table: CandidateTable, request: SelectionRequest): Scan {
-  const stretch = stretchOf(request);
-  const found = scanned(table, request, stretch);
-  if (found.best !== NONE || !found.tight) return found;
-  const inTime = (cell: number) =>
-    cell !== NONE && totalOf(table, cell) <= request.budgetLeftMs - request.rules.reserveMs;
-  if (!inTime(found.sparsest)) return scanned(table, request, 1);
-  return {
-    ...found,
-    best: found.sparsest,
-    second: inTime(found.sparsestNext) ? found.sparsestNext : NONE,
-  };
+  const found = scanned(table, request, stretchOf(request));
+  if (found.tightMs === Number.POSITIVE_INFINITY) return found;
+  const { best } = found;
+  if (best === NONE) return { ...found, ...quickest(table, request) };
+  if (request.rules.objective.kind !== 'quality-first') return found;
+  const { sparsity, quality } = levelAt(table, best);
+  // Nearly always: what has room is sparser than what is better, and no slower.
+  if (sparsity > found.tightSparsity && totalOf(table, best) <= found.tightMs) return found;
+  const better = quickest(table, request);
+  return better.best !== NONE && levelAt(table, better.best).quality > quality
+    ? { ...found, ...better, second: better.second === NONE ? best : better.second }
+    : found;
+}
+
+function levelAt({ levels, reachMs }: CandidateTable, cell: number): LevelOption {
+  return levels[Math.floor(cell / reachMs.length)] as LevelOption;
 }
 
 function totalOf({ reachMs, executeMs }: CandidateTable, cell: number): number {
   return (reachMs[cell % reachMs.length] as number) + (executeMs[cell] as number);
+}
+
+/**
+ * Of the levels in time, whatever room they leave, the best that is quicker than all sparser ones: at some budget it is the sparsest that
+ * there is. On the two nodes where it is soonest.
+ */
+function quickest(table: CandidateTable, request: SelectionRequest): Pick<Scan, 'best' | 'second'> {
+  const leftMs = request.budgetLeftMs - request.rules.reserveMs;
+  const rows = table.levels
+    .map((level, row) => ({ sparsity: level.sparsity, soonest: soonestIn(table, row, request) }))
+    .filter(({ soonest }) => soonest.first !== NONE);
+  const taken = rows.find(
+    ({ sparsity, soonest }) =>
+      soonest.firstMs <= leftMs &&
+      !rows.some((other) => other.sparsity > sparsity && other.soonest.firstMs <= soonest.firstMs),
+  )?.soonest;
+  if (taken === undefined) return { best: NONE, second: NONE };
+  return { best: taken.first, second: taken.nextMs <= leftMs ? taken.next : NONE };
+}
+
+/** Of a level's cells that may be used and can be paid, the two of the least times; none where the level is out of bounds. */
+function soonestIn(table: CandidateTable, row: number, request: SelectionRequest): LeastTwo {
+  const soonest = new LeastTwo();
+  if (!allows(table, row, request)) return soonest;
+  const costCap = request.costBudgetNanoUsd ?? Number.POSITIVE_INFINITY;
+  const start = row * table.reachMs.length;
+  for (let cell = start; cell < start + table.reachMs.length; cell++) {
+    const totalMs = totalOf(table, cell);
+    // NaN as in `scanned`.
+    if (totalMs >= 0 && costOf(table, cell, request.bytes) <= costCap) soonest.take(cell, totalMs);
+  }
+  return soonest;
+}
+
+function costOf({ costNanoUsd, perKiBNanoUsd }: CandidateTable, cell: number, bytes: number): number {
+  return (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * Math.ceil(bytes / 1024);
 }
 
 function scanned(table: CandidateTable, request: SelectionRequest, stretch: number): Scan {
@@ -73,7 +117,8 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
   let considered = 0;
   let overLatency = 0;
   let overCost = 0;
-  let tight = false;
+  let tightMs = Number.POSITIVE_INFINITY;
+  let tightSparsity = 0;
   const fitting = new TopTwo();
   const late = new TopTwo();
   const likely = new TopTwo();
@@ -114,8 +159,12 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
         }
       } else if (totalMs > leftMs) {
         overLatency++;
-        if (totalMs - (stretch - 1) * runMs <= leftMs) tight = true;
-        soonest.take(cell, totalMs);
+        const plainMs = (reachMs[column] as number) + runMs;
+        if (plainMs <= leftMs) {
+          tightMs = Math.min(tightMs, plainMs);
+          tightSparsity = Math.max(tightSparsity, sparsity);
+        }
+        soonest.take(cell, plainMs);
         const mostlyMs =
           (usualNetworkMs[column] as number) +
           (expectedQueueMs[column] as number) +
@@ -160,7 +209,8 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
     considered,
     overLatency,
     overCost,
-    tight,
+    tightMs,
+    tightSparsity,
   };
 }
 
@@ -248,24 +298,23 @@ export function allows(
 
 /** The quicker of two nodes that serve `best`'s level at its cost and within the budget; `best` when there is no other. */
 export function drawnPeer(table: CandidateTable, best: number, request: SelectionRequest): number {
-  const { reachMs, executeMs, costNanoUsd, perKiBNanoUsd } = table;
+  const { reachMs, executeMs } = table;
   if (request.draws === undefined || reachMs.length < 2) return best;
   const [firstDraw, otherDraw] = request.draws;
   const leftMs = request.budgetLeftMs - request.rules.reserveMs;
-  const kib = Math.ceil(request.bytes / 1024);
   const stretch = stretchOf(request);
   const start = best - (best % reachMs.length);
   const timeOf = (cell: number) => (reachMs[cell - start] as number) + (executeMs[cell] as number);
   const roomOf = (cell: number) => timeOf(cell) + (stretch - 1) * (executeMs[cell] as number);
   // Without room to spare it is the quickest or none.
   if (roomOf(best) > leftMs) return best;
-  const costOf = (cell: number) => (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * kib;
-  const cost = costOf(best);
+  const cost = costOf(table, best, request.bytes);
   /** The peer of this rank, or, beyond the last, minus how many there are. */
   const peerAt = (rank: number): number => {
     let seen = 0;
     for (let cell = start; cell < start + reachMs.length; cell++)
-      if (roomOf(cell) <= leftMs && costOf(cell) === cost && seen++ === rank) return cell;
+      if (roomOf(cell) <= leftMs && costOf(table, cell, request.bytes) === cost && seen++ === rank)
+        return cell;
     return -seen;
   };
   const peers = -peerAt(Number.POSITIVE_INFINITY);

@@ -2,10 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { PriceOf } from './candidates.ts';
 import type { Rules } from './rules.ts';
+import { stretchOf } from './scan.ts';
 import { decide, type Scene } from './scene.fixture.ts';
+import type { SelectionRequest } from './selection-request.ts';
 
 describe('whatever the fleet', () => {
-  const ms = fc.double({ min: 0.01, max: 100, noNaN: true });
+  /** Even in its range: doubles would mostly be next to its ends, and fleets alike. */
+  const part = (parts: number, most: number, least = 0) =>
+    fc.integer({ min: least, max: most }).map((count) => count / parts);
+  const ms = part(4, 400, 1);
   const times = fc
     .tuple(ms, ms, ms)
     .map((sample) => sample.toSorted((a, b) => a - b) as [number, number, number])
@@ -14,21 +19,25 @@ describe('whatever the fleet', () => {
     fc.record({
       name: fc.constantFrom('a', 'b', 'c', 'd'),
       nodeClass: fc.constantFrom('cpu', 'gpu'),
-      unusable: fc.option(fc.constant('down'), { nil: undefined }),
+      unusable: fc.constantFrom(undefined, undefined, undefined, undefined, 'down'),
       network: fc
         .uniqueArray(fc.tuple(fc.nat(3000), times), { maxLength: 4, selector: ([bytes]) => bytes })
         .map((known) => known.toSorted(([a], [b]) => a - b).map(([bytes, t]) => ({ bytes, ...t }))),
       workers: fc.integer({ min: 1, max: 8 }),
       load: fc.integer({ min: 0, max: 40 }),
       serviceMs: ms,
+      // Some levels may be missing.
       times: fc
-        .array(fc.tuple(fc.nat(5), times), { maxLength: 6 })
-        .map((entries) => new Map(entries.map(([level, t]) => [level, [{ batch: 1, ...t }]]))),
+        .array(fc.option(times), { minLength: 6, maxLength: 6 })
+        .map(
+          (entries) =>
+            new Map(entries.flatMap((t, level) => (t === null ? [] : [[level, [{ batch: 1, ...t }]]]))),
+        ),
     }),
-    { maxLength: 4, selector: ({ name }) => name },
+    { minLength: 1, maxLength: 4, size: 'max', selector: ({ name }) => name },
   );
-  const share = fc.double({ min: 0, max: 1, noNaN: true });
-  const someLevels = fc.uniqueArray(fc.nat(5), { maxLength: 6 }).chain((ids) =>
+  const share = part(100, 100);
+  const someLevels = fc.uniqueArray(fc.nat(5), { minLength: 1, maxLength: 6, size: 'max' }).chain((ids) =>
     fc.tuple(
       ...ids.map((level) =>
         fc.record({
@@ -48,12 +57,7 @@ describe('whatever the fleet', () => {
       fc.tuple(nano, nano, nano),
     )
     .map((entries) => scaled(entries, 1));
-  const draws = fc.option(
-    fc.tuple(fc.double({ min: 0, max: 0.999, noNaN: true }), fc.double({ min: 0, max: 0.999, noNaN: true })),
-    {
-      nil: undefined,
-    },
-  );
+  const draws = fc.option(fc.tuple(part(1000, 999), part(1000, 999)), { nil: undefined });
   const objective: fc.Arbitrary<Rules['objective']> = fc.oneof(
     fc.constant({ kind: 'quality-first' } as const),
     fc.constant({ kind: 'cost-first' } as const),
@@ -67,7 +71,7 @@ describe('whatever the fleet', () => {
     levels: someLevels,
     priceOf: prices,
     costBudgetNanoUsd: fc.option(fc.integer({ min: 1, max: 100_000 }), { nil: undefined }),
-    budgetMs: fc.double({ min: 0.1, max: 400, noNaN: true }),
+    budgetMs: part(4, 1600, 1),
     objective,
     draws,
     refuse: fc.boolean(),
@@ -97,7 +101,7 @@ describe('whatever the fleet', () => {
     ...rest,
     rules: { budgetMs, objective: goal, infeasible: refuse ? 'refuse' : 'serve-sparsest' },
   });
-  const factor = fc.double({ min: 1, max: 5, noNaN: true });
+  const factor = part(8, 40, 8);
 
   test('a larger budget of either kind never gets a worse level', () => {
     fc.assert(
@@ -240,25 +244,11 @@ describe('whatever the fleet', () => {
     );
   });
 
-  /** As paths are: the sparser level of two is the quicker one, and a node that serves any serves the sparsest. */
-  const ladder = fc
-    .tuple(scene, fc.double({ min: 0, max: 4, noNaN: true }))
-    .map(([given, pressure]): Given & { readonly pressure: number } => ({
-      ...given,
-      objective: { kind: 'quality-first' },
-      costBudgetNanoUsd: undefined,
-      pressure,
-      levels: given.levels.map((level) => ({ ...level, sparsity: 1 - level.level / 10 })),
-      nodes: given.nodes.map((n) => {
-        const all = [...n.times.values()].flat().toSorted((a, b) => a.p95Ms - b.p95Ms);
-        const ids = given.levels.map(({ level }) => level).toSorted((a, b) => a - b);
-        return { ...n, times: new Map(all.map((t, at) => [ids[at] ?? -1, [t]])) };
-      }),
-    }));
+  const pressures = part(8, 32);
 
   test('a busy fleet takes no better level than a calm one, and refuses nothing more', () => {
     fc.assert(
-      fc.property(scene, fc.double({ min: 0, max: 4, noNaN: true }), (given, pressure) => {
+      fc.property(scene, pressures, (given, pressure) => {
         const quality = { ...given, objective: { kind: 'quality-first' } as const };
         const calm = decide(asked(quality)).decision;
         const busy = decide({ ...asked(quality), pressure }).decision;
@@ -270,15 +260,32 @@ describe('whatever the fleet', () => {
     );
   });
 
+  /** All budgets at which what is decided can change, the least first. */
+  function turns(given: Given, pressure: number): number[] {
+    const stretch = stretchOf({ ...asked(given), pressure } as SelectionRequest);
+    const alone = given.nodes.flatMap((n) =>
+      given.levels.map(({ level }) => decide({ ...asked(given), nodes: [n], pinnedLevel: level }).decision),
+    );
+    return alone
+      .flatMap((decision) => (decision.kind === 'serve' ? [decision.chosen.predicted] : []))
+      .flatMap(({ totalMs, executeMs }) => [totalMs, totalMs + (stretch - 1) * executeMs])
+      .flatMap((ms) => [ms, ms * (1 + 1e-9)])
+      .toSorted((a, b) => a - b);
+  }
+
   test('in a busy fleet, too, a larger budget never gets a worse level', () => {
     fc.assert(
-      fc.property(ladder, factor, ({ pressure, ...given }, time) => {
-        const at = (budgetMs: number) => decide({ ...asked({ ...given, budgetMs }), pressure }).decision;
-        const [first, second] = [at(given.budgetMs), at(given.budgetMs * time)];
-        if (first.kind !== 'serve' || !first.fits) return;
-        expect(second).toMatchObject({ kind: 'serve', fits: true });
-        if (second.kind === 'serve')
-          expect(second.chosen.quality).toBeGreaterThanOrEqual(first.chosen.quality);
+      fc.property(scene, pressures, (given, pressure) => {
+        const quality = { ...given, objective: { kind: 'quality-first' } as const };
+        let best: number | undefined;
+        for (const budgetMs of turns({ ...quality, budgetMs: 1e9 }, pressure)) {
+          const { decision } = decide({ ...asked({ ...quality, budgetMs }), pressure });
+          const fits = decision.kind === 'serve' && decision.fits;
+          if (best !== undefined) expect(fits).toBe(true);
+          if (!fits) continue;
+          expect(decision.chosen.quality).toBeGreaterThanOrEqual(best ?? 0);
+          best = decision.chosen.quality;
+        }
       }),
     );
   });
