@@ -26,6 +26,9 @@ const METADATA: ReadonlySet<string> = new Set([
 
 const PRIVATE_RANGES: ReadonlySet<string> = new Set(['private', 'uniqueLocal', 'carrierGradeNat']);
 
+/** All that was ever given out of IPv6 for global use; of the rest some once were IPv4 addresses in another form. */
+const GLOBAL = ipaddr.IPv6.parse('2000::');
+
 /**
  * @param privateToo whether addresses that only some networks reach are taken, and http there
  * @param hereToo the same for this machine alone
@@ -56,7 +59,7 @@ const HINT = 'PRIVATE_NODES=on lets a deployment have nodes on this machine or i
 
 /** @param host as URLs have it: in lower case, numbers in their plain form, IPv6 in brackets */
 function reachOf(host: string): Reach {
-  const bare = host.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+  const bare = host.replace(/^\[|\]$/g, '').replace(/\.+$/, '');
   if (bare === '' || METADATA.has(bare)) return 'nowhere';
   if (HERE.test(bare)) return 'here';
   if (!ipaddr.isValid(bare)) return PRIVATE_NAME.test(bare) ? 'private' : 'public';
@@ -64,7 +67,8 @@ function reachOf(host: string): Reach {
   const address = ipaddr.process(bare);
   if (METADATA.has(address.toString())) return 'nowhere';
   const range = address.range();
-  if (range === 'unicast') return 'public';
+  if (range === 'unicast')
+    return address.kind() === 'ipv4' || address.match(GLOBAL, 3) ? 'public' : 'nowhere';
   if (range === 'loopback') return 'here';
   // Link-local addresses are where most clouds keep their machines' credentials.
   return PRIVATE_RANGES.has(range) ? 'private' : 'nowhere';
