@@ -168,6 +168,19 @@ describe('a policy held against what there is', () => {
     expect(errors({ canary })).toEqual([]);
   });
 
+  test.each([
+    ['v1', 'v0', []],
+    ['v1', 'v7', ['canary.baseline']],
+    ['v8', 'v7', ['canary.baseline', 'canary.baseline']],
+  ])('beside a canary of %s and %s is held to what there is of them', (baseline, candidate, paths) => {
+    const artifacts = { kind: 'artifact', model: 'm', baseline, candidate, share: 0.5 } as const;
+    const versions = new Map([[1, { ...defaultPolicy, canary: artifacts }]]);
+    const levels = [...(around.models.get('m')?.values() ?? [])][0] ?? [];
+    const models = new Map([['m', new Map(['v0', 'v1'].map((version) => [version, levels]))]]);
+    const canary = { kind: 'policy', baseline: 1, share: 0.5 } as const;
+    expect(errors({ canary }, { ...around, versions, models })).toEqual(paths);
+  });
+
   test('is warned of classes that only one of two policies has', () => {
     const baseline = policySchema.parse({
       ...defaultPolicy,

@@ -1,5 +1,5 @@
 /** What a policy names beside its rules, held against what there is: keys, versions, models, classes of nodes. */
-import type { Policy } from '../../schema/policy.ts';
+import type { Canary, Policy } from '../../schema/policy.ts';
 import type { Finding, Surroundings } from './applicability.ts';
 
 export function referenceErrors(
@@ -14,14 +14,24 @@ export function referenceErrors(
     const baseline = versions.get(canary.baseline);
     if (baseline === undefined)
       return [...keys, { path: 'canary.baseline', message: `there is no policy version ${canary.baseline}` }];
-    return baseline.canary?.kind === 'policy'
-      ? [...keys, { path: 'canary.baseline', message: 'is itself a canary of two policies' }]
-      : keys;
+    if (baseline.canary?.kind === 'policy')
+      return [...keys, { path: 'canary.baseline', message: 'is itself a canary of two policies' }];
+    const theirs = versionErrors(baseline.canary, models).map(({ message }) => message);
+    return [
+      ...keys,
+      ...theirs.map((message) => ({ path: 'canary.baseline', message: `is itself a canary: ${message}` })),
+    ];
   }
+  return [...keys, ...versionErrors(canary, models)];
+}
+
+/** What a canary of two artifact versions names and is not there. */
+function versionErrors(canary: Canary | null, models: Surroundings['models']): Finding[] {
+  if (canary?.kind !== 'artifact') return [];
   const known = models.get(canary.model);
   if (known === undefined)
-    return [...keys, { path: 'canary.model', message: `there is no model ${JSON.stringify(canary.model)}` }];
-  const sides = (['baseline', 'candidate'] as const).flatMap((side) =>
+    return [{ path: 'canary.model', message: `there is no model ${JSON.stringify(canary.model)}` }];
+  return (['baseline', 'candidate'] as const).flatMap((side) =>
     known.has(canary[side])
       ? []
       : [
@@ -31,7 +41,6 @@ export function referenceErrors(
           },
         ],
   );
-  return [...keys, ...sides];
 }
 
 /** A document that governs a share of nothing is in force, and does nothing. */

@@ -84,6 +84,15 @@ export function tombstone(db: Database, { model, version }: VersionAddress) {
     .where(and(eq(deletedVersions.model, model), eq(deletedVersions.version, version)));
 }
 
+/** A statement that has a batch fail as a whole, by a key that is taken, where the version was deleted; else it does nothing. */
+export function unlessDeleted(db: Database, address: VersionAddress) {
+  return db.insert(deletedVersions).select(tombstone(db, address));
+}
+
+export async function isDeleted(db: Database, address: VersionAddress): Promise<boolean> {
+  return (await tombstone(db, address)).length > 0;
+}
+
 function rowOf({ model, version }: VersionAddress): SQL | undefined {
   return and(eq(artifactVersions.model, model), eq(artifactVersions.version, version));
 }

@@ -1,8 +1,8 @@
 /** Whether files may be uploaded under a version's name: not where it was deleted, nor while an upload of that name is being removed. */
-import { deletedVersions, removedUploads } from '../../schema/db/tables.ts';
+import { removedUploads } from '../../schema/db/tables.ts';
 import { SppError } from '../../schema/errors.ts';
 import type { Database } from './database.ts';
-import { tombstone, type VersionAddress } from './deleted-versions.ts';
+import { tombstone, unlessDeleted, type VersionAddress } from './deleted-versions.ts';
 import { holdOf, REMOVING_MS } from './removed-uploads.ts';
 
 /**
@@ -27,7 +27,7 @@ export async function requireNameFree(db: Database, address: VersionAddress, sin
 /** Statements that have a batch fail as a whole, by a key that is taken, where `requireNameFree` would throw; else they do nothing. */
 export function unlessTaken(db: Database, address: VersionAddress, sinceMs: number) {
   return [
-    db.insert(deletedVersions).select(tombstone(db, address)),
+    unlessDeleted(db, address),
     db.insert(removedUploads).select(holdOf(db, address, sinceMs)),
   ] as const;
 }

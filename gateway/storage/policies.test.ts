@@ -2,8 +2,12 @@
 import { beforeAll, expect, test } from 'vitest';
 import { policies } from '../../schema/db/tables.ts';
 import { defaultPolicy, type Policy } from '../../schema/policy.ts';
+import { plainManifest } from '../../test/support/report-manifest.ts';
 import { deployment, type Isolate, isolate, secrets } from '../isolate.fixture.ts';
-import { policyInForce } from './policies.ts';
+import { listAudit } from './audit.ts';
+import { activateVersion } from './catalog.ts';
+import { markDeleted } from './deleted-versions.ts';
+import { currentPolicy, policyInForce, replacePolicy } from './policies.ts';
 
 let here: Isolate;
 
@@ -63,4 +67,34 @@ test('in force is read anew once another one is, and not before', async () => {
   expect(await policyInForce(db, known)).toBe(known);
   await written(7, { ...defaultPolicy, reserveMs: 9 });
   expect(await policyInForce(db, known)).toMatchObject({ version: 7, document: { reserveMs: 9 } });
+});
+
+test('comes to nothing where a version that it names is deleted between the look and the write', async () => {
+  const { db } = here.gateway;
+  const manifest = plainManifest();
+  const { id: model } = manifest.model;
+  for (const version of ['v1', 'v2', 'v3'])
+    await activateVersion(db, {
+      manifest: { ...manifest, model: { ...manifest.model, version } },
+      manifestSha256: '0'.repeat(64),
+      actor: 'test',
+      nowMs: 1,
+    });
+  const artifacts = { kind: 'artifact', model, baseline: 'v1', candidate: 'v3', share: 0.5 } as const;
+  const put = async (canary: Policy['canary']) => {
+    const { version: expected } = await currentPolicy(db);
+    return replacePolicy(db, { expected, document: { ...defaultPolicy, canary }, actor: 'test', nowMs: 2 });
+  };
+  const { version: named } = await put(artifacts);
+  const { version: unnamed } = await put(null);
+  expect(await markDeleted(db, { model, version: 'v1', actor: 'test', nowMs: 3 })).toEqual([]);
+  const [last] = await listAudit(db, 1);
+  for (const canary of [artifacts, { kind: 'policy', baseline: named, share: 0.5 } as const])
+    await expect(put(canary)).rejects.toMatchObject({
+      code: 'bad-policy',
+      message: expect.stringContaining(`${model}/v1`),
+    });
+  expect((await currentPolicy(db)).version).toBe(unnamed);
+  expect(await listAudit(db, 1)).toEqual([last]);
+  expect((await put({ ...artifacts, baseline: 'v2' })).version).toBe(unnamed + 1);
 });

@@ -6,6 +6,7 @@ import { defaultPolicy, type Policy, policySchema } from '../../schema/policy.ts
 import { diff } from '../policy/diff.ts';
 import { auditStatement } from './audit.ts';
 import { type Database, isTaken } from './database.ts';
+import { isDeleted, unlessDeleted, type VersionAddress } from './deleted-versions.ts';
 
 export interface VersionedPolicy {
   readonly version: number;
@@ -122,7 +123,8 @@ export interface PolicyChange {
 
 /**
  * Puts a policy in force, with its audit row or not at all.
- * @throws `etag-mismatch` when another version has come into force meanwhile
+ * @throws `etag-mismatch` when another version has come into force meanwhile, `bad-policy` when it names an artifact version that was
+ *   deleted: what is deleted while a policy is looked at may be named by none
  */
 export async function replacePolicy(db: Database, change: PolicyChange): Promise<VersionedPolicy> {
   const { expected, document, rollbackTo = null, actor, nowMs } = change;
@@ -130,6 +132,7 @@ export async function replacePolicy(db: Database, change: PolicyChange): Promise
   if (current.version !== expected) throw changedMeanwhile(current.version);
   const next = { version: expected + 1, document, createdAtMs: nowMs, createdBy: actor, rollbackTo };
   const changes = diff(current.document, document);
+  const named = await versionsNamed(db, document);
   try {
     await db.batch([
       db.insert(policies).values(next),
@@ -146,12 +149,31 @@ export async function replacePolicy(db: Database, change: PolicyChange): Promise
           ...(changes.length > CHANGES_KEPT ? { changesLeftOut: changes.length - CHANGES_KEPT } : {}),
         },
       }),
+      ...named.map((address) => unlessDeleted(db, address)),
     ]);
   } catch (error) {
-    if (isTaken(error)) throw changedMeanwhile(next.version);
-    throw error;
+    if (!isTaken(error)) throw error;
+    for (const address of named) if (await isDeleted(db, address)) throw namesDeleted(address);
+    throw changedMeanwhile(next.version);
   }
   return next;
+}
+
+/** By its canary, or that of the policy beside which it is one. */
+async function versionsNamed(db: Database, { canary }: Policy): Promise<VersionAddress[]> {
+  const rest = canary?.kind === 'policy' ? await policyVersion(db, canary.baseline) : undefined;
+  const artifacts = canary?.kind === 'policy' ? rest?.document.canary : canary;
+  if (artifacts?.kind !== 'artifact') return [];
+  const { model, baseline, candidate } = artifacts;
+  return [baseline, candidate].map((version) => ({ model, version }));
+}
+
+function namesDeleted({ model, version }: VersionAddress): SppError {
+  const message = `names ${model}/${version}, which was deleted`;
+  return new SppError('bad-policy', `The policy cannot be put in force. canary: ${message}.`, {
+    hint: 'GET /v1/artifacts/{model} lists the versions that there are.',
+    details: { errors: [{ path: 'canary', message }] },
+  });
 }
 
 /** Rows outlive the code that wrote them: a document that no longer is a policy must not be served by. */
