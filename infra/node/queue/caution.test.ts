@@ -7,16 +7,32 @@ function calmed(care: Caution, requests: number): Caution {
   return care;
 }
 
-const state = ({ readiness, reserve }: Caution) => [readiness, reserve];
+/** Where a budget is one run at the level asked for. */
+const TIGHT = 1;
+
+const state = (care: Caution, exposure = TIGHT) => {
+  const { readiness, reserve } = care.at(exposure);
+  return [readiness, reserve];
+};
 
 describe('caution', () => {
   test('begins ready for bursts, with levels as they look right, and goes as requests are in time', () => {
     const care = caution();
     expect(state(care)).toEqual([1, 0]);
     calmed(care, 10_000);
-    expect(care.readiness).toBeGreaterThan(0);
-    expect(care.readiness).toBeLessThan(0.6);
+    expect(care.at(TIGHT).readiness).toBeGreaterThan(0);
+    expect(care.at(TIGHT).readiness).toBeLessThan(0.6);
     expect(state(calmed(care, 50_000))).toEqual([0, 0]);
+  });
+
+  test('begins the less ready the roomier budgets are, until somebody is late', () => {
+    const care = caution();
+    expect(state(care, 1 / 3)).toEqual([1, 0]);
+    const begins = [1 / 4, 1 / 6, 1 / 12, 0].map((exposure) => care.at(exposure).readiness);
+    expect(begins).toEqual([0.75, 0.5, 0.25, 0].map((readiness) => expect.closeTo(readiness)));
+    care.began(8, 2)(8, 100);
+    care.ended(6, 90, 10);
+    expect(state(care, 1 / 12)).toEqual([1, expect.closeTo(0.1)]);
   });
 
   test('rises with who is late behind denser runs: first to be ready for bursts, then to the sparsest levels', () => {
@@ -48,7 +64,7 @@ describe('caution', () => {
     const reserves = Array.from({ length: 50 }, (_, round) => {
       care.began(8, 2)(8, 100 * round);
       care.ended(6, 100 * round, 10);
-      const { reserve } = care;
+      const { reserve } = care.at(TIGHT);
       calmed(care, 2000);
       return reserve;
     });
@@ -66,9 +82,9 @@ describe('caution', () => {
     for (let i = 0; i < 50; i++) care.ended(1, 150, 10);
     expect(state(care)).toEqual([0, 0]);
     care.ended(18, 60, 10);
-    expect(care.readiness).toBeCloseTo(0.1);
+    expect(care.at(TIGHT).readiness).toBeCloseTo(0.1);
     // What it found waiting, or running, when it came.
     care.ended(2, 109, 10);
-    expect(care.readiness).toBeCloseTo(0.2);
+    expect(care.at(TIGHT).readiness).toBeCloseTo(0.2);
   });
 });

@@ -28,7 +28,7 @@ describe('the next run', () => {
     const waiting = [...'abcd'].map((name) => entry(name, 60, { level: 3, minLevel: 0 }));
     const queue = { length: waiting.length, inOrder: () => waiting };
     const arrivals = { rates: () => ({ present: 0.1, burst }), shortestBudgetMs: () => 40 };
-    const caution = { readiness, reserve };
+    const caution = { at: () => ({ readiness, reserve }) };
     return nextRun(queue, 0, rules(), { threads: 1, idle: 1, arrivals, caution }).batch;
   };
 
@@ -39,7 +39,40 @@ describe('the next run', () => {
   test('is shorter and sparser the readier for another burst, as far as there was one', () => {
     // A run of four at the densest level usually takes 13 ms; a shared one may take 14, or half of that.
     expect([0, 1].map((readiness) => cautious(readiness, 0)?.entries.length)).toEqual([4, 1]);
-    expect([0, 0.5, 1].map((readiness) => cautious(readiness, 0, 0.9)?.level)).toEqual([3, 1, 0]);
+    expect([0, 0.5, 1].map((readiness) => cautious(readiness, 0, 0.9)?.level)).toEqual([3, 2, 0]);
+  });
+
+  test('asks how careful to be by what a run at the level asked for takes of the shortest budget', () => {
+    const asked: number[] = [];
+    const caution = {
+      at(exposure: number) {
+        asked.push(exposure);
+        return { readiness: 0, reserve: 0 };
+      },
+    };
+    const queue = { length: 1, inOrder: () => [entry('a', 60, { level: 3, minLevel: 0 })] };
+    for (const budgetMs of [40, Number.POSITIVE_INFINITY]) {
+      const arrivals = { rates: () => NOTHING_COMES, shortestBudgetMs: () => budgetMs };
+      nextRun(queue, 0, rules(), { threads: 1, idle: 1, arrivals, caution });
+    }
+    // One row at level 3 usually takes 10 ms.
+    expect(asked).toEqual([0.25, 0]);
+  });
+
+  test('is at the next level above the one that keeps up while little waits, less with readiness for another burst', () => {
+    const level = (readiness: number, waiting: number, budgetMs = 100) => {
+      const entries = Array.from({ length: waiting }, (_, i) =>
+        entry(`${i}`, 500, { level: 3, minLevel: 0 }),
+      );
+      const arrivals = { rates: () => ({ present: 0.6, burst: 0.6 }), shortestBudgetMs: () => budgetMs };
+      const caution = { at: () => ({ readiness, reserve: 0 }) };
+      const queue = { length: waiting, inOrder: () => entries };
+      return nextRun(queue, 0, rules(), { threads: 1, idle: 1, arrivals, caution }).batch?.level;
+    };
+    expect([1, 12, 40].map((waiting) => level(0, waiting))).toEqual([2, 2, 1]);
+    expect([1, 12, 40].map((waiting) => level(0.9, waiting))).toEqual([2, 1, 1]);
+    expect([1, 12, 40].map((waiting) => level(1, waiting))).toEqual([1, 1, 1]);
+    expect(level(1, 1, Number.POSITIVE_INFINITY)).toBe(1);
   });
 
   test('is longer than those to come would like, where many wait', () => {

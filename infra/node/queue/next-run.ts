@@ -17,7 +17,7 @@ import {
   nextBatch,
   type RunTimes,
 } from './batcher.ts';
-import type { Caution } from './caution.ts';
+import type { Care, Caution } from './caution.ts';
 import { steadyLevel, sustainableLevel } from './level-for-all.ts';
 import type { RequestQueue } from './request-queue.ts';
 
@@ -28,7 +28,7 @@ export interface NodeLoad {
   readonly idle: number;
   readonly arrivals: Pick<ArrivalMeter, 'rates' | 'shortestBudgetMs'>;
   /** See `Caution`; none unless told. */
-  readonly caution?: Pick<Caution, 'readiness' | 'reserve'>;
+  readonly caution?: Pick<Caution, 'at'>;
 }
 
 /** How many of those that wait are looked at to choose a level. */
@@ -40,30 +40,30 @@ const LONGEST_SHARE = 0.35;
 /** By how much less that is, with all readiness for another burst, for a run that is denser than it need be. */
 const READY_SHARE = 0.5;
 
-/** Of the shortest budget that came lately, what may wait while a level runs that is denser than one that keeps up, where nobody was late for long. */
+/** Of the shortest budget that came lately, what may wait while a level runs that is denser than one that keeps up; less with readiness for another burst. */
 const LITTLE_SHARE = 0.4;
 
-const NO_CAUTION = { readiness: 0, reserve: 0 };
+const CARELESS: Care = { readiness: 0, reserve: 0 };
 
 /** What an idle thread runs next: the level for all that waits and has been coming, the batch for those that are first. */
 export function nextRun<E extends BatchEntry>(
   queue: Pick<RequestQueue<E>, 'length' | 'inOrder'>,
   nowMs: number,
   node: BatchRules,
-  { threads, idle, arrivals, caution = NO_CAUTION }: NodeLoad,
+  { threads, idle, arrivals, caution }: NodeLoad,
 ): NextBatch<E> {
   const rules = { ...node, times: remembered(node.times) };
   const waiting: E[] = [];
   for (const entry of queue.inOrder()) if (waiting.push(entry) >= FORESIGHT) break;
-  const { readiness, reserve } = caution;
   const shortestMs = arrivals.shortestBudgetMs(nowMs);
+  const { readiness, reserve } = caution?.at(usualMs(waiting[0], rules) / shortestMs) ?? CARELESS;
   const sparsestMs = LONGEST_SHARE * shortestMs;
   const longest = { sparsestMs, denserMs: sparsestMs * (1 - READY_SHARE * readiness) };
   const choices = waiting.some(
     ({ level, minLevel, deadlineMs }) => deadlineMs !== undefined && minLevel < level,
   );
   const levelForAll = () => {
-    const littleMs = readiness > 0 ? 0 : LITTLE_SHARE * shortestMs;
+    const littleMs = readiness < 1 ? (1 - readiness) * LITTLE_SHARE * shortestMs : 0;
     const rowsPerMs = expectedRate(arrivals.rates(nowMs), readiness);
     return Math.min(
       sustainableLevel(waiting, nowMs, rules, threads),
@@ -74,6 +74,11 @@ export function nextRun<E extends BatchEntry>(
   const bounds = { maxEntries: Math.ceil(queue.length / idle), cap, longest };
   const first = nextBatch(queue.inOrder(), nowMs, rules, bounds);
   return leastLost(first, waiting, nowMs, rules, bounds, threads);
+}
+
+/** Of a run of an entry alone, at the level that it asks for; 0 where nothing is known. */
+function usualMs(entry: BatchEntry | undefined, { times }: BatchRules): number {
+  return entry === undefined ? 0 : (times(entry.level, entry.rows, entry.length)?.p50Ms ?? 0);
 }
 
 /** Between what is coming and the worst burst lately. */
