@@ -1,8 +1,9 @@
 /** Reading over HTTP from a server that fails in every way it can, on 127.0.0.1. */
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from 'vitest';
 import { disposables, temporaryDirectory } from '../../test/support/node-client.ts';
 import { type HttpFilesOptions, httpFiles } from './http-files.ts';
@@ -90,6 +91,52 @@ describe('a file of known size', () => {
     const whole = await server([until(30_000, 'break'), rangeFrom(0)]);
     expect(await whole.files.readSized('w.bin', FILE.length)).toEqual(FILE);
     expect(whole.ranges).toEqual([undefined, 'bytes=30000-']);
+  });
+
+  test('is read from the start where the server has nothing from the byte on at which it broke off', async () => {
+    const { files, ranges } = await server([until(30_000, 'break'), status(416)]);
+    expect(await files.readSized('w.bin', FILE.length)).toEqual(FILE);
+    expect(ranges).toEqual([undefined, 'bytes=30000-', undefined]);
+  });
+
+  test('is read from the start by a server that has it compressed, and ranges of that', async () => {
+    const packed = gzipSync(FILE);
+    const compressed =
+      (end: number): Answer =>
+      (request, response) => {
+        const start = startOf(request);
+        response.writeHead(start > 0 ? 206 : 200, {
+          'content-encoding': 'gzip',
+          'content-length': packed.length - start,
+          ...(start > 0 ? { 'content-range': `bytes ${start}-${packed.length - 1}/${packed.length}` } : {}),
+        });
+        response.write(packed.subarray(start, end));
+        if (end >= packed.length) response.end();
+        else setTimeout(() => response.destroy(), 20);
+      };
+    const { files } = await server([
+      compressed(packed.length >> 1),
+      compressed(packed.length),
+      compressed(packed.length),
+    ]);
+    expect(await files.readSized('w.bin', FILE.length)).toEqual(FILE);
+  });
+
+  test('is read once more where it was put together of two files', async () => {
+    const other = FILE.toReversed();
+    const isRight = (whole: Uint8Array) => Buffer.compare(whole, FILE) === 0;
+    const exchanged: Answer = (_, response) => {
+      response.writeHead(200, { 'content-length': FILE.length });
+      response.write(other.subarray(0, 30_000), () => setTimeout(() => response.destroy(), 20));
+    };
+    const { files, ranges } = await server([exchanged]);
+    expect(await files.readSized('w.bin', FILE.length, undefined, isRight)).toEqual(FILE);
+    expect(ranges).toEqual([undefined, 'bytes=30000-', undefined]);
+    const directory = await temporaryDirectory(scope);
+    await writeFile(`${directory}/w.bin.partial`, other);
+    const kept = await server([]);
+    expect(await kept.files.readSized('w.bin', FILE.length, directory, isRight)).toEqual(FILE);
+    expect(kept.ranges).toEqual([undefined]);
   });
 
   test('is given up where the server sends other ranges and breaks off again and again', async () => {

@@ -22,10 +22,17 @@ export interface HttpFiles {
   /** A file of unknown size, up to `maxBytes`; 64 MiB unless told, many times the largest manifest. */
   read(path: string): Promise<Uint8Array<ArrayBuffer>>;
   /**
-   * A file of known size. Nothing is checked but the size.
+   * A file of known size. Nothing else is checked of one that came in one answer.
    * @param keepIn a directory for what has been received, so that another process can go on from there; `forget` removes it
+   * @param isRight asked of what was put together of several answers: where it is not, as the file was exchanged between them, it is read
+   *   once more from its beginning
    */
-  readSized(path: string, bytes: number, keepIn?: string): Promise<Uint8Array<ArrayBuffer>>;
+  readSized(
+    path: string,
+    bytes: number,
+    keepIn?: string,
+    isRight?: (whole: Uint8Array) => boolean,
+  ): Promise<Uint8Array<ArrayBuffer>>;
   forget(path: string, keepIn: string): Promise<void>;
 }
 
@@ -59,6 +66,8 @@ export function httpFiles(base: string, options: HttpFilesOptions): HttpFiles {
     try {
       const response = await fetch(`${root}/${path}`, {
         headers: {
+          // Ranges are of what is sent, so that has to be the file itself.
+          'accept-encoding': 'identity',
           ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
           ...(from > 0 ? { range: `bytes=${from}-` } : {}),
         },
@@ -66,14 +75,16 @@ export function httpFiles(base: string, options: HttpFilesOptions): HttpFiles {
       });
       if (!response.ok) {
         await response.body?.cancel();
-        throw refusal(path, base, response.status);
+        // A file that is shorter by now, or another one: what it has is asked for anew, without a range.
+        if (response.status !== 416 || from === 0) throw refusal(path, base, response.status);
+        begin(0);
+        throw new Error(`the server has nothing from byte ${from} on`);
       }
       const start = rangeStart(response);
       if (start !== 0 && start !== from) {
         await response.body?.cancel();
-        // What it has is asked for anew, without a range.
         begin(0);
-        throw new Error(`the server sent a range from ${start} instead of ${from}`);
+        throw new Error(`the server did not send what stands from byte ${from} on`);
       }
       begin(start);
       for await (const part of response.body ?? []) {
@@ -108,6 +119,46 @@ export function httpFiles(base: string, options: HttpFilesOptions): HttpFiles {
     }
   };
 
+  /** @returns the file, and whether it is of several answers */
+  const readOnce = async (path: string, bytes: number, keepIn: string | undefined) => {
+    const whole = new Uint8Array(bytes);
+    const kept = keepIn === undefined ? undefined : await openKept(keepIn, path, whole);
+    let received = kept?.received ?? 0;
+    let isPieced = received > 0;
+    try {
+      await persist(
+        path,
+        () => received,
+        async () => {
+          if (received < bytes)
+            await attempt(
+              path,
+              received,
+              (at) => {
+                received = at;
+                isPieced = at > 0;
+              },
+              async (part) => {
+                if (received + part.length > bytes) throw tooLong(path, bytes);
+                whole.set(part, received);
+                await kept?.write(part, received);
+                received += part.length;
+              },
+            );
+          if (received < bytes) throw new Error(`${path} ended after ${received} of ${bytes} bytes`);
+        },
+      );
+    } catch (error) {
+      // What the server refuses to go on with is of no use to the next read either.
+      if (error instanceof SppError && error.code !== 'not-ready' && keepIn !== undefined)
+        await forget(path, keepIn);
+      throw error;
+    } finally {
+      await kept?.close();
+    }
+    return { whole, isPieced };
+  };
+
   return {
     async read(path) {
       const maxBytes = options.maxBytes ?? MOST_UNKNOWN_BYTES;
@@ -133,41 +184,11 @@ export function httpFiles(base: string, options: HttpFilesOptions): HttpFiles {
       return Uint8Array.from(Buffer.concat(parts));
     },
 
-    async readSized(path, bytes, keepIn) {
-      const whole = new Uint8Array(bytes);
-      const kept = keepIn === undefined ? undefined : await openKept(keepIn, path, whole);
-      let received = kept?.received ?? 0;
-      try {
-        await persist(
-          path,
-          () => received,
-          async () => {
-            if (received < bytes)
-              await attempt(
-                path,
-                received,
-                (at) => {
-                  received = at;
-                },
-                async (part) => {
-                  if (received + part.length > bytes) throw tooLong(path, bytes);
-                  whole.set(part, received);
-                  await kept?.write(part, received);
-                  received += part.length;
-                },
-              );
-            if (received < bytes) throw new Error(`${path} ended after ${received} of ${bytes} bytes`);
-          },
-        );
-      } catch (error) {
-        // What the server refuses to go on with is of no use to the next read either.
-        if (error instanceof SppError && error.code !== 'not-ready' && keepIn !== undefined)
-          await forget(path, keepIn);
-        throw error;
-      } finally {
-        await kept?.close();
-      }
-      return whole;
+    async readSized(path, bytes, keepIn, isRight = () => true) {
+      const { whole, isPieced } = await readOnce(path, bytes, keepIn);
+      if (!isPieced || isRight(whole)) return whole;
+      if (keepIn !== undefined) await forget(path, keepIn);
+      return (await readOnce(path, bytes, keepIn)).whole;
     },
 
     forget,
@@ -192,9 +213,13 @@ function refusal(path: string, base: string, status: number): Error {
   return new SppError('bad-artifact', message);
 }
 
-/** The byte with which an answer begins, as it says: a server that does not know ranges sends all of a file. */
+/**
+ * The byte with which an answer begins, as it says: a server that does not know ranges sends all of a file. NaN where it does not say, or
+ * says it of the file as it is compressed.
+ */
 function rangeStart(response: Response): number {
   if (response.status !== 206) return 0;
+  if ((response.headers.get('content-encoding') ?? 'identity') !== 'identity') return Number.NaN;
   return Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1]);
 }
 

@@ -35,7 +35,8 @@ export async function openArtifact(location: string, options: HttpFilesOptions =
       if (entry === undefined)
         throw new SppError('unknown-artifact', `The manifest of ${location} lists no file ${path}.`);
       if (remote === undefined) return verified(await local(path), entry);
-      const bytes = await remote.readSized(path, entry.bytes, keepIn);
+      const isRight = (bytes: Uint8Array) => sha256Hex(bytes) === entry.sha256;
+      const bytes = await remote.readSized(path, entry.bytes, keepIn, isRight);
       if (keepIn !== undefined) await remote.forget(path, keepIn);
       return verified(bytes, entry);
     },
