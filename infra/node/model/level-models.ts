@@ -27,6 +27,8 @@ export interface LevelModels {
   readonly remote: boolean;
   /** @throws `unknown-level`; `level-unavailable` naming the file that is damaged, missing or out of reach */
   model(level: number): Promise<SizedLevel>;
+  /** Forgets what none of these levels needs; to be called when others have gone from memory. */
+  keep(levels: readonly number[]): void;
   /** Whether threads that pack a level are to share one file for it (`packedFile`), instead of making a copy each. */
   packsInFile(level: number): boolean;
   /**
@@ -126,7 +128,8 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
     const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
     shared.set(bytes);
     const ownBytes = bytes.length * (1 + workers) + sessionBytes;
-    return { level, data: { kind: 'whole', bytes: shared }, ownBytes, sharedBytes: 0, packedBytes: 0 };
+    const sharedBytes = whole.sharedBytes(level);
+    return { level, data: { kind: 'whole', bytes: shared }, ownBytes, sharedBytes, packedBytes: 0 };
   };
 
   return {
@@ -154,6 +157,7 @@ export async function levelModels(options: LevelModelOptions): Promise<LevelMode
         return inMemory(level);
       }
     },
+    keep: whole.keep,
     packsInFile,
     async packedFile({ level, data }, inputs) {
       try {

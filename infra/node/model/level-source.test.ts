@@ -35,6 +35,21 @@ describe('levels of an artifact', () => {
     expect(reads).toEqual(['own-01.bin']);
   });
 
+  test('what is kept for other levels is counted, and forgotten once none of them is there', async () => {
+    const { levels, reads } = await watched();
+    await levels.model(2);
+    const bytes = (path: string) => levels.manifest.files.find((file) => file.path === path)?.bytes ?? 0;
+    const sparse = bytes('graph.onnx') + bytes('weights-00.bin');
+    expect(levels.sharedBytes(0)).toBe(sparse);
+    expect(levels.sharedBytes(2)).toBe(sparse + bytes('weights-01.bin') + bytes('weights-02.bin'));
+    levels.keep([1]);
+    reads.length = 0;
+    await levels.model(1);
+    expect(reads.splice(0)).toEqual(['own-01.bin']);
+    await levels.model(2);
+    expect(reads).toEqual(['weights-02.bin', 'own-02.bin']);
+  });
+
   test('levels asked for at the same time share their reads', async () => {
     const { levels, reads } = await watched();
     await Promise.all([levels.model(0), levels.model(1), levels.model(2)]);

@@ -11,11 +11,15 @@ export interface WholeLevels {
    * @throws `unknown-level`; `level-unavailable` naming the file that is damaged, missing or out of reach
    */
   model(level: number): Promise<Uint8Array>;
+  /** Of the graph and the chunks that a level is put together from, which are kept for other levels. */
+  sharedBytes(level: number): number;
+  /** Forgets chunks that none of these levels is made of. */
+  keep(levels: readonly number[]): void;
 }
 
 /**
  * Levels of an opened artifact. Chunks are shared by all levels above them, so what has been read and checked is kept;
- * what could not be read is not, so that the next call tries again.
+ * until no level is in memory that has it; what could not be read is not, so that the next call tries again.
  * @param retryAfterS how long a failure lasts for callers: trying sooner would hash the same damaged bytes once more
  */
 export function artifactLevels(artifact: Artifact, retryAfterS: number): WholeLevels {
@@ -33,8 +37,22 @@ export function artifactLevels(artifact: Artifact, retryAfterS: number): WholeLe
     return reading;
   };
 
+  const sizes = new Map(manifest.files.map(({ path, bytes }) => [path, bytes]));
+  const chunks = manifest.levels.map(({ chunk }) => chunk);
+
   return {
     manifest,
+    sharedBytes(level) {
+      const files = new Set(filesOfLevel(manifest, level));
+      const last = chunks.findLastIndex((chunk) => files.has(chunk));
+      // Those in between that it owns itself, too: of all levels in memory the largest counts, and others may have them.
+      const paths = new Set([manifest.graph, ...chunks.slice(0, last + 1)]);
+      return [...paths].reduce((sum, path) => sum + (sizes.get(path) ?? 0), 0);
+    },
+    keep(levels) {
+      const needed = new Set([manifest.graph, ...levels.flatMap((level) => filesOfLevel(manifest, level))]);
+      for (const path of [...reads.keys()]) if (!needed.has(path)) reads.delete(path);
+    },
     async model(level) {
       levelOf(manifest, level);
       try {

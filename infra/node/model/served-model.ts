@@ -121,7 +121,10 @@ export function servedModel(options: ServedModelOptions): ServedModel {
   const cache = levelCache({
     source,
     budgetBytes: options.memoryBudgetBytes,
-    onEvict: (level) => pool.unload(level),
+    onEvict: (level) => {
+      pool.unload(level);
+      source.keep(cache.levels());
+    },
     onUnpack: () => packed.drop(),
     now: () => performance.now(),
   });
