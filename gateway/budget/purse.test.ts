@@ -83,6 +83,24 @@ describe('a purse', () => {
     expect(reserved(await purse.take(12))).toBeDefined();
   });
 
+  test('takes nothing more from what it got under a limit that was changed', async () => {
+    const here = world(1600);
+    const purse = here.purse();
+    reserved(await purse.take(1))?.settle(1);
+    const held = reserved(await purse.take(1));
+    Object.assign(here.account, { limit: 3, revision: 1 });
+    // As long as a request has hold of it nobody knows what is left.
+    expect(await purse.take(1)).toMatchObject({ kind: 'exhausted', heldElsewhere: true });
+    held?.settle(1);
+    reserved(await purse.take(1))?.settle(1);
+    expect(await purse.take(1)).toMatchObject({ kind: 'exhausted', standing: { limit: 3, remaining: 0 } });
+    expect(here.view().remaining).toBe(0);
+    Object.assign(here.account, { limit: 5, revision: 2 });
+    reserved(await purse.take(2))?.settle(2);
+    await purse.maintain(true);
+    expect(here.view()).toMatchObject({ spent: 5, leased: 0, remaining: 0 });
+  });
+
   test('gives back what was not spent of a reservation, what failed, and what is idle', async () => {
     const here = world(100);
     const purse = here.purse();

@@ -34,6 +34,8 @@ export interface PurseOptions {
 interface Lease {
   readonly id: string;
   readonly units: number;
+  /** Of the limit that it was asked under: under another one nothing more is taken from it. */
+  readonly revision: number;
   readonly expiresAtMs: number;
   left: number;
   reserved: number;
@@ -167,7 +169,8 @@ export class Purse {
   }
 
   #usable(nowMs: number): Lease[] {
-    return this.#leases.filter((lease) => nowMs < lease.expiresAtMs);
+    const { revision } = this.#options.account();
+    return this.#leases.filter((lease) => nowMs < lease.expiresAtMs && lease.revision === revision);
   }
 
   /** What is missing here, at least one unit. */
@@ -179,11 +182,13 @@ export class Purse {
   async #ask(need: number, units: number): Promise<ExchangeAnswer> {
     const lease = { id: this.#options.newId(), need, want: Math.max(need, WANT * units) };
     this.#retire(false);
+    const { revision } = this.#options.account();
     const answer = await this.#exchange(lease);
     if (answer.granted > 0)
       this.#leases.push({
         id: lease.id,
         units: answer.granted,
+        revision,
         expiresAtMs: answer.expiresAtMs,
         left: answer.granted,
         reserved: 0,
@@ -228,9 +233,9 @@ export class Purse {
 
   #retire(all: boolean): void {
     const nowMs = this.#options.now();
+    const usable = new Set(this.#usable(nowMs));
     for (const lease of this.#leases.slice()) {
-      const over =
-        lease.left === 0 || nowMs >= lease.expiresAtMs || Math.abs(nowMs - lease.usedAtMs) >= IDLE_MS;
+      const over = lease.left === 0 || !usable.has(lease) || Math.abs(nowMs - lease.usedAtMs) >= IDLE_MS;
       const abandoned = nowMs >= lease.expiresAtMs + ABANDONED_MS;
       if ((lease.reserved > 0 && !abandoned) || !(over || all)) continue;
       this.#leases.splice(this.#leases.indexOf(lease), 1);
