@@ -289,7 +289,7 @@ export const uploadsSchema = z.strictObject({
       lastWrittenAtMs: timeMs,
     }),
   ),
-  /** `before` of the next page, `model/version`. */
+  /** `before` of the next page: `model/version`, or a place among files that are no version's. */
   next: nextId,
 });
 

@@ -103,6 +103,19 @@ test('take ten listings a request at most, and one that fills them is told as fa
   expect(namesOf(await ask('?before=digits/large'))).toEqual(['digits/small']);
 });
 
+test.each(['aaa', 'digits/v1/0/a.bin', 'digits/v2', 'z//'])(
+  'are told beyond more files of others than a request lists, such as %s',
+  async (foreign) => {
+    page = 2;
+    const others = Array.from({ length: 50 }, (_, index) => `artifacts/${foreign}-${index}`);
+    for (const key of others) await bucket.put(key, 'x');
+    for (const name of ['a/v1', 'digits/v2', 'zz/v1']) await write(name, ['a.bin', 'b.bin']);
+    const pages = await follow('limit=500');
+    expect(pages.flat()).toEqual(['a/v1', 'digits/v2', 'zz/v1']);
+    expect(pages.length).toBeGreaterThan(2);
+  },
+);
+
 test('are for operators, and the query is held to its names', async () => {
   expect((await here.ask('GET', '/v1/uploads', secrets.nodeToken)).status).toBe(401);
   expect((await here.ask('GET', '/v1/uploads?limit=0', secrets.operatorToken)).status).toBe(400);

@@ -11,8 +11,8 @@ export interface VersionFiles extends Omit<ArtifactAddress, 'file'> {
 export interface FilesPage {
   /** In the order of the bucket's keys. */
   readonly versions: readonly VersionFiles[];
-  /** Whether others may follow. */
-  readonly more: boolean;
+  /** What others may follow behind; undefined where none do. */
+  readonly next: string | undefined;
 }
 
 /** Of up to 1,000 files each: more would keep one request waiting for seconds. */
@@ -23,14 +23,21 @@ export function nameOf({ model, version }: Omit<ArtifactAddress, 'file'>): strin
   return `${model}/${version}`;
 }
 
+/** With it begins what stands for a key and not for a version: what no version's files are among for longer than a request lists. */
+const KEY_MARK = '/';
+
+/** '0' is what follows '/', so that nothing under a name itself is behind this. */
+function startAfterOf(before: string): string {
+  return before.startsWith(KEY_MARK) ? `${ARTIFACTS}${before.slice(1)}` : `${ARTIFACTS}${before}0`;
+}
+
 /**
  * As many versions as a bounded number of listings tells whole; of one that has more files than that, as many of them.
- * @param before only versions behind this name, whatever is there of it
+ * @param before only versions behind this name, whatever is there of it, or behind what `next` said
  */
 export async function filesByVersion(bucket: R2Bucket, before: string | undefined): Promise<FilesPage> {
   const versions = new Map<string, VersionFiles>();
-  // '0' is what follows '/', so that nothing under the name itself is behind this.
-  let startAfter = before === undefined ? undefined : `${ARTIFACTS}${before}0`;
+  let startAfter = before === undefined ? undefined : startAfterOf(before);
   let more = true;
   for (let listings = 0; more && listings < MAX_LISTINGS; listings++) {
     const listing = bucket.list({ prefix: ARTIFACTS, ...(startAfter === undefined ? {} : { startAfter }) });
@@ -39,9 +46,12 @@ export async function filesByVersion(bucket: R2Bucket, before: string | undefine
     startAfter = objects.at(-1)?.key ?? startAfter;
     more = truncated;
   }
-  const found = [...versions.values()];
+  const all = [...versions.values()];
   // More files of the last one may follow.
-  return { versions: more && found.length > 1 ? found.slice(0, -1) : found, more };
+  const found = more && all.length > 1 ? all.slice(0, -1) : all;
+  const last = found.at(-1);
+  const reached = `${KEY_MARK}${startAfter?.slice(ARTIFACTS.length) ?? ''}`;
+  return { versions: found, next: more ? (last === undefined ? reached : nameOf(last)) : undefined };
 }
 
 function count(versions: Map<string, VersionFiles>, { key, size, uploaded }: R2Object): void {
