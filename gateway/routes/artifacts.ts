@@ -9,6 +9,7 @@ import {
 import { parseRange } from '../http/byte-range.ts';
 import type { Call, Route } from '../route.ts';
 import { type ArtifactAddress, getFile, putFile, statFile, storedFile } from '../storage/artifact-store.ts';
+import type { Catalog } from '../storage/catalog.ts';
 import { requireNameFree } from '../storage/free-names.ts';
 import { deleteVersion } from './delete-version.ts';
 import { nextOf, numberedPageSchema, pageOf } from './page.ts';
@@ -49,9 +50,15 @@ async function readIndex({ gateway, param, request, background }: Call): Promise
   });
 }
 
+/**
+ * Whoever completes an upload may look at what there is of it. To nodes, and to whatever keeps answers, a file is there with its version:
+ * before that it may be removed, and another be put in its place.
+ */
 async function readFile(call: Call): Promise<Response> {
-  const { gateway, request } = call;
+  const { gateway, request, identity } = call;
   const address = readAddress(call, 'unknown-artifact');
+  const complete = await isComplete(call, address);
+  if (!complete && identity.kind !== 'operator') throw unknownArtifact(address);
   const stat = await statFile(gateway.bucket, address);
   if (stat === undefined) throw unknownArtifact(address);
   const etag = `"${stat.sha256}"`;
@@ -59,7 +66,7 @@ async function readFile(call: Call): Promise<Response> {
     'content-type': address.file === MANIFEST_FILE ? 'application/json' : 'application/octet-stream',
     'accept-ranges': 'bytes',
     // Files of a version never change.
-    'cache-control': 'private, max-age=31536000, immutable',
+    'cache-control': complete ? 'private, max-age=31536000, immutable' : 'no-store',
     etag,
     [SHA256_HEADER]: stat.sha256,
   });
@@ -82,6 +89,15 @@ async function readFile(call: Call): Promise<Response> {
   const last = range.offset + range.length - 1;
   headers.set('content-range', `bytes ${range.offset}-${last}/${stat.bytes}`);
   return new Response(object.body, { status: 206, headers });
+}
+
+/** A version that this isolate's copy of the catalog does not have may have been completed elsewhere a moment ago. */
+async function isComplete(
+  { gateway, background }: Call,
+  { model, version }: ArtifactAddress,
+): Promise<boolean> {
+  const isIn = (catalog: Catalog) => catalog.get(model)?.versions.has(version) ?? false;
+  return isIn(await gateway.catalog.get(background)) || isIn(await gateway.catalog.within(0));
 }
 
 async function writeFile(call: Call): Promise<Response> {
