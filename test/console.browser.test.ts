@@ -151,6 +151,24 @@ describe.skipIf(noBrowser !== undefined)(title, () => {
     expect(faults).toEqual([]);
   });
 
+  test.each([380, 1280])('keeps the words of the trail of changes whole, %i pixels wide', async (width) => {
+    const { page } = await opened({ width, height: 800 });
+    const change = { id: 1, atMs: 0, actor: 'operator', action: 'artifact.activate', target: 'digits/v1' };
+    const entries = [{ ...change, detail: { sha256: '0'.repeat(64) } }];
+    await page.route(/\/v1\/audit/, (route) => route.fulfill({ json: { entries, next: null } }));
+    await signIn(page, secrets.operatorToken);
+    await page.locator('#audit').getByText('artifact.activate').waitFor();
+    const lines = await page.locator('#audit td').evaluateAll((cells) =>
+      cells.map((cell) => {
+        const text = cell.ownerDocument.createRange();
+        text.selectNodeContents(cell);
+        return new Set([...text.getClientRects()].map(({ top }) => top)).size;
+      }),
+    );
+    expect(lines.slice(1, 4)).toEqual([1, 1, 1]);
+    expect(await scrollWidth(page)).toBe(width);
+  });
+
   test('has no empty charts and choices where there is nothing yet', async () => {
     const { page } = await opened();
     await page.route(/\/v1\/(models|decisions)/, (route) =>
