@@ -114,7 +114,7 @@ describe('whatever the fleet', () => {
             given.costBudgetNanoUsd === undefined ? undefined : Math.round(given.costBudgetNanoUsd * money),
         };
         const [first, second] = [decide(asked(quality)).decision, decide(asked(large)).decision];
-        if (first.kind !== 'serve' || !first.fits) return;
+        fc.pre(first.kind === 'serve' && first.fits);
         expect(second).toMatchObject({ kind: 'serve', fits: true });
         if (second.kind === 'serve')
           expect(second.chosen.quality).toBeGreaterThanOrEqual(first.chosen.quality);
@@ -128,7 +128,7 @@ describe('whatever the fleet', () => {
         const quality = asked({ ...given, objective: { kind: 'quality-first' } as const });
         const at = (hopBytes: number) => decide({ ...quality, hopBytes }).decision;
         const [small, large] = [at(Math.min(a, b)), at(Math.max(a, b))];
-        if (large.kind !== 'serve' || !large.fits) return;
+        fc.pre(large.kind === 'serve' && large.fits);
         expect(small).toMatchObject({ kind: 'serve', fits: true });
         if (small.kind === 'serve') expect(small.chosen.quality).toBeGreaterThanOrEqual(large.chosen.quality);
       }),
@@ -142,7 +142,7 @@ describe('whatever the fleet', () => {
           decide(asked(given)).decision,
           decide(asked({ ...given, priceOf: dearer(given.priceOf, rise) })).decision,
         ];
-        if (first.kind !== 'serve' || second.kind !== 'serve' || !first.fits || !second.fits) return;
+        fc.pre(first.kind === 'serve' && second.kind === 'serve' && first.fits && second.fits);
         expect(second.chosen.costNanoUsd / rise).toBeLessThanOrEqual(first.chosen.costNanoUsd);
       }),
     );
@@ -159,8 +159,8 @@ describe('whatever the fleet', () => {
           decide(asked(given)).decision,
           decide(asked({ ...given, priceOf: risen })).decision,
         ];
-        if (first.kind !== 'serve' || second.kind !== 'serve' || first.chosen.level === level) return;
-        if (first.fits) expect(second.chosen.level).not.toBe(level);
+        fc.pre(first.kind === 'serve' && second.kind === 'serve' && first.fits && first.chosen.level !== level);
+        expect(second.chosen.level).not.toBe(level);
       }),
     );
   });
@@ -171,7 +171,7 @@ describe('whatever the fleet', () => {
         const [minSparsity, maxSparsity] = [Math.min(a, b), Math.max(a, b)];
         const base = asked(given);
         const { decision } = decide({ ...base, rules: { ...base.rules, minSparsity, maxSparsity } });
-        if (decision.kind !== 'serve') return;
+        fc.pre(decision.kind === 'serve');
         const { chosen, runnerUp, fits } = decision;
         for (const taken of runnerUp === undefined ? [chosen] : [chosen, runnerUp]) {
           expect(given.nodes.some((n) => n.name === taken.node && n.unusable === undefined)).toBe(true);
@@ -191,7 +191,7 @@ describe('whatever the fleet', () => {
     fc.assert(
       fc.property(scene, (given) => {
         const { decision } = decide(asked({ ...given, draws: undefined }));
-        if (decision.kind !== 'serve' || !decision.fits) return;
+        fc.pre(decision.kind === 'serve' && decision.fits);
         const rate = given.objective.kind === 'weighted' ? given.objective.nanoUsdPerQuality : 0;
         const all = given.nodes
           .filter((n) => n.unusable === undefined)
@@ -221,7 +221,7 @@ describe('whatever the fleet', () => {
     fc.assert(
       fc.property(scene, (given) => {
         const { decision } = decide(asked({ ...given, draws: undefined }));
-        if (decision.kind !== 'serve') return;
+        fc.pre(decision.kind === 'serve');
         const { chosen, runnerUp, fits } = decision;
         const rest = given.nodes.map((n) =>
           n.name === chosen.node
@@ -253,7 +253,7 @@ describe('whatever the fleet', () => {
         const calm = decide(asked(quality)).decision;
         const busy = decide({ ...asked(quality), pressure }).decision;
         expect(busy.kind).toBe(calm.kind);
-        if (calm.kind !== 'serve' || busy.kind !== 'serve') return;
+        fc.pre(calm.kind === 'serve' && busy.kind === 'serve');
         expect(busy.fits).toBe(calm.fits);
         if (busy.fits) expect(busy.chosen.quality).toBeLessThanOrEqual(calm.chosen.quality);
       }),
