@@ -105,9 +105,11 @@ describe('npm start', () => {
           nodeUrl: `http://127.0.0.1:${nodePort}`,
         });
         keys.push(credentials.clientKey ?? '');
-        const fleet = await fetch(`${credentials.url}/v1/nodes`, {
-          headers: { authorization: `Bearer ${credentials.operatorToken}` },
-        });
+        const headers = { authorization: `Bearer ${credentials.operatorToken}` };
+        const metrics = await (await fetch(`${credentials.url}/metrics`, { headers })).text();
+        expect(metrics).toContain('spp_gateway_requests_total{');
+        expect(metrics, 'no inference was asked for in vain').not.toContain('decision="no-node"');
+        const fleet = await fetch(`${credentials.url}/v1/nodes`, { headers });
         const { registered } = (await fleet.json()) as { registered: { name: string; url: string }[] };
         expect(registered).toMatchObject([{ name: 'local', url: credentials.nodeUrl }]);
 
@@ -122,9 +124,7 @@ describe('npm start', () => {
         const { url = '', operatorToken = '' } = credentials;
         if (keys.length === 1)
           await uploadArtifact({ dir: await renamed('mine'), url, token: operatorToken });
-        const index = await fetch(`${url}/v1/artifacts/digits`, {
-          headers: { authorization: `Bearer ${operatorToken}` },
-        });
+        const index = await fetch(`${url}/v1/artifacts/digits`, { headers });
         // What was uploaded since stays in force over the next start.
         expect(await index.json()).toMatchObject({ active: 'mine' });
         child.kill(signal);

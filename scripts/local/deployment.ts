@@ -195,18 +195,20 @@ async function inferenceAnswers(
   node: Supervisor,
   signal: AbortSignal,
 ): Promise<void> {
-  const infer = async () => {
-    const response = await fetch(`${url}/v2/models/${model}/infer`, {
-      method: 'POST',
+  const ask = async (path: string, init: RequestInit = {}) => {
+    const response = await fetch(`${url}/v2/models/${model}${path}`, {
+      ...init,
       headers: { authorization: `Bearer ${clientKey}`, 'content-type': 'application/json' },
-      body,
       signal,
     });
     return { ok: response.ok, text: await response.text() };
   };
+  const infer = () => ask('/infer', { method: 'POST', body });
   let last = '';
   for (let i = 0; i < READY_TRIES && !node.givenUp; i++) {
-    const { ok, text } = await infer();
+    // Inferences that no node could take yet would be the first that the console shows: a fleet that refuses.
+    const ready = await ask('/ready');
+    const { ok, text } = ready.ok ? await infer() : ready;
     if (ok) {
       for (let n = 0; n < WARM_UP_REQUESTS; n++) await infer();
       return;
