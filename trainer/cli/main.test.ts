@@ -1,7 +1,7 @@
 /** The command line as a process: what is wrong with a command is said to people and to programs. */
-import { spawn, spawnSync } from 'node:child_process';
+import { type StdioOptions, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -55,6 +55,26 @@ test('a reader that goes away is no failure', async () => {
   expect(await once(child, 'close')).toEqual([0, null]);
   expect(Buffer.concat(said).toString()).toBe('');
 });
+
+const full = existsSync('/dev/full');
+test.skipIf(!full)(
+  '(needs /dev/full) a disk that is full under the result is a failure, and told in a sentence',
+  () => {
+    const disk = openSync('/dev/full', 'w');
+    const told = (stdio: StdioOptions, ...argv: string[]) => {
+      const { status, stderr } = spawnSync(process.execPath, [MAIN, ...argv], { encoding: 'utf8', stdio });
+      return { status, stderr };
+    };
+    try {
+      const { status, stderr } = told(['ignore', disk, 'pipe'], 'inspect', '--ops', DIGITS);
+      expect(stderr).toMatch(/^error: .*standard output: ENOSPC.* \[not-written\]\n$/);
+      expect(status).toBe(1);
+      expect(told(['ignore', 'pipe', disk], 'levels', 'missing').status).toBe(2);
+    } finally {
+      closeSync(disk);
+    }
+  },
+);
 
 test('a build that is told twice to stop ends by the signal, in whatever its threads are', async () => {
   const out = mkdtempSync(join(tmpdir(), 'stopped-build-'));

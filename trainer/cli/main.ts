@@ -68,10 +68,19 @@ function printProblem(error: unknown): void {
   process.stdout.write(`${JSON.stringify(problemDocument(error))}\n`);
 }
 
-// Who read along has gone, as `head` does: no fault, and no reason for a build to end.
-for (const stream of [process.stdout, process.stderr])
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-  });
+let unwritten: Error | undefined;
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Who read along has gone, as `head` does: no fault, and no reason for a build to end.
+  if (error.code !== 'EPIPE') unwritten ??= error;
+});
+// Whom nothing can be told any more has the exit code.
+process.stderr.on('error', () => {});
+// What could not be written is known only behind the command.
+process.on('exit', () => {
+  if (unwritten === undefined) return;
+  const why = `Not all of the result could be written to standard output: ${unwritten.message}.`;
+  report(new SppError('not-written', why, { cause: unwritten }), false);
+  process.exitCode ||= 1;
+});
 
 process.exitCode = await main(process.argv.slice(2));
