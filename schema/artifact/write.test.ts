@@ -1,7 +1,9 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { TINY, writeTinyArtifact } from '../../test/support/tiny-model.ts';
 import { writeTinySequence } from '../../test/support/tiny-sequence.ts';
 import { writeDurably } from './write.ts';
@@ -28,6 +30,24 @@ describe('writing durably', () => {
     });
     expect(await readdir(directory)).toEqual([]);
   });
+
+  test.each(['itself', 'what it links to'])(
+    'takes the place of nothing that is no file: %s',
+    async (which) => {
+      directory = await mkdtemp(join(tmpdir(), 'spp-write-'));
+      const listening = createServer().listen(join(directory, 'socket'));
+      onTestFinished(() => void listening.close());
+      await once(listening, 'listening');
+      await symlink('socket', join(directory, 'link'));
+      const writing = writeDurably(directory, which === 'itself' ? 'socket' : 'link', new Uint8Array(1));
+      await expect(writing).rejects.toMatchObject({
+        code: 'not-written',
+        message: expect.stringContaining('is no regular file'),
+      });
+      expect((await stat(join(directory, 'link'))).isSocket()).toBe(true);
+      expect((await readdir(directory)).toSorted()).toEqual(['link', 'socket']);
+    },
+  );
 });
 
 test('an artifact with fewer levels leaves nothing of the one before it, nor of one that was killed', async () => {

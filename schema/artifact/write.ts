@@ -1,6 +1,6 @@
 /** Writing an artifact to a directory: weights cut into chunks by level, then the graph, the manifest last. */
 import { createHash, randomUUID } from 'node:crypto';
-import { open, readdir, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SppError } from '../errors.ts';
 import {
@@ -179,12 +179,15 @@ async function appendedFile(directory: string, path: string): Promise<AppendedFi
 
 /**
  * Writes beside, syncs, renames: a crash leaves the old file or the new one, never half; of several that write at once, one wins.
- * @throws `not-written` naming the file
+ * @throws `not-written` naming the file; also where a device, a pipe or a directory has the name, or what it links to is one
  */
 export async function writeDurably(directory: string, path: string, bytes: Uint8Array): Promise<void> {
   const temporary = join(directory, `.${path}.${randomUUID()}.partial`);
   const target = join(directory, path);
   const write = async () => {
+    // A rename would put a file in the place of /dev/null.
+    const there = await stat(target).catch(() => undefined);
+    if (there?.isFile() === false) throw new Error('what has this name is no regular file');
     const handle = await open(temporary, 'wx');
     try {
       await handle.writeFile(bytes);
