@@ -4,7 +4,11 @@ import { SppError } from '../../schema/errors.ts';
 /** @throws `interrupted`: what was to be kept must have been written by then */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (!signal?.aborted) return;
-  throw new SppError('interrupted', 'The build was interrupted; what it had done is kept.', {
-    hint: 'Run the same command with --resume to go on.',
-  });
+  throw new SppError(
+    'interrupted',
+    'The build was interrupted; its checkpoint is kept where it had come to one.',
+    {
+      hint: 'Run the same command with --resume to go on.',
+    },
+  );
 }

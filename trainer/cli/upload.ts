@@ -47,8 +47,8 @@ async function readToken(file: string | undefined): Promise<string> {
   const token =
     file === undefined
       ? process.env[TOKEN_VARIABLE]
-      : await readFile(file, 'utf8').catch((cause: unknown) => {
-          throw new SppError('usage', `The token file ${file} cannot be read.`, {
+      : await readFile(file, 'utf8').catch((cause: Error) => {
+          throw new SppError('usage', `The token file ${file} cannot be read: ${cause.message}.`, {
             hint: 'Check --token-file and the permissions of what it names.',
             cause,
           });

@@ -27,8 +27,8 @@ export async function modelDigest(path: string): Promise<string> {
 
 async function fileDigest(path: string): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(path, { highWaterMark: 2 ** 20 }), hash).catch((cause: unknown) => {
-    throw new SppError('bad-model', `The model's file ${path} cannot be read.`, {
+  await pipeline(createReadStream(path, { highWaterMark: 2 ** 20 }), hash).catch((cause: Error) => {
+    throw new SppError('bad-model', `The model's file ${path} cannot be read: ${cause.message}.`, {
       hint: 'Keep the data files in the same folder as the model.',
       cause,
     });

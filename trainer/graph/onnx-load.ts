@@ -41,7 +41,7 @@ function readWhole(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (cause) {
-    throw new SppError('bad-model', `The model file ${path} cannot be read.`, {
+    throw new SppError('bad-model', `The model file ${path} cannot be read: ${(cause as Error).message}.`, {
       hint: 'Check the path and its permissions.',
       cause,
     });
