@@ -5,7 +5,7 @@ import { endProcess } from './end-process.ts';
 import { authModes, executionProviders, logLevels, type NodeOptions } from './options.ts';
 import { type RunningNode, startNode } from './server.ts';
 
-const program = new Command('node infra/node/main.ts')
+const program = new Command('npm run -s serve --')
   .description('Serves every level of a path artifact over the Open Inference Protocol.')
   .requiredOption(
     '--artifact <location>',
@@ -53,12 +53,12 @@ const program = new Command('node infra/node/main.ts')
     'after',
     `
 Environment:
-  NODE_TOKEN          bearer token: shown to the gateway, and asked of callers under --auth token
-  REGISTRATION_TOKEN  the node's own, from POST /v1/nodes at the gateway; goes with --gateway
+  NODE_TOKEN            bearer token: shown to the gateway, and asked of callers under --auth token
+  REGISTRATION_TOKEN    the node's own, from POST /v1/nodes at the gateway; goes with --gateway
   NVIDIA_TF32_OVERRIDE  with --ep cuda: 1 computes faster, with three digits
 
 Example:
-  node infra/node/main.ts --artifact artifacts/digits
+  npm run -s serve -- --artifact .data/artifacts/digits
   curl -s http://127.0.0.1:8788/v2/models/digits`,
   )
   .exitOverride()

@@ -1,5 +1,5 @@
 /**
- * node scripts/large-models/measure.ts MODEL.onnx [--length 16] [--levels 4] [--out DIR]
+ * npx node scripts/large-models/measure.ts MODEL.onnx [--length 16] [--levels 4] [--out DIR]
  * Runs the heavy steps of a build on one model by themselves, on random inputs: finding pairs, one step of the search (loss and mask
  * gradients by onnxruntime), and writing the artifact by a random order. Prints seconds and the peak of resident memory so far.
  */

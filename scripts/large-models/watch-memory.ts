@@ -1,5 +1,5 @@
 /**
- * node scripts/large-models/watch-memory.ts [--every 1] [--most 16] -- COMMAND...
+ * npx node scripts/large-models/watch-memory.ts [--every 1] [--most 16] -- COMMAND...
  * Runs a command and looks at the memory of its whole process tree: the proportional set size, which counts a page that several sessions
  * or processes map once (Linux). Prints the largest of each stage that a trainer command reports in its progress lines.
  */
