@@ -58,7 +58,8 @@ const someOf =
       throw new InvalidArgumentError(`It takes some of: ${known.join(', ')}.`);
     });
 
-const command = new Command('bench:engine')
+const command = new Command('npm run bench:engine --')
+  .description('Times a step of search and of recovery beside a forward pass, and beside PyTorch.')
   .argument('[models...]', `of: ${Object.keys(models).join(', ')}; all by default, with --device other ones`)
   .option(
     '--rounds <n>',

@@ -24,7 +24,8 @@ const TRAINING_FREE = Object.entries(methods).flatMap(([name, method]: [string, 
 /** What computes gradients on each provider. */
 const BACKENDS = { cpu: 'auto', cuda: 'onnxruntime-cuda', webgpu: 'onnxruntime-webgpu' } as const;
 
-const command = new Command('bench:path')
+const command = new Command('npm run bench:path --')
+  .description('Quality of every level by each way of pruning, at equal FLOPs.')
   .argument(
     '[model]',
     'one model by every method without training, with one seed, unless flags say otherwise',

@@ -1,6 +1,6 @@
 /**
  * npm run conformance
- * Runs the interpreter on ONNX's backend node cases of opset 13 to the newest: how many apply, how many pass, what was excluded
+ * Runs the interpreter on ONNX's backend node cases of opset 7 to the newest: how many apply, how many pass, what was excluded
  * and why. Fetches the cases once, with Python. Exit 1 when an applicable case fails.
  */
 import { Command } from 'commander';
@@ -11,7 +11,8 @@ import { caseReleases, readCases } from '../trainer/graph/conformance/case-files
 import { type ConformanceReport, runCases } from '../trainer/graph/conformance/report.ts';
 import { CASES, fetchCases } from './conformance/fetch-cases.ts';
 
-const { python } = new Command('conformance')
+const { python } = new Command('npm run conformance --')
+  .description('Runs the interpreter on the official ONNX node cases, which it fetches once, with Python.')
   .option('--python <file>', 'interpreter that makes the virtual environment', 'python3')
   .parse()
   .opts<{ python: string }>();

@@ -10,12 +10,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { writeRandomVit } from './bench-node/random-vit.ts';
+import { count } from './local/flag-numbers.ts';
 import { rounded } from './local/statistics.ts';
 import { soak } from './soak-node/soak.ts';
 
 const { requests, idle, artifact } = new Command('npm run soak:node --')
-  .option('--requests <n>', 'requests of every kind', Number, 100_000)
-  .option('--idle <n>', 'idle connections; an open file each, see ulimit -n', Number, 10_000)
+  .description('Sends the node requests of every kind beside idle connections: nothing may be left behind.')
+  .option('--requests <n>', 'requests of every kind', count(1), 100_000)
+  .option('--idle <n>', 'idle connections; an open file each, see ulimit -n', count(0), 10_000)
   .option('--artifact <directory>', 'a path artifact (default: a tiny random model)')
   .parse()
   .opts<{ requests: number; idle: number; artifact?: string }>();
