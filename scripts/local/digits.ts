@@ -24,7 +24,7 @@ export async function digitsArtifact(
 ): Promise<Artifact> {
   const present = await openIfComplete(directory);
   if (present !== undefined) return present;
-  log(`building the path of ${MODEL} (once; some minutes on two cores)`);
+  log(`building the path of ${MODEL} (once; about a minute on two idle cores)`);
   await build(directory, signal);
   return openArtifact(directory);
 }
