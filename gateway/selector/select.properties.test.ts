@@ -159,7 +159,9 @@ describe('whatever the fleet', () => {
           decide(asked(given)).decision,
           decide(asked({ ...given, priceOf: risen })).decision,
         ];
-        fc.pre(first.kind === 'serve' && second.kind === 'serve' && first.fits && first.chosen.level !== level);
+        fc.pre(
+          first.kind === 'serve' && second.kind === 'serve' && first.fits && first.chosen.level !== level,
+        );
         expect(second.chosen.level).not.toBe(level);
       }),
     );
