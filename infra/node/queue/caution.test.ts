@@ -27,9 +27,9 @@ describe('caution', () => {
 
   test('begins the less ready the roomier budgets are, until somebody is late', () => {
     const care = caution();
-    expect(state(care, 1 / 3)).toEqual([1, 0]);
-    const begins = [1 / 4, 1 / 6, 1 / 12, 0].map((exposure) => care.at(exposure).readiness);
-    expect(begins).toEqual([0.75, 0.5, 0.25, 0].map((readiness) => expect.closeTo(readiness)));
+    expect(state(care, 1 / 5)).toEqual([1, 0]);
+    const begins = [1 / 8, 1 / 10, 1 / 20, 0].map((exposure) => care.at(exposure).readiness);
+    expect(begins).toEqual([0.390625, 0.25, 0.0625, 0].map((readiness) => expect.closeTo(readiness)));
     care.began(8, 2)(8, 100);
     care.ended(6, 90, 10);
     expect(state(care, 1 / 12)).toEqual([1, expect.closeTo(0.1)]);

@@ -45,7 +45,7 @@ const STEP = 0.05;
 /** Where nobody was late yet, and budgets are tight. */
 const START = 0.5;
 /** Up to so many runs at the level asked for a budget is tight. */
-const TIGHT = 3;
+const TIGHT = 5;
 
 export function caution(): Caution {
   /** From those who were late; and as long as too few were in time to know. */
@@ -54,7 +54,8 @@ export function caution(): Caution {
   const excess = excessWork();
   return {
     at(exposure) {
-      const value = Math.max(learnt, assumed * Math.min(1, TIGHT * exposure));
+      // A shorter run is met more rarely by a burst, and takes less from it.
+      const value = Math.max(learnt, assumed * Math.min(1, TIGHT * exposure) ** 2);
       return { readiness: Math.min(1, 2 * value), reserve: reserveOf(value) };
     },
     began: (expectedMs, leastMs) => excess.began(expectedMs, leastMs, reserveOf(learnt)),
