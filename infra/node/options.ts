@@ -1,6 +1,7 @@
 /** The node's options: one schema gives types, defaults and checks to the command line and to callers in process. */
 import { availableParallelism, hostname } from 'node:os';
 import { z } from 'zod';
+import { isRemote } from '../../schema/artifact/store.ts';
 import { SppError } from '../../schema/errors.ts';
 import { machineMemory } from '../../schema/machine-memory.ts';
 
@@ -18,9 +19,15 @@ const bearerToken = z
   .min(1)
   .regex(/^[\x21-\x7e]+$/, 'has a space or another character that no Authorization header carries');
 
+const NOT_BARE =
+  'is no address, or has a user, a password, a query or a fragment in it; what the gateway is to be shown goes into NODE_TOKEN';
+
 const nodeOptionsSchema = z.strictObject({
   /** A directory, an artifact version's URL, or a model's index (`.../v1/artifacts/{model}`), whose active version is followed. */
-  artifact: z.string().min(1),
+  artifact: z
+    .string()
+    .min(1)
+    .refine((location) => !isRemote(location) || isBare(location), NOT_BARE),
   host: z.string().min(1).default('127.0.0.1'),
   /** 0 takes a free port. */
   port: z.coerce.number().int().min(0).max(65_535).default(8788),
@@ -57,7 +64,10 @@ const nodeOptionsSchema = z.strictObject({
   /** Bearer token: shown to the gateway, and asked of callers under `auth: token`. */
   token: bearerToken.optional(),
   /** Address of a gateway that the node tells of itself; needs `registrationToken`. */
-  gateway: z.url({ protocol: /^https?$/ }).optional(),
+  gateway: z
+    .url({ protocol: /^https?$/ })
+    .refine(isBare, NOT_BARE)
+    .optional(),
   /** Made by the gateway when an operator registers the node: `POST /v1/nodes`. */
   registrationToken: bearerToken.optional(),
   /** Between reports to the gateway, give or take a fifth. */
@@ -67,6 +77,13 @@ const nodeOptionsSchema = z.strictObject({
   /** Between looks for a newer active version, and between tries at levels that could not be served. */
   pollMs: positive.max(LONGEST_MS).default(5000),
 });
+
+/** Whether a URL is an address and no more: the rest is a secret as a rule, would stand in the log, and gets no file. */
+function isBare(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  const { username, password, search, hash } = new URL(url);
+  return username + password + search + hash === '';
+}
 
 /** Half of what this process may have. */
 function defaultMemoryBudgetMb(): number {
