@@ -119,11 +119,14 @@ async function answer(gateway: Gateway, { request, context, param }: Asked, rout
   const background = new RequestBackground(context);
   const id = requestId(headers, gateway.randomHex);
   const told = new Map<string, string>().set('x-request-id', id);
-  const clock = route.timed
-    ? new Deadline(steady.now(), firstBoundMs(headers, lastKnown(gateway)), steady.now, gateway.timerLateness)
-    : undefined;
+  const begunMs = steady.now();
+  let clock: Deadline | undefined;
   try {
     const known = route.timed ? gateway.known(background) : undefined;
+    if (known !== undefined) {
+      const boundMs = firstBoundMs(headers, lastKnown(gateway), !(known instanceof Promise));
+      clock = new Deadline(begunMs, boundMs, steady.now, gateway.timerLateness);
+    }
     // Whoever is refused does not wait for it; others do, so it is not dropped with the request.
     if (known instanceof Promise) background.waitUntil(known.catch(() => {}));
     const admission = admitted(gateway, route, headers, told, background, receivedMs);

@@ -1,7 +1,7 @@
 /** What an inference request's headers ask for. */
 import { headerNames, parseCostBudget, parseLatencyBudget, parseMinQuality } from '../../schema/headers.ts';
 import type { Policy } from '../../schema/policy.ts';
-import { leastGrantMs } from '../policy/request-rules.ts';
+import { largestDefaultMs, leastGrantMs } from '../policy/request-rules.ts';
 import { memo } from '../state/memo.ts';
 
 export interface RequestBudgets {
@@ -22,11 +22,20 @@ const latencyBudget = memo(256, (text: string) => parseLatencyBudget(text));
 
 /**
  * What bounds a request before anything else is known of it; a malformed budget is refused later.
- * @param policies that may govern it, as last read, which after a pause is a while ago; undefined before any was
+ * @param policies that may govern it, as last read; undefined before any was
+ * @param current whether that is what the request goes by, and not from before a pause: who leaves the budget to the policy has no more
+ *   than it gives to anybody
  */
-export function firstBoundMs(headers: Headers, policies: readonly Policy[] | undefined): number {
+export function firstBoundMs(
+  headers: Headers,
+  policies: readonly Policy[] | undefined,
+  current: boolean,
+): number {
   const text = headers.get(headerNames.latencyBudget);
-  if (text === null) return UNKNOWN_BUDGET_MS;
+  if (text === null)
+    return policies === undefined || !current
+      ? UNKNOWN_BUDGET_MS
+      : Math.max(LEAST_MS, ...policies.map(largestDefaultMs));
   const grantedMs = policies === undefined ? LEAST_MS : Math.min(...policies.map(leastGrantMs));
   try {
     return Math.max(LEAST_MS, grantedMs, latencyBudget(text));

@@ -92,9 +92,15 @@ export function leastGrantMs(policy: Policy): number {
   return workedOut(policy).leastGrantMs;
 }
 
+/** The most that a request has which leaves its budget to the policy, whatever its class and key. */
+export function largestDefaultMs(policy: Policy): number {
+  return workedOut(policy).largestDefaultMs;
+}
+
 /** What of a document is the same from request to request, worked out once for each copy of it. */
 interface WorkedOut {
   readonly leastGrantMs: number;
+  readonly largestDefaultMs: number;
   readonly overrides: ReadonlyMap<string, Policy['overrides'][number]>;
   /** @returns by the key of an override, undefined for none */
   readonly ofClass: (slaClass: string | null) => (key: string | undefined) => ClassRules;
@@ -110,6 +116,7 @@ function workedOut(policy: Policy): WorkedOut {
   const sets = [policy, ...policy.classes, ...policy.overrides];
   const made: WorkedOut = {
     leastGrantMs: sets.some(({ infeasible }) => infeasible === 'refuse') ? 0 : policy.defaultLatencyBudgetMs,
+    largestDefaultMs: Math.max(...sets.flatMap(({ defaultLatencyBudgetMs: ms }) => ms ?? [])),
     overrides: new Map(policy.overrides.map((override) => [override.key, override])),
     ofClass: memo(KEPT, (slaClass) =>
       memo(KEPT, (key) => classRules(rulesFor(policy, slaClass, key), slaClass)),
