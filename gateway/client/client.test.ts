@@ -117,6 +117,13 @@ describe('the client', () => {
 
   test.each<[string, Response, number]>([
     ['does not say when', busy({}), 1],
+    ['says what is no time', busy({ 'retry-after': '1.5' }), 1],
+    ['says what is no date', busy({ 'retry-after': '-1' }), 1],
+    [
+      'says a date that has passed again and again',
+      busy({ 'retry-after': 'Fri, 31 Dec 1999 23:59:59 GMT' }),
+      3,
+    ],
     ['says a time beyond the client’s patience', busy({ 'retry-after': '60' }), 1],
     ['says so again and again', busy({ 'retry-after': '0' }), 3],
   ])('throws the problem when the gateway %s', async (_, response, tries) => {
