@@ -58,6 +58,14 @@ test('a token of the provider gives the strongest role of its claim, under its s
   expect(await identity(await token(both))).toMatchObject({ role: 'admin' });
 });
 
+test('whoever has another subject has another name, however late the two differ', async () => {
+  const names = ['a', 'b'].map(async (last) => {
+    const found = await identity(await token({ sub: `${'x'.repeat(254)}${last}` }));
+    return found?.kind === 'operator' ? found.name : undefined;
+  });
+  expect(new Set(await Promise.all(names)).size).toBe(2);
+});
+
 test.each<[string, () => Promise<string>]>([
   ['without a role here', () => token({ access: { roles: ['nothing'] } })],
   ['without the claim', () => token({ access: 'boss' })],

@@ -29,6 +29,8 @@ const PROVIDERS_FAULTS: ReadonlySet<string> = new Set([
   errors.JWKSInvalid.code,
 ]);
 const CLOCK_SKEW_S = 30;
+/** That a subject has at most (OpenID Connect Core 1.0, section 2). With less of it two persons could have one name in the trail. */
+const SUBJECT_CHARACTERS = 255;
 const TIMEOUT_MS = 3000;
 
 /** Keys that come in the clear could be anybody's, however the document came. */
@@ -51,7 +53,7 @@ export function oidcVerifier(settings: OidcSettings): OidcVerifier {
       const role = roleOf(payload, settings);
       return role === undefined
         ? undefined
-        : { kind: 'operator', name: `oidc:${payload.sub}`.slice(0, 128), role };
+        : { kind: 'operator', name: `oidc:${String(payload.sub).slice(0, SUBJECT_CHARACTERS)}`, role };
     } catch (error) {
       if (error instanceof errors.JOSEError && !PROVIDERS_FAULTS.has(error.code)) return undefined;
       if (error instanceof SppError) throw error;
