@@ -23,6 +23,9 @@ const command = new Command('npm start --')
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
+// Who read along may have gone, as `head` does: that ends no deployment, nor one that is being ended in order.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
 process.exitCode = await main(process.argv);
 
 /** @returns the exit code: 0 stopped as asked, 1 a part failed, 2 the command is wrong */

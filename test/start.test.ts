@@ -153,6 +153,13 @@ describe('npm start', () => {
     expect(stderr()).toMatch(new RegExp(`Port ${port} .*--port`));
   });
 
+  test('minds no reader that has gone', async () => {
+    const { child, exited } = start(['--port', '1', '--node-port', '1', '--data-dir', dataDir]);
+    for (const read of [child.stdout, child.stderr]) read.destroy();
+    // Of the command, not of what it could not say.
+    expect(await exited).toBe(2);
+  });
+
   test.each([['--port', 'many'], ['--surprise']])('refuses the flags %s %s', async (...flags) => {
     const { exited, stderr } = start(flags.filter((flag) => flag !== undefined));
     expect(await exited).toBe(2);
