@@ -97,6 +97,7 @@ test('refits of every output matrix, each behind those before it', async () => {
   const level = cutGraph(model, share(0.4));
   const refitted = await refitLevel(level, biases, streams, sessions);
   let graph = level;
+  expect(streams.sites.length).toBe(model.pairs.flatMap(({ consumers }) => consumers).length);
   for (const { consumer, stream } of streams.sites) {
     const sums: [RefitSums | undefined, RefitSums | undefined] = [undefined, undefined];
     for (const [i, text] of few.indices.entries()) {

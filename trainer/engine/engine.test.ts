@@ -105,7 +105,9 @@ describe('the digits model', () => {
       }
       const together = await engine.stepAt(batch, all);
       await engine.close();
+      expect(together.losses).toHaveLength(all.length);
       for (const [i, loss] of together.losses.entries()) expect(loss / (losses[i] ?? 0)).toBeCloseTo(1, 5);
+      expect([...together.weights.keys()].toSorted()).toEqual([...sums.keys()].toSorted());
       for (const [name, mean] of together.weights)
         expect(relativeError(mean, sums.get(name) ?? []).relative, name).toBeLessThan(1e-5);
     },
