@@ -123,6 +123,7 @@ test('a level that steps too large throw away is as compensation leaves it, and 
   const progress = { ...silentProgress, note: (text: string) => notes.push(text) };
   const { levels } = await recoverOwn({ calibrated, order, plan, options, memory, progress });
   const compensated = await buildLevels(calibrated, order, widths, { compensate: true }, silentProgress);
+  expect(levels).toHaveLength(widths.length);
   for (const [level, { cut }] of levels.entries())
     expect(await loss(cut)).toBeCloseTo(await loss(compensated[level]!.cut), 6);
   expect(notes).toContainEqual(expect.stringMatching(/level 0 is as compensation leaves it.*--recover-rate/));
@@ -156,6 +157,7 @@ test('who begins as near as no test split could tell is not trained', async () =
   });
   const compensated = await buildLevels(calibrated, order, near, { compensate: true }, silentProgress);
   expect(steps).toBe(0);
+  expect(levels).toHaveLength(near.length);
   for (const [level, { cut }] of levels.entries())
     expect(await loss(cut)).toBeCloseTo(await loss(compensated[level]!.cut), 9);
 });
