@@ -86,11 +86,13 @@ test('a pair marked for rotation keeps the function under any change of basis, h
 });
 
 test('rotary positions forbid rotating queries and keys, not values', async () => {
+  const seen = new Set<string>();
   for (const { graph } of rotaryLayouts) {
     const { pairs } = await preparePairs(graph(), 'rotary');
-    expect(pairs.filter(({ rotation }) => rotation !== undefined)).toEqual(
-      pairs.filter(({ kind }) => kind === 'value-projection'),
-    );
-    expect(pairs.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['query-key', 'value-projection']));
+    for (const { kind, rotation } of pairs) {
+      seen.add(kind);
+      expect(rotation !== undefined).toBe(kind === 'value-projection');
+    }
   }
+  expect([...seen]).toEqual(expect.arrayContaining(['query-key', 'value-projection']));
 });
