@@ -69,7 +69,7 @@ export const press = (name: string) => {
 };
 export const status = () => byId('policy-status').textContent;
 
-export function sessionOf(kept: string | null): Session & { kept: string | null } {
+function sessionOf(kept: string | null): Session & { kept: string | null } {
   return {
     kept,
     token() {

@@ -9,7 +9,7 @@ interface HeaderDoc {
 
 const decimal = '(?:0|[1-9][0-9]{0,8})(?:\\.[0-9]{1,30})?';
 
-export const requestHeaders = {
+const requestHeaders = {
   'x-latency-budget': {
     description:
       'Milliseconds that the request may take, from when the gateway has it: `40`, `40ms` or `1.5s`. The policy’s default without it.',

@@ -59,7 +59,7 @@ export interface Subject {
 }
 
 /** Shares of the dense FLOPs that leave these shares of what pairs can give. */
-export function reachableShares(
+function reachableShares(
   { pairs, flops }: Pick<TracedModel, 'pairs' | 'flops'>,
   reachable: readonly number[],
 ): number[] {

@@ -46,7 +46,7 @@ function scriptedPool(size: number) {
   return { pool, running, state };
 }
 
-export const model = (level: number) => ({ level, data: { kind: 'views' as const, path: 'unread.onnx' } });
+const model = (level: number) => ({ level, data: { kind: 'views' as const, path: 'unread.onnx' } });
 
 export function job(level: number, extra: Partial<Job> = {}): Job {
   return {

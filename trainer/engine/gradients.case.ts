@@ -1,14 +1,11 @@
 /** What tests of the engines share: a step that fits any model, gradients by one engine, and how two are compared. */
 import { expect } from 'vitest';
 import { relativeError } from '../graph/relative-error.ts';
-import type { prepareModel } from '../pairs/prepare.ts';
 import type { BackendName } from './backend-names.ts';
 import { createEngine } from './create-engine.ts';
 import type { EngineOptions, EngineStep } from './engine.ts';
 
 const ENGINES_AGREE = 1e-4;
-
-export type Model = Awaited<ReturnType<typeof prepareModel>>;
 
 export { anyStepOf as anyStep } from './step.case.ts';
 

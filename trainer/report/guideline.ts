@@ -40,7 +40,7 @@ export function guideline({ levels }: Pick<Manifest, 'levels'>): Advice[] {
 }
 
 /** How much less than the dense level's quality a value is; see `Advice.tolerance`. */
-export function lossOf(value: number, { quality }: Pick<ManifestLevel, 'quality'>): number {
+function lossOf(value: number, { quality }: Pick<ManifestLevel, 'quality'>): number {
   const difference = quality.value - value;
   return isAbsolute(quality.unit)
     ? difference

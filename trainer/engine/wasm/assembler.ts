@@ -38,7 +38,6 @@ export const i32 = (value: number): Code => [0x41, signed(value)];
 export const f32 = (value: number): Code => [0x43, floatBytes(value)];
 
 export const add = (a: Code, b: Code): Code => [a, b, 0x6a];
-export const sub = (a: Code, b: Code): Code => [a, b, 0x6b];
 export const mul = (a: Code, b: Code): Code => [a, b, 0x6c];
 export const shiftLeft = (a: Code, bits: number): Code => [a, i32(bits), 0x74];
 const lessOrEqual = (a: Code, b: Code): Code => [a, b, 0x4c];

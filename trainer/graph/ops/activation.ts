@@ -10,7 +10,7 @@ function device(f: (x: tf.Tensor) => tf.Tensor): Evaluate {
 }
 
 /** x Φ(x), with Φ the normal distribution function; derivative Φ(x) + x φ(x). */
-export function gelu(x: tf.Tensor): tf.Tensor {
+function gelu(x: tf.Tensor): tf.Tensor {
   return tf.customGrad((input, save) => {
     const z = input as tf.Tensor;
     const cdf = tf.mul(tf.add(tf.erf(tf.mul(z, Math.SQRT1_2)), 1), 0.5);
