@@ -18,8 +18,9 @@ export async function writeRoutingChart(
     backgroundColor: '#ffffff',
     animation: false,
     color: ['#5b8def', '#d98c00'],
-    legend: { bottom: 4, itemGap: 20 },
-    grid: { left: 56, right: 24, top: 24, bottom: 64 },
+    // Without a browser the width of a text is estimated, and falls short.
+    legend: { bottom: 4, itemGap: 56 },
+    grid: { left: 56, right: 24, top: 32, bottom: 64 },
     xAxis: { type: 'category', data: Object.keys(outcomes) },
     yAxis: { type: 'value', name: '%', min: 0, max: 100 },
     series: [
