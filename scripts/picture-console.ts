@@ -17,15 +17,17 @@ const SIZE = { width: 1200, height: 1220 };
 
 const credentialsSchema = z.looseObject({ url: z.url(), clientKey: z.string(), operatorToken: z.string() });
 
-const flags = new Command('npm run picture:console --')
+const command = new Command('npm run picture:console --')
   .description('Takes a picture of the console of the gateway that npm start has started.')
   .option('--data-dir <directory>', 'as npm start was given it', '.data')
   .option('--out <file>', 'PNG', 'docs/figures/console.png')
   .option('--seconds <s>', 'of requests before', positive, 30)
-  .parse()
-  .opts<{ dataDir: string; out: string; seconds: number }>();
+  .parse();
+const flags = command.opts<{ dataDir: string; out: string; seconds: number }>();
 
-const text = await readFile(join(flags.dataDir, 'dev-credentials.json'), 'utf8');
+const text = await readFile(join(flags.dataDir, 'dev-credentials.json'), 'utf8').catch((error: Error) =>
+  command.error(`error: ${error.message}. npm start writes it.`, { exitCode: 2 }),
+);
 const credentials = credentialsSchema.parse(JSON.parse(text));
 await requests(await readFile(join(flags.dataDir, 'digit.json'), 'utf8'));
 const browser = await startBrowser();

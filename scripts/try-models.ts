@@ -6,7 +6,7 @@
  * `NAME.expected.json` beside a file counts the pairs that its architecture has (see scripts/fixtures). Results are added to those
  * that the results file holds, so that a long list can be tried in parts; the table is made of all of them.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { Command } from 'commander';
 import { z } from 'zod';
@@ -67,6 +67,8 @@ const command = new Command('npm run -s fixtures:try --')
   .option('--markdown <file>', 'of the table of all results')
   .parse();
 const [directory = ''] = command.args;
+if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory())
+  command.error(`error: ${directory} is no directory`, { exitCode: 2 });
 const values = command.opts<Flags>();
 const known =
   values.results !== undefined && existsSync(values.results) ? readFileSync(values.results, 'utf8') : '[]';
