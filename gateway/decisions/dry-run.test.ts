@@ -57,6 +57,11 @@ const policy = (over: object): { document: Policy } => ({
 const open = policy({});
 
 describe('a dry run', () => {
+  test('counts requests in whole numbers, whatever each decision stands for', () => {
+    const window = Array.from({ length: 20 }, () => recorded(50, 177 / 20));
+    expect(dryRunOf(open, open, window)).toMatchObject({ decisions: 20, requests: 177 });
+  });
+
   test('leaves out of the budget what was spent of it before the choice', () => {
     const { after } = dryRunOf(open, open, [recorded(45, 1, { spentMs: 10 })]);
     expect(after.levels).toEqual({ m: { 0: 1 } });

@@ -69,7 +69,8 @@ export function dryRun(pairs: readonly ChangedRequest[]): DryRun {
   const changed = pairs.filter((pair) => isOther(pair.before, pair.after));
   return {
     decisions: pairs.length,
-    requests,
+    // A sum of shares of a whole number, or an estimate of one.
+    requests: Math.round(requests),
     before: summary(pairs.map((pair) => ({ ...pair, replayed: pair.before }))),
     after: summary(pairs.map((pair) => ({ ...pair, replayed: pair.after }))),
     changedShare: share(
