@@ -1,6 +1,7 @@
 /** Why the others were not taken. Not on the way of a request: for whoever asks for the reasons of a decision. */
 import type { CandidateTable } from './candidate-table.ts';
-import { allows, stretchOf } from './scan.ts';
+import { allows } from './cells.ts';
+import { stretchOf } from './scan.ts';
 import { type Candidate, candidateAt } from './select.ts';
 import type { SelectionRequest } from './selection-request.ts';
 

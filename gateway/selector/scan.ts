@@ -11,21 +11,15 @@
  * therefore only brings its two best, which are then held against those of the rows before.
  */
 import type { CandidateTable } from './candidate-table.ts';
-import type { LevelOption } from './candidates.ts';
+import { allows, costCapOf, costOf, levelAt, NONE, totalOf } from './cells.ts';
+import { quickest } from './late.ts';
 import type { SelectionRequest } from './selection-request.ts';
-
-export const NONE = -1;
+import { TopTwo } from './two-best.ts';
 
 /** Cells of the table, `NONE` where there is none. */
 export interface Scan {
   readonly best: number;
   readonly second: number;
-  /** Of what is too late, or leaves too little room, while nothing fits: the sparsest, then by the quantile's time. */
-  readonly sparsest: number;
-  readonly sparsestNext: number;
-  /** The same by the usual time: where nothing is promised, what mostly is in time is better than what seldom is very late. */
-  readonly likeliest: number;
-  readonly likeliestNext: number;
   /** Of what is over the cost budget. */
   readonly cheapest: number;
   /** Levels within the bounds. */
@@ -61,57 +55,13 @@ export function scan(table: CandidateTable, request: SelectionRequest): Scan {
     : found;
 }
 
-function levelAt({ levels, reachMs }: CandidateTable, cell: number): LevelOption {
-  return levels[Math.floor(cell / reachMs.length)] as LevelOption;
-}
-
-function totalOf({ reachMs, executeMs }: CandidateTable, cell: number): number {
-  return (reachMs[cell % reachMs.length] as number) + (executeMs[cell] as number);
-}
-
-/**
- * Of the levels in time, whatever room they leave, the best that is quicker than all sparser ones: at some budget it is the sparsest that
- * there is. On the two nodes where it is soonest.
- */
-function quickest(table: CandidateTable, request: SelectionRequest): Pick<Scan, 'best' | 'second'> {
-  const leftMs = request.budgetLeftMs - request.rules.reserveMs;
-  const rows = table.levels
-    .map((level, row) => ({ sparsity: level.sparsity, soonest: soonestIn(table, row, request) }))
-    .filter(({ soonest }) => soonest.first !== NONE);
-  const taken = rows.find(
-    ({ sparsity, soonest }) =>
-      soonest.firstMs <= leftMs &&
-      !rows.some((other) => other.sparsity > sparsity && other.soonest.firstMs <= soonest.firstMs),
-  )?.soonest;
-  if (taken === undefined) return { best: NONE, second: NONE };
-  return { best: taken.first, second: taken.nextMs <= leftMs ? taken.next : NONE };
-}
-
-/** Of a level's cells that may be used and can be paid, the two of the least times; none where the level is out of bounds. */
-function soonestIn(table: CandidateTable, row: number, request: SelectionRequest): LeastTwo {
-  const soonest = new LeastTwo();
-  if (!allows(table, row, request)) return soonest;
-  const costCap = request.costBudgetNanoUsd ?? Number.POSITIVE_INFINITY;
-  const start = row * table.reachMs.length;
-  for (let cell = start; cell < start + table.reachMs.length; cell++) {
-    const totalMs = totalOf(table, cell);
-    // NaN as in `scanned`.
-    if (totalMs >= 0 && costOf(table, cell, request.bytes) <= costCap) soonest.take(cell, totalMs);
-  }
-  return soonest;
-}
-
-function costOf({ costNanoUsd, perKiBNanoUsd }: CandidateTable, cell: number, bytes: number): number {
-  return (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * Math.ceil(bytes / 1024);
-}
-
 function scanned(table: CandidateTable, request: SelectionRequest, stretch: number): Scan {
   const { levels, reachMs, executeMs, costNanoUsd, perKiBNanoUsd } = table;
-  const { usualNetworkMs, expectedQueueMs, usualMs } = table;
   const { objective, reserveMs } = request.rules;
   const columns = reachMs.length;
   const leftMs = request.budgetLeftMs - reserveMs;
-  const costCap = request.costBudgetNanoUsd ?? Number.POSITIVE_INFINITY;
+  const costCap = costCapOf(request);
+  const isCapped = costCap !== Number.POSITIVE_INFINITY;
   const kib = Math.ceil(request.bytes / 1024);
   let allowed = 0;
   let considered = 0;
@@ -120,11 +70,6 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
   let tightMs = Number.POSITIVE_INFINITY;
   let tightSparsity = 0;
   const fitting = new TopTwo();
-  const late = new TopTwo();
-  const likely = new TopTwo();
-  /** Of a row, by the quantile's time and by the usual one. */
-  const soonest = new LeastTwo();
-  const usual = new LeastTwo();
   let cheapest = NONE;
   let cheapestCost = Number.POSITIVE_INFINITY;
 
@@ -140,36 +85,33 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
     let other = NONE;
     let otherCost = Number.POSITIVE_INFINITY;
     let otherMs = 0;
-    soonest.clear();
-    usual.clear();
-    const start = row * columns;
-    for (let column = 0; column < columns; column++) {
-      const cell = start + column;
+    for (let column = 0, cell = row * columns; column < columns; column++, cell++) {
       const runMs = executeMs[cell] as number;
       const totalMs = (reachMs[column] as number) + stretch * runMs;
       // NaN where the node may not be used or does not serve the level.
       if (!(totalMs >= 0)) continue;
       considered++;
-      const cost = (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * kib;
-      if (cost > costCap) {
-        overCost++;
-        if (cost < cheapestCost) {
-          cheapest = cell;
-          cheapestCost = cost;
+      const isLate = totalMs > leftMs;
+      let cost = 0;
+      // Of what is late the cost matters only where there is a budget for it.
+      if (isCapped || !isLate) {
+        cost = (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * kib;
+        if (cost > costCap) {
+          overCost++;
+          if (cost < cheapestCost) {
+            cheapest = cell;
+            cheapestCost = cost;
+          }
+          continue;
         }
-      } else if (totalMs > leftMs) {
+      }
+      if (isLate) {
         overLatency++;
         const plainMs = (reachMs[column] as number) + runMs;
         if (plainMs <= leftMs) {
           tightMs = Math.min(tightMs, plainMs);
           tightSparsity = Math.max(tightSparsity, sparsity);
         }
-        soonest.take(cell, plainMs);
-        const mostlyMs =
-          (usualNetworkMs[column] as number) +
-          (expectedQueueMs[column] as number) +
-          (usualMs[cell] as number);
-        usual.take(cell, mostlyMs);
       } else if (cost < firstCost || (cost === firstCost && totalMs < firstMs)) {
         other = first;
         otherCost = firstCost;
@@ -192,18 +134,10 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
         scoreOf(objective, quality, otherCost),
         otherCost,
       );
-    if (soonest.first !== NONE && fitting.best === NONE) {
-      late.take(soonest.first, sparsity, soonest.firstMs, soonest.next, sparsity, soonest.nextMs);
-      likely.take(usual.first, sparsity, usual.firstMs, usual.next, sparsity, usual.nextMs);
-    }
   }
   return {
     best: fitting.best,
     second: fitting.second,
-    sparsest: late.best,
-    sparsestNext: late.second,
-    likeliest: likely.best,
-    likeliestNext: likely.second,
     cheapest,
     allowed,
     considered,
@@ -214,86 +148,9 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
   };
 }
 
-/** The two best cells of the rows so far: the higher score, then the lower price. */
-class TopTwo {
-  best = NONE;
-  bestScore = 0;
-  bestPrice = 0;
-  second = NONE;
-  secondScore = 0;
-  secondPrice = 0;
-
-  /** Takes in the two best of a row, the better one first; `next` is `NONE` where a row has but one. */
-  take(cell: number, score: number, price: number, next: number, nextScore: number, nextPrice: number): void {
-    if (beats(this.best, this.bestScore, this.bestPrice, score, price)) {
-      if (next !== NONE && beats(this.best, this.bestScore, this.bestPrice, nextScore, nextPrice))
-        this.#setSecond(next, nextScore, nextPrice);
-      else this.#setSecond(this.best, this.bestScore, this.bestPrice);
-      this.best = cell;
-      this.bestScore = score;
-      this.bestPrice = price;
-    } else if (beats(this.second, this.secondScore, this.secondPrice, score, price))
-      this.#setSecond(cell, score, price);
-  }
-
-  #setSecond(cell: number, score: number, price: number): void {
-    this.second = cell;
-    this.secondScore = score;
-    this.secondPrice = price;
-  }
-}
-
-/** The two cells of the least times, of equal ones the first. */
-class LeastTwo {
-  first = NONE;
-  firstMs = Number.POSITIVE_INFINITY;
-  next = NONE;
-  nextMs = Number.POSITIVE_INFINITY;
-
-  clear(): void {
-    this.first = NONE;
-    this.firstMs = Number.POSITIVE_INFINITY;
-    this.next = NONE;
-    this.nextMs = Number.POSITIVE_INFINITY;
-  }
-
-  take(cell: number, ms: number): void {
-    if (ms < this.firstMs) {
-      this.next = this.first;
-      this.nextMs = this.firstMs;
-      this.first = cell;
-      this.firstMs = ms;
-    } else if (ms < this.nextMs) {
-      this.next = cell;
-      this.nextMs = ms;
-    }
-  }
-}
-
-/** Whether a score and, where that is the same, a price are better than those that are held. */
-function beats(held: number, heldScore: number, heldPrice: number, score: number, price: number): boolean {
-  return held === NONE || score > heldScore || (score === heldScore && price < heldPrice);
-}
-
 function scoreOf(objective: SelectionRequest['rules']['objective'], quality: number, cost: number): number {
   if (objective.kind === 'quality-first') return quality;
   return objective.kind === 'cost-first' ? -cost : quality * objective.nanoUsdPerQuality - cost;
-}
-
-/** Whether a level lies within the bounds of policy and request. */
-export function allows(
-  table: CandidateTable,
-  row: number,
-  { rules, minQuality, pinnedLevel }: SelectionRequest,
-): boolean {
-  const level = table.levels[row];
-  return (
-    level !== undefined &&
-    (pinnedLevel === undefined || level.level === pinnedLevel) &&
-    level.sparsity >= rules.minSparsity &&
-    level.sparsity <= rules.maxSparsity &&
-    (minQuality === undefined || level.quality >= minQuality)
-  );
 }
 
 /** The quicker of two nodes that serve `best`'s level at its cost and within the budget; `best` when there is no other. */

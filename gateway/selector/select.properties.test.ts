@@ -219,6 +219,34 @@ describe('whatever the fleet', () => {
     );
   });
 
+  test('what nothing is in time for is told of the sparsest that can be paid, where it is soonest, by trying all', () => {
+    fc.assert(
+      fc.property(scene, (given) => {
+        const base = asked({ ...given, refuse: true });
+        const hurried: Scene = { ...base, budgetLeftMs: 0 };
+        const { decision } = decide(hurried);
+        fc.pre(decision.kind === 'infeasible' && decision.by === 'latency' && decision.nearest !== undefined);
+        const { nearest, nearestNext } = decision;
+        const others = given.nodes
+          .flatMap((n) => given.levels.map(({ level }) => ({ ...hurried, nodes: [n], pinnedLevel: level })))
+          .flatMap((alone) => {
+            const one = decide(alone).decision;
+            return one.kind === 'infeasible' && one.by === 'latency' && one.nearest !== undefined
+              ? [one.nearest]
+              : [];
+          })
+          .toSorted((a, b) => b.sparsity - a.sparsity || a.predicted.totalMs - b.predicted.totalMs);
+        for (const [told, tried] of [
+          [nearest, others[0]],
+          [nearestNext, others[1]],
+        ]) {
+          expect(told?.sparsity).toBe(tried?.sparsity);
+          expect(told?.predicted.totalMs).toBe(tried?.predicted.totalMs);
+        }
+      }),
+    );
+  });
+
   test('the runner-up is what is taken without the chosen one', () => {
     fc.assert(
       fc.property(scene, (given) => {

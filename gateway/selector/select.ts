@@ -4,8 +4,10 @@
  * `explain.ts` says afterwards why each of the others was not taken.
  */
 import type { CandidateTable } from './candidate-table.ts';
+import { NONE } from './cells.ts';
+import { likeliest, sparsest } from './late.ts';
 import type { Prediction } from './predict.ts';
-import { drawnPeer, NONE, scan } from './scan.ts';
+import { drawnPeer, scan } from './scan.ts';
 import type { SelectionRequest } from './selection-request.ts';
 
 export interface Candidate {
@@ -53,8 +55,7 @@ export function select(table: CandidateTable, request: SelectionRequest): Decisi
   if (rules.budgetMs < rules.minBudgetMs)
     return { kind: 'infeasible', by: 'class', nearest: undefined, tally: NOT_LOOKED_AT };
   const found = scan(table, request);
-  const { best, second, sparsest, sparsestNext, likeliest, likeliestNext, cheapest, allowed } = found;
-  const { considered, overLatency, overCost } = found;
+  const { best, second, cheapest, allowed, considered, overLatency, overCost } = found;
   const tally: Tally = { considered, overLatency, overCost };
   const candidate = (cell: number) => (cell === NONE ? undefined : candidateAt(table, cell, bytes));
   if (best !== NONE) {
@@ -70,16 +71,19 @@ export function select(table: CandidateTable, request: SelectionRequest): Decisi
   if (allowed === 0 && table.usable.includes(1))
     return { kind: 'infeasible', by: 'bounds', nearest: undefined, tally };
   if (tally.considered === 0) return { kind: 'no-node' };
-  if (sparsest === NONE) return { kind: 'infeasible', by: 'cost', nearest: candidate(cheapest), tally };
-  if (rules.infeasible === 'serve-sparsest')
+  const late = sparsest(table, request);
+  if (late.best === NONE) return { kind: 'infeasible', by: 'cost', nearest: candidate(cheapest), tally };
+  if (rules.infeasible === 'serve-sparsest') {
+    const likely = likeliest(table, request);
     return {
       kind: 'serve',
       fits: false,
-      chosen: candidateAt(table, likeliest, bytes),
-      runnerUp: candidate(likeliestNext),
+      chosen: candidateAt(table, likely.best, bytes),
+      runnerUp: candidate(likely.second),
       tally,
     };
-  const [nearest, nearestNext] = [candidate(sparsest), candidate(sparsestNext)];
+  }
+  const [nearest, nearestNext] = [candidate(late.best), candidate(late.second)];
   return { kind: 'infeasible', by: 'latency', nearest, nearestNext, tally };
 }
 

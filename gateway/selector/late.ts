@@ -1,0 +1,87 @@
+/** What there is for a request where no level leaves the room that it should, or none is in time: looked for only then. */
+import type { CandidateTable } from './candidate-table.ts';
+import { allows, costCapOf, costOf, NONE } from './cells.ts';
+import type { SelectionRequest } from './selection-request.ts';
+import { LeastTwo, TopTwo } from './two-best.ts';
+
+/** Cells of the table, `NONE` where there is none. */
+export interface TwoCells {
+  readonly best: number;
+  readonly second: number;
+}
+
+/** Of all that may be used and can be paid, however late: the sparsest, then what takes the least at the quantile. */
+export function sparsest(table: CandidateTable, request: SelectionRequest): TwoCells {
+  return sparsestBy(table, request, table.reachMs, table.executeMs);
+}
+
+/** The same by the usual time: where nothing is promised, what mostly is in time is better than what seldom is very late. */
+export function likeliest(table: CandidateTable, request: SelectionRequest): TwoCells {
+  const { usualNetworkMs, expectedQueueMs, usualMs } = table;
+  const usualReachMs = usualNetworkMs.map((ms, column) => ms + (expectedQueueMs[column] as number));
+  return sparsestBy(table, request, usualReachMs, usualMs);
+}
+
+function sparsestBy(
+  table: CandidateTable,
+  request: SelectionRequest,
+  reachMs: Float64Array,
+  runMs: Float64Array,
+): TwoCells {
+  const found = new TopTwo();
+  const rows = [...table.levels.keys()].sort((a, b) => sparsityOf(table, b) - sparsityOf(table, a));
+  for (const row of rows) {
+    const sparsity = sparsityOf(table, row);
+    // From here on nothing could be one of the two any more.
+    if (found.second !== NONE && sparsity < found.secondScore) break;
+    const { first, firstMs, next, nextMs } = soonestIn(table, row, request, reachMs, runMs);
+    if (first !== NONE) found.take(first, sparsity, firstMs, next, sparsity, nextMs);
+  }
+  return found;
+}
+
+/**
+ * Of the levels in time, whatever room they leave, the best that is quicker than all sparser ones: at some budget it is the sparsest that
+ * there is. On the two nodes where it is soonest.
+ */
+export function quickest(table: CandidateTable, request: SelectionRequest): TwoCells {
+  const leftMs = request.budgetLeftMs - request.rules.reserveMs;
+  const rows = table.levels
+    .map(({ sparsity }, row) => ({
+      sparsity,
+      soonest: soonestIn(table, row, request, table.reachMs, table.executeMs),
+    }))
+    .filter(({ soonest }) => soonest.first !== NONE);
+  const taken = rows.find(
+    ({ sparsity, soonest }) =>
+      soonest.firstMs <= leftMs &&
+      !rows.some((other) => other.sparsity > sparsity && other.soonest.firstMs <= soonest.firstMs),
+  )?.soonest;
+  if (taken === undefined) return { best: NONE, second: NONE };
+  return { best: taken.first, second: taken.nextMs <= leftMs ? taken.next : NONE };
+}
+
+/** Of a level's cells that may be used and can be paid, the two of the least times; none where the level is out of bounds. */
+function soonestIn(
+  table: CandidateTable,
+  row: number,
+  request: SelectionRequest,
+  reachMs: Float64Array,
+  runMs: Float64Array,
+): LeastTwo {
+  const soonest = new LeastTwo();
+  if (!allows(table, row, request)) return soonest;
+  const costCap = costCapOf(request);
+  const columns = table.reachMs.length;
+  for (let column = 0, cell = row * columns; column < columns; column++, cell++) {
+    // What is no better than the two that are held need not be looked at. NaN where the level is not served.
+    const ms = (reachMs[column] as number) + (runMs[cell] as number);
+    if (!(ms < soonest.nextMs) || table.usable[column] === 0) continue;
+    if (costOf(table, cell, request.bytes) <= costCap) soonest.take(cell, ms);
+  }
+  return soonest;
+}
+
+function sparsityOf({ levels }: CandidateTable, row: number): number {
+  return levels[row]?.sparsity ?? Number.NaN;
+}
