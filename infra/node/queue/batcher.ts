@@ -59,6 +59,9 @@ export const LEVELS = 2 ** 20;
 /** Share of the time left that a run usually takes which can be late, but most likely is not. */
 const LIKELY = 0.5;
 
+/** The same where others' being late counts as well. */
+const USUAL = 0.8;
+
 /** Times per row that differ by less than this factor count as equal. */
 const NEARLY = 1.1;
 
@@ -77,6 +80,8 @@ export interface BatchBounds {
   readonly cap?: number | undefined;
   /** See `longestOf`; without bound unless told. */
   readonly longest?: LongestRun | undefined;
+  /** Whether others may join while the first one is usually in time with them: it need not be as sure as alone. */
+  readonly isLikelyEnough?: boolean | undefined;
 }
 
 /** @param inOrder what waits, in the order of service */
@@ -84,7 +89,7 @@ export function nextBatch<E extends BatchEntry>(
   inOrder: Iterable<E>,
   nowMs: number,
   rules: BatchRules,
-  { maxEntries, cap = Number.POSITIVE_INFINITY, longest }: BatchBounds,
+  { maxEntries, cap = Number.POSITIVE_INFINITY, longest, isLikelyEnough = false }: BatchBounds,
 ): NextBatch<E> {
   const hopeless: E[] = [];
   let head: E | undefined;
@@ -109,7 +114,7 @@ export function nextBatch<E extends BatchEntry>(
       if (
         times === undefined ||
         times.p50Ms > longestOf(longest, head, level) ||
-        !leavesTime(times, alone, slackMs)
+        !(isLikelyEnough ? times.p50Ms <= USUAL * slackMs : leavesTime(times, alone, slackMs))
       )
         break;
       rows += entry.rows;

@@ -3,13 +3,12 @@
  *
  * - One level is found at which everything that waits can be served in time, one run after the other, and that keeps up with
  *   what has been coming: nobody gets a denser one.
- * - Where others would be late for the first one's sake, the run is taken after which the fewest are late.
+ * - Where others would be late for the first one's sake, the run is taken after which the fewest are late (`fewest-late.ts`).
  *
  * Pure: times and the clock come as arguments.
  */
 import type { ArrivalMeter, ArrivalRates } from './arrival-meter.ts';
 import {
-  type BatchBounds,
   type BatchEntry,
   type BatchRules,
   LEVELS,
@@ -18,6 +17,7 @@ import {
   type RunTimes,
 } from './batcher.ts';
 import type { Care, Caution } from './caution.ts';
+import { fewestLate } from './fewest-late.ts';
 import { steadyLevel, sustainableLevel } from './level-for-all.ts';
 import type { RequestQueue } from './request-queue.ts';
 
@@ -73,7 +73,11 @@ export function nextRun<E extends BatchEntry>(
   const cap = choices ? cautious(levelForAll(), reserve) : undefined;
   const bounds = { maxEntries: Math.ceil(queue.length / idle), cap, longest };
   const first = nextBatch(queue.inOrder(), nowMs, rules, bounds);
-  return leastLost(first, waiting, nowMs, rules, bounds, threads);
+  if (first.batch === undefined) return first;
+  const hopeless = new Set(first.hopeless);
+  const alive = waiting.filter((entry) => !hopeless.has(entry));
+  const batch = fewestLate(first.batch, { waiting: alive, nowMs, rules, bounds, threads });
+  return { batch, hopeless: first.hopeless };
 }
 
 /** Of a run of an entry alone, at the level that it asks for; 0 where nothing is known. */
@@ -104,61 +108,4 @@ function remembered(times: BatchRules['times']): BatchRules['times'] {
     sizes.set(rows, found);
     return found;
   };
-}
-
-/** How many of the first ones may be passed over. */
-const PASSED = [0, 1, 2, 4, 8, 16, 32];
-
-/**
- * Where serving the first ones in time makes others late, the run after which the fewest are lost. By deadlines alone, with more
- * waiting than can be served, each runs at its last moment, whose slack leaves room for nobody else: small runs, which
- * serve few, and late ones. So the first ones may be passed over, and a run may be longer than those to come would like.
- */
-function leastLost<E extends BatchEntry>(
-  first: NextBatch<E>,
-  waiting: readonly E[],
-  nowMs: number,
-  rules: BatchRules,
-  bounds: BatchBounds,
-  threads: number,
-): NextBatch<E> {
-  if (first.batch === undefined) return first;
-  const hopeless = new Set(first.hopeless);
-  const alive = waiting.filter((entry) => !hopeless.has(entry));
-  let best = { batch: first.batch, lost: lateAfter(first.batch, alive, 0, nowMs, rules, threads) };
-  for (const passed of PASSED) {
-    if (passed >= best.lost) break;
-    const { batch } = nextBatch(alive.slice(passed), nowMs, rules, { ...bounds, longest: undefined });
-    if (batch === undefined) break;
-    const lost = passed + lateAfter(batch, alive, passed, nowMs, rules, threads);
-    if (lost < best.lost) best = { batch, lost };
-  }
-  return { batch: best.batch, hopeless: first.hopeless };
-}
-
-/** How many of those that wait behind a run will be late, if the runs after it are like it. */
-function lateAfter<E extends BatchEntry>(
-  { level, entries }: NonNullable<NextBatch<E>['batch']>,
-  waiting: readonly E[],
-  passed: number,
-  nowMs: number,
-  { times }: BatchRules,
-  threads: number,
-): number {
-  const rows = entries.reduce((sum, entry) => sum + entry.rows, 0);
-  const runMs = times(level, rows, entries[0].length)?.p50Ms;
-  if (runMs === undefined) return 0;
-  const perRowMs = runMs / rows;
-  const members = new Set<BatchEntry>(entries);
-  let workMs = runMs;
-  let late = 0;
-  for (const entry of waiting.slice(passed)) {
-    const { deadlineMs } = entry;
-    if (deadlineMs === undefined) break;
-    if (members.has(entry)) {
-      if (nowMs + runMs > deadlineMs) late++;
-    } else if (nowMs + workMs / threads + runMs > deadlineMs) late++;
-    else workMs += perRowMs * entry.rows;
-  }
-  return late;
 }
