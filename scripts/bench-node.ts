@@ -139,7 +139,7 @@ benchOf(
   .option('--slice <s>', 'of a load that one policy serves before the next has its turn', positive, 2)
   .option(
     '--budgets-ms <ms>',
-    'asked for in equal shares, with commas between (default: 3, 6 and 12 times what one row takes at the dense level)',
+    'asked for in equal shares, with commas between (default: 5, 10 and 20 times what one row usually takes at the dense level)',
     numbers,
   )
   .action(shows(burst, burstReport));

@@ -27,7 +27,7 @@ export interface BurstOptions {
   readonly slice: number;
   /** Mean load, as a share of what the dense level holds. */
   readonly load: number;
-  /** Budgets in ms, asked for in equal shares; multiples of the dense level's time for one request unless told. */
+  /** Budgets in ms, asked for in equal shares; multiples of what one row usually takes at the dense level unless told. */
   readonly budgetsMs?: readonly number[] | undefined;
 }
 
@@ -37,6 +37,9 @@ interface Policy {
   choose(budgetMs: number): { level: number; minLevel: number };
 }
 
+/** Times what one row usually takes at the dense level. */
+const BUDGETS = [5, 10, 20];
+const UNKNOWN = { p50Ms: Number.POSITIVE_INFINITY, p95Ms: Number.POSITIVE_INFINITY };
 /** Of each policy, before anything counts. */
 const WARM_UP_MS = 1000;
 
@@ -63,16 +66,16 @@ export async function burst(options: BurstOptions) {
     return (requestsMs.length * 1000) / tookMs;
   };
   const capacity = { dense: await saturate(dense), sparsest: await saturate(0) };
-  const alone = await aloneP95(node);
-  const denseMs = alone[dense] ?? 1;
-  const budgetsMs = options.budgetsMs ?? [3, 6, 12].map((times) => rounded(times * denseMs, 1));
+  const alone = await timesAlone(node);
+  const denseMs = alone[dense]?.p50Ms ?? 1;
+  const budgetsMs = options.budgetsMs ?? BUDGETS.map((times) => rounded(times * denseMs, 1));
   const statics = [...new Set([0, 0.25, 0.5, 0.75, 1].map((share) => Math.round(share * dense)))];
   const policies: Policy[] = [
     { name: 'ours', choose: () => ({ level: dense, minLevel: 0 }) },
     {
       name: 'always what was asked',
       choose: (budgetMs) => {
-        const fits = alone.findLastIndex((ms) => ms <= budgetMs);
+        const fits = alone.findLastIndex(({ p95Ms }) => p95Ms <= budgetMs);
         return { level: Math.max(0, fits), minLevel: Math.max(0, fits) };
       },
     },
@@ -179,12 +182,10 @@ function score(
   };
 }
 
-/** Times of one row, as the node has measured them. */
-async function aloneP95(node: NodeUnderTest): Promise<number[]> {
+/** Of one row at each level, as the node has measured them. */
+async function timesAlone(node: NodeUnderTest): Promise<{ p50Ms: number; p95Ms: number }[]> {
   const levels = (await node.report()).models[0]?.levels ?? [];
-  return levels.map(
-    ({ profiles }) => profiles.find(({ batch }) => batch === 1)?.p95Ms ?? Number.POSITIVE_INFINITY,
-  );
+  return levels.map(({ profiles }) => profiles.find(({ batch }) => batch === 1) ?? UNKNOWN);
 }
 
 /** The most arrivals a second in any window. */
