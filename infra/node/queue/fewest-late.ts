@@ -76,7 +76,8 @@ const WORTH = 0.5;
 /** A run of more, if fewer are expected to be late with it. */
 function lessSure<E extends BatchEntry>(sure: Batch<E>, moment: Moment<E>): Batch<E> | undefined {
   const { waiting, nowMs, rules, bounds } = moment;
-  if (waiting.length <= sure.entries.length) return undefined;
+  // Where nobody is to be in time, nobody is late.
+  if (waiting[0]?.deadlineMs === undefined || waiting.length <= sure.entries.length) return undefined;
   const { batch } = nextBatch(waiting, nowMs, rules, { ...bounds, isLikelyEnough: true });
   if (batch === undefined || batch.entries.length <= sure.entries.length) return undefined;
   return expectedLate(batch, moment) < expectedLate(sure, moment) - WORTH ? batch : undefined;
