@@ -1,4 +1,4 @@
-/** What there is for a request where no level leaves the room that it should, or none is in time: looked for only then. */
+/** What there is for a request where none of the levels, or of the better ones, leaves the room that it should: looked for only then. */
 import type { CandidateTable } from './candidate-table.ts';
 import { allows, costCapOf, costOf, NONE } from './cells.ts';
 import type { SelectionRequest } from './selection-request.ts';

@@ -71,8 +71,9 @@ export function select(table: CandidateTable, request: SelectionRequest): Decisi
   if (allowed === 0 && table.usable.includes(1))
     return { kind: 'infeasible', by: 'bounds', nearest: undefined, tally };
   if (tally.considered === 0) return { kind: 'no-node' };
-  const late = sparsest(table, request);
-  if (late.best === NONE) return { kind: 'infeasible', by: 'cost', nearest: candidate(cheapest), tally };
+  const late = overLatency === 0 ? undefined : sparsest(table, request);
+  if (late === undefined || late.best === NONE)
+    return { kind: 'infeasible', by: 'cost', nearest: candidate(cheapest), tally };
   if (rules.infeasible === 'serve-sparsest') {
     const likely = likeliest(table, request);
     return {

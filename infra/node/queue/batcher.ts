@@ -59,7 +59,7 @@ export const LEVELS = 2 ** 20;
 /** Share of the time left that a run usually takes which can be late, but most likely is not. */
 const LIKELY = 0.5;
 
-/** The same where others' being late counts as well. */
+/** Where others' being late counts as well, it may be late with a chance that is weighed against theirs. */
 const USUAL = 0.8;
 
 /** Times per row that differ by less than this factor count as equal. */

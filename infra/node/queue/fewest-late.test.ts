@@ -52,4 +52,20 @@ describe('a run that the first one is surely in time with alone', () => {
   test('is left so where times hardly vary: who is usually in time then is in time', () => {
     expect(rowsOf(40, 2, 0)).toBe(1);
   });
+
+  test('is left so where those behind will have the time to run together', () => {
+    // One row at a time the last of the hundred would be late; seven at a time none is.
+    const slow: BatchRules = {
+      maxRows: 8,
+      times: (_level, rows) => {
+        const p50Ms = 7 + 3 * rows;
+        return { fastestMs: 0.8 * p50Ms, p50Ms, p95Ms: p50Ms + 32 };
+      },
+      atHand: () => true,
+    };
+    const all = [entry('first', 44), ...Array.from({ length: 100 }, (_, i) => entry(`${i}`, 1016))];
+    const alone = { level: 2, entries: [all[0]] as [(typeof all)[number]] };
+    const moment = { waiting: all, nowMs: 0, rules: slow, bounds: { maxEntries: 101 }, threads: 1 };
+    expect(fewestLate(alone, moment)).toBe(alone);
+  });
 });

@@ -47,7 +47,7 @@ export function fewestLate<E extends BatchEntry>(first: Batch<E>, moment: Moment
   return best.batch === first ? (lessSure(first, moment) ?? first) : best.batch;
 }
 
-/** How many of those that wait behind a run will be late, if times are usual and the runs after it are like it. */
+/** How many of a run and of those that wait behind it will be late, if times are usual and the runs after it are like it. */
 function lateAfter<E extends BatchEntry>(
   batch: Batch<E>,
   passed: number,
@@ -83,15 +83,19 @@ function lessSure<E extends BatchEntry>(sure: Batch<E>, moment: Moment<E>): Batc
   return expectedLate(batch, moment) < expectedLate(sure, moment) - WORTH ? batch : undefined;
 }
 
-/** How many are expected to be late, as times vary, if the runs after this one are like it. */
+/** How many are expected to be late, as times vary, if those after this run go on as the first of them would go then. */
 function expectedLate<E extends BatchEntry>(
   batch: Batch<E>,
-  { waiting, nowMs, rules, threads }: Moment<E>,
+  { waiting, nowMs, rules, bounds, threads }: Moment<E>,
 ): number {
   const run = timesOf(batch, rules);
   if (run === undefined) return 0;
-  const perRowMs = run.p50Ms / rowsIn(batch);
   const members = new Set<BatchEntry>(batch.entries);
+  const behind = waiting.filter((entry) => !members.has(entry));
+  // Who has time runs with more than who has not: at the pace of a short run, all would seem late who come last.
+  const next = nextBatch(behind, nowMs + run.p50Ms / threads, rules, bounds).batch ?? batch;
+  const nextRun = timesOf(next, rules) ?? run;
+  const perRowMs = nextRun.p50Ms / rowsIn(next);
   let workMs = run.p50Ms;
   let late = 0;
   for (const entry of waiting) {
@@ -99,7 +103,7 @@ function expectedLate<E extends BatchEntry>(
     if (deadlineMs === undefined) break;
     if (members.has(entry)) late += chanceLate(run, deadlineMs - nowMs);
     else {
-      late += chanceLate(run, deadlineMs - nowMs - workMs / threads);
+      late += chanceLate(nextRun, deadlineMs - nowMs - workMs / threads);
       workMs += perRowMs * entry.rows;
     }
   }
