@@ -37,13 +37,6 @@ export class LeastTwo {
   next = NONE;
   nextMs = Number.POSITIVE_INFINITY;
 
-  clear(): void {
-    this.first = NONE;
-    this.firstMs = Number.POSITIVE_INFINITY;
-    this.next = NONE;
-    this.nextMs = Number.POSITIVE_INFINITY;
-  }
-
   take(cell: number, ms: number): void {
     if (ms < this.firstMs) {
       this.next = this.first;
