@@ -1,9 +1,10 @@
 /**
  * The selector inside workerd, the runtime that it is deployed in: how long a decision takes for a fleet of 100 nodes with
  * 16 levels each, over requests and states of the fleet of all kinds. workerd's clock ticks in whole milliseconds, so each
- * input is decided many times in a row and its mean counts; quantiles are over the inputs.
+ * input is decided many times in a row, whose mean is what a round says of it; quantiles are over the inputs, of each the median
+ * of its rounds.
  *
- *   npm run bench:selector -- [--nodes 100] [--levels 16] [--inputs 300] [--repeats 2000] [--json]
+ *   npm run bench:selector -- [--nodes 100] [--levels 16] [--inputs 300] [--repeats 500] [--rounds 5] [--json]
  */
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
@@ -18,7 +19,8 @@ const { json, ...bench } = new Command('npm run bench:selector --')
   .option('--nodes <n>', 'of the fleet', count(1), 100)
   .option('--levels <n>', 'that each node serves', count(1), 16)
   .option('--inputs <n>', 'requests and states of the fleet, which the quantiles are over', count(1), 300)
-  .option('--repeats <n>', 'decisions on each of them, whose mean counts', count(1), 2000)
+  .option('--repeats <n>', 'decisions on each of them in a round, whose mean counts', count(1), 500)
+  .option('--rounds <n>', 'through all inputs; of each the median counts', count(1), 5)
   .option('--json', 'print one JSON object', false)
   .parse()
   .opts<SelectorBench & { json: boolean }>();

@@ -38,11 +38,19 @@ export interface CandidateTable {
   readonly unusable: (string | undefined)[];
   /** NaN where the level is not served. */
   readonly executeMs: Float64Array;
+  /** How many such there are. */
+  unserved: number;
   /** The median of it, whatever the quantile. */
   readonly usualMs: Float64Array;
   /** Without what the body costs by its size. */
   readonly costNanoUsd: Float64Array;
   readonly perKiBNanoUsd: Float64Array;
+  /** By column, the least of `executeMs`; infinite where no level is served. */
+  readonly nodeLeastMs: Float64Array;
+  /** By row, the least that these have been since the table was made, so never more than they are. */
+  readonly levelLeastMs: Float64Array;
+  readonly levelLeastNanoUsd: Float64Array;
+  readonly levelLeastPerKiBNanoUsd: Float64Array;
 }
 
 export interface TableInput {
@@ -76,9 +84,14 @@ export function candidateTable(input: TableInput): CandidateTable {
     usable: new Uint8Array(nodes.length),
     unusable: nodes.map(() => undefined),
     executeMs: new Float64Array(cells),
+    unserved: 0,
     usualMs: new Float64Array(cells),
     costNanoUsd: new Float64Array(cells),
     perKiBNanoUsd: new Float64Array(cells),
+    nodeLeastMs: new Float64Array(nodes.length),
+    levelLeastMs: new Float64Array(levels.length).fill(Number.POSITIVE_INFINITY),
+    levelLeastNanoUsd: new Float64Array(levels.length).fill(Number.POSITIVE_INFINITY),
+    levelLeastPerKiBNanoUsd: new Float64Array(levels.length).fill(Number.POSITIVE_INFINITY),
   };
   for (const [column, node] of nodes.entries()) setColumn(table, column, node, input);
   return table;
@@ -98,16 +111,27 @@ export function setColumn(
   table.excessIdleMs[column] = excess(node.excessQueue);
   table.excessBusyMs[column] = excess(node.excessQueueWhenBusy ?? node.excessQueue);
   setLoad(table, column, node);
+  table.nodeLeastMs[column] = Number.POSITIVE_INFINITY;
   table.levels.forEach(({ level }, row) => {
     const cell = row * table.nodes.length + column;
     const times = node.times.get(level) ?? [];
     const executeMs = executeTime(times, batch, quantile);
     const price = priceOf(node.nodeClass, level);
+    table.unserved += Number(Number.isNaN(executeMs)) - Number(Number.isNaN(table.executeMs[cell]));
     table.executeMs[cell] = executeMs;
     table.usualMs[cell] = executeTime(times, batch, 0.5);
     table.costNanoUsd[cell] = costNanoUsd(price, executeMs, 0);
     table.perKiBNanoUsd[cell] = price.perKiBNanoUsd;
+    lower(table.nodeLeastMs, column, executeMs);
+    lower(table.levelLeastMs, row, executeMs);
+    lower(table.levelLeastNanoUsd, row, table.costNanoUsd[cell] as number);
+    lower(table.levelLeastPerKiBNanoUsd, row, price.perKiBNanoUsd);
   });
+}
+
+/** Not by NaN, which is where a level is not served. */
+function lower(least: Float64Array, at: number, value: number): void {
+  if (value < (least[at] as number)) least[at] = value;
 }
 
 /** What the way takes for a request of this size; what has it for a part is set by `setLoad` next. */

@@ -19,6 +19,20 @@ export function costOf({ costNanoUsd, perKiBNanoUsd }: CandidateTable, cell: num
   return (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * Math.ceil(bytes / 1024);
 }
 
+/** No cell of the row costs less. */
+export function leastCostOf(
+  { levelLeastNanoUsd, levelLeastPerKiBNanoUsd }: CandidateTable,
+  row: number,
+  kib: number,
+): number {
+  return (levelLeastNanoUsd[row] as number) + (levelLeastPerKiBNanoUsd[row] as number) * kib;
+}
+
+/** As bodies are paid for. */
+export function kibOf({ bytes }: Pick<SelectionRequest, 'bytes'>): number {
+  return Math.ceil(bytes / 1024);
+}
+
 export function costCapOf({ costBudgetNanoUsd = Number.POSITIVE_INFINITY }: SelectionRequest): number {
   return costBudgetNanoUsd;
 }

@@ -56,10 +56,10 @@ function notTaken(
   { rules, ...request }: SelectionRequest,
   stretch: number,
 ): string {
-  if (request.costBudgetNanoUsd !== undefined && costNanoUsd > request.costBudgetNanoUsd)
-    return 'over the cost budget';
   const leftMs = request.budgetLeftMs - rules.reserveMs;
   if (predicted.totalMs > leftMs) return 'over the latency budget';
+  if (request.costBudgetNanoUsd !== undefined && costNanoUsd > request.costBudgetNanoUsd)
+    return 'over the cost budget';
   if (predicted.totalMs + (stretch - 1) * predicted.executeMs > leftMs)
     return 'fits, but leaves too little room in a busy fleet';
   return 'fits, but another is better';

@@ -1,6 +1,6 @@
-/** What there is for a request where none of the levels, or of the better ones, leaves the room that it should: looked for only then. */
+/** What there is for a request where nothing fits, or none of the better levels leaves the room that it should: looked for only then. */
 import type { CandidateTable } from './candidate-table.ts';
-import { allows, costCapOf, costOf, NONE } from './cells.ts';
+import { allows, costCapOf, costOf, kibOf, leastCostOf, NONE } from './cells.ts';
 import type { SelectionRequest } from './selection-request.ts';
 import { LeastTwo, TopTwo } from './two-best.ts';
 
@@ -61,6 +61,24 @@ export function quickest(table: CandidateTable, request: SelectionRequest): TwoC
   return { best: taken.first, second: taken.nextMs <= leftMs ? taken.next : NONE };
 }
 
+/** Where nothing can be paid: the cell that costs least, of those alike the one of the best level. */
+export function cheapest(table: CandidateTable, request: SelectionRequest): number {
+  const { reachMs, executeMs } = table;
+  const columns = reachMs.length;
+  let found = NONE;
+  let least = Number.POSITIVE_INFINITY;
+  for (let row = 0; row < table.levels.length; row++) {
+    if (!allows(table, row, request) || leastCostOf(table, row, kibOf(request)) >= least) continue;
+    for (let column = 0, cell = row * columns; column < columns; column++, cell++) {
+      // NaN where the node may not be used or does not serve the level.
+      if (!((reachMs[column] as number) + (executeMs[cell] as number) >= 0)) continue;
+      const cost = costOf(table, cell, request.bytes);
+      if (cost < least) [found, least] = [cell, cost];
+    }
+  }
+  return found;
+}
+
 /** Of a level's cells that may be used and can be paid, the two of the least times; none where the level is out of bounds. */
 function soonestIn(
   table: CandidateTable,
@@ -70,8 +88,8 @@ function soonestIn(
   runMs: Float64Array,
 ): LeastTwo {
   const soonest = new LeastTwo();
-  if (!allows(table, row, request)) return soonest;
   const costCap = costCapOf(request);
+  if (!allows(table, row, request) || leastCostOf(table, row, kibOf(request)) > costCap) return soonest;
   const columns = table.reachMs.length;
   for (let column = 0, cell = row * columns; column < columns; column++, cell++) {
     // What is no better than the two that are held need not be looked at. NaN where the level is not served.

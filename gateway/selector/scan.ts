@@ -1,6 +1,6 @@
 /**
  * Looks at every (level, node) that a request may use and keeps the few that a decision needs. Flat arrays, nothing
- * allocated on the way: for large fleets this is all that a decision costs.
+ * allocated for any of them: for large fleets this is all that a decision costs.
  *
  * A level is taken when its run would fit even if it took longer, by as much as the fleet is busy (`stretchOf`): short runs
  * leave room for those who come next, and a burst goes down the path together instead of failing its last. Where no level
@@ -11,7 +11,8 @@
  * therefore only brings its two best, which are then held against those of the rows before.
  */
 import type { CandidateTable } from './candidate-table.ts';
-import { allows, costCapOf, costOf, levelAt, NONE, totalOf } from './cells.ts';
+import type { LevelOption } from './candidates.ts';
+import { allows, costCapOf, costOf, kibOf, leastCostOf, levelAt, NONE, totalOf } from './cells.ts';
 import { quickest } from './late.ts';
 import type { SelectionRequest } from './selection-request.ts';
 import { TopTwo } from './two-best.ts';
@@ -20,8 +21,6 @@ import { TopTwo } from './two-best.ts';
 export interface Scan {
   readonly best: number;
   readonly second: number;
-  /** Of what is over the cost budget. */
-  readonly cheapest: number;
   /** Levels within the bounds. */
   readonly allowed: number;
   readonly considered: number;
@@ -56,73 +55,80 @@ export function scan(table: CandidateTable, request: SelectionRequest): Scan {
 }
 
 function scanned(table: CandidateTable, request: SelectionRequest, stretch: number): Scan {
-  const { levels, reachMs, executeMs, costNanoUsd, perKiBNanoUsd } = table;
+  const { levels, reachMs, executeMs, levelLeastMs, costNanoUsd, perKiBNanoUsd } = table;
   const { objective, reserveMs } = request.rules;
   const columns = reachMs.length;
   const leftMs = request.budgetLeftMs - reserveMs;
   const costCap = costCapOf(request);
-  const isCapped = costCap !== Number.POSITIVE_INFINITY;
-  const kib = Math.ceil(request.bytes / 1024);
-  let allowed = 0;
-  let considered = 0;
+  const kib = kibOf(request);
+  const { near, far, soonestMs } = columnsByReach(table, leftMs);
+  const { rows, promises, leastCosts } = rowsByPromise(table, request, kib);
+  let fit = 0;
   let overLatency = 0;
   let overCost = 0;
   let tightMs = Number.POSITIVE_INFINITY;
   let tightSparsity = 0;
   const fitting = new TopTwo();
-  let cheapest = NONE;
-  let cheapestCost = Number.POSITIVE_INFINITY;
 
-  for (let row = 0; row < levels.length; row++) {
-    if (!allows(table, row, request)) continue;
-    allowed++;
+  for (const row of rows) {
+    const promise = promises[row] as number;
+    if (fitting.second !== NONE) {
+      // What comes promises no more, so from here on nothing could be the best or the second any more.
+      if (promise < fitting.secondScore) break;
+      const isDearer = (leastCosts[row] as number) >= fitting.secondPrice;
+      if (promise === fitting.secondScore && isDearer && row * columns > fitting.second) continue;
+    }
+    const start = row * columns;
+    if ((leastCosts[row] as number) > costCap) {
+      overCost += served(table, start, near) + served(table, start, far);
+      continue;
+    }
+    overLatency += served(table, start, far);
+    if (soonestMs + (levelLeastMs[row] as number) > leftMs) {
+      overLatency += served(table, start, near);
+      continue;
+    }
     const { quality, sparsity } = levels[row] as { quality: number; sparsity: number };
-    // Rows come by falling quality, so from here on nothing could be the best or the second any more.
-    if (objective.kind === 'quality-first' && fitting.second !== NONE && quality < fitting.secondScore) break;
     let first = NONE;
     let firstCost = Number.POSITIVE_INFINITY;
     let firstMs = 0;
     let other = NONE;
     let otherCost = Number.POSITIVE_INFINITY;
     let otherMs = 0;
-    for (let column = 0, cell = row * columns; column < columns; column++, cell++) {
+    for (let i = 0; i < near.length; i++) {
+      const column = near[i] as number;
+      const cell = start + column;
       const runMs = executeMs[cell] as number;
       const totalMs = (reachMs[column] as number) + stretch * runMs;
-      // NaN where the node may not be used or does not serve the level.
-      if (!(totalMs >= 0)) continue;
-      considered++;
       const isLate = totalMs > leftMs;
-      let cost = 0;
-      // Of what is late the cost matters only where there is a budget for it.
-      if (isCapped || !isLate) {
-        cost = (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * kib;
-        if (cost > costCap) {
-          overCost++;
-          if (cost < cheapestCost) {
-            cheapest = cell;
-            cheapestCost = cost;
-          }
-          continue;
-        }
-      }
-      if (isLate) {
+      const plainMs = (reachMs[column] as number) + runMs;
+      if (isLate && plainMs > leftMs) {
         overLatency++;
-        const plainMs = (reachMs[column] as number) + runMs;
-        if (plainMs <= leftMs) {
-          tightMs = Math.min(tightMs, plainMs);
-          tightSparsity = Math.max(tightSparsity, sparsity);
+        continue;
+      }
+      // NaN where the level is not served there.
+      if (!(totalMs >= 0)) continue;
+      const cost = (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * kib;
+      if (cost > costCap) {
+        overCost++;
+      } else if (isLate) {
+        overLatency++;
+        tightMs = Math.min(tightMs, plainMs);
+        tightSparsity = Math.max(tightSparsity, sparsity);
+      } else {
+        fit++;
+        if (cost < firstCost || (cost === firstCost && totalMs < firstMs)) {
+          other = first;
+          otherCost = firstCost;
+          otherMs = firstMs;
+          first = cell;
+          firstCost = cost;
+          firstMs = totalMs;
+        } else if (cost < otherCost || (cost === otherCost && totalMs < otherMs)) {
+          other = cell;
+          otherCost = cost;
+          otherMs = totalMs;
         }
-      } else if (cost < firstCost || (cost === firstCost && totalMs < firstMs)) {
-        other = first;
-        otherCost = firstCost;
-        otherMs = firstMs;
-        first = cell;
-        firstCost = cost;
-        firstMs = totalMs;
-      } else if (cost < otherCost || (cost === otherCost && totalMs < otherMs)) {
-        other = cell;
-        otherCost = cost;
-        otherMs = totalMs;
       }
     }
     if (first !== NONE)
@@ -135,17 +141,69 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
         otherCost,
       );
   }
-  return {
-    best: fitting.best,
-    second: fitting.second,
-    cheapest,
-    allowed,
-    considered,
-    overLatency,
-    overCost,
-    tightMs,
-    tightSparsity,
-  };
+  const considered = fit + overLatency + overCost;
+  const { best, second } = fitting;
+  return { best, second, allowed: rows.length, considered, overLatency, overCost, tightMs, tightSparsity };
+}
+
+interface Columns {
+  /** Where something might be in time. */
+  readonly near: readonly number[];
+  /** Where nothing is. */
+  readonly far: readonly number[];
+  /** The least that it takes to reach one of the near. */
+  readonly soonestMs: number;
+}
+
+/** The columns that may be used, after one look at each: a small budget's are mostly too far for all levels. */
+function columnsByReach({ reachMs, nodeLeastMs }: CandidateTable, leftMs: number): Columns {
+  const near: number[] = [];
+  const far: number[] = [];
+  let soonestMs = Number.POSITIVE_INFINITY;
+  for (let column = 0; column < reachMs.length; column++) {
+    const reach = reachMs[column] as number;
+    const leastMs = reach + (nodeLeastMs[column] as number);
+    if (leastMs <= leftMs) {
+      near.push(column);
+      soonestMs = Math.min(soonestMs, reach);
+    } else if (leastMs > leftMs) far.push(column);
+  }
+  return { near, far, soonestMs };
+}
+
+/** On how many of these nodes the level is served whose row starts there. */
+function served({ unserved, executeMs }: CandidateTable, start: number, columns: readonly number[]): number {
+  if (unserved === 0) return columns.length;
+  let count = 0;
+  for (const column of columns) if (!Number.isNaN(executeMs[start + column])) count++;
+  return count;
+}
+
+interface Rows {
+  /** Those within the bounds: what promises most first, of equal ones the better level. */
+  readonly rows: readonly number[];
+  /** By row: no cell of it has a higher score ... */
+  readonly promises: readonly number[];
+  /** ... or costs less. */
+  readonly leastCosts: readonly number[];
+}
+
+function rowsByPromise(table: CandidateTable, request: SelectionRequest, kib: number): Rows {
+  const { levels } = table;
+  const { objective } = request.rules;
+  const rows: number[] = [];
+  const leastCosts: number[] = [];
+  const promises: number[] = [];
+  for (let row = 0; row < levels.length; row++) {
+    const leastCost = leastCostOf(table, row, kib);
+    leastCosts.push(leastCost);
+    promises.push(scoreOf(objective, (levels[row] as LevelOption).quality, leastCost));
+    if (allows(table, row, request)) rows.push(row);
+  }
+  // By quality they are in order.
+  if (objective.kind !== 'quality-first')
+    rows.sort((a, b) => (promises[b] as number) - (promises[a] as number) || a - b);
+  return { rows, promises, leastCosts };
 }
 
 function scoreOf(objective: SelectionRequest['rules']['objective'], quality: number, cost: number): number {
@@ -166,19 +224,13 @@ export function drawnPeer(table: CandidateTable, best: number, request: Selectio
   // Without room to spare it is the quickest or none.
   if (roomOf(best) > leftMs) return best;
   const cost = costOf(table, best, request.bytes);
-  /** The peer of this rank, or, beyond the last, minus how many there are. */
-  const peerAt = (rank: number): number => {
-    let seen = 0;
-    for (let cell = start; cell < start + reachMs.length; cell++)
-      if (roomOf(cell) <= leftMs && costOf(table, cell, request.bytes) === cost && seen++ === rank)
-        return cell;
-    return -seen;
-  };
-  const peers = -peerAt(Number.POSITIVE_INFINITY);
-  if (peers < 2) return best;
-  const firstRank = Math.floor(firstDraw * peers);
-  const a = peerAt(firstRank);
-  const b = peerAt((firstRank + 1 + Math.floor(otherDraw * (peers - 1))) % peers);
+  const peers: number[] = [];
+  for (let cell = start; cell < start + reachMs.length; cell++)
+    if (roomOf(cell) <= leftMs && costOf(table, cell, request.bytes) === cost) peers.push(cell);
+  if (peers.length < 2) return best;
+  const firstRank = Math.floor(firstDraw * peers.length);
+  const otherRank = (firstRank + 1 + Math.floor(otherDraw * (peers.length - 1))) % peers.length;
+  const [a, b] = [peers[firstRank] as number, peers[otherRank] as number];
   const difference = timeOf(a) - timeOf(b);
   return difference < 0 || (difference === 0 && a < b) ? a : b;
 }

@@ -5,7 +5,7 @@
  */
 import type { CandidateTable } from './candidate-table.ts';
 import { NONE } from './cells.ts';
-import { likeliest, sparsest } from './late.ts';
+import { cheapest, likeliest, sparsest } from './late.ts';
 import type { Prediction } from './predict.ts';
 import { drawnPeer, scan } from './scan.ts';
 import type { SelectionRequest } from './selection-request.ts';
@@ -19,7 +19,7 @@ export interface Candidate {
   readonly predicted: Prediction;
 }
 
-/** Why (level, node) pairs of usable nodes and allowed levels were dropped, and how many were looked at. */
+/** How many (level, node) pairs of usable nodes and allowed levels could have been better, and why they were dropped: of what is over both budgets either is told. */
 export interface Tally {
   readonly considered: number;
   readonly overLatency: number;
@@ -55,7 +55,7 @@ export function select(table: CandidateTable, request: SelectionRequest): Decisi
   if (rules.budgetMs < rules.minBudgetMs)
     return { kind: 'infeasible', by: 'class', nearest: undefined, tally: NOT_LOOKED_AT };
   const found = scan(table, request);
-  const { best, second, cheapest, allowed, considered, overLatency, overCost } = found;
+  const { best, second, allowed, considered, overLatency, overCost } = found;
   const tally: Tally = { considered, overLatency, overCost };
   const candidate = (cell: number) => (cell === NONE ? undefined : candidateAt(table, cell, bytes));
   if (best !== NONE) {
@@ -73,7 +73,7 @@ export function select(table: CandidateTable, request: SelectionRequest): Decisi
   if (tally.considered === 0) return { kind: 'no-node' };
   const late = overLatency === 0 ? undefined : sparsest(table, request);
   if (late === undefined || late.best === NONE)
-    return { kind: 'infeasible', by: 'cost', nearest: candidate(cheapest), tally };
+    return { kind: 'infeasible', by: 'cost', nearest: candidate(cheapest(table, request)), tally };
   if (rules.infeasible === 'serve-sparsest') {
     const likely = likeliest(table, request);
     return {

@@ -1,7 +1,7 @@
 /** The two best of what is looked at, cell by cell or row by row: nothing is allocated on the way. */
 import { NONE } from './cells.ts';
 
-/** The two best cells of the rows so far: the higher score, then the lower price. */
+/** The two best cells of the rows so far: the higher score, then the lower price, then the row that comes first, in whatever order they are looked at. */
 export class TopTwo {
   best = NONE;
   bestScore = 0;
@@ -12,14 +12,14 @@ export class TopTwo {
 
   /** Takes in the two best of a row, the better one first; `next` is `NONE` where a row has but one. */
   take(cell: number, score: number, price: number, next: number, nextScore: number, nextPrice: number): void {
-    if (beats(this.best, this.bestScore, this.bestPrice, score, price)) {
-      if (next !== NONE && beats(this.best, this.bestScore, this.bestPrice, nextScore, nextPrice))
+    if (beats(this.best, this.bestScore, this.bestPrice, cell, score, price)) {
+      if (next !== NONE && beats(this.best, this.bestScore, this.bestPrice, next, nextScore, nextPrice))
         this.#setSecond(next, nextScore, nextPrice);
       else this.#setSecond(this.best, this.bestScore, this.bestPrice);
       this.best = cell;
       this.bestScore = score;
       this.bestPrice = price;
-    } else if (beats(this.second, this.secondScore, this.secondPrice, score, price))
+    } else if (beats(this.second, this.secondScore, this.secondPrice, cell, score, price))
       this.#setSecond(cell, score, price);
   }
 
@@ -50,7 +50,15 @@ export class LeastTwo {
   }
 }
 
-/** Whether a score and, where that is the same, a price are better than those that are held. */
-function beats(held: number, heldScore: number, heldPrice: number, score: number, price: number): boolean {
-  return held === NONE || score > heldScore || (score === heldScore && price < heldPrice);
+/** Whether a cell is better than one of another row that is held. */
+function beats(
+  held: number,
+  heldScore: number,
+  heldPrice: number,
+  cell: number,
+  score: number,
+  price: number,
+): boolean {
+  if (held === NONE || score > heldScore) return true;
+  return score === heldScore && (price < heldPrice || (price === heldPrice && cell < held));
 }
