@@ -1,6 +1,7 @@
 /** What there is for a request where nothing fits, or none of the better levels leaves the room that it should: looked for only then. */
 import type { CandidateTable } from './candidate-table.ts';
 import { allows, costCapOf, costOf, kibOf, leastCostOf, NONE } from './cells.ts';
+import { QuickestByCost } from './quickest-by-cost.ts';
 import type { SelectionRequest } from './selection-request.ts';
 import { LeastTwo, TopTwo } from './two-best.ts';
 
@@ -41,24 +42,54 @@ function sparsestBy(
 }
 
 /**
- * Of the levels in time, whatever room they leave, the best that is quicker than all sparser ones: at some budget it is the sparsest that
- * there is. On the two nodes where it is soonest.
+ * Of the levels in time that can be paid, whatever room they leave, the best that has a node where it is quicker or cheaper than every sparser
+ * one: with some budgets it is the sparsest there is, is taken then, and so with all larger ones. On the two nodes where it is soonest.
  */
-export function quickest(table: CandidateTable, request: SelectionRequest): TwoCells {
+export function lastResort(table: CandidateTable, request: SelectionRequest): TwoCells {
   const leftMs = request.budgetLeftMs - request.rules.reserveMs;
-  const rows = table.levels
-    .map(({ sparsity }, row) => ({
-      sparsity,
-      soonest: soonestIn(table, row, request, table.reachMs, table.executeMs),
-    }))
-    .filter(({ soonest }) => soonest.first !== NONE);
-  const taken = rows.find(
-    ({ sparsity, soonest }) =>
-      soonest.firstMs <= leftMs &&
-      !rows.some((other) => other.sparsity > sparsity && other.soonest.firstMs <= soonest.firstMs),
-  )?.soonest;
-  if (taken === undefined) return { best: NONE, second: NONE };
-  return { best: taken.first, second: taken.nextMs <= leftMs ? taken.next : NONE };
+  const sparser = new QuickestByCost();
+  const isAhead = (cost: number, ms: number) => ms < sparser.msAt(cost);
+  const takeIn = (cost: number, ms: number) => {
+    sparser.take(cost, ms);
+    return false;
+  };
+  const rows = [...table.levels.keys()].sort((a, b) => sparsityOf(table, b) - sparsityOf(table, a));
+  let taken = NONE;
+  for (let from = 0, to = 0; from < rows.length; from = to) {
+    const sparsity = sparsityOf(table, rows[from] as number);
+    while (to < rows.length && sparsityOf(table, rows[to] as number) === sparsity) to++;
+    // Levels of one sparsity are not held against one another.
+    const alike = rows.slice(from, to);
+    // The better level has the lower row.
+    for (const row of alike)
+      if ((taken === NONE || row < taken) && isInReach(table, row, request, isAhead)) taken = row;
+    for (const row of alike) isInReach(table, row, request, takeIn);
+  }
+  if (taken === NONE) return { best: NONE, second: NONE };
+  const { first, next, nextMs } = soonestIn(table, taken, request, table.reachMs, table.executeMs);
+  return { best: first, second: nextMs <= leftMs ? next : NONE };
+}
+
+/** Whether a level has a cell within both budgets of which that is true. */
+function isInReach(
+  table: CandidateTable,
+  row: number,
+  request: SelectionRequest,
+  isWanted: (cost: number, ms: number) => boolean,
+): boolean {
+  const { reachMs, executeMs, usable } = table;
+  const leftMs = request.budgetLeftMs - request.rules.reserveMs;
+  const costCap = costCapOf(request);
+  if (!allows(table, row, request) || leastCostOf(table, row, kibOf(request)) > costCap) return false;
+  const columns = reachMs.length;
+  for (let column = 0, cell = row * columns; column < columns; column++, cell++) {
+    const ms = (reachMs[column] as number) + (executeMs[cell] as number);
+    // NaN where the level is not served.
+    if (!(ms <= leftMs) || usable[column] === 0) continue;
+    const cost = costOf(table, cell, request.bytes);
+    if (cost <= costCap && isWanted(cost, ms)) return true;
+  }
+  return false;
 }
 
 /** Where nothing can be paid: the cell that costs least, of those alike the one of the best level. */

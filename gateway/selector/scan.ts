@@ -4,8 +4,9 @@
  *
  * A level is taken when its run would fit even if it took longer, by as much as the fleet is busy (`stretchOf`): short runs
  * leave room for those who come next, and a burst goes down the path together instead of failing its last. Where no level
- * leaves that much, the sparsest that is in time is taken: nobody is refused for others' sake. What a smaller budget gets so, a larger
- * one gets too: a level that is quicker than all sparser ones is taken without room where those with room are worse.
+ * leaves that much, the sparsest that is in time and can be paid is taken: nobody is refused for others' sake. What a smaller budget of
+ * either kind gets so, a larger one gets too: where those with room are worse, a level is taken without it that no sparser one is both as
+ * quick as and as cheap.
  *
  * Within a row the quality is the same, so under every objective the cheaper node is better, then the quicker. Each row
  * therefore only brings its two best, which are then held against those of the rows before.
@@ -13,7 +14,7 @@
 import type { CandidateTable } from './candidate-table.ts';
 import type { LevelOption } from './candidates.ts';
 import { allows, costCapOf, costOf, kibOf, leastCostOf, levelAt, NONE, totalOf } from './cells.ts';
-import { quickest } from './late.ts';
+import { lastResort } from './late.ts';
 import type { SelectionRequest } from './selection-request.ts';
 import { TopTwo } from './two-best.ts';
 
@@ -26,8 +27,9 @@ export interface Scan {
   readonly considered: number;
   readonly overLatency: number;
   readonly overCost: number;
-  /** Of what is over the latency budget only for the room that it should leave: the least time, and the most sparsity. */
+  /** Of what is over the latency budget only for the room that it should leave: the least time and cost, and the most sparsity. */
   readonly tightMs: number;
+  readonly tightNanoUsd: number;
   readonly tightSparsity: number;
 }
 
@@ -43,12 +45,14 @@ export function scan(table: CandidateTable, request: SelectionRequest): Scan {
   const found = scanned(table, request, stretchOf(request));
   if (found.tightMs === Number.POSITIVE_INFINITY) return found;
   const { best } = found;
-  if (best === NONE) return { ...found, ...quickest(table, request) };
+  if (best === NONE) return { ...found, ...lastResort(table, request) };
   if (request.rules.objective.kind !== 'quality-first') return found;
   const { sparsity, quality } = levelAt(table, best);
-  // Nearly always: what has room is sparser than what is better, and no slower.
-  if (sparsity > found.tightSparsity && totalOf(table, best) <= found.tightMs) return found;
-  const better = quickest(table, request);
+  const isNoSlower = totalOf(table, best) <= found.tightMs;
+  const isNoDearer = costOf(table, best, request.bytes) <= found.tightNanoUsd;
+  // Nearly always: what has room is sparser than what is better, no slower and no dearer.
+  if (sparsity > found.tightSparsity && isNoSlower && isNoDearer) return found;
+  const better = lastResort(table, request);
   return better.best !== NONE && levelAt(table, better.best).quality > quality
     ? { ...found, ...better, second: better.second === NONE ? best : better.second }
     : found;
@@ -67,6 +71,7 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
   let overLatency = 0;
   let overCost = 0;
   let tightMs = Number.POSITIVE_INFINITY;
+  let tightNanoUsd = Number.POSITIVE_INFINITY;
   let tightSparsity = 0;
   const fitting = new TopTwo();
 
@@ -114,6 +119,7 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
       } else if (isLate) {
         overLatency++;
         tightMs = Math.min(tightMs, plainMs);
+        tightNanoUsd = Math.min(tightNanoUsd, cost);
         tightSparsity = Math.max(tightSparsity, sparsity);
       } else {
         fit++;
@@ -143,7 +149,8 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
   }
   const considered = fit + overLatency + overCost;
   const { best, second } = fitting;
-  return { best, second, allowed: rows.length, considered, overLatency, overCost, tightMs, tightSparsity };
+  const tight = { tightMs, tightNanoUsd, tightSparsity };
+  return { best, second, allowed: rows.length, considered, overLatency, overCost, ...tight };
 }
 
 interface Columns {

@@ -290,31 +290,46 @@ describe('whatever the fleet', () => {
     );
   });
 
-  /** All budgets at which what is decided can change, the least first. */
-  function turns(given: Given, pressure: number): number[] {
-    const stretch = stretchOf({ ...asked(given), pressure } as SelectionRequest);
-    const alone = given.nodes.flatMap((n) =>
-      given.levels.map(({ level }) => decide({ ...asked(given), nodes: [n], pinnedLevel: level }).decision),
-    );
-    return alone
-      .flatMap((decision) => (decision.kind === 'serve' ? [decision.chosen.predicted] : []))
-      .flatMap(({ totalMs, executeMs }) => [totalMs, totalMs + (stretch - 1) * executeMs])
-      .flatMap((ms) => [ms, ms * (1 + 1e-9)])
-      .toSorted((a, b) => a - b);
+  /** All budgets of either kind at which what is decided can change, the least first. */
+  function turns(given: Given, pressure: number): { budgets: number[]; costs: number[] } {
+    const wide = { ...given, budgetMs: 1e9, costBudgetNanoUsd: undefined };
+    const stretch = stretchOf({ ...asked(wide), pressure } as SelectionRequest);
+    const chosen = given.nodes
+      .flatMap((n) =>
+        given.levels.map(({ level }) => decide({ ...asked(wide), nodes: [n], pinnedLevel: level }).decision),
+      )
+      .flatMap((decision) => (decision.kind === 'serve' ? [decision.chosen] : []));
+    const sorted = (values: readonly number[]) => [...new Set(values)].toSorted((a, b) => a - b);
+    return {
+      budgets: sorted(
+        chosen
+          .flatMap(({ predicted: { totalMs, executeMs } }) => [totalMs, totalMs + (stretch - 1) * executeMs])
+          .flatMap((ms) => [ms, ms * (1 + 1e-9)]),
+      ),
+      costs: sorted(chosen.map(({ costNanoUsd }) => costNanoUsd)),
+    };
   }
 
-  test('in a busy fleet, too, a larger budget never gets a worse level', () => {
+  test('in a busy fleet, too, a larger budget of either kind, or of both, never gets a worse level', () => {
     fc.assert(
       fc.property(scene, pressures, (given, pressure) => {
         const quality = { ...given, objective: { kind: 'quality-first' } as const };
-        let best: number | undefined;
-        for (const budgetMs of turns({ ...quality, budgetMs: 1e9 }, pressure)) {
-          const { decision } = decide({ ...asked({ ...quality, budgetMs }), pressure });
-          const fits = decision.kind === 'serve' && decision.fits;
-          if (best !== undefined) expect(fits).toBe(true);
-          if (!fits) continue;
-          expect(decision.chosen.quality).toBeGreaterThanOrEqual(best ?? 0);
-          best = decision.chosen.quality;
+        const { budgets, costs } = turns(quality, pressure);
+        // By place in `budgets`: the best that any smaller cost budget got there, or at less time.
+        const atLess: (number | undefined)[] = budgets.map(() => undefined);
+        for (const costBudgetNanoUsd of [...costs, undefined]) {
+          let best: number | undefined;
+          for (const [place, budgetMs] of budgets.entries()) {
+            const { decision } = decide({ ...asked({ ...quality, budgetMs, costBudgetNanoUsd }), pressure });
+            const fits = decision.kind === 'serve' && decision.fits;
+            const before = atLess[place];
+            if (before !== undefined) best = Math.max(best ?? 0, before);
+            if (best !== undefined) expect(fits).toBe(true);
+            if (!fits) continue;
+            expect(decision.chosen.quality).toBeGreaterThanOrEqual(best ?? 0);
+            best = decision.chosen.quality;
+            atLess[place] = best;
+          }
         }
       }),
     );
