@@ -8,6 +8,10 @@ describe('the origin of a node', () => {
     ['https://Node.Example.org:8443', 'https://node.example.org:8443'],
     ['https://203.0.114.7', 'https://203.0.114.7'],
     ['https://[2606:4700::1]', 'https://[2606:4700::1]'],
+    // One host, with the root that all names end in and without.
+    ['https://node.example.org.', 'https://node.example.org'],
+    ['https://node.example.org.:8443/', 'https://node.example.org:8443'],
+    ['https://203.0.114.7.', 'https://203.0.114.7'],
   ])('%s is taken', (text, origin) => {
     for (const privateToo of [false, true]) expect(nodeOrigin(text, privateToo)).toBe(origin);
   });
@@ -33,7 +37,7 @@ describe('the origin of a node', () => {
     'http://node.test',
   ])('%s is taken only where the deployment has nodes in its own network', (text) => {
     expect(() => nodeOrigin(text, false)).toThrow(/some networks only/);
-    expect(nodeOrigin(text, true)).toBe(new URL(text).origin);
+    expect(nodeOrigin(text, true)).toBe(new URL(text).origin.replace(/\.+(?=$|:\d+$)/, ''));
   });
 
   test.each([
@@ -64,6 +68,9 @@ describe('the origin of a node', () => {
     'https://[::127.0.0.1]',
     'https://[4000::1]',
     'http://metadata..',
+    'http://metadata.google.internal.',
+    'http://169.254.169.254.',
+    'https://.',
     'https://0.0.0.0',
     'https://224.0.0.1',
     'https://255.255.255.255',

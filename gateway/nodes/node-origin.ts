@@ -32,7 +32,7 @@ const GLOBAL = ipaddr.IPv6.parse('2000::');
 /**
  * @param privateToo whether addresses that only some networks reach are taken, and http there
  * @param hereToo the same for this machine alone
- * @returns the origin, without a slash at its end
+ * @returns the origin, without a slash at its end, the same for all ways to write it
  * @throws `bad-request` saying what is wrong with the address
  */
 export function nodeOrigin(text: string, privateToo: boolean, hereToo = privateToo): string {
@@ -43,6 +43,8 @@ export function nodeOrigin(text: string, privateToo: boolean, hereToo = privateT
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '' || /[?#]/.test(text))
     throw refused('is more than an origin such as https://node.example.org');
   if (url.port === '0') throw refused('has port 0, on which nothing listens');
+  // The root that names end in says nothing more: with it a node would be a second one, and its certificate another's.
+  url.hostname = url.hostname.replace(/\.+$/, '');
   const reach = reachOf(url.hostname);
   if (reach === 'nowhere') throw refused('is no place for a node', NOWHERE_HINT);
   if ((reach === 'private' && !privateToo) || (reach === 'here' && !hereToo))
