@@ -283,9 +283,10 @@ export const uploadsSchema = z.strictObject({
     z.strictObject({
       model: z.string(),
       version: z.string(),
-      /** Up to 10,000 are counted. */
       files: z.int().positive(),
       bytes: z.int().nonnegative(),
+      /** Whether there may be more of both: a request counts up to 10,000 files. */
+      isLeast: z.boolean(),
       lastWrittenAtMs: timeMs,
     }),
   ),

@@ -46,7 +46,7 @@ async function write(version: string, files: readonly string[]): Promise<void> {
 }
 
 interface Answer {
-  uploads: { model: string; version: string; files: number; bytes: number; lastWrittenAtMs: number }[];
+  uploads: { model: string; version: string; files: number; bytes: number; isLeast: boolean }[];
   next: string | null;
 }
 const ask = async (query = '') =>
@@ -73,8 +73,15 @@ test('are told with their files, bytes and when the last was written, of models 
   const written = Math.max(...listed.objects.map(({ uploaded }) => uploaded.getTime()));
   expect(await ask()).toEqual({
     uploads: [
-      { model: 'digist', version: 'v1', files: 1, bytes: 10, lastWrittenAtMs: expect.any(Number) },
-      { model: 'digits', version: 'v1-half', files: 2, bytes: 23, lastWrittenAtMs: written },
+      {
+        model: 'digist',
+        version: 'v1',
+        files: 1,
+        bytes: 10,
+        isLeast: false,
+        lastWrittenAtMs: expect.any(Number),
+      },
+      { model: 'digits', version: 'v1-half', files: 2, bytes: 23, isLeast: false, lastWrittenAtMs: written },
     ],
     next: null,
   });
@@ -99,8 +106,14 @@ test('take ten listings a request at most, and one that fills them is told as fa
   await write('digits/small', ['a.bin']);
   const first = await ask();
   expect(listings).toBe(10);
-  expect(first).toMatchObject({ uploads: [{ version: 'large', files: 10 }], next: 'digits/large' });
-  expect(namesOf(await ask('?before=digits/large'))).toEqual(['digits/small']);
+  expect(first).toMatchObject({
+    uploads: [{ version: 'large', files: 10, isLeast: true }],
+    next: 'digits/large',
+  });
+  expect(await ask('?before=digits/large')).toMatchObject({
+    uploads: [{ version: 'small', files: 1, isLeast: false }],
+    next: null,
+  });
 });
 
 test.each(['aaa', 'digits/v1/0/a.bin', 'digits/v2', 'z//'])(

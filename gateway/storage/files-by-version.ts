@@ -5,6 +5,8 @@ import { ofStore } from './store-failure.ts';
 export interface VersionFiles extends Omit<ArtifactAddress, 'file'> {
   files: number;
   bytes: number;
+  /** There may be more of both: a request counts no further. */
+  isLeast: boolean;
   lastWrittenAtMs: number;
 }
 
@@ -32,7 +34,7 @@ function startAfterOf(before: string): string {
 }
 
 /**
- * As many versions as a bounded number of listings tells whole; of one that has more files than that, as many of them.
+ * As many versions as a bounded number of listings tells whole; of one that they do not come to the end of, what they have seen.
  * @param before only versions behind this name, whatever is there of it, or behind what `next` said
  */
 export async function filesByVersion(bucket: R2Bucket, before: string | undefined): Promise<FilesPage> {
@@ -50,6 +52,7 @@ export async function filesByVersion(bucket: R2Bucket, before: string | undefine
   // More files of the last one may follow.
   const found = more && all.length > 1 ? all.slice(0, -1) : all;
   const last = found.at(-1);
+  if (last !== undefined) last.isLeast = more && found === all;
   const reached = `${KEY_MARK}${startAfter?.slice(ARTIFACTS.length) ?? ''}`;
   return { versions: found, next: more ? (last === undefined ? reached : nameOf(last)) : undefined };
 }
@@ -58,7 +61,14 @@ function count(versions: Map<string, VersionFiles>, { key, size, uploaded }: R2O
   const [, model, version] = KEY.exec(key.slice(ARTIFACTS.length)) ?? [];
   if (model === undefined || version === undefined) return;
   const name = nameOf({ model, version });
-  const entry = versions.get(name) ?? { model, version, files: 0, bytes: 0, lastWrittenAtMs: 0 };
+  const entry = versions.get(name) ?? {
+    model,
+    version,
+    files: 0,
+    bytes: 0,
+    isLeast: false,
+    lastWrittenAtMs: 0,
+  };
   entry.files++;
   entry.bytes += size;
   entry.lastWrittenAtMs = Math.max(entry.lastWrittenAtMs, uploaded.getTime());
