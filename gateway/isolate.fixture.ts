@@ -67,3 +67,29 @@ export function isolate(bindings: Bindings, now: () => number = Date.now): Isola
     },
   };
 }
+
+/** The database, of which no answer is heard before that is done: what others do meanwhile comes between. */
+export function heardAfter(db: D1Database, meanwhile: () => Promise<void>): D1Database {
+  const statements = new WeakMap<object, D1PreparedStatement>();
+  const late = async <T>(answer: Promise<T>): Promise<T> => {
+    const answered = await answer;
+    await meanwhile();
+    return answered;
+  };
+  const wrapped = (statement: D1PreparedStatement): object => {
+    const wrapper = {
+      bind: (...values: unknown[]) => wrapped(statement.bind(...values)),
+      all: () => late(statement.all()),
+      raw: () => late(statement.raw()),
+      run: () => late(statement.run()),
+    };
+    statements.set(wrapper, statement);
+    return wrapper;
+  };
+  const client = {
+    prepare: (query: string) => wrapped(db.prepare(query)),
+    batch: (batch: object[]) =>
+      late(db.batch(batch.map((wrapper) => statements.get(wrapper) as D1PreparedStatement))),
+  };
+  return client as unknown as D1Database;
+}

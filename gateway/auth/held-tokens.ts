@@ -1,4 +1,8 @@
-/** An isolate's copies of token rows by prefix: looked up by no request of steady traffic, and never older than a change may take. */
+/**
+ * An isolate's copies of token rows by prefix: looked up by no request of steady traffic, and never older than a change may take. Who has
+ * changed a row drops it here, and puts in only that it is revoked: of two changes at once nobody knows whose row is the newer one, but that
+ * one is the last.
+ */
 import { type CellMap, cellMap } from '../state/cell-map.ts';
 import { sparingLookUps } from './sparing-look-ups.ts';
 

@@ -26,7 +26,8 @@ export const keyRoutes: readonly Route[] = [
         actor: actorOf(call.identity),
         nowMs,
       });
-      return shown(call, key, row, 201);
+      gateway.keys.add(row.prefix, row);
+      return shown(key, row, 201);
     },
   },
   {
@@ -68,7 +69,7 @@ export const keyRoutes: readonly Route[] = [
     async handle(call) {
       const changes = await readDocument(call, keyChangesSchema, 'bad-request', 'The change');
       const row = await changeKey(call.gateway.db, change(call), changes);
-      call.gateway.keys.set(row.prefix, row);
+      call.gateway.keys.drop(row.prefix);
       return Response.json(keyView(row));
     },
   },
@@ -83,7 +84,8 @@ export const keyRoutes: readonly Route[] = [
         ...change(call),
         overlapS,
       });
-      return shown(call, token, row, 200);
+      gateway.keys.drop(row.prefix);
+      return shown(token, row, 200);
     },
   },
   {
@@ -102,7 +104,6 @@ function change({ gateway, identity, param }: Call) {
   return { id: param('id'), actor: actorOf(identity), nowMs: gateway.now() };
 }
 
-function shown({ gateway }: Call, key: string, row: ApiKeyRow, status: 200 | 201): Response {
-  gateway.keys.set(row.prefix, row);
+function shown(key: string, row: ApiKeyRow, status: 200 | 201): Response {
   return shownOnce({ ...keyView(row), key }, `/v1/keys/${row.id}`, status);
 }

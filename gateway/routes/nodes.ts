@@ -102,7 +102,7 @@ export const nodeRoutes: readonly Route[] = [
         ...change(call),
         overlapS,
       });
-      gateway.nodeTokens.set(row.prefix, row);
+      gateway.nodeTokens.drop(row.prefix);
       return shownOnce({ ...nodeRegistration(row), token }, `/v1/nodes/${row.name}`, 200);
     },
   },

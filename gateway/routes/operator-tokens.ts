@@ -49,7 +49,7 @@ export const operatorTokenRoutes: readonly Route[] = [
         actor: actorOf(call.identity),
         nowMs,
       });
-      gateway.operatorTokens.set(row.prefix, row);
+      gateway.operatorTokens.add(row.prefix, row);
       return shownOnce({ ...operatorTokenView(row), token }, `/v1/operator-tokens/${row.id}`);
     },
   },
@@ -76,7 +76,7 @@ export const operatorTokenRoutes: readonly Route[] = [
         nowMs: gateway.now(),
         overlapS,
       });
-      gateway.operatorTokens.set(row.prefix, row);
+      gateway.operatorTokens.drop(row.prefix);
       return shownOnce({ ...operatorTokenView(row), token }, `/v1/operator-tokens/${row.id}`, 200);
     },
   },

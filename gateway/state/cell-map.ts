@@ -8,6 +8,8 @@ export interface CellMap<T> {
   get(key: string, background: Background): T | Promise<T>;
   within(key: string, ageMs: number): T | Promise<T>;
   set(key: string, value: T): void;
+  /** The same for what is the first of its key, unless something else has been said of it since. */
+  add(key: string, value: T & {}): void;
   /** The next `get` loads anew. */
   drop(key: string): void;
 }
@@ -39,6 +41,10 @@ export function cellMap<T>(
     get: (key, background) => touch(key).get(background),
     within: (key, ageMs) => touch(key).within(ageMs),
     set: (key, value) => touch(key).set(value),
+    add(key, value) {
+      const known = touch(key);
+      if (known.held() == null) known.set(value);
+    },
     drop(key) {
       young.delete(key);
       old.delete(key);
