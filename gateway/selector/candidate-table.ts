@@ -14,6 +14,8 @@ import { type TimeQuantiles, timeAt } from './quantiles.ts';
 export interface CandidateTable {
   /** The best quality first, then fewer FLOPs, then the lower number: the order of the rows. */
   readonly levels: readonly LevelOption[];
+  /** Rows in that order. */
+  readonly sparsestFirst: readonly number[];
   /** Names in order: the order of the columns. */
   readonly nodes: readonly string[];
   /** By column, the way there and back at all sizes. */
@@ -69,8 +71,12 @@ export function candidateTable(input: TableInput): CandidateTable {
   );
   const nodes = input.nodes.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   const cells = levels.length * nodes.length;
+  const sparsestFirst = [...levels.entries()]
+    .sort(([, a], [, b]) => b.sparsity - a.sparsity)
+    .map(([row]) => row);
   const table: CandidateTable = {
     levels,
+    sparsestFirst,
     nodes: nodes.map(({ name }) => name),
     ways: nodes.map(() => new Float64Array(0)),
     networkMs: new Float64Array(nodes.length),

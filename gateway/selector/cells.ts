@@ -15,8 +15,9 @@ export function totalOf({ reachMs, executeMs }: CandidateTable, cell: number): n
   return (reachMs[cell % reachMs.length] as number) + (executeMs[cell] as number);
 }
 
-export function costOf({ costNanoUsd, perKiBNanoUsd }: CandidateTable, cell: number, bytes: number): number {
-  return (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * Math.ceil(bytes / 1024);
+/** @param kib see `kibOf` */
+export function costOf({ costNanoUsd, perKiBNanoUsd }: CandidateTable, cell: number, kib: number): number {
+  return (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * kib;
 }
 
 /** No cell of the row costs less. */
@@ -31,6 +32,15 @@ export function leastCostOf(
 /** As bodies are paid for. */
 export function kibOf({ bytes }: Pick<SelectionRequest, 'bytes'>): number {
   return Math.ceil(bytes / 1024);
+}
+
+/** Of the latency budget, for what is predicted. */
+export function leftOf({ budgetLeftMs, rules }: SelectionRequest): number {
+  return budgetLeftMs - rules.reserveMs;
+}
+
+export function sparsityOf({ levels }: CandidateTable, row: number): number {
+  return levels[row]?.sparsity ?? Number.NaN;
 }
 
 export function costCapOf({ costBudgetNanoUsd = Number.POSITIVE_INFINITY }: SelectionRequest): number {

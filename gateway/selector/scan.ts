@@ -13,10 +13,11 @@
  */
 import type { CandidateTable } from './candidate-table.ts';
 import type { LevelOption } from './candidates.ts';
-import { allows, costCapOf, costOf, kibOf, leastCostOf, levelAt, NONE, totalOf } from './cells.ts';
-import { lastResort } from './late.ts';
+import { allows, costCapOf, costOf, kibOf, leastCostOf, leftOf, levelAt, NONE } from './cells.ts';
+import { columnsByReach } from './reach.ts';
 import type { SelectionRequest } from './selection-request.ts';
 import { TopTwo } from './two-best.ts';
+import { withoutRoom } from './without-room.ts';
 
 /** Cells of the table, `NONE` where there is none. */
 export interface Scan {
@@ -27,10 +28,8 @@ export interface Scan {
   readonly considered: number;
   readonly overLatency: number;
   readonly overCost: number;
-  /** Of what is over the latency budget only for the room that it should leave: the least time and cost, and the most sparsity. */
-  readonly tightMs: number;
-  readonly tightNanoUsd: number;
-  readonly tightSparsity: number;
+  /** The most quality of what is over the latency budget only for the room that it should leave; without any, less than there is. */
+  readonly tightQuality: number;
 }
 
 /** For each request that a worker has already, a run has to fit as if it took this much of itself longer. */
@@ -43,26 +42,21 @@ export function stretchOf({ pressure = 0, caution = 1 }: SelectionRequest): numb
 
 export function scan(table: CandidateTable, request: SelectionRequest): Scan {
   const found = scanned(table, request, stretchOf(request));
-  if (found.tightMs === Number.POSITIVE_INFINITY) return found;
-  const { best } = found;
-  if (best === NONE) return { ...found, ...lastResort(table, request) };
-  if (request.rules.objective.kind !== 'quality-first') return found;
-  const { sparsity, quality } = levelAt(table, best);
-  const isNoSlower = totalOf(table, best) <= found.tightMs;
-  const isNoDearer = costOf(table, best, request.bytes) <= found.tightNanoUsd;
-  // Nearly always: what has room is sparser than what is better, no slower and no dearer.
-  if (sparsity > found.tightSparsity && isNoSlower && isNoDearer) return found;
-  const better = lastResort(table, request);
-  return better.best !== NONE && levelAt(table, better.best).quality > quality
-    ? { ...found, ...better, second: better.second === NONE ? best : better.second }
-    : found;
+  const { best, tightQuality } = found;
+  const quality = best === NONE ? Number.NEGATIVE_INFINITY : levelAt(table, best).quality;
+  const mayMatter = best === NONE || request.rules.objective.kind === 'quality-first';
+  if (!mayMatter || tightQuality <= quality) return found;
+  const better = withoutRoom(table, request, quality);
+  if (better.best === NONE) return found;
+  const next = better.second === NONE ? best : better.second;
+  return { ...found, best: better.best, second: best === NONE ? better.second : next };
 }
 
 function scanned(table: CandidateTable, request: SelectionRequest, stretch: number): Scan {
-  const { levels, reachMs, executeMs, levelLeastMs, costNanoUsd, perKiBNanoUsd } = table;
-  const { objective, reserveMs } = request.rules;
+  const { levels, reachMs, executeMs, levelLeastMs } = table;
+  const { objective } = request.rules;
   const columns = reachMs.length;
-  const leftMs = request.budgetLeftMs - reserveMs;
+  const leftMs = leftOf(request);
   const costCap = costCapOf(request);
   const kib = kibOf(request);
   const { near, far, soonestMs } = columnsByReach(table, leftMs);
@@ -70,9 +64,7 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
   let fit = 0;
   let overLatency = 0;
   let overCost = 0;
-  let tightMs = Number.POSITIVE_INFINITY;
-  let tightNanoUsd = Number.POSITIVE_INFINITY;
-  let tightSparsity = 0;
+  let tightQuality = Number.NEGATIVE_INFINITY;
   const fitting = new TopTwo();
 
   for (const row of rows) {
@@ -93,7 +85,7 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
       overLatency += served(table, start, near);
       continue;
     }
-    const { quality, sparsity } = levels[row] as { quality: number; sparsity: number };
+    const { quality } = levels[row] as LevelOption;
     let first = NONE;
     let firstCost = Number.POSITIVE_INFINITY;
     let firstMs = 0;
@@ -113,14 +105,12 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
       }
       // NaN where the level is not served there.
       if (!(totalMs >= 0)) continue;
-      const cost = (costNanoUsd[cell] as number) + (perKiBNanoUsd[cell] as number) * kib;
+      const cost = costOf(table, cell, kib);
       if (cost > costCap) {
         overCost++;
       } else if (isLate) {
         overLatency++;
-        tightMs = Math.min(tightMs, plainMs);
-        tightNanoUsd = Math.min(tightNanoUsd, cost);
-        tightSparsity = Math.max(tightSparsity, sparsity);
+        tightQuality = Math.max(tightQuality, quality);
       } else {
         fit++;
         if (cost < firstCost || (cost === firstCost && totalMs < firstMs)) {
@@ -149,33 +139,7 @@ function scanned(table: CandidateTable, request: SelectionRequest, stretch: numb
   }
   const considered = fit + overLatency + overCost;
   const { best, second } = fitting;
-  const tight = { tightMs, tightNanoUsd, tightSparsity };
-  return { best, second, allowed: rows.length, considered, overLatency, overCost, ...tight };
-}
-
-interface Columns {
-  /** Where something might be in time. */
-  readonly near: readonly number[];
-  /** Where nothing is. */
-  readonly far: readonly number[];
-  /** The least that it takes to reach one of the near. */
-  readonly soonestMs: number;
-}
-
-/** The columns that may be used, after one look at each: a small budget's are mostly too far for all levels. */
-function columnsByReach({ reachMs, nodeLeastMs }: CandidateTable, leftMs: number): Columns {
-  const near: number[] = [];
-  const far: number[] = [];
-  let soonestMs = Number.POSITIVE_INFINITY;
-  for (let column = 0; column < reachMs.length; column++) {
-    const reach = reachMs[column] as number;
-    const leastMs = reach + (nodeLeastMs[column] as number);
-    if (leastMs <= leftMs) {
-      near.push(column);
-      soonestMs = Math.min(soonestMs, reach);
-    } else if (leastMs > leftMs) far.push(column);
-  }
-  return { near, far, soonestMs };
+  return { best, second, allowed: rows.length, considered, overLatency, overCost, tightQuality };
 }
 
 /** On how many of these nodes the level is served whose row starts there. */
@@ -223,17 +187,18 @@ export function drawnPeer(table: CandidateTable, best: number, request: Selectio
   const { reachMs, executeMs } = table;
   if (request.draws === undefined || reachMs.length < 2) return best;
   const [firstDraw, otherDraw] = request.draws;
-  const leftMs = request.budgetLeftMs - request.rules.reserveMs;
+  const leftMs = leftOf(request);
   const stretch = stretchOf(request);
   const start = best - (best % reachMs.length);
   const timeOf = (cell: number) => (reachMs[cell - start] as number) + (executeMs[cell] as number);
   const roomOf = (cell: number) => timeOf(cell) + (stretch - 1) * (executeMs[cell] as number);
   // Without room to spare it is the quickest or none.
   if (roomOf(best) > leftMs) return best;
-  const cost = costOf(table, best, request.bytes);
+  const kib = kibOf(request);
+  const cost = costOf(table, best, kib);
   const peers: number[] = [];
   for (let cell = start; cell < start + reachMs.length; cell++)
-    if (roomOf(cell) <= leftMs && costOf(table, cell, request.bytes) === cost) peers.push(cell);
+    if (roomOf(cell) <= leftMs && costOf(table, cell, kib) === cost) peers.push(cell);
   if (peers.length < 2) return best;
   const firstRank = Math.floor(firstDraw * peers.length);
   const otherRank = (firstRank + 1 + Math.floor(otherDraw * (peers.length - 1))) % peers.length;
