@@ -1,4 +1,4 @@
-/** What there is for a request where nothing fits, or none of the better levels leaves the room that it should: looked for only then. */
+/** What there is for a request where nothing fits: looked for only then. */
 import type { CandidateTable } from './candidate-table.ts';
 import { allows, costCapOf, costOf, kibOf, leastCostOf, NONE, sparsityOf } from './cells.ts';
 import type { SelectionRequest } from './selection-request.ts';
