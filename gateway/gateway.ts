@@ -115,7 +115,6 @@ export function createGateway(
     });
   const { LEDGERS } = bindings;
   const ledgerOf = (keyId: string) => LEDGERS.get(LEDGERS.idFromName(keyId));
-  const loadNodes = () => listNodes(db).catch((cause: unknown) => unreadable('fleet', cause));
   const secrets = nodeSecrets(settings.nodeToken, settings.nodeTokenBefore);
   const network = nodeNetwork(bindings.NODE_NETWORK);
   const nodes = fleet({
@@ -125,8 +124,7 @@ export function createGateway(
   });
   const members = roster({
     listed: settings.nodes,
-    registered: held('fleet', loadNodes),
-    load: loadNodes,
+    registered: held('fleet', () => listNodes(db)),
     fleet: nodes,
     now,
     at: steady.at,

@@ -1,17 +1,21 @@
 /** Two isolates of one deployment on one database: what one is told, the other follows within five seconds. */
 import { beforeAll, expect, test } from 'vitest';
 import { reportLevel, reportManifest } from '../test/support/report-manifest.ts';
-import { deployment, type Isolate, isolate, secrets } from './isolate.fixture.ts';
+import { deployment, heardAfter, type Isolate, isolate, secrets } from './isolate.fixture.ts';
 import { activateVersion } from './storage/catalog.ts';
 
 const WITHIN_MS = 5000;
 let nowMs = Date.now();
 let here: Isolate;
 let there: Isolate;
+/** An isolate that hears of nothing in the database before `meanwhile`. */
+let late: Isolate;
+let meanwhile = async (): Promise<void> => {};
 
 beforeAll(async () => {
   const { bindings, dispose } = await deployment();
   [here, there] = [isolate(bindings, () => nowMs), isolate(bindings, () => nowMs)];
+  late = isolate({ ...bindings, DB: heardAfter(bindings.DB, () => meanwhile()) }, () => nowMs);
   return dispose;
 });
 
@@ -96,6 +100,30 @@ test.each(rates)('a policy that is activated in another isolate is in force, %s'
   expect(put.status).toBe(200);
   await passed(stepMs, () => there.ask('GET', '/v2/health/ready', ''));
   expect(await inForce()).toBe(before + 1);
+});
+
+test('of two policies that an isolate puts in force at once the later one is', async () => {
+  const { operatorToken } = secrets;
+  const put = async () => {
+    const read = await late.ask('GET', '/v1/policy', operatorToken);
+    const etag = read.headers.get('etag') ?? '';
+    const body = await read.json();
+    return late.ask('PUT', '/v1/policy', operatorToken, body, { 'if-match': etag });
+  };
+  let heard = 0;
+  meanwhile = async () => void heard++;
+  expect((await put()).status).toBe(200);
+  let later: Response | undefined;
+  meanwhile = async () => {
+    if (--heard !== 0) return;
+    later = await put();
+  };
+  const earlier = await put();
+  meanwhile = async () => {};
+  expect([earlier.status, later?.status]).toEqual([200, 200]);
+  const version = late.gateway.policy.held()?.version;
+  expect(version).toBe(Number(later?.headers.get('x-policy-version')));
+  expect(version).toBeGreaterThan(Number(earlier.headers.get('x-policy-version')));
 });
 
 test.each(rates)('a model that was uploaded through another isolate is there, %s', async (when, stepMs) => {

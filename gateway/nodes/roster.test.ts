@@ -30,7 +30,7 @@ function bench(rows: RegisteredNode[], listed = [] as { name: string; url: strin
   });
   const load = async () => state.rows.slice();
   const registered = cell({ load, ttlMs: 0, waitFromMs: 0, now: () => state.nowMs, onError: () => {} });
-  const follow = roster({ listed: addresses, registered, load, fleet: nodes, now, at: (ms) => ms });
+  const follow = roster({ listed: addresses, registered, fleet: nodes, now, at: (ms) => ms });
   const seen = async () => {
     await follow.follow(background);
     return nodes.view().map(({ name, reason }) => `${name}: ${reason ?? 'usable'}`);

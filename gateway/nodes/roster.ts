@@ -25,7 +25,6 @@ export interface RosterOptions {
   /** Of the setting: always in the fleet, and never replaced by a registration of the same name. */
   readonly listed: readonly NodeAddress[];
   readonly registered: Cell<readonly RegisteredNode[]>;
-  readonly load: () => Promise<readonly RegisteredNode[]>;
   readonly fleet: Pick<Fleet, 'setNodes' | 'heard'>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -33,7 +32,7 @@ export interface RosterOptions {
   readonly at: (epochMs: number) => number;
 }
 
-export function roster({ listed, registered, load, fleet, now, at }: RosterOptions): Roster {
+export function roster({ listed, registered, fleet, now, at }: RosterOptions): Roster {
   let applied: readonly RegisteredNode[] | undefined;
   /** By name, for how many reads in a row. */
   let silent = new Map<string, number>();
@@ -65,9 +64,7 @@ export function roster({ listed, registered, load, fleet, now, at }: RosterOptio
       apply(rows);
     },
     async reload() {
-      const rows = await load();
-      registered.set(rows);
-      apply(rows);
+      apply(await registered.reload());
     },
   };
 }

@@ -7,7 +7,6 @@ import { actorOf } from '../auth/identity.ts';
 import { routedVersion } from '../inference/routing.ts';
 import type { Call } from '../route.ts';
 import { removeFiles } from '../storage/artifact-store.ts';
-import { loadCatalog } from '../storage/catalog.ts';
 import {
   type Holder,
   isKnownVersion,
@@ -30,7 +29,7 @@ export async function deleteVersion(call: Call, address: VersionAddress): Promis
   if (served !== undefined) throw inUse(address, [served]);
   const held = await markDeleted(db, { ...address, actor: actorOf(identity), nowMs: gateway.now() });
   if (held.length > 0) throw inUse(address, held);
-  gateway.catalog.set(await loadCatalog(db));
+  await gateway.catalog.reload();
   await removeFiles(bucket, address);
   return new Response(null, { status: 204 });
 }

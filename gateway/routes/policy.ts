@@ -144,7 +144,7 @@ async function putInForce(
     nowMs: gateway.now(),
   });
   // This isolate's next decision follows it; others see it when their copy is refreshed.
-  gateway.policy.set(await policyInForce(gateway.db));
+  await gateway.policy.reload();
   return policyResponse(next, warnings);
 }
 

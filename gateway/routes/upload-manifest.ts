@@ -13,7 +13,7 @@ import {
   type StoredFile,
   statFile,
 } from '../storage/artifact-store.ts';
-import { activateVersion, loadCatalog, otherManifest } from '../storage/catalog.ts';
+import { activateVersion, otherManifest } from '../storage/catalog.ts';
 import { mayRemove } from '../storage/free-names.ts';
 
 export const SHA256_HEADER = 'x-content-sha256';
@@ -56,7 +56,7 @@ export async function uploadManifest(
       await removeFile(gateway.bucket, address);
     throw error;
   });
-  gateway.catalog.set(await loadCatalog(gateway.db));
+  await gateway.catalog.reload();
   return Response.json(
     { model: address.model, active: address.version, changed },
     { status: changed ? 201 : 200 },

@@ -186,6 +186,20 @@ describe('a cell', () => {
     loads[1]?.resolve('one');
     expect(await second).toBe('one');
   });
+
+  test('is read anew after a change, and an older reading that comes later does not take its place', async () => {
+    const { held, background, loads, pass } = await filled();
+    pass(10);
+    expect(held.get(background)).toBe('one');
+    const [changed, changedAgain] = [held.reload(), held.reload()];
+    loads[3]?.resolve('three');
+    expect(await changedAgain).toBe('three');
+    loads[1]?.resolve('one');
+    loads[2]?.resolve('two');
+    expect(await changed).toBe('three');
+    expect(held.get(background)).toBe('three');
+    expect(loads).toHaveLength(4);
+  });
 });
 
 test('a map of cells forgets the keys that were not used for a generation', async () => {

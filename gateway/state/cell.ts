@@ -33,6 +33,8 @@ export interface Cell<T> {
   within(ageMs: number): T | Promise<T>;
   /** The value in hand, however old; undefined before the first. */
   held(): T | undefined;
+  /** Loads anew, after a change made here: nothing that was begun before will do, and nothing of that takes its place. @throws what `load` throws */
+  reload(): Promise<T>;
   /** Puts in a value that is known to be the newest; refreshes under way are then ignored. */
   set(value: T): void;
 }
@@ -52,7 +54,9 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
   const { load, ttlMs, same, now, onError, pause = timeout } = options;
   const { waitFromMs = Number.POSITIVE_INFINITY, maxAgeMs = Number.POSITIVE_INFINITY } = options;
   let held: { readonly value: T; readonly atMs: number } | undefined;
-  let generation = 0;
+  /** Loads are numbered as they begin: what began later is newer, whichever comes first. */
+  let begun = 0;
+  let heldSince = 0;
   let refreshingSinceMs = Number.NEGATIVE_INFINITY;
   let failedAtMs = Number.NEGATIVE_INFINITY;
   /** When the last load that requests wait for began; undefined while none is under way. */
@@ -67,10 +71,11 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
   };
 
   const refresh = async (): Promise<T> => {
-    const started = generation;
+    const since = ++begun;
     const atMs = now();
     const loaded = await load(held?.value);
-    if (started !== generation) return held === undefined ? loaded : held.value;
+    if (since < heldSince) return held === undefined ? loaded : held.value;
+    heldSince = since;
     const value = held !== undefined && same?.(held.value, loaded) ? held.value : loaded;
     held = { value, atMs };
     return value;
@@ -125,8 +130,9 @@ export function cell<T>(options: CellOptions<T>): Cell<T> {
       return held.value;
     },
     held: () => held?.value,
+    reload: refresh,
     set(value) {
-      generation++;
+      heldSince = ++begun;
       held = { value, atMs: now() };
     },
   };
