@@ -51,6 +51,24 @@ describe('a policy held against what there is', () => {
     expect(errors({ tiers, maxLatencyBudgetMs: 50, defaultLatencyBudgetMs: 50 })).toEqual(['']);
   });
 
+  test('is refused when only a tier could match whose budgets no request of the class has', () => {
+    const tiers = [
+      { name: 'tight', upToMs: 25, minSparsity: 0.5 },
+      { name: 'loose', upToMs: 5000, minSparsity: 0.1, maxSparsity: 0.3 },
+    ];
+    const all = { tiers, maxLatencyBudgetMs: 5000, defaultLatencyBudgetMs: 20 };
+    const slow = { name: 'slow', minLatencyBudgetMs: 200, defaultLatencyBudgetMs: 500 };
+    expect(errors({ ...all, classes: [slow] })).toEqual(['classes[0]']);
+    const turned = [
+      { ...tiers[0], minSparsity: 0.1, maxSparsity: 0.3 },
+      { ...tiers[1], maxSparsity: 1 },
+    ];
+    const quick = { name: 'quick', maxLatencyBudgetMs: 25 };
+    expect(errors({ ...all, tiers: turned, classes: [quick] })).toEqual(['classes[0]']);
+    const classes = [{ ...slow, maxSparsity: 0.9 }];
+    expect(warnings({ ...all, tiers: turned, classes })).toEqual(['tiers[0]']);
+  });
+
   test('is refused when only a version could match that no request goes to', () => {
     const older = levels.map((level) => ({ ...level, quality: level.quality + 0.08 }));
     const models = new Map([['m', new Map([['v0', older], ...(around.models.get('m') ?? [])])]]);

@@ -118,7 +118,9 @@ function matchFindings(rules: PolicyRules, path: string, targets: readonly Targe
     levels.some((level) => (cap === null || level.leastNanoUsd <= cap) && isAllowed(level, rules, tier));
   const last = rules.tiers.at(-1);
   const parts = [
-    ...rules.tiers.map((tier, index) => ({ path: at(`tiers[${index}]`), tier })),
+    ...rules.tiers.flatMap((tier, index) =>
+      isReached(rules, index) ? [{ path: at(`tiers[${index}]`), tier }] : [],
+    ),
     ...(last === undefined || last.upToMs < rules.maxLatencyBudgetMs
       ? [{ path: at(''), tier: undefined }]
       : []),
@@ -155,6 +157,12 @@ function matchFindings(rules: PolicyRules, path: string, targets: readonly Targe
 }
 
 type Tier = PolicyRules['tiers'][number];
+
+/** Whether some request's budget falls in it: a class may have other bounds than the rules whose tiers it keeps. */
+function isReached({ tiers, minLatencyBudgetMs, maxLatencyBudgetMs }: PolicyRules, index: number): boolean {
+  const below = tiers[index - 1]?.upToMs ?? 0;
+  return (tiers[index]?.upToMs ?? 0) >= minLatencyBudgetMs && below < maxLatencyBudgetMs;
+}
 
 function isAllowed(level: LevelOption, rules: PolicyRules, tier: Tier | undefined): boolean {
   return (
