@@ -35,6 +35,10 @@ test.each([
     { NODES: '[{"name":"a","url":"https://x.org"},{"name":"a","url":"https://y.org"}]' },
     /names a node twice/,
   ],
+  [
+    { NODES: '[{"name":"a","url":"https://x.org"},{"name":"b","url":"https://X.org./"}]' },
+    /NODES has "b": it is at the address of "a"/,
+  ],
   [{ NODES: '[{"name":"a","url":"http://node.example.org"}]' }, /NODES has "a": .*not encrypted on the way/],
   [{ NODES: '[{"name":"a","url":"http://10.0.0.1:8788"}]' }, /some networks only.*PRIVATE_NODES=on/],
   [{ NODES: '[{"name":"a","url":"http://169.254.169.254"}]', PRIVATE_NODES: 'on' }, /no place for a node/],

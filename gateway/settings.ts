@@ -150,23 +150,24 @@ const settingsSchema = z
       if (settings[name] !== undefined && settings[name] === settings[other])
         context.addIssue({ code: 'custom', path: [name], message: `is the same as ${other}` });
   })
-  .transform((settings, context) => ({
-    ...settings,
-    NODES: settings.NODES.map(
-      ({ name, url, class: nodeClass }): NodeAddress => ({
-        name,
-        url: listedOrigin(url, settings.PRIVATE_NODES === 'on', (message) =>
-          context.addIssue({
-            code: 'custom',
-            path: ['NODES'],
-            message: `has ${JSON.stringify(name)}: ${message}`,
-          }),
-        ),
-        nodeClass,
-        draining: false,
-      }),
-    ),
-  }));
+  .transform((settings, context) => {
+    const refuse = (name: string, message: string) =>
+      context.addIssue({
+        code: 'custom',
+        path: ['NODES'],
+        message: `has ${JSON.stringify(name)}: ${message}`,
+      });
+    const byUrl = new Map<string, string>();
+    const nodes = settings.NODES.map(({ name, url: given, class: nodeClass }): NodeAddress => {
+      const url = listedOrigin(given, settings.PRIVATE_NODES === 'on', (message) => refuse(name, message));
+      const other = byUrl.get(url);
+      // As two its work would be counted by halves.
+      if (other !== undefined && url !== '') refuse(name, `it is at the address of ${JSON.stringify(other)}`);
+      byUrl.set(url, name);
+      return { name, url, nodeClass, draining: false };
+    });
+    return { ...settings, NODES: nodes };
+  });
 
 /** Held to what registered nodes are held to; only that nodes on this machine need no leave. */
 function listedOrigin(url: string, privateToo: boolean, refuse: (message: string) => void): string {
