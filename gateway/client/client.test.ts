@@ -157,6 +157,7 @@ describe('the client', () => {
         await client.infer('m', inputs, { latencyBudgetMs: value, costBudgetUsd: value });
         const header = (name: string) => seen[0]?.headers.get(name) ?? '';
         expect(parseLatencyBudget(header('x-latency-budget'))).toBeCloseTo(value, 5);
+        expect(Number(header('x-cost-budget'))).toBeLessThanOrEqual(value);
         expect(parseCostBudget(header('x-cost-budget')) / 1e9).toBeCloseTo(value, 5);
       }),
     );

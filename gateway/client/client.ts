@@ -30,7 +30,7 @@ export interface InputTensor extends Omit<Tensor, 'data'> {
 }
 
 export interface InferOptions {
-  /** Milliseconds from when the gateway has the request; the policy's default without it. */
+  /** Milliseconds from when the gateway has the request, of each try anew; the policy's default without it. */
   readonly latencyBudgetMs?: number;
   readonly costBudgetUsd?: number;
   /** From 0 to 1. */
@@ -185,7 +185,7 @@ function requestHeaders(asked: InferOptions): Record<string, string> {
   return {
     'x-request-id': asked.requestId ?? newRequestId(),
     ...(latencyBudgetMs === undefined ? {} : { 'x-latency-budget': decimal(latencyBudgetMs, 6) }),
-    ...(costBudgetUsd === undefined ? {} : { 'x-cost-budget': decimal(costBudgetUsd, 9) }),
+    ...(costBudgetUsd === undefined ? {} : { 'x-cost-budget': atMost(costBudgetUsd) }),
     ...(minQuality === undefined ? {} : { 'x-min-quality': decimal(minQuality, 9) }),
     ...(slaClass === undefined ? {} : { 'x-sla-class': slaClass }),
     ...(explain === true ? { 'x-explain': '1' } : {}),
@@ -196,6 +196,12 @@ function requestHeaders(asked: InferOptions): Record<string, string> {
 function decimal(value: number, digits: number): string {
   if (!Number.isFinite(value) || value < 0) throw new RangeError(`${value} is not a number from 0 on.`);
   return value.toFixed(digits).replace(/\.?0+$/, '');
+}
+
+/** In whole nano-dollars, never more than it is: nobody asked to pay what rounding adds. @throws as `decimal` does */
+function atMost(usd: number): string {
+  const nearest = decimal(usd, 9);
+  return Number(nearest) > usd ? decimal(usd - 0.5e-9, 9) : nearest;
 }
 
 function readDecision(headers: Headers): Decision {
