@@ -22,7 +22,10 @@ export function codingNamed(text: string | null | undefined): Coding | undefined
     throw new SppError(
       'unsupported-media-type',
       `The Content-Encoding ${JSON.stringify(name.slice(0, 40))} is not supported.`,
-      { hint: 'Send the body as it is, or with gzip or deflate.' },
+      {
+        hint: 'Send the body as it is, or with gzip or deflate.',
+        headers: { 'accept-encoding': 'gzip, deflate' },
+      },
     );
   return coding;
 }

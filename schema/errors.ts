@@ -29,6 +29,7 @@ export const problems = {
   'range-not-satisfiable': { status: 416, exit: 2, title: 'The range lies outside of the file' },
   'expectation-failed': { status: 417, exit: 2, title: 'Nobody will say when to send the body' },
   'unsupported-media-type': { status: 415, exit: 2, title: 'This content type is not understood' },
+  'unsupported-transfer-coding': { status: 501, exit: 2, title: 'This transfer coding is not understood' },
   'budget-infeasible': { status: 422, exit: 1, title: 'No level fits the latency budget' },
   'cost-infeasible': { status: 422, exit: 1, title: 'No level fits the cost budget' },
   'cost-exhausted': { status: 402, exit: 1, title: 'The cost budget of this key is spent' },

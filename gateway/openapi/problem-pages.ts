@@ -33,6 +33,8 @@ export const meanings = {
   'expectation-failed':
     'The request holds its body back until it is told to go on (`Expect: 100-continue`), which this gateway cannot say: its latency budget would run out before. Send it without that header, as curl then does by itself.',
   'unsupported-media-type': 'The Content-Type or Content-Encoding is not one that this address takes.',
+  'unsupported-transfer-coding':
+    'The body was coded on its way in more than chunks (`Transfer-Encoding`). Send it in chunks or with its length; `Content-Encoding` may compress it.',
   'budget-infeasible':
     'No level that the policy and the request allow is predicted to fit the latency budget, and the policy refuses such requests. Nothing was sent to a node. `predictedMs` is what it would take, `budgetLeftMs` what was left of the budget when that was known.',
   'cost-infeasible':

@@ -78,6 +78,12 @@ describe('connections', () => {
       'bad-header',
     ],
     ['what is for proxies', 'CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n', 405, 'method-not-allowed'],
+    [
+      'a transfer coding that nobody undoes',
+      'POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n',
+      501,
+      'unsupported-transfer-coding',
+    ],
   ])('that send %s get a problem', async (_, text, status, code) => {
     const node = await readyNode(scope, { artifact });
     expect(await raw(Number(new URL(node.url).port), text)).toMatchObject({

@@ -6,6 +6,7 @@ import { problemDocument, SppError } from '../../../schema/errors.ts';
 import { bearerCheck } from './auth.ts';
 import { bodyRoom } from './body-room.ts';
 import { type Answer, exchangeOf, problemAnswer, send } from './exchange.ts';
+import { requireHttpRules } from './message-rules.ts';
 import { pipelineLimit } from './pipeline-limit.ts';
 import { nodeRoutes, type RouteOptions, routeMatcher } from './routes.ts';
 import type { Unanswered } from './unanswered.ts';
@@ -54,7 +55,7 @@ export function nodeApp(options: AppOptions): RequestListener {
     let failure: unknown;
     try {
       if (fault !== undefined) throw fault;
-      if (request.httpVersion === '1.1' && hostsOf(request) !== 1) throw notOneHost();
+      requireHttpRules(request);
       if (!route?.open) checkToken(exchange.header('authorization'));
       if (route === undefined) throw notHere(method, path, allow);
       result = await route.handle(exchange, params);
@@ -126,23 +127,6 @@ function tooFarAhead(): SppError {
   return new SppError('queue-full', 'Too many requests that were sent ahead of their answers wait here.', {
     hint: 'Fetch answers before sending more, or open more connections.',
     retryAfterS: 1,
-  });
-}
-
-/** How many lines of the header there are: of several, proxies may have gone by another than this server would. */
-function hostsOf({ rawHeaders }: IncomingMessage): number {
-  let count = 0;
-  for (let i = 0; i < rawHeaders.length; i += 2)
-    if (rawHeaders[i]?.length === HOST.length && rawHeaders[i]?.toLowerCase() === HOST) count++;
-  return count;
-}
-
-const HOST = 'host';
-
-function notOneHost(): SppError {
-  return new SppError('bad-header', 'HTTP/1.1 asks for one Host, and the request has none or several.', {
-    hint: 'Send the header Host once.',
-    details: { header: 'Host' },
   });
 }
 
