@@ -1,4 +1,5 @@
 /** Bodies that come after their headers have been read: held back until they are asked for, or slow. */
+import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
 import { connect } from '../../scripts/bench-node/http-exchange.ts';
 import { artifactServer } from '../../test/support/node-artifact-server.ts';
@@ -86,4 +87,32 @@ test('a body that takes longer to come than the version it began with stays is a
   const answer = JSON.parse(seen.text.slice(seen.text.indexOf('{'))) as { outputs: { data: number[] }[] };
   const wanted = tinyReference(2, X, TOKEN, -3).logits.flat();
   for (const [i, value] of wanted.entries()) expect(answer.outputs[0]?.data[i]).toBeCloseTo(value, 4);
+});
+
+describe('a body that comes too slowly, or not as one, is told, counted and logged as that', () => {
+  test.each([
+    ['longer than a request may take', [], BODY.slice(0, 20), 408, 'request-timeout'],
+    ['longer than its budget', ['X-Latency-Budget: 200ms'], BODY.slice(0, 20), 504, 'budget-overrun'],
+    ['in broken chunks', ['Transfer-Encoding: chunked'], 'zz\r\n', 400, 'bad-request'],
+  ])('%s', async (_, lines, body, status, code) => {
+    const logged: string[] = [];
+    const log = pino({ level: 'info' }, { write: (text: string) => void logged.push(text) });
+    const node = await readyNode(
+      scope,
+      { artifact: await tinyArtifact(scope), requestTimeoutMs: 1500 },
+      { log },
+    );
+    const { socket, seen } = await line(node.url);
+    const framed = head(lines);
+    const asChunks = framed.replace(/Content-Length: \d+\r\n/, '');
+    socket.write((lines.some((each) => each.startsWith('Transfer')) ? asChunks : framed) + body);
+    await expect.poll(() => seen.text).toMatch(new RegExp(`^HTTP/1\\.1 ${status} .*"code":"${code}"`, 's'));
+    const counted = async () => (await (await fetch(`${node.url}/metrics`)).text()).split('\n');
+    await expect.poll(counted).toContain(`spp_node_refusals_total{code="${code}"} 1`);
+    expect((await counted()).join('\n')).not.toContain('client-gone');
+    expect(logged.map((text) => JSON.parse(text))).toContainEqual(
+      expect.objectContaining({ msg: 'request refused', path: '/v2/models/tiny/infer', status, code }),
+    );
+    expect(logged.join('')).not.toContain('client went away');
+  });
 });

@@ -60,10 +60,12 @@ export function nodeApp(options: AppOptions): RequestListener {
       if (route === undefined) throw notHere(method, path, allow);
       result = await route.handle(exchange, params);
     } catch (error) {
-      failure = error;
-      route?.refused?.(error, exchange);
+      const { aborted, reason } = exchange.signal;
+      // Who has left is the cause of whatever came of the request then.
+      failure = aborted ? (options.unanswered.brokenBy(request) ?? reason) : error;
+      route?.refused?.(failure, exchange);
       result = problemAnswer(
-        error,
+        failure,
         route === undefined && allow.length > 0 ? { allow: allow.join(', ') } : {},
       );
     }
@@ -94,8 +96,8 @@ export function nodeApp(options: AppOptions): RequestListener {
       status: result.status,
       ms: Math.round((performance.now() - arrivedMs) * 1000) / 1000,
     };
-    const gone = failure !== undefined && exchange.signal.aborted;
-    if (gone) log.info({ ...fields, status: undefined }, 'client went away');
+    if (failure !== undefined && failure === exchange.signal.reason)
+      log.info({ ...fields, status: undefined }, 'client went away');
     else if (result.status === 500) log.error({ ...fields, err: failure }, 'request failed');
     else if (failure !== undefined) log.info({ ...fields, ...reasonOf(failure) }, 'request refused');
     else log.debug(fields, 'request answered');

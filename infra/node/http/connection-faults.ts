@@ -23,6 +23,7 @@ export function answerConnectionFaults(server: Server, unanswered: Unanswered, l
     const responses = unanswered.of(socket);
     const partial = responses.find(({ req }) => !req.complete);
     if (partial?.headersSent) return partial.once('close', () => endSoon(socket));
+    if (partial !== undefined) unanswered.breakOff(partial.req, fault);
     const last = responses.findLast(({ req }) => req.complete);
     if (last === undefined) return refuse(socket, fault, log);
     last.once('close', () => refuse(socket, fault, log));

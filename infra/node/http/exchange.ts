@@ -18,9 +18,10 @@ export interface Exchange {
   /**
    * The whole body, once.
    * @param alignAt the offset of the byte that is to lie at a multiple of 8 in memory, as elements of any width can be seen there
-   * @throws `body-too-large`; what `hold` throws; the signal's reason when the client goes away
+   * @param deadlineMs when nobody wants it any more, on the clock of `performance.now()`
+   * @throws `body-too-large`; `budget-overrun` at the deadline; what `hold` throws; the signal's reason when the client goes away
    */
-  body(maxBytes: number, alignAt?: number): Promise<Uint8Array<ArrayBuffer>>;
+  body(maxBytes: number, alignAt?: number, deadlineMs?: number): Promise<Uint8Array<ArrayBuffer>>;
   /** Counts memory that the request takes until it is answered, besides what `body` has counted; see `BodyRoom`. */
   hold(bytes: number): void;
   /** To be called when it has been answered. */
@@ -107,12 +108,16 @@ class HttpExchange implements Exchange {
     return Array.isArray(value) ? value.join(', ') : value;
   }
 
-  async body(maxBytes: number, alignAt = 0): Promise<Uint8Array<ArrayBuffer>> {
+  async body(maxBytes: number, alignAt = 0, deadlineMs?: number): Promise<Uint8Array<ArrayBuffer>> {
     const length = Number(this.#request.headers['content-length'] ?? 0);
     if (length > maxBytes) throw tooLarge(maxBytes);
     if (this.#holdsBody) this.#response.writeContinue();
     this.#holdsBody = false;
-    const chunks = await this.#chunks(maxBytes);
+    const timer =
+      deadlineMs === undefined
+        ? undefined
+        : setTimeout(() => this.#giveUpBody?.(tooSlow()), deadlineMs - performance.now());
+    const chunks = await this.#chunks(maxBytes).finally(() => clearTimeout(timer));
     // Here and not on `end`: what fails in an event's listener, as for want of memory, ends the process.
     return joined(chunks, alignAt);
   }
@@ -185,6 +190,12 @@ export function tooLarge(maxBytes: number): SppError {
   return new SppError('body-too-large', `The body is over the limit of ${maxBytes} bytes.`, {
     hint: 'Send a smaller batch, or start the node with a larger --max-body-bytes.',
     details: { maxBodyBytes: maxBytes },
+  });
+}
+
+function tooSlow(): SppError {
+  return new SppError('budget-overrun', 'The latency budget ran out while the body was coming.', {
+    hint: 'Send it faster, or allow more time.',
   });
 }
 

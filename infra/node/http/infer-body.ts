@@ -15,16 +15,21 @@ export interface InferBody {
 
 /**
  * @param maxBytes of the body as it is sent, and of what it is decoded to
- * @throws `unsupported-media-type`, `body-too-large`, `queue-full` where bodies together take too much, `bad-header` for a wrong `Inference-Header-Content-Length`, `bad-json`; `bad-request`
+ * @param deadlineMs when nobody wants an answer any more, on the clock of `performance.now()`
+ * @throws `unsupported-media-type`, `body-too-large`, `budget-overrun` for a body that is not whole at its deadline, `queue-full` where bodies together take too much, `bad-header` for a wrong `Inference-Header-Content-Length`, `bad-json`; `bad-request`
  *   for a body that cannot be decoded
  */
-export async function readInferBody(exchange: Exchange, maxBytes: number): Promise<InferBody> {
+export async function readInferBody(
+  exchange: Exchange,
+  maxBytes: number,
+  deadlineMs?: number,
+): Promise<InferBody> {
   const headerLength = exchange.header(headerLengthName) ?? null;
   requireMediaType(exchange);
   const decode = decoderOf(exchange.header('content-encoding'));
   const jsonBytes = Number(headerLength);
   // What is no length is refused once the body is here, by `splitBody`.
-  const sent = await exchange.body(maxBytes, Number.isSafeInteger(jsonBytes) ? jsonBytes : 0);
+  const sent = await exchange.body(maxBytes, Number.isSafeInteger(jsonBytes) ? jsonBytes : 0, deadlineMs);
   const body = decode === undefined ? sent : await decode(sent, maxBytes);
   exchange.hold(body.length - sent.length);
   const { json, tail } = splitBody(body, headerLength);

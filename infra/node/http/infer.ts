@@ -38,7 +38,7 @@ export async function answerInfer(
   // What is not here, or comes too late, is refused before its body is read.
   readMinLevel(exchange, target().level);
   const deadlineMs = readDeadline(exchange);
-  const body = await readInferBody(exchange, maxBodyBytes);
+  const body = await readInferBody(exchange, maxBodyBytes, deadlineMs);
   // A body may take longer to come than a version stays that another has taken the place of.
   const { model, level, inFlight } = target();
   return await inFlight.track(() => inferOn(model, level, body, deadlineMs, exchange, metrics));

@@ -44,7 +44,7 @@ export interface Route {
   /** Health is for probes, which have no token. */
   readonly open?: true;
   readonly handle: (exchange: Exchange, params: PathParams) => Answer | Promise<Answer>;
-  /** Called with whatever a request for this route was refused for, `handle` asked or not. */
+  /** Called with whatever a request for this route was refused for, `handle` asked or not; the signal's reason where its client had left. */
   readonly refused?: (error: unknown, exchange: Exchange) => void;
 }
 
@@ -145,11 +145,8 @@ export function nodeRoutes({ node, name, maxBodyBytes, metrics }: RouteOptions):
     return answerInfer(target, exchange, { maxBodyBytes, metrics });
   };
   const refused = (error: unknown, exchange: Exchange) => {
-    const code = exchange.signal.aborted
-      ? 'client-gone'
-      : error instanceof SppError
-        ? error.code
-        : 'internal';
+    const code =
+      error === exchange.signal.reason ? 'client-gone' : error instanceof SppError ? error.code : 'internal';
     metrics.refused(
       code,
       (exchange.header(headerNames.latencyBudget) ?? exchange.header(headerNames.budgetRemaining)) !==

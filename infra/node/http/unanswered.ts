@@ -1,6 +1,7 @@
 /** Requests without an answer, by connection: HTTP/1.1 lets a client send several before it has the first answer. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { SppError } from '../../../schema/errors.ts';
 import type { InFlight } from '../in-flight.ts';
 
 export interface Unanswered {
@@ -10,6 +11,10 @@ export interface Unanswered {
   of(socket: Duplex): readonly ServerResponse[];
   /** Whether the body of a request that has had its answer is still coming. */
   isBehindAnswer(socket: Duplex): boolean;
+  /** To be called when the rest of a request will not come, though its client has not left. */
+  breakOff(request: IncomingMessage, fault: SppError): void;
+  /** Why the rest of a request did not come; undefined where its client left, or it is whole. */
+  brokenBy(request: IncomingMessage): SppError | undefined;
 }
 
 /** @param all counts those of all connections */
@@ -18,6 +23,7 @@ export function unansweredRequests(all: Pick<InFlight, 'add'>): Unanswered {
   const byConnection = new WeakMap<Duplex, ServerResponse[]>();
   /** Their latest request of which something was still to come when it had been answered. */
   const answeredEarly = new WeakMap<Duplex, IncomingMessage>();
+  const faults = new WeakMap<IncomingMessage, SppError>();
   const opened = (socket: Duplex): ServerResponse[] => {
     const responses: ServerResponse[] = [];
     byConnection.set(socket, responses);
@@ -41,5 +47,7 @@ export function unansweredRequests(all: Pick<InFlight, 'add'>): Unanswered {
     },
     of: (socket) => [...(byConnection.get(socket) ?? [])],
     isBehindAnswer: (socket) => answeredEarly.get(socket)?.complete === false,
+    breakOff: (request, fault) => void faults.set(request, fault),
+    brokenBy: (request) => faults.get(request),
   };
 }
