@@ -9,10 +9,11 @@ import type { Manifest } from '../../schema/manifest.ts';
 import { mean, rounded } from '../local/statistics.ts';
 import { dayShape, gammaArrivals, uniforms } from './arrivals.ts';
 import type { ClientAnswer, ClientRound } from './client-thread.ts';
-import { type NodeUnderTest, nodeUnderTest } from './node-under-test.ts';
+import { nodeUnderTest } from './node-under-test.ts';
 import type { OpenLoopAnswer, OpenLoopRound } from './open-loop-thread.ts';
 import { binaryRequest } from './requests.ts';
 import { threads } from './threads.ts';
+import { timesAlone } from './times-alone.ts';
 
 export interface BurstOptions {
   readonly artifact: string;
@@ -39,7 +40,6 @@ interface Policy {
 
 /** Times what one row usually takes at the dense level. */
 const BUDGETS = [5, 10, 20];
-const UNKNOWN = { p50Ms: Number.POSITIVE_INFINITY, p95Ms: Number.POSITIVE_INFINITY };
 /** Of each policy, before anything counts. */
 const WARM_UP_MS = 1000;
 
@@ -66,8 +66,8 @@ export async function burst(options: BurstOptions) {
     return (requestsMs.length * 1000) / tookMs;
   };
   const capacity = { dense: await saturate(dense), sparsest: await saturate(0) };
-  const alone = await timesAlone(node);
-  const denseMs = alone[dense]?.p50Ms ?? 1;
+  const alone = timesAlone((await node.report()).models[0]?.levels ?? [], dense + 1);
+  const denseMs = alone[dense]!.p50Ms;
   const budgetsMs = options.budgetsMs ?? BUDGETS.map((times) => rounded(times * denseMs, 1));
   const statics = [...new Set([0, 0.25, 0.5, 0.75, 1].map((share) => Math.round(share * dense)))];
   const policies: Policy[] = [
@@ -180,12 +180,6 @@ function score(
     refused: outcomes.filter(({ status }) => status !== 200 && status !== 0).length,
     failed: outcomes.filter(({ status }) => status === 0).length,
   };
-}
-
-/** Of one row at each level, as the node has measured them. */
-async function timesAlone(node: NodeUnderTest): Promise<{ p50Ms: number; p95Ms: number }[]> {
-  const levels = (await node.report()).models[0]?.levels ?? [];
-  return levels.map(({ profiles }) => profiles.find(({ batch }) => batch === 1) ?? UNKNOWN);
 }
 
 /** The most arrivals a second in any window. */
