@@ -1,5 +1,6 @@
-import { mkdir, stat, symlink } from 'node:fs/promises';
+import { mkdir, stat, symlink, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
 import { openArtifact } from '../../../schema/artifact/store.ts';
 import { disposables, temporaryDirectory, tinyArtifact } from '../../../test/support/node-client.ts';
@@ -88,4 +89,24 @@ describe('levels as threads load them', () => {
   test('a level that does not exist is unknown', async () => {
     await expect((await models('cpu')).model(3)).rejects.toMatchObject({ code: 'unknown-level' });
   });
+});
+
+test('weights that were cut off while no node looked after them are told, with what that does to one that runs on them', async () => {
+  const artifact = await openArtifact(await tinyArtifact(scope));
+  const directory = await temporaryDirectory(scope);
+  const logged = async () => {
+    const lines: string[] = [];
+    const log = pino({}, { write: (line: string) => void lines.push(line) });
+    const levels = await levelModels({ artifact, ep: 'cpu', workers: 1, retryAfterS: 1, directory, log });
+    await levels.model(2);
+    await levels.close();
+    return lines.map((line) => JSON.parse(line));
+  };
+  expect(await logged()).toEqual([]);
+  const { size } = await stat(join(directory, 'weights.bin'));
+  await truncate(join(directory, 'weights.bin'), 100);
+  expect(await logged()).toEqual([
+    expect.objectContaining({ bytes: 100, wanted: size, msg: expect.stringMatching(/cut off.*SIGBUS/) }),
+  ]);
+  expect(await logged()).toEqual([]);
 });

@@ -215,7 +215,15 @@ async function openViews(
   log: Logger,
 ): Promise<WeightFile | undefined> {
   try {
-    return await openWeightFile(artifact, directory, inBlocks);
+    const file = await openWeightFile(artifact, directory, inBlocks);
+    const { cutOffAt, layout } = file;
+    // Whose end that was cannot say so itself.
+    if (cutOffAt !== undefined)
+      log.error(
+        { directory, bytes: cutOffAt, wanted: layout.bytes },
+        'weights were cut off on disk, and are placed anew: a node that was running on them has been ended by the system (SIGBUS)',
+      );
+    return file;
   } catch (error) {
     if (error instanceof SppError && error.details?.reason !== 'disk') throw error;
     log.warn(

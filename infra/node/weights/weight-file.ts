@@ -6,7 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { filesOfLevel } from '../../../schema/artifact/level-model.ts';
@@ -22,6 +22,8 @@ export interface WeightFile {
   readonly layout: SharedLayout;
   /** In the model's graph. */
   readonly convolutions: number;
+  /** Where the file ended when it was opened, if that was before what had been placed in it; what is missing is placed anew. */
+  readonly cutOffAt: number | undefined;
   /**
    * Path of a level's ONNX model; what it needs has been placed.
    * @throws what `Artifact.read` throws; `level-unavailable` where the disk does not take it
@@ -43,6 +45,8 @@ export interface Mended {
 }
 
 const WEIGHTS = 'weights.bin';
+/** What the names of notes end with. */
+const PLACED = '.placed';
 
 /** Read at once where what lies in the file is checked, so that requests need not wait for it. */
 const SLICE_BYTES = 2 ** 20;
@@ -68,7 +72,9 @@ export async function openWeightFile(
   await makeDirectory(directory, 0o700);
   const graph = parseGraph(await artifact.read(manifest.graph));
   const layout = sharedLayout(manifest, graph);
-  const handle = await openSized(join(directory, WEIGHTS), layout.bytes);
+  const handle = await opened(join(directory, WEIGHTS));
+  const cutOffAt = await shortOf(handle, directory, layout.bytes);
+  await sized(handle, layout.bytes);
   const placed = new Map<string, Promise<boolean>>();
   /** The file as this process left it. */
   let known = await stateOf(handle);
@@ -114,6 +120,7 @@ export async function openWeightFile(
 
   return {
     layout,
+    cutOffAt,
     convolutions: graph.graph?.node.filter(({ opType }) => opType === 'Conv').length ?? 0,
     async model(level) {
       // One after the other, so that no more than one of them is in memory.
@@ -138,11 +145,16 @@ export async function openWeightFile(
   };
 }
 
-async function openSized(path: string, bytes: number): Promise<FileHandle> {
+function opened(path: string): Promise<FileHandle> {
   // Never emptied: another process may have begun to fill it since it was not there.
-  const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-  await sized(handle, bytes);
-  return handle;
+  return open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+}
+
+/** How long a file is that is shorter than it has been: where something was placed, it had its whole length before. */
+async function shortOf(handle: FileHandle, directory: string, bytes: number): Promise<number | undefined> {
+  const { size } = await handle.stat();
+  if (size >= bytes) return undefined;
+  return (await readdir(directory)).some((name) => name.endsWith(PLACED)) ? size : undefined;
 }
 
 async function sized(handle: FileHandle, bytes: number): Promise<void> {
@@ -204,7 +216,7 @@ async function placeFile(
   path: string,
   pieces: readonly Piece[],
 ): Promise<boolean> {
-  const note = `${path}.placed`;
+  const note = `${path}${PLACED}`;
   const { sha256 } = artifact.manifest.files.find((file) => file.path === path) ?? {};
   const noted = await readFile(join(directory, note), 'utf8').catch(() => '');
   if (noted !== '' && noted === (await digestPlaced(handle, pieces, sha256))) return false;
