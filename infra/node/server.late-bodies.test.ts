@@ -116,3 +116,13 @@ describe('a body that comes too slowly, or not as one, is told, counted and logg
     expect(logged.join('')).not.toContain('client went away');
   });
 });
+
+test('a client that leaves in the middle of its body is told of as one that has left', async () => {
+  const node = await readyNode(scope, { artifact: await tinyArtifact(scope) });
+  const { socket } = await line(node.url);
+  socket.write(head() + BODY.slice(0, 20));
+  await (await fetch(`${node.url}/v2/health/live`)).arrayBuffer();
+  socket.destroy();
+  const counted = async () => (await (await fetch(`${node.url}/metrics`)).text()).split('\n');
+  await expect.poll(counted).toContain('spp_node_refusals_total{code="client-gone"} 1');
+});

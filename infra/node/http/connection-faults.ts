@@ -15,7 +15,7 @@ export function answerConnectionFaults(server: Server, unanswered: Unanswered, l
   /** Connections with a fault: what comes behind it is one more of the same. */
   const faulty = new WeakSet<Duplex>();
   /** What came whole before it is answered first: a client takes the first answer for that to its first request. */
-  const refuseInTurn = (socket: Duplex, fault: SppError) => {
+  const refuseInTurn = (socket: Duplex, fault: SppError, hasLeft = false) => {
     if (faulty.has(socket)) return;
     faulty.add(socket);
     // What is wrong is the rest of a request that has its answer, which did not wait for that.
@@ -23,14 +23,14 @@ export function answerConnectionFaults(server: Server, unanswered: Unanswered, l
     const responses = unanswered.of(socket);
     const partial = responses.find(({ req }) => !req.complete);
     if (partial?.headersSent) return partial.once('close', () => endSoon(socket));
-    if (partial !== undefined) unanswered.breakOff(partial.req, fault);
+    if (partial !== undefined && !hasLeft) unanswered.breakOff(partial.req, fault);
     const last = responses.findLast(({ req }) => req.complete);
     if (last === undefined) return refuse(socket, fault, log);
     last.once('close', () => refuse(socket, fault, log));
   };
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
-    refuseInTurn(socket, faultOf(error));
+    refuseInTurn(socket, faultOf(error), error.code === ENDED_EARLY);
   });
   server.on('connect', (_: IncomingMessage, socket: Duplex) => {
     // The server listens to none of these any more: a client that resets its connection would end the process.
@@ -73,6 +73,9 @@ function endSoon(socket: Duplex, text = ''): void {
   socket.once('close', () => clearTimeout(lingering));
 }
 
+/** What a client that leaves looks like, as one does that has ended its side too early and still reads. */
+const ENDED_EARLY = 'HPE_INVALID_EOF_STATE';
+
 function faultOf({ code }: NodeJS.ErrnoException): SppError {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return new SppError('request-timeout', 'The request was not whole in the time that it may take.', {
@@ -81,6 +84,10 @@ function faultOf({ code }: NodeJS.ErrnoException): SppError {
   if (code === 'HPE_HEADER_OVERFLOW')
     return new SppError('headers-too-large', 'The request headers are over 16 KiB.', {
       hint: 'Send fewer or shorter headers.',
+    });
+  if (code === ENDED_EARLY)
+    return new SppError('bad-request', 'The line ended before the request was whole.', {
+      hint: 'Send as many bytes as Content-Length says, or the last chunk.',
     });
   return new SppError('bad-request', 'What came is not an HTTP/1.1 request.', {
     hint: 'The interface is the Open Inference Protocol over HTTP/1.1.',

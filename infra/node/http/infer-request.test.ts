@@ -115,3 +115,7 @@ describe('the quick check of a request', () => {
     );
   });
 });
+
+test('a fault of the whole body names no part of it', () => {
+  expect(() => parseInferRequest([])).toThrow(/^The body is not an inference request\. Invalid input/);
+});

@@ -13,7 +13,7 @@ export function parseInferRequest(body: unknown): InferRequest {
   if (parsed.success) return parsed.data;
   const faults = parsed.error.issues
     .slice(0, 3)
-    .map(({ path, message }) => `${z.core.toDotPath(path)}: ${message}`);
+    .map(({ path, message }) => (path.length > 0 ? `${z.core.toDotPath(path)}: ${message}` : message));
   throw new SppError(
     'bad-request',
     `The body is not an inference request. ${faults.join('; ').slice(0, 500)}.`,
