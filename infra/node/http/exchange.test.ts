@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { connect } from '../../../scripts/bench-node/http-exchange.ts';
 import { disposables } from '../../../test/support/node-client.ts';
 import { bodyRoom } from './body-room.ts';
@@ -47,6 +47,19 @@ describe('a body', () => {
     setTimeout(() => socket.write('defg'), 30);
     setTimeout(() => socket.write('hi'), 60);
     expect(String(await answered)).toMatch(/\r\n\r\nabcdefghi$/);
+    socket.destroy();
+  });
+
+  test('that nobody wants any more when it is asked for is given up, without a word on the console', async () => {
+    const warned = vi.spyOn(process, 'emitWarning');
+    scope.onDispose(async () => warned.mockRestore());
+    const port = await serverOf(async (exchange) =>
+      exchange.body(1000, 0, performance.now() - 5).then(() => 'whole', String),
+    );
+    const socket = await connect(port);
+    socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc');
+    expect(String(await once(socket, 'data'))).toMatch(/latency budget ran out while the body was coming/);
+    expect(warned).not.toHaveBeenCalled();
     socket.destroy();
   });
 

@@ -116,7 +116,7 @@ class HttpExchange implements Exchange {
     const timer =
       deadlineMs === undefined
         ? undefined
-        : setTimeout(() => this.#giveUpBody?.(tooSlow()), deadlineMs - performance.now());
+        : setTimeout(() => this.#giveUpBody?.(tooSlow()), Math.max(0, deadlineMs - performance.now()));
     const chunks = await this.#chunks(maxBytes).finally(() => clearTimeout(timer));
     // Here and not on `end`: what fails in an event's listener, as for want of memory, ends the process.
     return joined(chunks, alignAt);
