@@ -1,4 +1,4 @@
-import { mkdir, stat, symlink, truncate } from 'node:fs/promises';
+import { mkdir, rm, stat, symlink, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -108,5 +108,8 @@ test('weights that were cut off while no node looked after them are told, with w
   expect(await logged()).toEqual([
     expect.objectContaining({ bytes: 100, wanted: size, msg: expect.stringMatching(/cut off.*SIGBUS/) }),
   ]);
+  expect(await logged()).toEqual([]);
+  // What was removed is still there for those who have mapped it.
+  await rm(join(directory, 'weights.bin'));
   expect(await logged()).toEqual([]);
 });

@@ -72,8 +72,8 @@ export async function openWeightFile(
   await makeDirectory(directory, 0o700);
   const graph = parseGraph(await artifact.read(manifest.graph));
   const layout = sharedLayout(manifest, graph);
+  const cutOffAt = await endBefore(layout.bytes, directory);
   const handle = await opened(join(directory, WEIGHTS));
-  const cutOffAt = await shortOf(handle, directory, layout.bytes);
   await sized(handle, layout.bytes);
   const placed = new Map<string, Promise<boolean>>();
   /** The file as this process left it. */
@@ -150,9 +150,9 @@ function opened(path: string): Promise<FileHandle> {
   return open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
 }
 
-/** How long a file is that is shorter than it has been: where something was placed, it had its whole length before. */
-async function shortOf(handle: FileHandle, directory: string, bytes: number): Promise<number | undefined> {
-  const { size } = await handle.stat();
+/** How long the file is where it is shorter than it has been: where something was placed, it had its whole length before. */
+async function endBefore(bytes: number, directory: string): Promise<number | undefined> {
+  const { size } = (await stat(join(directory, WEIGHTS)).catch(() => undefined)) ?? { size: bytes };
   if (size >= bytes) return undefined;
   return (await readdir(directory)).some((name) => name.endsWith(PLACED)) ? size : undefined;
 }
