@@ -166,6 +166,16 @@ test.each([
   expect(received.match(/(?<=HTTP\/1\.1 )\d+/g)?.map(Number)).toEqual([405]);
 });
 
+test('a connection on which HTTP/1.0 came in chunks, which it does not know, ends with the answer', async () => {
+  const { url } = await readyNode(scope, { artifact });
+  const body = JSON.stringify(tinyRequest([[1, 2, 3, 4]], [0]));
+  const head = 'HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n';
+  const text = `POST /v2/models/tiny/infer ${head}${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+  const ended = raw(Number(new URL(url).port), text);
+  const late = new Promise((resolve) => setTimeout(resolve, 5000, 'it was kept'));
+  expect(await Promise.race([ended, late])).toMatchObject({ status: 200, body: { model_name: 'tiny' } });
+});
+
 test('rubbish that goes on and on behind a request leaves nothing more than its beginning did', async () => {
   const warned = vi.spyOn(process, 'emitWarning');
   scope.onDispose(async () => warned.mockRestore());

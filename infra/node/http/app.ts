@@ -6,7 +6,7 @@ import { problemDocument, SppError } from '../../../schema/errors.ts';
 import { bearerCheck } from './auth.ts';
 import { bodyRoom } from './body-room.ts';
 import { type Answer, exchangeOf, problemAnswer, send } from './exchange.ts';
-import { requireHttpRules } from './message-rules.ts';
+import { endsItsConnection, requireHttpRules } from './message-rules.ts';
 import { pipelineLimit } from './pipeline-limit.ts';
 import { nodeRoutes, type RouteOptions, routeMatcher } from './routes.ts';
 import type { Unanswered } from './unanswered.ts';
@@ -78,7 +78,10 @@ export function nodeApp(options: AppOptions): RequestListener {
         // Who is asked how it is, is not to be answered for by a proxy that keeps what it said.
         ...(method === 'POST' ? {} : { 'cache-control': 'no-store' }),
         // A client that was not told to send its body may send it, or the next request: nobody could tell them apart.
-        ...(fault !== undefined || exchange.holdsBody || isLastWhileDraining(request, response)
+        ...(fault !== undefined ||
+        exchange.holdsBody ||
+        endsItsConnection(request) ||
+        isLastWhileDraining(request, response)
           ? { connection: 'close' }
           : {}),
       },

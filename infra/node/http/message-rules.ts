@@ -21,6 +21,11 @@ export function requireHttpRules(request: IncomingMessage): void {
     );
 }
 
+/** Whether nothing that comes behind a request is to be read: HTTP/1.0 knows no chunks, so others may see its end elsewhere (RFC 9112, 6.1). */
+export function endsItsConnection({ httpVersion, headers }: IncomingMessage): boolean {
+  return httpVersion === '1.0' && headers['transfer-encoding'] !== undefined;
+}
+
 /** Of a list elements may be empty. */
 const CHUNKS_ALONE = /^[\s,]*chunked[\s,]*$/i;
 
