@@ -24,3 +24,7 @@ test.each([
 ])('a level that the node %s is told, and no other takes its place', (_, levels) => {
   expect(() => timesAlone(levels, levels.length)).toThrow('no time of one row at level 1');
 });
+
+test('a node that reports no level has no times', () => {
+  expect(() => timesAlone([], 1)).toThrow('no time of one row at level 0');
+});

@@ -1,6 +1,7 @@
 /** Three real nodes, each a process: a steady one, one that is slowed, and one that can be killed and comes back. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type NodeUnderTest, nodeUnderTest } from '../bench-node/node-under-test.ts';
+import { timesAlone } from '../bench-node/times-alone.ts';
 import { lastingPort } from '../local/ports.ts';
 
 const NODE_NAMES = ['steady', 'slow', 'flapping'] as const;
@@ -45,7 +46,7 @@ export async function realNodes(artifact: string, signal: AbortSignal): Promise<
   }
   const steady = running.get('steady') as NodeUnderTest;
   const levels = (await steady.report()).models[0]?.levels ?? [];
-  const denseMs = levels.at(-1)?.profiles.find(({ batch }) => batch === 1)?.p50Ms ?? Number.NaN;
+  const denseMs = timesAlone(levels, Math.max(1, levels.length)).at(-1)!.p50Ms;
   const throttling = throttle(running.get('slow') as NodeUnderTest, signal);
   const flapping = all.find(({ name }) => name === 'flapping') as RealNode;
 
