@@ -136,6 +136,39 @@ describe('scheduler', () => {
     expect(running.length).toBe(2);
   });
 
+  test('a job whose client left while its thread was lost waits for no other one', async () => {
+    const { jobs, running, state } = scriptedScheduler();
+    const client = new AbortController();
+    const outcome = expect(jobs.submit(job(1, { signal: client.signal }))).rejects.toThrow('gone');
+    client.abort(new Error('gone'));
+    running[0]!.end(new WorkerLost('crash'));
+    state.idle = 0;
+    await settled();
+    expect(jobs.queueLength).toBe(0);
+    await outcome;
+  });
+
+  test.each([
+    ['whose deadline passes', { code: 'budget-overrun' }],
+    ['whose client goes away', { message: 'gone' }],
+  ])(
+    'a job %s while no thread has taken the place of the lost one is done with at once',
+    async (_, error) => {
+      const { jobs, running, state } = scriptedScheduler({ times: taking(1) });
+      const client = new AbortController();
+      const deadlineMs = performance.now() + ('code' in error ? 500 : 60_000);
+      const outcome = jobs.submit(job(1, { deadlineMs, signal: client.signal })).catch((reason) => reason);
+      running[0]!.end(new WorkerLost('crash'));
+      state.idle = 0;
+      await settled();
+      expect(jobs.queueLength).toBe(1);
+      if (!('code' in error)) client.abort(new Error('gone'));
+      const late = new Promise((resolve) => setTimeout(resolve, 5000, 'still there'));
+      expect(await Promise.race([outcome, late])).toMatchObject(error);
+      expect(jobs.queueLength).toBe(0);
+    },
+  );
+
   test('a deadline that passes while waiting refuses the job without a thread being there', async () => {
     const { jobs, levels } = scriptedScheduler();
     void jobs.submit(job(1));

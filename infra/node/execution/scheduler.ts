@@ -85,11 +85,6 @@ export function scheduler(
   const takeNext = (idle: number): Batch | undefined => {
     const now = performance.now();
     for (let retry = again.shift(); retry !== undefined; retry = again.shift()) {
-      const { signal } = retry.job;
-      if (signal?.aborted) {
-        retry.settle({ error: signal.reason });
-        continue;
-      }
       const level = levelInTime(retry, now, rules);
       if (level !== undefined) return { level, entries: [retry] };
       retry.settle({ error: overrun() });
@@ -158,7 +153,7 @@ export function scheduler(
         entries.length === 1
           ? [result.outputs]
           : cutOutputs(result.outputs, rows, lengthsOf(entries, filledUp(entries, padded)));
-      if (parts === undefined) again.push(...entries);
+      if (parts === undefined) for (const entry of entries) tryAgain(entry);
       else
         for (const [i, entry] of entries.entries())
           entry.settle({
@@ -189,7 +184,7 @@ export function scheduler(
     try {
       const running = start(batch, behind);
       if (running !== undefined) void dispatch(batch, running, performance.now());
-      else again.push(...entries);
+      else for (const entry of entries) tryAgain(entry);
       return running !== undefined;
     } catch (error) {
       for (const entry of entries) failed(entry, error, entries.length > 1);
@@ -202,13 +197,28 @@ export function scheduler(
     const lost = error instanceof WorkerLost;
     if (lost && !error.begun) entry.attempts--;
     if (closed !== undefined && (lost || inCompany)) entry.settle({ error: closed });
-    else if (inCompany || (lost && entry.attempts < MAX_ATTEMPTS)) again.push(entry);
+    else if (inCompany || (lost && entry.attempts < MAX_ATTEMPTS)) tryAgain(entry);
     else
       entry.settle({
         error: lost
           ? new SppError('internal', 'Two worker threads were lost under this request.', { cause: error })
           : error,
       });
+  };
+
+  /** A thread may be long in coming: it waits no longer than it would in the queue. */
+  const tryAgain = (entry: Waiting) => {
+    const { signal } = entry.job;
+    if (signal?.aborted) return entry.settle({ error: signal.reason });
+    again.push(entry);
+    if (entry.deadlineMs !== undefined) watch(entry, entry.deadlineMs);
+  };
+
+  /** @returns whether it was still waiting */
+  const takeOut = (entry: Waiting): boolean => {
+    const at = again.indexOf(entry);
+    if (at >= 0) again.splice(at, 1);
+    return at >= 0 || queue.remove(entry);
   };
 
   const pump = () => {
@@ -247,9 +257,10 @@ export function scheduler(
     const now = performance.now();
     const fastestMs = rules.times(entry.minLevel, entry.rows, entry.length)?.fastestMs ?? 0;
     const inMs = Math.max(0, deadlineMs - fastestMs - now, Math.min(1, deadlineMs - now));
+    clearTimeout(entry.timer);
     entry.timer = setTimeout(() => {
       if (levelInTime(entry, performance.now(), rules) !== undefined) watch(entry, deadlineMs);
-      else if (queue.remove(entry)) entry.settle({ error: overrun() });
+      else if (takeOut(entry)) entry.settle({ error: overrun() });
     }, inMs);
   };
 
@@ -269,7 +280,7 @@ export function scheduler(
         const now = performance.now();
         let waiting = true;
         const onAbort = () => {
-          if (queue.remove(entry)) entry.settle({ error: signal?.reason });
+          if (takeOut(entry)) entry.settle({ error: signal?.reason });
         };
         const entry: Waiting = {
           job,
