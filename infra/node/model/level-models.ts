@@ -217,11 +217,11 @@ async function openViews(
   try {
     const file = await openWeightFile(artifact, directory, inBlocks);
     const { cutOffAt, layout } = file;
-    // Whose end that was cannot say so itself.
+    // Who was ended by that could not say so.
     if (cutOffAt !== undefined)
       log.error(
         { directory, bytes: cutOffAt, wanted: layout.bytes },
-        'weights were cut off on disk, and are placed anew: a node that was running on them has been ended by the system (SIGBUS)',
+        'weights were cut off on disk, and are placed anew; the system ends a node that runs on them then (SIGBUS)',
       );
     return file;
   } catch (error) {
