@@ -32,6 +32,8 @@ export type FirstTensor = Pick<TensorHead, 'name' | 'shape'>;
 
 /** Larger bodies are not held in memory: they go to one node, as they come. An image of 224 x 224 in FP32 (588 KiB) is held. */
 const HELD_BYTES = 640 * 1024;
+/** What is wrong is looked for in JSON up to this: nobody else is answered while it is parsed. */
+const EXPLAINED_BYTES = 64 * 1024;
 /** In this much of a large body the first tensor's shape has to come up, or the body is held after all. */
 const PREFIX_BYTES = 16 * 1024;
 
@@ -142,11 +144,11 @@ function batchOf({ name, shape }: FirstTensor, bytes: number): number {
   return rowsOf(shape);
 }
 
-/** For what the quick look did not recognise: it is wrong, or unusual. Nobody else is answered while it is parsed, so it may not be large. */
+/** For what the quick look did not recognise: it is wrong, or unusual. */
 function parsedTensor(json: Uint8Array): FirstTensor {
-  if (json.length > HELD_BYTES)
+  if (json.length > EXPLAINED_BYTES)
     throw new SppError('bad-request', 'The first tensor of the body is not understood.', {
-      hint: `Send { "inputs": [ { "name", "shape", "datatype", "data" } ] }. What else is wrong is told of bodies up to ${HELD_BYTES / 1024} KiB.`,
+      hint: `Send { "inputs": [ { "name", "shape", "datatype", "data" } ] }. What else is wrong is told of JSON up to ${EXPLAINED_BYTES / 1024} KiB.`,
     });
   const parsed = inferRequestSchema.safeParse(withoutNulls(parseJson(json)));
   if (!parsed.success) {
