@@ -28,7 +28,7 @@ export interface Scan {
   readonly considered: number;
   readonly overLatency: number;
   readonly overCost: number;
-  /** The most quality of what is over the latency budget only for the room that it should leave; without any, less than there is. */
+  /** The most quality of what is over the latency budget only for the room that it should leave; minus infinity without any. */
   readonly tightQuality: number;
 }
 

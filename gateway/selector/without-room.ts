@@ -78,31 +78,9 @@ function isUnmatched(
     // NaN where the level is not served.
     if (!(ms <= leftMs)) continue;
     const cost = costOf(table, start + column, kib);
-    if (cost > costCap || matches(rival, ms, cost)) continue;
-    if (!isMatchedThere(table, row, column, request)) offers.push({ ms, cost });
+    if (cost <= costCap && !matches(rival, ms, cost)) offers.push({ ms, cost });
   }
   return foremost(offers).some((offer) => !isMatched(table, row, offer, request));
-}
-
-/** By a sparser level on the same node. */
-function isMatchedThere(
-  table: CandidateTable,
-  row: number,
-  column: number,
-  request: SelectionRequest,
-): boolean {
-  const { executeMs, sparsestFirst } = table;
-  const columns = table.reachMs.length;
-  const kib = kibOf(request);
-  const runMs = executeMs[row * columns + column] as number;
-  const cost = costOf(table, row * columns + column, kib);
-  for (const other of sparsestFirst) {
-    if (sparsityOf(table, other) <= sparsityOf(table, row)) break;
-    const cell = other * columns + column;
-    const isAsQuick = (executeMs[cell] as number) <= runMs;
-    if (isAsQuick && costOf(table, cell, kib) <= cost && allows(table, other, request)) return true;
-  }
-  return false;
 }
 
 /** Those that none of the others matches: what matches one of these matches the others, too. */
