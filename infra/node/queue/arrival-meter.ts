@@ -12,6 +12,8 @@ export interface ArrivalMeter {
 
 /** Rows a millisecond; 0 where too little has come to tell. */
 export interface ArrivalRates {
+  /** As `present`, less what may be chance of what came in so short a time. */
+  readonly sure: number;
   /**
    * Over what came lately or over as long as its budgets are in the mean, whichever is more: in so short a time
    * a burst makes late what waits, long before it shows in the former.
@@ -70,13 +72,11 @@ export function arrivalMeter(): ArrivalMeter {
       const count = kept.count - inBudget;
       // Where more came than is kept, in as long as that took.
       const within = rateSince(kept, inBudget, count < KEPT ? budgetMs : sinceFirst(kept, inBudget, nowMs));
-      const sure = within * Math.max(0, 1 - CHANCE / Math.sqrt(count));
+      const sure = count === 0 ? 0 : within * Math.max(0, 1 - CHANCE / Math.sqrt(count));
       burst = Math.max(sure, burst * Math.exp((burstAtMs - nowMs) / FADES_MS));
       burstAtMs = nowMs;
-      return {
-        present: Math.max(within, rateSince(kept, latest, sinceFirst(kept, latest, nowMs))),
-        burst,
-      };
+      const lately = rateSince(kept, latest, sinceFirst(kept, latest, nowMs));
+      return { sure: Math.max(sure, lately), present: Math.max(within, lately), burst };
     },
     sinceBudgetMs: (nowMs) => nowMs - lastBudgetAtMs,
     shortestBudgetMs(nowMs) {

@@ -19,10 +19,43 @@ describe('caution', () => {
   test('begins ready for bursts, with levels as they look right, and goes as requests are in time', () => {
     const care = caution();
     expect(state(care)).toEqual([1, 0]);
-    calmed(care, 10_000);
-    expect(care.at(TIGHT).readiness).toBeGreaterThan(0);
-    expect(care.at(TIGHT).readiness).toBeLessThan(0.6);
-    expect(state(calmed(care, 50_000))).toEqual([0, 0]);
+    expect(state(calmed(care, 1250))).toEqual([expect.closeTo(0.5), 0]);
+    expect(state(calmed(care, 1300))).toEqual([0, 0]);
+  });
+
+  test('stays ready where more than four of a thousand come close to being late behind denser runs', () => {
+    const readiness = (others: number) => {
+      const care = caution();
+      for (let round = 0; round < 100; round++) {
+        care.began(8, 2)(8, 100 * round);
+        care.ended(-2, 100 * round - 10, 10);
+        calmed(care, others);
+      }
+      return care.at(TIGHT).readiness;
+    };
+    expect(readiness(200)).toBeGreaterThan(0.9);
+    expect(readiness(240)).toBeGreaterThan(0.85);
+    expect(readiness(300)).toBeLessThan(0.2);
+  });
+
+  test('is raised by those that come close to where levels look right, and no further', () => {
+    const care = calmed(caution(), 200_000);
+    care.began(8, 2)(8, 100);
+    care.ended(-2, 90, 10);
+    expect(state(care)).toEqual([expect.closeTo(0.1), 0]);
+    for (let i = 0; i < 1000; i++) care.ended(-2, 90, 10);
+    expect(state(care)).toEqual([1, 0]);
+    // Of roomy budgets it is a small part.
+    expect(state(care, 1 / 10)).toEqual([expect.closeTo(0.25), 0]);
+  });
+
+  test('is no matter of who came close where sparser levels would hardly have helped', () => {
+    const care = calmed(caution(), 200_000);
+    care.began(8, 2)(68, 100);
+    for (let i = 0; i < 50; i++) care.ended(-2, 111, 10);
+    care.began(2, 2)(30, 200);
+    for (let i = 0; i < 50; i++) care.ended(-2, 190, 10);
+    expect(state(care)).toEqual([0, 0]);
   });
 
   test('begins the less ready the roomier budgets are, until somebody is late', () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { entry, rules } from '../../../test/support/batch-entries.ts';
 import { nextRun } from './next-run.ts';
 
-const NOTHING_COMES = { present: 0, burst: 0 };
+const NOTHING_COMES = { sure: 0, present: 0, burst: 0 };
 
 describe('the next run', () => {
   /** Rows of a run, and whether the first one is in it, where one whose deadline is near stands before others. */
@@ -27,7 +27,7 @@ describe('the next run', () => {
   const cautious = (readiness: number, reserve: number, burst = 0) => {
     const waiting = [...'abcd'].map((name) => entry(name, 60, { level: 3, minLevel: 0 }));
     const queue = { length: waiting.length, inOrder: () => waiting };
-    const arrivals = { rates: () => ({ present: 0.1, burst }), shortestBudgetMs: () => 40 };
+    const arrivals = { rates: () => ({ sure: 0.1, present: 0.1, burst }), shortestBudgetMs: () => 40 };
     const caution = { at: () => ({ readiness, reserve }) };
     return nextRun(queue, 0, rules(), { threads: 1, idle: 1, arrivals, caution }).batch;
   };
@@ -64,7 +64,10 @@ describe('the next run', () => {
       const entries = Array.from({ length: waiting }, (_, i) =>
         entry(`${i}`, 500, { level: 3, minLevel: 0 }),
       );
-      const arrivals = { rates: () => ({ present: 0.6, burst: 0.6 }), shortestBudgetMs: () => budgetMs };
+      const arrivals = {
+        rates: () => ({ sure: 0.6, present: 0.6, burst: 0.6 }),
+        shortestBudgetMs: () => budgetMs,
+      };
       const caution = { at: () => ({ readiness, reserve: 0 }) };
       const queue = { length: waiting, inOrder: () => entries };
       return nextRun(queue, 0, rules(), { threads: 1, idle: 1, arrivals, caution }).batch?.level;

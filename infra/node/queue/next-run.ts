@@ -85,9 +85,9 @@ function usualMs(entry: BatchEntry | undefined, { times }: BatchRules): number {
   return entry === undefined ? 0 : (times(entry.level, entry.rows, entry.length)?.p50Ms ?? 0);
 }
 
-/** Between what is coming and the worst burst lately. */
-function expectedRate({ present, burst }: ArrivalRates, readiness: number): number {
-  return present + readiness * Math.max(0, burst - present);
+/** Between what is coming for sure, the rest being left to the queue, and the worst burst lately. */
+function expectedRate({ sure, present, burst }: ArrivalRates, readiness: number): number {
+  return sure + readiness * (Math.max(present, burst) - sure);
 }
 
 /** `sustainableLevel` is finite. */
