@@ -15,6 +15,7 @@ import { packingGain, packingReport } from './bench-node/packing.ts';
 import { peer, peerReport } from './bench-node/peer.ts';
 import { provider, providerReport } from './bench-node/provider.ts';
 import { vitSizes } from './bench-node/random-vit.ts';
+import { type MachinesOptions, machinesReport, simulatedMachines } from './bench-node/simulated-machines.ts';
 import { simulatedBursts, simulatedReport } from './bench-node/simulated-report.ts';
 import { throughput, throughputReport } from './bench-node/throughput.ts';
 import { count, notNegative, positive } from './local/flag-numbers.ts';
@@ -168,6 +169,25 @@ bench(
   )
   .option('--seed <n>', 'of when requests come, and what disturbs them', count(0), 0)
   .action(shows(simulatedBursts, simulatedReport));
+
+program
+  .command('simulate-machines')
+  .description(
+    'the same on sixteen kinds of machines and budgets, with several seeds: some minutes for each seed',
+  )
+  .option('--json', 'print one JSON object')
+  .addOption(secondsOption('of each load', 10))
+  .option('--seeds <n>', 'of when requests come, and what disturbs them', count(1), 1)
+  .action(
+    shows(
+      (flags: Omit<MachinesOptions, 'progress'>) =>
+        simulatedMachines({
+          ...flags,
+          progress: (done, all) => process.stderr.write(`${done} of ${all} machines\n`),
+        }),
+      machinesReport,
+    ),
+  );
 
 benchOf('cold-start', 'time to the first answer over a slow line, beside all files first', base12)
   .option('--mbit-per-s <n>', 'speed of the line', positive, 100)
