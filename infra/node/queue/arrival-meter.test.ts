@@ -34,6 +34,19 @@ describe('the meter of arrivals', () => {
     expect(meter.rates(840).present).toBeLessThan(0.31);
   });
 
+  test('is sure of what came lately, and of so much of a burst as chance does not make', () => {
+    const meter = arrivalMeter();
+    for (let i = 0; i <= 200; i++) meter.arrived(1, 20, 4 * i);
+    expect(meter.rates(800).sure).toBeCloseTo(0.25, 2);
+    // Two more than usual within a budget may be chance; thirty more are not.
+    for (let i = 0; i < 3; i++) meter.arrived(1, 20, 801);
+    const { sure, present } = meter.rates(802);
+    expect(sure).toBeLessThan(0.27);
+    expect(present).toBeGreaterThan(0.37);
+    for (let i = 0; i < 30; i++) meter.arrived(1, 20, 802);
+    expect(meter.rates(803).sure).toBeGreaterThan(1);
+  });
+
   test('remembers the worst burst for some seconds', () => {
     const meter = arrivalMeter();
     for (let i = 0; i < 100; i++) meter.arrived(1, 20, 8 * i);
