@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { mean } from '../local/statistics.ts';
 import { dayShape, gammaArrivals, uniforms } from './arrivals.ts';
 import { evenShares, madeUpQuality } from './random-vit.ts';
 import { type SimulatedMachine, simulateBurst } from './simulated-burst.ts';
@@ -76,12 +75,12 @@ describe('levels chosen as load comes, in simulated time', () => {
     // 80 ms of each second, not always at the same time.
     const slowness = (atMs: number) => ((atMs + 370 * Math.floor(atMs / 1000)) % 1000 < 80 ? 2.5 : 1);
     const options = { budgets: [5, 10, 20], slowness };
-    // Single loads differ by more than rules do: by a burst that falls into a slow stretch, or not.
-    const ours = Array.from({ length: 12 }, (_, i) =>
-      outcomeOf(gammaArrivals(8 + 10 * i, 0.9 * capacity(dense, 0.5), 8, 6), anyLevel, 0.5, options),
+    const ours = [0, 10, 20, 30].map((seed) =>
+      outcomeOf(gammaArrivals(8 + seed, 0.9 * capacity(dense, 0.5), 8, 6), anyLevel, 0.5, options),
     );
-    expect(mean(ours.map(({ attained }) => attained))).toBeGreaterThanOrEqual(0.998);
-    expect(mean(ours.map(({ quality }) => quality))).toBeGreaterThan(madeUpQuality(shares[3] ?? 1));
+    const attained = ours.reduce((sum, one) => sum + one.attained / ours.length, 0);
+    expect(attained).toBeGreaterThanOrEqual(0.999);
+    for (const { quality } of ours) expect(quality).toBeGreaterThan(madeUpQuality(shares[2] ?? 1));
   });
 
   test.each([1, 4, 8])(

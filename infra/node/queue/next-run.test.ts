@@ -42,14 +42,14 @@ describe('the next run', () => {
     expect([0, 0.5, 1].map((readiness) => cautious(readiness, 0, 0.9)?.level)).toEqual([3, 2, 0]);
   });
 
-  test('leaves to the queue what may be chance, less with readiness for another burst', () => {
+  test('leaves half of what may be chance to the queue, less with readiness for another burst', () => {
     const queue = { length: 1, inOrder: () => [entry('a', 500, { level: 3, minLevel: 0 })] };
     const level = (readiness: number) => {
       const arrivals = { rates: () => ({ sure: 0.1, present: 0.9, burst: 0 }), shortestBudgetMs: () => 40 };
       const caution = { at: () => ({ readiness, reserve: 0 }) };
       return nextRun(queue, 0, rules(), { threads: 1, idle: 1, arrivals, caution }).batch?.level;
     };
-    expect([0, 0.5, 1].map(level)).toEqual([3, 2, 0]);
+    expect([0, 0.5, 1].map(level)).toEqual([3, 1, 0]);
   });
 
   test('asks how careful to be by what a run at the level asked for takes of the shortest budget', () => {

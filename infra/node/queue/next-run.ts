@@ -85,9 +85,13 @@ function usualMs(entry: BatchEntry | undefined, { times }: BatchRules): number {
   return entry === undefined ? 0 : (times(entry.level, entry.rows, entry.length)?.p50Ms ?? 0);
 }
 
-/** Between what is coming for sure, the rest being left to the queue, and the worst burst lately. */
+/** Of what is coming, but may be chance, the share that is left to the queue: with all of it more is late where runs are slow now and then. */
+const LEFT_SHARE = 0.5;
+
+/** Between what is coming, less what is left to the queue, and the worst burst lately. */
 function expectedRate({ sure, present, burst }: ArrivalRates, readiness: number): number {
-  return sure + readiness * (Math.max(present, burst) - sure);
+  const bold = present - LEFT_SHARE * (present - sure);
+  return bold + readiness * (Math.max(present, burst) - bold);
 }
 
 /** `sustainableLevel` is finite. */
