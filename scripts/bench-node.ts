@@ -16,7 +16,7 @@ import { peer, peerReport } from './bench-node/peer.ts';
 import { provider, providerReport } from './bench-node/provider.ts';
 import { vitSizes } from './bench-node/random-vit.ts';
 import { type MachinesOptions, machinesReport, simulatedMachines } from './bench-node/simulated-machines.ts';
-import { simulatedBursts, simulatedReport } from './bench-node/simulated-report.ts';
+import { simulatedBursts, simulatedReport, USUAL_MACHINE } from './bench-node/simulated-report.ts';
 import { throughput, throughputReport } from './bench-node/throughput.ts';
 import { count, notNegative, positive } from './local/flag-numbers.ts';
 
@@ -154,9 +154,9 @@ bench(
   .addOption(levelsOption())
   .option('--cores <n>', 'that workers share with the main thread and the client', count(1), cores)
   .option('--no-yields', 'threads that run keep a core for their whole slice, as if they did not give way')
-  .option('--dense-ms <ms>', 'of one row at the dense level', positive, 2.6)
-  .option('--fixed <share>', 'of that which no level saves', notNegative, 0.12)
-  .option('--noise <share>', 'by which runs take longer, at most', notNegative, 0.5)
+  .option('--dense-ms <ms>', 'of one row at the dense level', positive, USUAL_MACHINE.denseMs)
+  .option('--fixed <share>', 'of that which no level saves', notNegative, USUAL_MACHINE.fixed)
+  .option('--noise <share>', 'by which runs take longer, at most', notNegative, USUAL_MACHINE.noise)
   .option('--slowness <factor>', 'of runs in every second stretch of two seconds', positive, 1)
   .option('--spells <n>', 'a second, of some 80 ms, in which runs take 2.5 times as long', notNegative, 0)
   .option('--others <share>', 'of one core that other processes take, some ms at a time', notNegative, 0)

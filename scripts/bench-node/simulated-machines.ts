@@ -1,12 +1,8 @@
 /** What `simulate` tells of one machine and its budgets, over sixteen kinds of them and several seeds: a rule that helps one may harm another. */
 import { mean, rounded } from '../local/statistics.ts';
-import { type SimulatedOptions, simulatedBursts } from './simulated-report.ts';
+import { type SimulatedOptions, simulatedBursts, USUAL_MACHINE } from './simulated-report.ts';
 
-/** As two cores run a random vit-small32 whose dense row takes 2.6 ms. */
-const USUAL: Omit<SimulatedOptions, 'seconds' | 'seed'> = {
-  ...{ workers: 2, cores: 2, yields: true, maxBatch: 8, load: 1.3, levels: 12, denseMs: 2.6, fixed: 0.12 },
-  ...{ noise: 0.5, slowness: 1, spells: 0, others: 0, stalls: 0, budgets: [5, 10, 20] },
-};
+const USUAL_BUDGETS = [5, 10, 20];
 const SLOW = { denseMs: 6.5 };
 const TIGHT = { budgets: [3, 6, 12] };
 const ROOMY = { budgets: [12, 24, 48] };
@@ -45,7 +41,7 @@ export function simulatedMachines({ seconds, seeds, progress }: MachinesOptions)
   const all = Object.entries(MACHINES);
   const machines = all.map(([machine, options], i) => {
     const loads = Array.from({ length: seeds }, (_, n) =>
-      simulatedBursts({ ...USUAL, ...options, seconds, seed: n * APART }),
+      simulatedBursts({ ...USUAL_MACHINE, budgets: USUAL_BUDGETS, ...options, seconds, seed: n * APART }),
     ).flat();
     progress(i + 1, all.length);
     const held = loads.filter(({ sparsest }) => (sparsest?.attainment ?? 0) >= AIM);
